@@ -1,0 +1,228 @@
+"""The typed configuration of a run: one value that is command line, TOML file and record alike.
+
+`bertram.options` makes it from files and the command line.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from bertram.tasks import Strict, Task
+
+Order = Literal[
+    "sequential",
+    "rotating",
+    "worst-last",
+    "joint",
+    "round-robin",
+    "proportional",
+    "square-root",
+    "annealed",
+    "temperature",
+]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+WHOLE_PASSES: tuple[Order, ...] = ("sequential", "rotating", "worst-last")
+ALL = "all"
+
+
+class ModelConfig(Strict):
+    """What is put on top of the encoder."""
+
+    pooling: Literal["cls", "mean", "pooler"] = Field("cls", description="one vector a text; mean over real tokens")
+    dropout: Share = Field(0.3, description="before the heads")
+    encoder_dropout: Share | None = Field(None, description="inside the encoder; default: as it was pretrained")
+    freeze_encoder: bool = Field(False, description="train the heads alone")
+    max_tokens: Annotated[int, Field(ge=8)] | None = Field(
+        None, description="longer inputs are cut, and counted; default: as many as the encoder has positions"
+    )
+
+
+class OptimizerConfig(Strict):
+    """AdamW and its schedule."""
+
+    encoder_rate: Positive = Field(2e-5, description="learning rate of the encoder")
+    head_rate: Positive = Field(1e-3, description="learning rate of heads, scales, offsets and log-variances")
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: Positive = 1e-6
+    weight_decay: NonNegative = 0.01
+    correct_bias: bool = True
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="rate of a layer over the one above it")
+    warmup: Share = Field(0.0, description="share of all steps in which the rates rise linearly")
+    decay: Literal["constant", "linear", "cosine"] = Field("constant", description="how the rates fall afterwards")
+    clip_norm: NonNegative = Field(0.0, description="largest norm of the whole gradient; 0: no clipping")
+    embedding_update: Literal["rows", "dense", "frozen"] = Field(
+        "rows", description="update only the word-embedding rows of the step (rows), or exact AdamW (dense)"
+    )
+
+
+class SamplingConfig(Strict):
+    """Which task's examples come next, and how long."""
+
+    order: Order = "joint"
+    batch_size: Count = 8
+    accumulation: Count = Field(1, description="parts in which a batch is computed; the result is the same")
+    epochs: Count = 3
+    steps_per_epoch: Count | None = Field(
+        None,
+        description="default: a whole pass over each task, or as many examples as all tasks have together",
+    )
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of each task's training rows used")
+    alpha: NonNegative = Field(1.0, description="temperature: a task is drawn in proportion to size^alpha")
+    cap: Count | None = Field(None, description="temperature: sizes above this count as this")
+
+
+class SmartConfig(Strict):
+    """SMART (Jiang et al., 2020); on when it has tasks."""
+
+    tasks: tuple[str, ...] = Field((), description='tasks it applies to, or "all" for the combined loss')
+    weight: NonNegative = Field(1.0, description="lambda_s")
+    unit: Literal["embedding-rms", "absolute"] = Field("embedding-rms", description="of radius, noise and step")
+    radius: Positive = Field(0.1, description="epsilon: largest offset of a word embedding's coordinate")
+    noise_std: NonNegative = Field(0.01, description="sigma: of the random start")
+    step_size: Positive = Field(0.1, description="eta: of one ascent step")
+    steps: Count = Field(1, description="T_x: ascent steps")
+    dropout: Literal["same", "off", "independent"] = Field("same", description="masks of clean and perturbed pass")
+    variant: Literal["paper", "smart-pytorch"] = "paper"
+    bregman: Literal["off", "momentum", "vanilla"] = "off"
+    bregman_weight: NonNegative = Field(1.0, description="mu")
+    bregman_beta: tuple[Share, Share] = Field((0.99, 0.999), description="first 10 % of the steps, and after")
+    bregman_every: Count = Field(10, description="vanilla: steps between two anchors")
+
+
+class SurgeryConfig(Strict):
+    """How the tasks' gradients become one."""
+
+    method: str = Field("none", description="none (their sum), pcgrad, gradvac, asymmetric, or a torchjd weighting")
+    when: Literal["step", "epoch"] = Field("step", description="at each joint step, or once after each epoch")
+    granularity: Literal["encoder", "layer"] = "encoder"
+    main_task: str | None = Field(None, description="asymmetric: the task whose gradient stays as it is")
+
+
+class RDropConfig(Strict):
+    """R-Drop (Liang et al., 2021); on when it has tasks."""
+
+    tasks: tuple[str, ...] = Field((), description='tasks it applies to, or "all"')
+    alpha: Positive = 2.0
+
+
+class AverageConfig(Strict):
+    """Averaged weights, which are scored and saved instead of the last ones."""
+
+    method: Literal["none", "ema", "tail"] = "none"
+    decay: Share = Field(0.999, description="ema: weight of the past")
+    start: Share = Field(0.5, description="tail: share of the steps after which averaging begins")
+
+
+class EvaluationConfig(Strict):
+    """When dev is scored, what is kept, when to stop."""
+
+    every: Count | None = Field(None, description="steps between evaluations; default: each epoch")
+    batch_size: Count = 64
+    patience: Count | None = Field(None, description="stop after so many evaluations without a better overall score")
+    keep: Literal["best", "last"] = Field("best", description="which weights the run ends with")
+    limit: Count | None = Field(None, description="dev rows of each task that are looked at while training")
+    both_orders: bool = Field(False, description="average a cross-encoded pair's prediction over both orders")
+
+
+class CheckpointConfig(Strict):
+    """What makes a killed run go on."""
+
+    minutes: Positive = Field(3.0, description="at most so long between checkpoints")
+    keep: Count = Field(2, description="checkpoints kept")
+
+
+class LogConfig(Strict):
+    """What metrics.jsonl gets."""
+
+    every: Count = Field(10, description="steps between logged steps")
+    diagnostics: Count = Field(50, description="steps between looks at gradients and perturbations")
+
+
+class Config(Strict):
+    """Everything that decides what a run does."""
+
+    recipe: str = Field("cross", description="the recipe this configuration started from")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    data: str = Field("sample", description="a directory, hub, or sample")
+    encoder: str = Field("minilm", description="minilm, a directory in the Hugging Face layout, or a Hub id")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: Count | None = Field(None, description="default: all cores")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    allow_rejects: bool = Field(False, description="train although more than 1 % of a file's rows are unusable")
+    tasks: dict[str, Task]
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    smart: SmartConfig = SmartConfig()
+    surgery: SurgeryConfig = SurgeryConfig()
+    rdrop: RDropConfig = RDropConfig()
+    uncertainty: bool = Field(False, description="learned task weights (Kendall et al., 2018)")
+    average: AverageConfig = AverageConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    log: LogConfig = LogConfig()
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _name_tasks(cls, tasks: object) -> object:
+        """Give each task the name of its table."""
+        if not isinstance(tasks, Mapping):
+            return tasks
+        return {
+            key: {**value, "name": key} if isinstance(value, Mapping) else value.model_copy(update={"name": key})
+            for key, value in tasks.items()
+        }
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        faults = list(self._faults())
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def _faults(self) -> Iterator[str]:
+        trained = [name for name, task in self.tasks.items() if task.trained]
+        if not trained:
+            yield "tasks: no task is trained"
+        seen: dict[str, str] = {}
+        for name in self.tasks:
+            if name.casefold() in seen:
+                yield f"tasks: {seen[name.casefold()]!r} and {name!r} are one name"
+            seen[name.casefold()] = name
+            if not name.replace("-", "").replace("_", "").isalnum():
+                yield f"tasks: the name {name!r} may hold letters, digits, - and _ only"
+        for field, chosen in (("smart.tasks", self.smart.tasks), ("rdrop.tasks", self.rdrop.tasks)):
+            for name in chosen:
+                if name != ALL and name not in trained:
+                    yield f"{field}: {name!r} is not a trained task; there are {', '.join(trained)}"
+        yield from self._surgery_faults(trained)
+        if self.sampling.cap and self.sampling.order != "temperature":
+            yield 'sampling.cap: only order = "temperature" has a cap'
+        if self.smart.tasks and self.rdrop.tasks and set(self.chosen("smart")) & set(self.chosen("rdrop")):
+            yield "rdrop.tasks: a task has either SMART or R-Drop: both would regularize the same passes"
+
+    def _surgery_faults(self, trained: list[str]) -> Iterator[str]:
+        surgery = self.surgery
+        if surgery.method == "none":
+            return
+        if surgery.when == "step" and self.sampling.order != "joint":
+            yield (
+                f'surgery.when: a step of order "{self.sampling.order}" has one task, so there is nothing to operate '
+                "on; use --sampling.order joint, or --surgery.when epoch"
+            )
+        if len(trained) < 2:
+            yield "surgery.method: surgery needs at least two trained tasks"
+        if self.model.freeze_encoder:
+            yield "surgery.method: the encoder is frozen, so there are no shared gradients; use --surgery.method none"
+        if surgery.method == "asymmetric" and surgery.main_task not in trained:
+            yield f"surgery.main_task: name the main task, one of {', '.join(trained)}"
+
+    def chosen(self, technique: Literal["smart", "rdrop"]) -> tuple[str, ...]:
+        """The trained tasks a technique applies to, with ``all`` resolved."""
+        wanted = getattr(self, technique).tasks
+        trained = tuple(name for name, task in self.tasks.items() if task.trained)
+        return trained if ALL in wanted else tuple(name for name in trained if name in wanted)

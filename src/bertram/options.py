@@ -1,0 +1,266 @@
+"""From TOML files and command-line options to a configuration, and back to TOML.
+
+All faults of a configuration are reported at once, a misspelt field with its nearest neighbour.
+"""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from bertram.config import Config
+from bertram.errors import ConfigError
+from bertram.tasks import Task
+
+
+def make(values: Mapping[str, Any]) -> Config:
+    """Check values and make a configuration of them.
+
+    Raises:
+        ConfigError: with one line per fault, a misspelt field answered with its nearest neighbour.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_problems(values, error)) from None
+
+
+def _problems(values: Mapping[str, Any], error: ValidationError) -> list[str]:
+    """All faults: the fields' own first, then those between fields, seen once the faulty fields are left out."""
+    found = [line for fault in error.errors() for line in _explain(fault)]
+    sound = _without(values, [fault["loc"] for fault in error.errors() if fault["type"] != "value_error"])
+    if sound != values:
+        try:
+            Config.model_validate(sound)
+        except ValidationError as rest:
+            found += [line for fault in rest.errors() if fault["type"] == "value_error" for line in _explain(fault)]
+    return list(dict.fromkeys(found))
+
+
+def _without(values: Mapping[str, Any], places: Iterable[tuple[int | str, ...]]) -> dict[str, Any]:
+    here = {place[0] for place in places if len(place) == 1}
+    below: dict[int | str, list[tuple[int | str, ...]]] = {}
+    for place in places:
+        if len(place) > 1:
+            below.setdefault(place[0], []).append(place[1:])
+    kept: dict[str, Any] = {}
+    for key, value in values.items():
+        if key in here or (key in below and not isinstance(value, Mapping)):
+            continue
+        kept[key] = _without(value, below[key]) if key in below else value
+    return kept
+
+
+def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay `change` over `base`, table by table."""
+    merged = dict(base)
+    for key, value in change.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def change(config: Config, **values: Any) -> Config:
+    """A copy with some fields changed, tables given as dictionaries: ``change(c, smart={"weight": 3})``."""
+    return make(merge(dump(config), values))
+
+
+def dump(config: BaseModel) -> dict[str, Any]:
+    """The configuration as plain values, without those that are None (TOML has no null)."""
+    return config.model_dump(mode="json", exclude_none=True)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The values of a TOML file; a relative data directory counts from the file.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: there is no such file"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError([f"{path}: not a TOML file that can be read: {error}"]) from None
+    data = values.get("data")
+    if isinstance(data, str) and data not in ("hub", "sample") and not Path(data).is_absolute():
+        values["data"] = str(path.parent / data)
+    return values
+
+
+def overlay(recipe: Config, file: Mapping[str, Any], options: Mapping[str, Any]) -> Config:
+    """A recipe, with a file's values over it and the command line's over both.
+
+    A file that has task tables trains exactly the tasks it names; an empty table takes the recipe's definition.
+    """
+    base = dump(recipe)
+    named = file.get("tasks")
+    if isinstance(named, Mapping):
+        base["tasks"] = {name: task for name, task in base["tasks"].items() if name in named}
+    return make(merge(merge(base, file), options))
+
+
+def nest(options: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Tables from dotted names: ``[("smart.weight", "3")]`` gives ``{"smart": {"weight": 3}}``.
+
+    Values are read as TOML where they are (numbers, true, lists), as text otherwise; ``a,b`` is a list where the
+    field is one, and ``none`` unsets a field that may be unset.
+    """
+    tables: dict[str, Any] = {}
+    for name, text in options:
+        *path, last = name.replace("-", "_").split(".") if not name.startswith("tasks.") else _task_path(name)
+        table = tables
+        for key in path:
+            table = table.setdefault(key, {})
+        table[last] = _value([*path, last], text)
+    return tables
+
+
+def to_toml(config: BaseModel) -> str:
+    """The configuration as TOML text."""
+    return "\n".join(_tables(dump(config), ())) + "\n"
+
+
+def digest(config: Config) -> str:
+    """A short hash of everything that decides the result (not of the recipe's name)."""
+    values = dump(config)
+    for field in ("recipe", "checkpoint", "log"):
+        values.pop(field, None)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Every field as (dotted name, type, default, description), tables expanded; for help texts."""
+    for name, field in model.model_fields.items():
+        inner = _model_in(field.annotation)
+        if inner is Task:
+            yield from fields(Task, f"{prefix}{name}.NAME.")
+        elif inner is not None:
+            yield from fields(inner, f"{prefix}{name}.")
+        else:
+            default = "required" if field.is_required() else _shown(field.default)
+            yield f"{prefix}{name}", _type_name(field.annotation), default, field.description or ""
+
+
+def _task_path(name: str) -> list[str]:
+    first, task, *rest = name.split(".")
+    return [first, task, *(part.replace("-", "_") for part in rest)]
+
+
+def _value(path: list[str], text: str) -> Any:
+    annotation = _annotation(path)
+    if text.lower() == "none" and type(None) in get_args(annotation):
+        return None
+    if _is_list(annotation) and not text.startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if annotation is str:
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _annotation(path: list[str]) -> Any:
+    """The type of a field by its path, or None for an unknown one."""
+    model: type[BaseModel] | None = Config
+    annotation: Any = None
+    skip = False
+    for key in path:
+        if skip:  # the key of tasks.NAME
+            skip = False
+            continue
+        if model is None or key not in model.model_fields:
+            return None
+        annotation = model.model_fields[key].annotation
+        model = _model_in(annotation)
+        skip = model is Task and key == "tasks"
+    return annotation
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _parts(part)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    for part in _parts(annotation):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return part
+    return None
+
+
+def _is_list(annotation: Any) -> bool:
+    return any(get_origin(part) is tuple for part in _parts(annotation))
+
+
+def _type_name(annotation: Any) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return "|".join(str(value) for value in inner)
+    if origin is Annotated:
+        return _type_name(inner[0])
+    if origin in (Union, UnionType):
+        return "|".join(_type_name(part) for part in inner if part is not type(None))
+    if origin is tuple:
+        return "list"
+    return {"str": "text", "int": "integer", "float": "number", "bool": "true|false"}.get(
+        getattr(annotation, "__name__", ""), "table"
+    )
+
+
+def _shown(default: object) -> str:
+    if default is None or default in ((), {}):
+        return "none"
+    if isinstance(default, tuple):
+        return ",".join(str(part) for part in default)
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _explain(fault: ErrorDetails) -> list[str]:
+    """A line for each thing that is wrong in one place."""
+    path = [str(part) for part in fault["loc"]]
+    name = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        return [f"{name}: there is no such field{_nearest(path)}"]
+    if fault["type"] == "missing":
+        return [f"{name}: this field is needed"]
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error":
+        return [f"{name}: {line}" if name else line for line in message.split("\n")]
+    return [f"{name} = {fault['input']!r}: {message[0].lower()}{message[1:]}"]
+
+
+def _nearest(path: list[str]) -> str:
+    everywhere = [name for name, *_ in fields()]
+    if path[0] == "tasks" and len(path) > 1:
+        everywhere = [name.replace("tasks.NAME.", f"tasks.{path[1]}.") for name in everywhere]
+    name = ".".join(path)
+    close = difflib.get_close_matches(name, everywhere, 1, 0.6) or [
+        option for option in everywhere if option.split(".")[-1] == path[-1]
+    ]
+    close = close or difflib.get_close_matches(path[-1], [option.split(".")[-1] for option in everywhere], 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _tables(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    if path and (plain or not values):
+        yield f"\n[{'.'.join(_key(part) for part in path)}]"
+    for key, value in plain.items():
+        yield f"{_key(key)} = {json.dumps(value, ensure_ascii=False)}"  # JSON's scalars and lists are TOML's
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _tables(value, (*path, key))
+
+
+def _key(key: str) -> str:
+    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else json.dumps(key)

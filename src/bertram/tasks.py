@@ -1,0 +1,228 @@
+"""What a task is: one text or a pair in, a class, a yes or no, or a score out.
+
+SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's own tasks are further values.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Kind = Literal["class", "binary", "score"]
+Loss = Literal["cross-entropy", "coral", "binary-cross-entropy", "mse", "cosine-mse", "cosine-embedding"]
+Head = Literal["linear", "mlp", "cosine", "dot", "euclidean", "manhattan", "features"]
+Metric = Literal["accuracy", "f1", "pearson", "spearman"]
+Encoding = Literal["cross", "bi"]
+
+SIMILARITIES: tuple[Head, ...] = ("cosine", "dot", "euclidean", "manhattan")
+LOSSES: dict[Kind, tuple[Loss, ...]] = {
+    "class": ("cross-entropy", "coral"),
+    "binary": ("binary-cross-entropy", "cosine-embedding"),
+    "score": ("mse", "binary-cross-entropy", "cosine-mse", "cosine-embedding"),
+}
+METRICS: dict[Kind, tuple[Metric, ...]] = {
+    "class": ("accuracy", "f1"),
+    "binary": ("accuracy", "f1"),
+    "score": ("pearson", "spearman"),
+}
+COSINE_LOSSES: tuple[Loss, ...] = ("cosine-mse", "cosine-embedding")
+
+
+class Strict(BaseModel):
+    """A frozen value that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Files(Strict):
+    """Where the rows of a task stand: file names (below the data directory or a Hub data set) and columns."""
+
+    train: str | None = None
+    dev: str | None = None
+    test: str | None = Field(None, description="rows to predict; labels are not needed")
+    texts: tuple[str, ...] = Field(..., description="one column, or two for a pair", min_length=1, max_length=2)
+    label: str = "label"
+    id: str | None = Field(None, description="column of row ids; without it the row number is the id")
+    repo: str | None = Field(None, description="Hub data set that holds the files")
+
+
+class Extra(Strict):
+    """Further training rows of a task, such as the phrases of the SST trees."""
+
+    file: str
+    texts: tuple[str, ...] = Field(..., min_length=1, max_length=2)
+    label: str
+    exclude: dict[str, str] = Field({}, description="rows in which this column has this value are dropped")
+    share: float = Field(0.5, gt=0, lt=1, description="share of each batch drawn from these rows")
+
+
+class Task(Strict):
+    """One task: its texts, its label space, how it is learned and how it is scored."""
+
+    name: str = Field("", description="taken from the table's name")
+    kind: Kind
+    files: Files
+    hub: Files | None = Field(None, description="the same rows on the Hugging Face Hub, for --data hub")
+    extra: Extra | None = None
+    labels: tuple[str, ...] = Field((), description="label values in the files, in order (class and binary)")
+    names: tuple[str, ...] = Field((), description="what to call the labels when they are shown")
+    range: tuple[float, float] = Field((0.0, 1.0), description="lowest and highest score (score)")
+    encoding: Encoding = Field("cross", description="a pair in one pass (cross) or text by text (bi)")
+    head: Head = "linear"
+    loss: Loss | None = Field(None, description="default: the usual one of the kind")
+    metric: Metric | None = Field(None, description="main score; default: accuracy, or Pearson for scores")
+    margin: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="of the cosine-embedding loss")
+    raw_cosine: bool = Field(False, description="use the similarity itself as the logit: no scale, no offset")
+    weight: Annotated[float, Field(ge=0)] = Field(1.0, description="of this task's loss in the sum")
+    trained: bool = Field(True, description="false: the head stays as initialized and is only scored")
+    limit: Annotated[int, Field(ge=2)] | None = Field(None, description="training rows used, shuffled by seed")
+    batch_size: Annotated[int, Field(ge=1)] | None = Field(None, description="default: sampling.batch_size")
+    text_style: Literal["plain", "course"] = Field(
+        "plain", description="plain strips; course also lowers case and sets pairs' punctuation apart"
+    )
+
+    @field_validator("labels", "names", mode="before")
+    @classmethod
+    def _as_text(cls, values: object) -> object:
+        """Accept labels written as numbers in TOML."""
+        return tuple(str(value) for value in values) if isinstance(values, list | tuple) else values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        faults = list(self._faults())
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def _faults(self) -> list[str]:
+        found = []
+        if self.kind == "class" and len(self.labels) < 2:
+            found.append('a class task needs at least two labels, for example labels = ["neg", "pos"]')
+        if self.kind == "binary" and self.labels and len(self.labels) != 2:
+            found.append("a binary task has two labels, the first means no and the second yes")
+        if len(set(self.labels)) != len(self.labels):
+            found.append("labels holds a value twice")
+        if self.names and len(self.names) != len(self.labels):
+            found.append(f"names has {len(self.names)} entries for {len(self.labels)} labels")
+        if self.kind == "score" and not self.range[0] < self.range[1]:
+            found.append("range must be [lowest, highest]")
+        if self.loss and self.loss not in LOSSES[self.kind]:
+            found.append(f"loss {self.loss!r} does not fit a {self.kind} task; use {' or '.join(LOSSES[self.kind])}")
+        if self.metric and self.metric not in METRICS[self.kind]:
+            fitting = " or ".join(METRICS[self.kind])
+            found.append(f"metric {self.metric!r} does not fit a {self.kind} task; use {fitting}")
+        found.extend(self._head_faults())
+        return found
+
+    def _head_faults(self) -> list[str]:
+        bi_pair = self.pair and self.encoding == "bi"
+        found = []
+        if self.head in (*SIMILARITIES, "features") and not bi_pair:
+            found.append(f'head {self.head!r} compares two texts: it needs two text columns and encoding = "bi"')
+        if self.head in SIMILARITIES and self.kind == "class":
+            found.append(f"head {self.head!r} gives one number: it cannot tell {len(self.labels)} classes apart")
+        if self.head in ("linear", "mlp") and bi_pair:
+            found.append(f'encoding = "bi" needs head = "features" or a similarity ({", ".join(SIMILARITIES)})')
+        if self.loss in COSINE_LOSSES and self.head != "cosine":
+            found.append(f'loss {self.loss!r} needs head = "cosine"')
+        if self.raw_cosine and self.head not in SIMILARITIES:
+            found.append("raw_cosine needs a similarity head")
+        if self.hub and len(self.hub.texts) != len(self.files.texts):
+            found.append("hub.texts and files.texts differ in number")
+        if self.extra and len(self.extra.texts) != len(self.files.texts):
+            found.append("extra.texts and files.texts differ in number")
+        return found
+
+    @property
+    def pair(self) -> bool:
+        """Whether an example is two texts."""
+        return len(self.files.texts) == 2
+
+    @property
+    def encodings_per_example(self) -> int:
+        """How many sequences the encoder reads for one example."""
+        return 2 if self.pair and self.encoding == "bi" else 1
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are; 2 for yes or no, 0 for a score."""
+        return {"class": len(self.labels), "binary": 2, "score": 0}[self.kind]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """What to call the labels when they are shown; empty for a score."""
+        return self.names or self.labels or (("no", "yes") if self.kind == "binary" else ())
+
+    @property
+    def trained_by(self) -> Loss:
+        """The loss, with the usual one of the kind as default."""
+        return self.loss or LOSSES[self.kind][0]
+
+    @property
+    def scored_by(self) -> Metric:
+        """The main score, with the usual one of the kind as default."""
+        return self.metric or METRICS[self.kind][0]
+
+
+SST = Task(
+    name="sst",
+    kind="class",
+    labels=("0", "1", "2", "3", "4"),
+    names=("very negative", "negative", "neutral", "positive", "very positive"),
+    files=Files(
+        train="ids-sst-train.csv",
+        dev="ids-sst-dev.csv",
+        test="ids-sst-test-student.csv",
+        texts=("sentence",),
+        label="sentiment",
+        id="id",
+    ),
+    hub=Files(repo="SetFit/sst5", train="train.jsonl", dev="dev.jsonl", test="test.jsonl", texts=("text",)),
+    text_style="course",
+)
+
+QUORA = Task(
+    name="quora",
+    kind="binary",
+    labels=("0", "1"),
+    names=("different", "paraphrase"),
+    files=Files(
+        train="quora-train.csv",
+        dev="quora-dev.csv",
+        test="quora-test-student.csv",
+        texts=("sentence1", "sentence2"),
+        label="is_duplicate",
+        id="id",
+    ),
+    hub=Files(
+        repo="nyu-mll/glue",
+        train="qqp/train-00000-of-00001.parquet",
+        dev="qqp/validation-00000-of-00001.parquet",
+        test="qqp/test-00000-of-00001.parquet",
+        texts=("question1", "question2"),
+        id="idx",
+    ),
+    text_style="course",
+)
+
+STS = Task(
+    name="sts",
+    kind="score",
+    range=(0.0, 5.0),
+    files=Files(
+        train="sts-train.csv",
+        dev="sts-dev.csv",
+        test="sts-test-student.csv",
+        texts=("sentence1", "sentence2"),
+        label="similarity",
+        id="id",
+    ),
+    hub=Files(
+        repo="nyu-mll/glue",
+        train="stsb/train-00000-of-00001.parquet",
+        dev="stsb/validation-00000-of-00001.parquet",
+        test="stsb/test-00000-of-00001.parquet",
+        texts=("sentence1", "sentence2"),
+        id="idx",
+    ),
+    text_style="course",
+)
