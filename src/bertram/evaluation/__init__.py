@@ -1,0 +1,1 @@
+"""Scores with their intervals, comparisons of runs, and files of predictions."""

@@ -1,0 +1,339 @@
+"""Scores of predictions against gold labels, each with its number of examples and a bootstrap interval.
+
+A metric is written once, for weighted examples: it takes gold and predicted [m] and weights [b, m], how often
+each example counts in each of b resamples, and returns [b], nan where it is undefined. nan never leaves this
+room: an undefined score is None, with a reason.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NotRequired, TypedDict, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bertram.evaluation.statistics import Floats, bootstrap, percentile_interval
+
+Kind = Literal["class", "binary", "score"]
+Metric = Callable[[Floats, Floats, Floats], Floats]
+Scale = TypeVar("Scale", float, Floats)
+RESAMPLES = 2000
+
+
+class Score(TypedDict):
+    """One score as it stands in record.json; `undefined` is the reason why `value` is null."""
+
+    value: float | None
+    ci95: list[float] | None
+    n: NotRequired[int]
+    undefined: NotRequired[str]
+
+
+def accuracy(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """Share of examples whose label is predicted."""
+    return _ratio(weights @ (gold == predicted), weights.sum(1))
+
+
+def f1(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """F1 of label 1; undefined where nothing is positive, neither in gold nor in the predictions."""
+    return _ratio(2 * (weights @ (gold * predicted)), weights @ (gold + predicted))
+
+
+def macro_f1(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """Mean of the F1 of each class that occurs in gold or in the predictions."""
+    classes = np.union1d(gold, predicted)
+    is_gold, is_predicted = (column[:, None] == classes for column in (gold, predicted))  # [m, classes]
+    each = _ratio(2.0 * (weights @ (is_gold & is_predicted)), weights @ (1.0 * is_gold + is_predicted))
+    return _ratio(np.nansum(each, axis=1), np.sum(~np.isnan(each), axis=1))
+
+
+def pearson(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """Pearson's correlation; undefined where either side is constant."""
+    x, y = _standardized(gold), _standardized(predicted)
+    n = weights.sum(1)
+    mean_x, mean_y, xx, yy, xy = (weights @ np.stack([x, y, x * x, y * y, x * y], axis=1)).T / n
+    return _correlation(xy - mean_x * mean_y, xx - mean_x**2, yy - mean_y**2)
+
+
+def spearman(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """Spearman's rank correlation, ties sharing their mean rank within each resample."""
+    n = weights.sum(1)
+    x, y = (_ranks(column, weights) / n[:, None] for column in (gold, predicted))  # [b, m], weighted mean 0
+    xy, xx, yy = (np.einsum("bm,bm,bm->b", weights, p, q) / n for p, q in ((x, y), (x, x), (y, y)))
+    return _correlation(xy, xx, yy)
+
+
+def mse(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """Mean squared error, in squared label units."""
+    return _ratio(weights @ (gold - predicted) ** 2, weights.sum(1))
+
+
+def mae(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """Mean absolute error, in label units."""
+    return _ratio(weights @ np.abs(gold - predicted), weights.sum(1))
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    undefined: Floats = np.full(denominator.shape, np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+
+
+def _standardized(x: Floats) -> Floats:
+    """Shift and scale into [-1, 1], so that sums of squares lose no digits; a constant becomes exactly 0."""
+    centred = x - x.mean()
+    spread = np.abs(centred).max()
+    return np.zeros_like(x) if _constant(x) else centred / spread
+
+
+def _constant(x: Floats) -> bool:
+    return bool(np.ptp(x) <= 1e-12 * np.abs(x).max())
+
+
+def _correlation(covariance: Floats, variance_x: Floats, variance_y: Floats) -> Floats:
+    defined = np.minimum(variance_x, variance_y) > 1e-12
+    scale = np.sqrt(np.where(defined, variance_x * variance_y, 1.0))
+    return np.where(defined, np.clip(covariance / scale, -1.0, 1.0), np.nan)
+
+
+def _ranks(x: Floats, weights: Floats) -> Floats:
+    """Ranks of each example in each resample, [b, m], less the mean rank."""
+    _, value_of_example = np.unique(x, return_inverse=True)
+    order = np.argsort(value_of_example, kind="stable")
+    last_of_value = np.flatnonzero(np.diff(value_of_example[order], append=-1))
+    upto: Floats = weights[:, order].cumsum(1)[:, last_of_value]  # [b, distinct values]
+    before = np.pad(upto[:, :-1], ((0, 0), (1, 0)))
+    centred: Floats = (before + upto - upto[:, -1:]) / 2  # mean rank (before + upto + 1) / 2, less (n + 1) / 2
+    return centred[:, value_of_example]
+
+
+METRICS: dict[Kind, dict[str, Metric]] = {  # the first of each kind is its main score by default
+    "class": {"accuracy": accuracy, "f1": macro_f1},
+    "binary": {"accuracy": accuracy, "f1": f1},
+    "score": {"pearson": pearson, "spearman": spearman, "mse": mse, "mae": mae},
+}
+
+
+def why_undefined(kind: Kind, metric: str, gold: Floats, predicted: Floats) -> str | None:
+    """Say why a metric has no value for gold and predicted [n]; None if it has one."""
+    if len(gold) == 0:
+        return "there are no examples"
+    infinite = np.count_nonzero(~np.isfinite(predicted))
+    if infinite:
+        return f"{infinite} of {len(predicted)} predictions are not finite"
+    if kind == "binary" and metric == "f1" and not (gold.any() or predicted.any()):
+        return "no label and no prediction is positive"
+    if metric in ("pearson", "spearman"):
+        if len(gold) < 2:
+            return "a correlation needs at least two examples"
+        sides = [("predictions", predicted), ("gold labels", gold)]
+        if constant := [name for name, column in sides if _constant(column)]:
+            return f"the {' and the '.join(constant)} are constant"
+    return None
+
+
+def score_task(
+    kind: Kind,
+    gold: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    generator: np.random.Generator | None = None,
+    resamples: int = RESAMPLES,
+) -> dict[str, Score]:
+    """Score one task with every metric of its kind; for classes, `f1` is the macro-F1.
+
+    Args:
+        kind: of the task.
+        gold: labels [n]: class indices, 0 or 1, or scores.
+        predicted: predictions [n], in the same form.
+        generator: source of the bootstrap; a fixed seed by default.
+        resamples: of the bootstrap.
+
+    Returns:
+        Metric -> score, in the form of record.json.
+    """
+    return _scores_and_draws(kind, gold, predicted, generator or np.random.default_rng(0), resamples)[0]
+
+
+def _scores_and_draws(
+    kind: Kind, gold: ArrayLike, predicted: ArrayLike, generator: np.random.Generator, resamples: int
+) -> tuple[dict[str, Score], dict[str, Floats]]:
+    y, z = np.asarray(gold, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    assert y.shape == z.shape == (y.size,), f"{y.shape} gold labels, {z.shape} predictions"
+    reasons = {name: why_undefined(kind, name, y, z) for name in METRICS[kind]}
+    defined = {name: metric for name, metric in METRICS[kind].items() if reasons[name] is None}
+    draws = _draws(defined, y, z, generator, resamples) if defined else {}
+    scores: dict[str, Score] = {}
+    for name, reason in reasons.items():
+        if reason is None:
+            value = float(defined[name](y, z, np.ones((1, len(y))))[0])
+            scores[name] = {"value": value, "ci95": _interval(draws[name], value), "n": len(y)}
+        else:
+            scores[name] = {"value": None, "ci95": None, "n": len(y), "undefined": reason}
+    return scores, draws
+
+
+def _draws(
+    metrics: Mapping[str, Metric], gold: Floats, predicted: Floats, generator: np.random.Generator, resamples: int
+) -> dict[str, Floats]:
+    def statistic(weights: Floats, gold: Floats, predicted: Floats) -> Floats:
+        return np.stack([metric(gold, predicted, weights) for metric in metrics.values()])
+
+    draws = dict(zip(metrics, bootstrap(statistic, (gold, predicted), generator, resamples), strict=True))
+    right = int(np.count_nonzero(gold == predicted))
+    if "accuracy" in draws and right in (0, len(gold)):
+        # Every resample would say the same. These draws give the interval of Clopper & Pearson (1934).
+        missed = generator.beta(1, len(gold), size=resamples)
+        draws["accuracy"] = 1 - missed if right else missed
+    return draws
+
+
+def _interval(draws: Floats, value: float) -> list[float] | None:
+    found = percentile_interval(draws)
+    return None if found is None else [min(found[0], value), max(found[1], value)]
+
+
+@dataclass(frozen=True)
+class TaskOutputs:
+    """What a model said about one task: gold and predicted [n]; `metric` is the main score if not the usual one."""
+
+    kind: Kind
+    gold: ArrayLike
+    predicted: ArrayLike
+    metric: str | None = None
+
+    @property
+    def main_metric(self) -> str:
+        """Name of the task's main score."""
+        return self.metric or next(iter(METRICS[self.kind]))
+
+
+def score_run(tasks: Mapping[str, TaskOutputs], *, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Any]:
+    """Score every task of a run and the overall, in the form of record.json.
+
+    Args:
+        tasks: task -> what the model said.
+        seed: of the bootstrap, whose draws are independent from task to task.
+        resamples: of the bootstrap.
+
+    Returns:
+        Task -> metric -> score, and `overall` and `overall_plain`, a score each.
+    """
+    generator = np.random.default_rng(seed)
+    scores: dict[str, Any] = {}
+    main: dict[str, tuple[str, float | None]] = {}
+    draws: dict[str, tuple[str, Floats]] = {}
+    for name, task in tasks.items():
+        scores[name], drawn = _scores_and_draws(task.kind, task.gold, task.predicted, generator, resamples)
+        metric = task.main_metric
+        main[name] = (metric, scores[name][metric]["value"])
+        draws[name] = (metric, drawn.get(metric, np.full(resamples, np.nan)))
+    undefined = ", ".join(f"{name} has no {metric}" for name, (metric, value) in main.items() if value is None)
+    for name, plain in (("overall", False), ("overall_plain", True)):
+        value = overall_plain(main) if plain else overall(main)
+        if value is None:
+            scores[name] = {"value": None, "ci95": None, "undefined": undefined or "there are no tasks"}
+            continue
+        combined = [drawn if plain else on_unit_scale(metric, drawn) for metric, drawn in draws.values()]
+        scores[name] = {"value": value, "ci95": _interval(np.mean(combined, axis=0), value)}
+    return scores
+
+
+def on_unit_scale(metric: str, value: Scale) -> Scale:
+    """Bring a main score to [0, 1]: a correlation r becomes (r + 1) / 2, others stay as they are."""
+    return (value + 1) / 2 if metric in ("pearson", "spearman") else value
+
+
+def overall(main_scores: Mapping[str, tuple[str, float | None]]) -> float | None:
+    """Mean over tasks of the main score on [0, 1], the study's leaderboard formula; None if one is undefined.
+
+    Args:
+        main_scores: task -> name and value of its main score.
+    """
+    return _mean([value if value is None else on_unit_scale(metric, value) for metric, value in main_scores.values()])
+
+
+def overall_plain(main_scores: Mapping[str, tuple[str, float | None]]) -> float | None:
+    """Mean over tasks of the main score as it is; None if one is undefined."""
+    return _mean([value for _, value in main_scores.values()])
+
+
+def selection_score(main_scores: Mapping[str, tuple[str, float | None]]) -> float:
+    """The overall score by which checkpoints are chosen: an undefined score counts as 0 on [0, 1]."""
+    on_unit = [0.0 if value is None else on_unit_scale(metric, value) for metric, value in main_scores.values()]
+    return sum(on_unit) / len(on_unit)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined and len(defined) == len(values) else None
+
+
+def confusion_matrix(gold: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """Count examples by gold class (row) and predicted class (column), [classes, classes]."""
+    y, z = np.asarray(gold, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
+    return np.bincount(y * classes + z, minlength=classes**2).reshape(classes, classes).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The predictions whose confidence lies in (low, high]: how sure they were on average, how often right."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float | None
+    accuracy: float | None
+
+
+def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> list[ReliabilityBin]:
+    """Sort predictions into bins of equal width by confidence (Guo et al. 2017, section 2).
+
+    Args:
+        confidence: probability given to the predicted label, [n], in [0, 1].
+        correct: whether it was right, [n].
+        bins: how many.
+    """
+    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    which = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1)
+    found = []
+    for k in range(bins):
+        inside = which == k
+        n = int(inside.sum())
+        means = (float(sure[inside].mean()), float(right[inside].mean())) if n else (None, None)
+        found.append(ReliabilityBin(k / bins, (k + 1) / bins, n, *means))
+    return found
+
+
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
+    """Mean gap between confidence and accuracy, weighted by bin (Guo et al. 2017, equation 3); None if empty."""
+    n = sum(each.n for each in bins)
+    gaps = (each.n * abs((each.confidence or 0.0) - (each.accuracy or 0.0)) for each in bins)
+    return sum(gaps) / n if n else None
+
+
+def trivial_baselines(
+    kind: Kind, train_labels: ArrayLike, dev_labels: ArrayLike, *, seed: int = 0
+) -> dict[str, dict[str, Score]]:
+    """Score what anybody gets without reading the texts, on the dev labels.
+
+    Args:
+        kind: of the task.
+        train_labels: labels [train rows]; the majority class and the mean score are theirs.
+        dev_labels: labels [n].
+        seed: of the random scores and the intervals.
+
+    Returns:
+        Baseline -> metric -> score: `majority`, for yes or no also `always_no` and `always_yes`; for scores
+        `mean` (of train: a constant, which has no correlation) and `random` (drawn from the train labels).
+    """
+    train, dev = np.asarray(train_labels, dtype=np.float64), np.asarray(dev_labels, dtype=np.float64)
+    generator = np.random.default_rng(seed)
+    if kind == "score":
+        guesses = {"mean": np.full(len(dev), train.mean()), "random": generator.choice(train, len(dev))}
+    else:
+        values, counts = np.unique(train, return_counts=True)
+        constants = {"majority": values[counts.argmax()]}
+        if kind == "binary":
+            constants |= {"always_no": 0.0, "always_yes": 1.0}
+        guesses = {name: np.full(len(dev), value) for name, value in constants.items()}
+    return {name: score_task(kind, dev, guess, generator=generator) for name, guess in guesses.items()}

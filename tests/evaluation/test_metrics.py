@@ -1,0 +1,234 @@
+"""Metrics agree with their definitions, are undefined where they must be, and their intervals cover the truth."""
+
+import csv
+import json
+import subprocess
+import sys
+from math import asin, pi
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bertram.evaluation import metrics, statistics
+from bertram.evaluation.metrics import TaskOutputs, score_run, score_task
+
+GENERATOR = np.random.default_rng
+
+
+def value(kind: metrics.Kind, metric: str, gold: list[float], predicted: list[float]) -> float | None:
+    return score_task(kind, gold, predicted, resamples=20)[metric]["value"]
+
+
+def test_correlations_agree_with_scipy_also_with_ties_and_far_from_zero() -> None:
+    generator = GENERATOR(0)
+    for ties in (False, True):
+        x = generator.normal(size=300)
+        y = x + generator.normal(size=300)
+        x, y = (np.round(x), np.round(y)) if ties else (x + 1e6, y * 1e-6)
+        scores = score_task("score", x, y, resamples=20)
+        assert scores["pearson"]["value"] == pytest.approx(stats.pearsonr(x, y)[0], rel=1e-9)
+        assert scores["spearman"]["value"] == pytest.approx(stats.spearmanr(x, y)[0], rel=1e-12)
+
+
+def test_f1_by_hand() -> None:
+    assert value("binary", "f1", [1, 1, 1, 0, 0], [1, 0, 1, 1, 0]) == pytest.approx(
+        2 / 3
+    )  # 2 right, 1 too many, 1 missed
+    # Class 0: 2/3, class 1: 1/2, class 3: 0 (never gold); class 2 occurs nowhere and does not count.
+    assert value("class", "f1", [0, 0, 1, 1], [0, 3, 1, 3]) == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+
+
+def test_errors_are_in_label_units() -> None:
+    assert value("score", "mse", [0, 5], [2, 4]) == 2.5
+    assert value("score", "mae", [0, 5], [2, 4]) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"), [(kind, name) for kind, names in metrics.METRICS.items() for name in names]
+)
+def test_a_weight_counts_like_repeating_the_example(kind: metrics.Kind, metric: str) -> None:
+    generator = GENERATOR(1)
+    gold, predicted = generator.integers(0, 2 if kind == "binary" else 4, size=(2, 40)).astype(float)
+    weights = generator.integers(0, 4, size=(5, 40))
+    weighted = metrics.METRICS[kind][metric](gold, predicted, weights.astype(float))
+    for row, found in zip(weights, weighted, strict=True):
+        repeated = metrics.METRICS[kind][metric](
+            np.repeat(gold, row), np.repeat(predicted, row), np.ones((1, row.sum()))
+        )
+        assert found == pytest.approx(repeated[0], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "gold", "predicted", "reason"),
+    [
+        ("score", "pearson", [1, 2, 3], [2, 2, 2], "the predictions are constant"),
+        ("score", "spearman", [2, 2, 2], [1, 2, 3], "the gold labels are constant"),
+        ("score", "pearson", [0.1 + 0.2, 0.3, 0.3], [1, 2, 3], "the gold labels are constant"),
+        ("score", "pearson", [1], [1], "at least two examples"),
+        ("binary", "f1", [0, 0], [0, 0], "no label and no prediction is positive"),
+        ("class", "accuracy", [], [], "no examples"),
+        ("score", "mse", [1, 2], [1, float("nan")], "1 of 2 predictions are not finite"),
+    ],
+)
+def test_what_is_undefined_is_none_with_a_reason(
+    kind: metrics.Kind, metric: str, gold: list[float], predicted: list[float], reason: str
+) -> None:
+    score = score_task(kind, gold, predicted)[metric]
+    assert score["value"] is None
+    assert score["ci95"] is None
+    assert reason in score["undefined"]
+
+
+def test_f1_is_zero_not_undefined_when_every_positive_is_missed() -> None:
+    assert value("binary", "f1", [1, 0], [0, 0]) == 0.0
+
+
+def synthetic_run(generator: np.random.Generator) -> tuple[dict[str, TaskOutputs], dict[tuple[str, str], float]]:
+    """Three small tasks, and the scores that endless examples of the same kind would give."""
+    sst = generator.integers(0, 5, 300)
+    sst_said = np.where(generator.random(300) < 0.4, sst, generator.integers(0, 5, 300))  # right: 0.4 + 0.6 / 5
+    quora = (generator.random(400) < 0.375) * 1
+    quora_said = np.where(generator.random(400) < 0.8, quora, 1 - quora)
+    sts = generator.normal(size=300)
+    sts_said = 0.8 * sts + 0.6 * generator.normal(size=300)  # r = 0.8, variance 1, so mse = 2 - 2 r
+    tasks = {
+        "sst": TaskOutputs("class", sst, sst_said),
+        "quora": TaskOutputs("binary", quora, quora_said),
+        "sts": TaskOutputs("score", sts, sts_said),
+    }
+    truth = {
+        ("sst", "accuracy"): 0.52,
+        ("sst", "f1"): 0.52,
+        ("quora", "accuracy"): 0.8,
+        ("quora", "f1"): 2 * 0.3 / (0.375 + 0.3 + 0.125),
+        ("sts", "pearson"): 0.8,
+        ("sts", "spearman"): 6 / pi * asin(0.4),
+        ("sts", "mse"): 0.4,
+        ("sts", "mae"): 0.4**0.5 * (2 / pi) ** 0.5,
+        ("overall", ""): (0.52 + 0.8 + 0.9) / 3,
+        ("overall_plain", ""): (0.52 + 0.8 + 0.8) / 3,
+    }
+    return tasks, truth
+
+
+def test_intervals_cover_the_truth_in_95_percent_of_synthetic_runs() -> None:
+    generator, runs = GENERATOR(2), 700
+    covered: dict[tuple[str, str], int] = {}
+    for seed in range(runs):
+        tasks, truth = synthetic_run(generator)
+        scores = score_run(tasks, seed=seed, resamples=300)
+        for (task, metric), true in truth.items():
+            low, high = (scores[task][metric] if metric else scores[task])["ci95"]
+            covered[task, metric] = covered.get((task, metric), 0) + (low <= true <= high)
+    for name, count in covered.items():
+        assert count / runs == pytest.approx(0.95, abs=0.02), name
+
+
+def test_the_two_ways_of_resampling_have_one_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = GENERATOR(3)
+    gold = generator.integers(0, 26, 120) / 5
+    predicted = gold + generator.normal(size=120)
+    tables = []
+    for few in (0, 10**6):
+        monkeypatch.setattr(statistics, "_FEW_CELLS", few)
+        draws = statistics.bootstrap(lambda w, g, p: metrics.pearson(g, p, w), (gold, predicted), GENERATOR(4), 20_000)
+        tables.append([draws.mean(), draws.std(), *np.quantile(draws, [0.025, 0.975])])
+    np.testing.assert_allclose(tables[0], tables[1], atol=0.002)
+
+
+def test_accuracy_draws_have_the_binomial_spread() -> None:
+    gold, predicted = np.zeros(20_212), (np.arange(20_212) < 5_000) * 1.0
+    draws = statistics.bootstrap(lambda w, g, p: metrics.accuracy(g, p, w), (gold, predicted), GENERATOR(5), 20_000)
+    right = 1 - 5_000 / 20_212
+    assert draws.mean() == pytest.approx(right, abs=1e-4)
+    assert draws.std() == pytest.approx((right * (1 - right) / 20_212) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_nothing_wrong_in_few_examples_is_not_certainty(right: bool) -> None:
+    score = score_task("binary", np.ones(30), np.full(30, 1.0 if right else 0.0), resamples=20_000)["accuracy"]
+    exact = 0.025 ** (1 / 30)  # Clopper & Pearson: the chance for which 30 of 30 has probability 0.025
+    assert score["ci95"] == pytest.approx([exact, 1] if right else [0, 1 - exact], abs=0.005)
+
+
+def test_record_form_is_json_without_nan_and_the_same_for_the_same_seed() -> None:
+    tasks, _ = synthetic_run(GENERATOR(6))
+    tasks["sts"] = TaskOutputs("score", [1, 2, 3], [1, 1, 1])
+    first, second = (json.dumps(score_run(tasks, seed=7), allow_nan=False) for _ in range(2))
+    assert first == second
+    record = json.loads(first)
+    assert set(record) == {"sst", "quora", "sts", "overall", "overall_plain"}
+    assert set(record["sst"]["accuracy"]) == {"value", "ci95", "n"}
+    assert record["overall"] == {"value": None, "ci95": None, "undefined": "sts has no pearson"}
+
+
+def test_overall_is_the_leaderboard_formula_and_an_undefined_score_counts_zero_only_for_selection() -> None:
+    # The study's row 12: .494, .522, .627 give .610.
+    main = {"sst": ("accuracy", 0.494), "quora": ("accuracy", 0.522), "sts": ("pearson", 0.627)}
+    overall = metrics.overall(main)
+    assert overall == pytest.approx(0.610, abs=5e-4)
+    assert metrics.selection_score(main) == overall
+    assert metrics.overall_plain(main) == pytest.approx((0.494 + 0.522 + 0.627) / 3)
+    main["sts"] = ("pearson", None)
+    assert metrics.overall(main) is None
+    assert metrics.overall_plain(main) is None
+    assert metrics.selection_score(main) == pytest.approx((0.494 + 0.522) / 3)
+
+
+def test_a_task_may_have_another_main_score() -> None:
+    task = TaskOutputs("binary", [1, 1, 0, 0], [1, 0, 0, 0], metric="f1")
+    assert score_run({"own": task})["overall"]["value"] == pytest.approx(2 / 3)
+
+
+def test_confusion_matrix_has_gold_in_rows() -> None:
+    assert metrics.confusion_matrix([0, 0, 2], [0, 1, 1], 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0]]
+
+
+def test_reliability_puts_borders_in_the_lower_bin_and_weighs_the_gap() -> None:
+    bins = metrics.reliability([0.0, 0.5, 0.9, 0.7], [0, 1, 1, 0], bins=2)
+    assert [each.n for each in bins] == [2, 2]
+    assert metrics.expected_calibration_error(bins) == pytest.approx(0.5 * abs(0.25 - 0.5) + 0.5 * abs(0.8 - 0.5))
+    assert metrics.expected_calibration_error(metrics.reliability([], [])) is None
+
+
+def test_trivial_baselines() -> None:
+    classes = metrics.trivial_baselines("class", [2, 2, 0], [0, 2, 1, 0])
+    assert classes["majority"]["accuracy"]["value"] == 0.25  # the majority of train, not of dev
+    answers = metrics.trivial_baselines("binary", [0, 0, 1], [0, 0, 1, 1, 1])
+    assert {name: scores["accuracy"]["value"] for name, scores in answers.items()} == {
+        "majority": 0.4,
+        "always_no": 0.4,
+        "always_yes": 0.6,
+    }
+    similarity = metrics.trivial_baselines("score", [0.0, 4.0], np.linspace(0, 5, 50))
+    assert similarity["mean"]["pearson"]["value"] is None
+    assert similarity["mean"]["mae"]["value"] is not None
+    low, high = similarity["random"]["pearson"]["ci95"] or (1.0, 1.0)
+    assert low < 0 < high
+
+
+@pytest.mark.real_data
+def test_trivial_baselines_of_the_course_files(real_data: Path) -> None:
+    def labels(name: str, column: str) -> list[float]:
+        with (real_data / name).open(encoding="utf-8", errors="replace", newline="") as file:
+            return [float(row[column]) for row in csv.DictReader(file, delimiter="\t") if row[column]]
+
+    sst = metrics.trivial_baselines(
+        "class", labels("ids-sst-train.csv", "sentiment"), labels("ids-sst-dev.csv", "sentiment")
+    )
+    quora_dev = labels("quora-dev.csv", "is_duplicate")
+    quora = metrics.trivial_baselines("binary", labels("quora-train.csv", "is_duplicate"), quora_dev)
+    assert sst["majority"]["accuracy"]["value"] == pytest.approx(279 / 1101)  # train's majority; dev's own is 0.262
+    assert quora["majority"]["accuracy"]["value"] == pytest.approx(0.6247, abs=5e-5)
+    assert quora["always_yes"]["accuracy"] == {
+        "value": pytest.approx(0.3753, abs=5e-5),
+        "ci95": [pytest.approx(0.3753, abs=0.008)] * 2,
+        "n": 20_212,
+    }
+
+
+def test_evaluation_does_not_load_torch() -> None:
+    code = "import sys; from bertram.evaluation import compare, metrics, submission; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
