@@ -36,6 +36,7 @@ class ModelConfig(Strict):
     dropout: Share = Field(0.3, description="before the heads")
     encoder_dropout: Share | None = Field(None, description="inside the encoder; default: as it was pretrained")
     freeze_encoder: bool = Field(False, description="train the heads alone")
+    both_orders: bool = Field(False, description="average a cross-encoded pair's prediction over both orders")
     max_tokens: Annotated[int, Field(ge=8)] | None = Field(
         None, description="longer inputs are cut, and counted; default: as many as the encoder has positions"
     )
@@ -125,7 +126,6 @@ class EvaluationConfig(Strict):
     patience: Count | None = Field(None, description="stop after so many evaluations without a better overall score")
     keep: Literal["best", "last"] = Field("best", description="which weights the run ends with")
     limit: Count | None = Field(None, description="dev rows of each task that are looked at while training")
-    both_orders: bool = Field(False, description="average a cross-encoded pair's prediction over both orders")
 
 
 class CheckpointConfig(Strict):
@@ -190,6 +190,8 @@ class Config(Strict):
             yield "tasks: no task is trained"
         seen: dict[str, str] = {}
         for name in self.tasks:
+            if name.casefold() in ("overall", "overall_plain"):
+                yield f"tasks: the name {name!r} is taken by the score of all tasks together"
             if name.casefold() in seen:
                 yield f"tasks: {seen[name.casefold()]!r} and {name!r} are one name"
             seen[name.casefold()] = name

@@ -1,0 +1,115 @@
+"""Self-attention over packed tokens (Vaswani et al., 2017, eq. 1), group by group.
+
+The backward pass is written out: the short sentences of small batches make attention a matter of many small
+operations, and the closed form needs half as many as automatic differentiation.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from bertram.model.dropout import Dropout
+from bertram.text.batches import Group, Packed
+
+
+def attend(query: Tensor, key_value: Tensor, batch: Packed, heads: int, dropout: Dropout) -> Tensor:
+    """Each query's mixture of the values of its own sequence.
+
+    Args:
+        query: [N, H] for all tokens, or [S, H] for the first token of each packed sequence only.
+        key_value: [N, 2H], keys then values.
+        batch: the packing, which says what stands where.
+        heads: how many; each has H / heads coordinates.
+        dropout: of the attention probabilities.
+
+    Returns:
+        As many rows as `query` has.
+    """
+    if query.is_cuda or not torch.is_grad_enabled():
+        return _fused(query, key_value, batch, heads, dropout)
+    result: Tensor = _Attention.apply(query, key_value, batch, heads, dropout)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _fused(query: Tensor, key_value: Tensor, batch: Packed, heads: int, dropout: Dropout) -> Tensor:
+    """PyTorch's fused kernel, where it pays: without gradients, and on CUDA."""
+    outputs = []
+    for group, rows in _rows(query, batch):
+        q = _split(query[rows], group, heads, padded=len(query) == len(key_value))
+        k, v = (_split(x, group, heads) for x in key_value[group.start : group.stop].chunk(2, dim=1))
+        mixed = F.scaled_dot_product_attention(q, k, v, group.blocked, dropout_p=dropout.attention_rate)
+        outputs.append(_join(mixed, group, padded=len(query) == len(key_value)))
+    return torch.cat(outputs)
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key_value: Tensor, batch: Packed, heads: int, dropout: Dropout) -> Tensor:
+        hidden = query.shape[1]
+        scale = (hidden // heads) ** -0.5
+        everywhere = len(query) == len(key_value)
+        output = torch.empty_like(query)
+        kept = []
+        for group, rows in _rows(query, batch):
+            q = _split(query[rows], group, heads, padded=everywhere)  # [count, heads, Lq, d]
+            k = _split(key_value[group.start : group.stop, :hidden], group, heads)  # [count, heads, L, d]
+            v = _split(key_value[group.start : group.stop, hidden:], group, heads)
+            scores = (q @ k.transpose(2, 3)).mul_(scale)  # [count, heads, Lq, L]
+            if group.blocked is not None:
+                scores += group.blocked
+            probabilities = torch.softmax(scores, dim=-1)
+            mask = dropout.attention_mask(probabilities)
+            used = probabilities if mask is None else probabilities * mask
+            output[rows] = _join(used @ v, group, padded=everywhere)
+            kept += [q, k, v, probabilities, mask]
+        ctx.save_for_backward(*kept)
+        ctx.batch, ctx.heads, ctx.scale, ctx.everywhere = batch, heads, scale, everywhere
+        ctx.rows = len(query), len(key_value), hidden
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        queries, tokens, hidden = ctx.rows
+        grad_query = grad.new_empty(queries, hidden)
+        grad_key_value = grad.new_empty(tokens, 2 * hidden)
+        kept = iter(ctx.saved_tensors)
+        for group, rows in _rows(grad, ctx.batch):
+            q, k, v, probabilities, mask = (next(kept) for _ in range(5))
+            used = probabilities if mask is None else probabilities * mask
+            go = _split(grad[rows], group, ctx.heads, padded=ctx.everywhere)
+            grad_v = used.transpose(2, 3) @ go
+            grad_p = go @ v.transpose(2, 3)
+            if mask is not None:
+                grad_p *= mask
+            grad_s = torch._softmax_backward_data(grad_p, probabilities, -1, grad_p.dtype).mul_(ctx.scale)
+            grad_query[rows] = _join(grad_s @ k, group, padded=ctx.everywhere)
+            span = grad_key_value[group.start : group.stop]
+            span[:, :hidden] = _join(grad_s.transpose(2, 3) @ q, group)
+            span[:, hidden:] = _join(grad_v, group)
+        return grad_query, grad_key_value, None, None, None
+
+
+def _rows(query: Tensor, batch: Packed) -> Iterator[tuple[Group, slice]]:
+    """Each group with the rows of `query` that belong to it."""
+    everywhere = len(query) == len(batch.token_ids)
+    for group in batch.groups:
+        yield group, slice(group.start, group.stop) if everywhere else slice(group.first, group.first + group.count)
+
+
+def _split(rows: Tensor, group: Group, heads: int, *, padded: bool = True) -> Tensor:
+    """[rows, H] to [count, heads, length, d], padded with zeros where the group is uneven."""
+    if padded and group.slots is not None:
+        rows = rows.new_zeros(group.count * group.length, rows.shape[1]).index_copy_(0, group.slots, rows)
+    return rows.reshape(group.count, -1, heads, rows.shape[1] // heads).transpose(1, 2).contiguous()
+
+
+def _join(mixed: Tensor, group: Group, *, padded: bool = True) -> Tensor:
+    """[count, heads, length, d] back to [rows, H]."""
+    count, heads, length, width = mixed.shape
+    rows = mixed.transpose(1, 2).reshape(count * length, heads * width)
+    return rows[group.slots] if padded and group.slots is not None else rows

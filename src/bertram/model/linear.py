@@ -1,0 +1,87 @@
+"""Linear layers in fp32 or bf16: the one place where a precision is chosen.
+
+In bf16 the matrix products take bf16 operands and everything around them stays fp32. The cast of a weight is kept
+until the weight changes, so it is made once an update and not once a pass.
+"""
+
+import time
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+Precision = Literal["fp32", "bf16"]
+
+
+class Linear(nn.Module):
+    """y = x Wᵀ + b, with W [outputs, inputs]."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.precision: Precision = "fp32"
+        self._cast: Tensor | None = None
+        self._cast_of = (-1, -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[rows, inputs] to [rows, outputs]."""
+        if self.precision == "fp32":
+            return F.linear(x, self.weight, self.bias)
+        result: Tensor = _Bf16Linear.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.bias, self._bf16_weight()
+        )
+        return result
+
+    def _bf16_weight(self) -> Tensor:
+        version = (id(self.weight), self.weight._version)
+        if self._cast is None or self._cast_of != version:
+            self._cast = self.weight.detach().to(torch.bfloat16)
+            self._cast_of = version
+        return self._cast
+
+
+class _Bf16Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, _: Tensor, bias: Tensor, cast: Tensor) -> Tensor:
+        x16 = x.to(torch.bfloat16)
+        ctx.save_for_backward(x16, cast)
+        ctx.needs = ctx.needs_input_grad
+        return F.linear(x16, cast).float().add_(bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        x16, cast = ctx.saved_tensors
+        grad16 = grad.to(torch.bfloat16)
+        needs_x, needs_weight, needs_bias, _ = ctx.needs
+        return (
+            (grad16 @ cast).float() if needs_x else None,
+            (grad16.t() @ x16).float() if needs_weight else None,
+            grad.sum(0) if needs_bias else None,
+            None,
+        )
+
+
+def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+    """bf16 where it is wanted, or where the processor has it and a short measurement says it is faster."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    capability = torch.backends.cpu.get_cpu_capability()
+    if "AVX512" not in capability and "SVE" not in capability:
+        return "fp32"
+    x, w = torch.randn(512, 384), torch.randn(1536, 384)
+    return "bf16" if _seconds(x.bfloat16(), w.bfloat16()) < 0.8 * _seconds(x, w) else "fp32"
+
+
+def _seconds(x: Tensor, weight: Tensor) -> float:
+    best = float("inf")
+    for _ in range(5):
+        begun = time.perf_counter()
+        F.linear(x, weight)
+        best = min(best, time.perf_counter() - begun)
+    return best

@@ -1,0 +1,118 @@
+"""One encoder with a head for each task."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bertram.model.dropout import NO_DROPOUT, Dropout
+from bertram.model.encoder import Encoder, WordRows
+from bertram.model.heads import Similarity, TaskHead
+from bertram.tasks import Task
+from bertram.text.batches import Packed, pack
+from bertram.text.examples import Batch
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The batches of some tasks as one packed batch."""
+
+    packed: Packed
+    sequences: tuple[int, ...]  # how many belong to each batch
+    example: Tensor  # [N] which example a token belongs to, counted over all batches
+    movable: Tensor  # [N] False for [CLS] and [SEP]
+
+
+class Multitask(nn.Module):
+    """A shared encoder and the heads of its tasks.
+
+    Args:
+        encoder: shared by all tasks.
+        tasks: by name.
+        pooling: ``cls``, ``mean`` over real tokens, or the pretrained ``pooler``.
+    """
+
+    def __init__(self, encoder: Encoder, tasks: Mapping[str, Task], pooling: str) -> None:
+        super().__init__()
+        self.encoder, self.tasks, self.pooling = encoder, dict(tasks), pooling
+        self.heads = nn.ModuleDict({name: TaskHead(task, encoder.config.hidden) for name, task in tasks.items()})
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.encoder.words.device
+
+    def inputs(self, batches: Sequence[Batch]) -> Inputs:
+        """Pack the batches of one or more tasks together."""
+        sequences = [sequence for batch in batches for sequence in batch.sequences]
+        packed = pack([tokens for tokens, _ in sequences], [segments for _, segments in sequences])
+        return Inputs(
+            packed=packed.to(self.device),
+            sequences=tuple(len(batch.sequences) for batch in batches),
+            example=torch.tensor(_examples(batches))[torch.argsort(packed.rank)][packed.sequence].to(self.device),
+            movable=_movable(packed).to(self.device),
+        )
+
+    def forward(
+        self,
+        batches: Sequence[Batch],
+        inputs: Inputs | None = None,
+        dropout: Dropout = NO_DROPOUT,
+        *,
+        words: WordRows | None = None,
+        offset: Tensor | None = None,
+    ) -> list[Tensor]:
+        """The raw outputs of each batch, all of them encoded in one packed pass.
+
+        Args:
+            batches: of one or more tasks.
+            inputs: `self.inputs(batches)`, where it is at hand.
+            dropout: its masks.
+            words: where word embeddings come from; default: the table.
+            offset: [N, H], added to the word embeddings.
+        """
+        inputs = inputs or self.inputs(batches)
+        pooled = self.pooled(inputs.packed, dropout, words=words, offset=offset)
+        parts = torch.split(pooled, list(inputs.sequences))
+        return [self.heads[batch.task](part, dropout) for batch, part in zip(batches, parts, strict=True)]
+
+    def pooled(
+        self, packed: Packed, dropout: Dropout, *, words: WordRows | None = None, offset: Tensor | None = None
+    ) -> Tensor:
+        """One vector a sequence, [S, H], in the order given."""
+        first_only = self.pooling != "mean"
+        hidden = self.encoder(packed, dropout, words=words, offset=offset, first_only=first_only)
+        if self.pooling == "mean":
+            total = hidden.new_zeros(len(packed), hidden.shape[1]).index_add(0, packed.sequence, hidden)
+            hidden = total / packed.lengths[:, None]
+        elif self.pooling == "pooler":
+            hidden = torch.tanh(self.encoder.pooler(hidden))
+        return hidden[packed.rank]
+
+    @torch.no_grad()
+    def similarities(self, batch: Batch) -> Tensor | None:
+        """The plain similarities of a batch of pairs, [n], where the task's head is a similarity."""
+        compare = self.heads[batch.task].compare
+        if not isinstance(compare, Similarity):
+            return None
+        u, v = self.pooled(self.inputs([batch]).packed, NO_DROPOUT).chunk(2)
+        return compare.similarity(u, v)
+
+
+def _examples(batches: Sequence[Batch]) -> list[int]:
+    """The example of each sequence; both texts of a pair are one example."""
+    owners, begin = [], 0
+    for batch in batches:
+        owners += [begin + number % len(batch) for number in range(len(batch.sequences))]
+        begin += len(batch)
+    return owners
+
+
+def _movable(packed: Packed) -> Tensor:
+    """False for [CLS] and [SEP]: the ends of a sequence, and the end of its first segment."""
+    movable = torch.ones(len(packed.token_ids), dtype=torch.bool)
+    movable[packed.first] = False
+    movable[packed.first + packed.lengths - 1] = False
+    movable[:-1] &= ~((packed.segments[:-1] == 0) & (packed.segments[1:] == 1))
+    return movable

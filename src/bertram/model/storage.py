@@ -1,0 +1,117 @@
+"""A trained model as a directory: weights, shape and tokenizer, in the Hugging Face layout with our heads added.
+
+`config.json` holds the encoder's shape under the usual keys and the heads under the key ``bertram``; the encoder's
+weights have their usual names, so the directory also serves as an `--encoder`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bertram.errors import RunError
+from bertram.model.encoder import Encoder
+from bertram.model.linear import Precision
+from bertram.model.multitask import Multitask
+from bertram.model.predict import Model
+from bertram.model.pretrained import config_values, hugging_face_keys, hugging_face_state, read_config
+from bertram.tasks import Task
+from bertram.text.tokenizer import load_tokenizer
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+
+
+def state_of(network: Multitask) -> dict[str, Tensor]:
+    """The weights under the names they have in a file."""
+    heads = {f"heads.{name}": value.detach().contiguous() for name, value in network.heads.state_dict().items()}
+    return {f"bert.{name}": value for name, value in hugging_face_state(network.encoder).items()} | heads
+
+
+def load_state(network: Multitask, state: dict[str, Tensor]) -> None:
+    """Put weights back under our own names.
+
+    Raises:
+        RunError: weights are missing, not known, or of another shape.
+    """
+    keys = {
+        f"encoder.{n}": [f"bert.{k}" for k in ks] for n, ks in hugging_face_keys(len(network.encoder.layers)).items()
+    }
+    keys |= {f"heads.{name}": [f"heads.{name}"] for name in network.heads.state_dict()}
+    missing = [key for several in keys.values() for key in several if key not in state]
+    extra = state.keys() - {key for several in keys.values() for key in several}
+    if missing or extra:
+        raise RunError(f"weights do not fit config.json: missing {missing[:3] or 'none'}, unknown {sorted(extra)[:3]}")
+    try:
+        network.load_state_dict({name: torch.cat([state[key] for key in ks]) if len(ks) > 1 else state[ks[0]]
+                                 for name, ks in keys.items()})  # fmt: skip
+    except RuntimeError as error:
+        raise RunError(f"weights do not fit config.json: {error}") from None
+
+
+def save_model(model: Model, directory: Path, state: dict[str, Tensor] | None = None) -> None:
+    """Write a model's directory; not atomic, see `bertram.runs`.
+
+    Args:
+        model: what to write.
+        directory: made if it is missing.
+        state: other weights than the model's own, under the names of `state_of`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    network = model.network
+    ours: dict[str, Any] = {
+        "format": FORMAT,
+        "pooling": network.pooling,
+        "max_tokens": model.max_tokens,
+        "both_orders": model.both_orders,
+        "tasks": {name: task.model_dump(mode="json", exclude_none=True) for name, task in model.tasks.items()},
+    }
+    config = config_values(network.encoder.config) | {"bertram": ours}
+    (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    save_file(state or state_of(network), str(directory / WEIGHTS), metadata={"format": "pt"})
+    model.tokenizer.save(directory)
+
+
+def load_model(directory: Path, precision: Precision = "fp32") -> Model:
+    """A model from its directory.
+
+    Raises:
+        RunError: not a model of ours, of an unknown format version, or damaged.
+    """
+    ours = _read_ours(directory)
+    try:
+        tasks = {name: Task.model_validate(values) for name, values in ours["tasks"].items()}
+        pooling, max_tokens, both_orders = ours["pooling"], ours["max_tokens"], ours["both_orders"]
+    except (KeyError, AttributeError, ValidationError) as error:
+        raise RunError(f"{directory / 'config.json'}: damaged, its tasks cannot be read: {error}") from None
+    try:
+        state = load_file(str(directory / WEIGHTS))
+    except FileNotFoundError:
+        raise RunError(f"{directory / WEIGHTS}: missing") from None
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{directory / WEIGHTS}: damaged, it cannot be read: {error}") from None
+    network = Multitask(Encoder(read_config(directory)), tasks, pooling)
+    load_state(network, state)
+    network.encoder.set_precision(precision)
+    return Model(network.eval(), load_tokenizer(directory), max_tokens, both_orders=both_orders)
+
+
+def _read_ours(directory: Path) -> dict[str, Any]:
+    path = directory / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{directory}: not a trained model: it has no config.json") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: damaged: {error}") from None
+    ours = config.get("bertram") if isinstance(config, dict) else None
+    if not isinstance(ours, dict):
+        raise RunError(f"{path}: an encoder without heads, not a trained model")
+    if ours.get("format") != FORMAT:
+        raise RunError(f"{path}: format version {ours.get('format')!r} is unknown; this BERTram reads {FORMAT}")
+    return ours
