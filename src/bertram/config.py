@@ -202,6 +202,7 @@ class Config(Strict):
                 if name != ALL and name not in trained:
                     yield f"{field}: {name!r} is not a trained task; there are {', '.join(trained)}"
         yield from self._surgery_faults(trained)
+        yield from self._smart_faults()
         if self.sampling.cap and self.sampling.order != "temperature":
             yield 'sampling.cap: only order = "temperature" has a cap'
         if self.smart.tasks and self.rdrop.tasks and set(self.chosen("smart")) & set(self.chosen("rdrop")):
@@ -222,6 +223,24 @@ class Config(Strict):
             yield "surgery.method: the encoder is frozen, so there are no shared gradients; use --surgery.method none"
         if surgery.method == "asymmetric" and surgery.main_task not in trained:
             yield f"surgery.main_task: name the main task, one of {', '.join(trained)}"
+
+    def _smart_faults(self) -> Iterator[str]:
+        if not self.smart.tasks:
+            return
+        if self.smart.bregman == "vanilla" and self.smart.bregman_every < 2:
+            yield (
+                "smart.bregman_every: a vanilla teacher renewed after every step equals the model, so its penalty and "
+                "gradient are zero; use 2 or more, or --smart.bregman momentum"
+            )
+        for name in self.chosen("smart"):
+            task = self.tasks[name]
+            if self.smart.variant == "smart-pytorch" and (task.kind != "class" or task.trained_by == "coral"):
+                yield (
+                    f"smart.variant: smart-pytorch's divergence is a softmax over classes, which is always 0 for the "
+                    f"one output of {name}; use --smart.variant paper, or other smart.tasks"
+                )
+        if self.model.freeze_encoder:
+            yield "smart.tasks: the encoder is frozen, so smoothing it does nothing; use --smart.tasks none"
 
     def chosen(self, technique: Literal["smart", "rdrop"]) -> tuple[str, ...]:
         """The trained tasks a technique applies to, with ``all`` resolved."""

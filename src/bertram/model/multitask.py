@@ -43,6 +43,16 @@ class Multitask(nn.Module):
         """Where the weights are."""
         return self.encoder.words.device
 
+    def head(self, task: str) -> TaskHead:
+        """The head of a task."""
+        head = self.heads[task]
+        assert isinstance(head, TaskHead)
+        return head
+
+    def task_heads(self) -> list[tuple[str, TaskHead]]:
+        """The heads by the names of their tasks."""
+        return [(name, self.head(name)) for name in self.tasks]
+
     def inputs(self, batches: Sequence[Batch]) -> Inputs:
         """Pack the batches of one or more tasks together."""
         sequences = [sequence for batch in batches for sequence in batch.sequences]
@@ -88,12 +98,13 @@ class Multitask(nn.Module):
             hidden = total / packed.lengths[:, None]
         elif self.pooling == "pooler":
             hidden = torch.tanh(self.encoder.pooler(hidden))
-        return hidden[packed.rank]
+        by_request: Tensor = hidden[packed.rank]
+        return by_request
 
     @torch.no_grad()
     def similarities(self, batch: Batch) -> Tensor | None:
         """The plain similarities of a batch of pairs, [n], where the task's head is a similarity."""
-        compare = self.heads[batch.task].compare
+        compare = self.head(batch.task).compare
         if not isinstance(compare, Similarity):
             return None
         u, v = self.pooled(self.inputs([batch]).packed, NO_DROPOUT).chunk(2)

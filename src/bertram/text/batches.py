@@ -53,14 +53,22 @@ class Packed:
         def move(tensor: Tensor) -> Tensor:
             return tensor.pin_memory().to(device, non_blocking=True)
 
-        tensors = (self.token_ids, self.segments, self.positions, self.sequence, self.first, self.lengths, self.rank)
         groups = tuple(
             replace(g, slots=move(g.slots), blocked=move(g.blocked))
             if g.slots is not None and g.blocked is not None
             else g
             for g in self.groups
         )
-        return Packed(*[move(tensor) for tensor in tensors], groups=groups)
+        return Packed(
+            move(self.token_ids),
+            move(self.segments),
+            move(self.positions),
+            move(self.sequence),
+            move(self.first),
+            move(self.lengths),
+            move(self.rank),
+            groups,
+        )
 
 
 def pack(sequences: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None) -> Packed:

@@ -1,0 +1,100 @@
+"""Scores of a model on labelled examples of its tasks."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bertram.evaluation.metrics import METRICS, TaskOutputs, score_run, selection_score
+from bertram.model.predict import Predictor, decided
+from bertram.text.examples import Examples
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model says of the examples of its tasks.
+
+    Attributes:
+        examples: by task.
+        outputs: by task, [n, K] or [n]; see `Predictor.outputs`.
+    """
+
+    examples: Mapping[str, Examples]
+    outputs: Mapping[str, Tensor]
+
+    def values(self, task: str) -> npt.NDArray[Any]:
+        """[n] class index, 0 or 1, or score."""
+        return decided(self.examples[task].task, self.outputs[task]).numpy()
+
+    def probabilities(self, task: str) -> list[list[float]] | None:
+        """Of each example's classes; None for scores."""
+        return None if self.examples[task].task.kind == "score" else self.outputs[task].tolist()
+
+    def scores(self, *, seed: int = 0, resamples: int = 2000) -> dict[str, Any]:
+        """Scores with intervals, in the form of record.json."""
+        return score_run(
+            {name: task_outputs(examples, self.values(name)) for name, examples in self.examples.items()},
+            seed=seed,
+            resamples=resamples,
+        )
+
+    def main_scores(self) -> dict[str, float | None]:
+        """Each task's main score, without an interval; None where it is undefined."""
+        return {name: _main_score(task_outputs(e, self.values(name))) for name, e in self.examples.items()}
+
+    def selection(self) -> float:
+        """The overall score by which checkpoints are chosen, an undefined score counting as 0."""
+        main = self.main_scores()
+        return selection_score({name: (e.task.scored_by, main[name]) for name, e in self.examples.items()})
+
+
+def _main_score(outputs: TaskOutputs) -> float | None:
+    gold, predicted = (np.asarray(column, dtype=np.float64) for column in (outputs.gold, outputs.predicted))
+    metric = METRICS[outputs.kind][outputs.metric or next(iter(METRICS[outputs.kind]))]
+    value = float(metric(gold, predicted, np.ones((1, len(gold))))[0])
+    return value if math.isfinite(value) else None
+
+
+def evaluate(
+    model: Predictor,
+    examples: Mapping[str, Examples],
+    batch_size: int = 64,
+    each: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> Evaluation:
+    """Predict the examples of each task.
+
+    Args:
+        model: a model or an ensemble.
+        examples: by task.
+        batch_size: examples computed together.
+        each: goes through the task names, for showing progress.
+    """
+    outputs = {name: model.outputs(examples[name], batch_size) for name in each(list(examples))}
+    return Evaluation(examples, outputs)
+
+
+def task_outputs(examples: Examples, predicted: npt.NDArray[Any]) -> TaskOutputs:
+    """Gold labels and predictions of a task, for scoring."""
+    assert examples.labels is not None
+    gold = examples.labels.numpy().astype(np.float64 if examples.task.kind == "score" else np.int64)
+    return TaskOutputs(examples.task.kind, gold, predicted, examples.task.scored_by)
+
+
+def sample(examples: Examples, count: int, seed: int) -> Examples:
+    """At most `count` of the examples, drawn by a seed; all of them where there are no more."""
+    if len(examples) <= count:
+        return examples
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(examples))[:count])
+    return Examples(
+        examples.task,
+        [examples.ids[i] for i in chosen],
+        [examples.pieces[i] for i in chosen],
+        None if examples.labels is None else examples.labels[torch.from_numpy(chosen)],
+        examples.tokenizer,
+        examples.max_tokens,
+    )

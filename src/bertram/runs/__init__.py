@@ -1,0 +1,1 @@
+"""Run directories: configuration, record, metrics, checkpoints, model; everything is written atomically."""

@@ -1,0 +1,1 @@
+"""The study: recipes, its experiments again, and what each technique is worth."""

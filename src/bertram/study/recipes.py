@@ -1,0 +1,63 @@
+"""Recipes: functions that return a complete configuration."""
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from bertram import options
+from bertram.config import Config
+from bertram.errors import ConfigError
+from bertram.tasks import QUORA, SST, STS, Task
+
+
+def tasks(**pair: Any) -> dict[str, Task]:
+    """The three tasks of the study, with the same changes to both pair tasks."""
+    return {
+        "sst": SST,
+        "quora": Task.model_validate(QUORA.model_dump() | pair),
+        "sts": Task.model_validate(STS.model_dump() | pair),
+    }
+
+
+def baseline() -> Config:
+    """The course's: each text encoded alone, pairs compared by their cosine, one task after the other."""
+    return options.make(
+        {
+            "recipe": "baseline",
+            "tasks": tasks(encoding="bi", head="cosine"),
+            "model": {"pooling": "cls"},
+            "optimizer": {"encoder_rate": 2e-5},
+            "sampling": {"order": "sequential", "epochs": 3},
+            "evaluation": {"limit": 2000},
+        }
+    )
+
+
+def cross() -> Config:
+    """Pairs encoded together, one batch of each task in each step, losses added up."""
+    return options.make(
+        {
+            "recipe": "cross",
+            "tasks": tasks(encoding="cross"),
+            "model": {"pooling": "mean", "dropout": 0.1},
+            "optimizer": {"encoder_rate": 5e-5, "warmup": 0.1, "decay": "linear", "clip_norm": 1.0},
+            "sampling": {"order": "joint", "epochs": 3, "steps_per_epoch": 1068},
+            "evaluation": {"limit": 2000},
+        }
+    )
+
+
+RECIPES: dict[str, Callable[[], Config]] = {recipe.__name__: recipe for recipe in (baseline, cross)}
+
+
+def named(name: str) -> Config:
+    """The configuration of a recipe.
+
+    Raises:
+        ConfigError: there is no recipe of that name.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(RECIPES)}"
+        raise ConfigError([f"recipe: there is no {name!r}; {hint}"])
+    return RECIPES[name]()

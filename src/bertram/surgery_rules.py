@@ -1,0 +1,167 @@
+"""Rules of gradient surgery: small objects that turn the Gramian of the task gradients into weights.
+
+Each modified gradient of a rule is written as coefficients w in the basis of the original ones, so that inner products
+with it come from the Gramian: g_j . (sum_k w_k g_k) = G_j . w.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from operator import mul
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from bertram.errors import BertramError
+
+Weighting: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def pcgrad_weights(gramian: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Weights of the tasks' gradients in PCGrad's update, the sum of the projected gradients.
+
+    Yu et al., Gradient Surgery for Multi-Task Learning, NeurIPS 2020, Algorithm 1, with each projected gradient g_i^PC
+    written as w in the basis of the original gradients, so that g_j . g_i^PC = G_j . w.
+
+    Args:
+        gramian: inner products of the task gradients, [T, T].
+        generator: a CPU generator for the order of the projections; PyTorch's global one by default.
+
+    Returns:
+        [T], of the Gramian's type: the update is ``weights @ task_gradients``.
+    """
+    G = gramian.tolist()  # noqa: N806
+    total = [0.0] * len(G)
+    for i in range(len(G)):
+        w = _unit_vector(i, len(G))
+        for j in _others(i, len(G), generator):
+            s = _dot(G[j], w)
+            if s < 0.0 < G[j][j]:  # the right half follows from the left, but for underflow
+                w[j] -= s / G[j][j]
+        total = _add(total, w)
+    return gramian.new_tensor(total)
+
+
+@dataclass
+class Sum:
+    """The additive loss: each task's gradient times a constant (1 by default)."""
+
+    weights: Sequence[float] | None = None
+
+    def __call__(self, gramian: Tensor) -> Tensor:
+        """Weights [T] from the Gramian [T, T]."""
+        return gramian.new_ones(len(gramian)) if self.weights is None else gramian.new_tensor(self.weights)
+
+
+@dataclass
+class PCGrad:
+    """PCGrad with a generator of its own: see `pcgrad_weights`."""
+
+    generator: torch.Generator | None = None
+
+    def __call__(self, gramian: Tensor) -> Tensor:
+        """Weights [T] from the Gramian [T, T]."""
+        return pcgrad_weights(gramian, self.generator)
+
+
+@dataclass
+class AsymmetricProjection:
+    """MTRec's rule: the sum of the auxiliary gradients gives way to the main task's, which stays as it is.
+
+    Bi et al., MTRec: Multi-Task Learning over BERT for News Recommendation, Findings of ACL 2022. If the sum a of the
+    auxiliary gradients conflicts with the main gradient g, the update is g + a - (a . g / |g|^2) g, else g + a.
+
+    Args:
+        main: index of the main task.
+    """
+
+    main: int
+
+    def __call__(self, gramian: Tensor) -> Tensor:
+        """Weights [T] from the Gramian [T, T]."""
+        if not 0 <= self.main < len(gramian):
+            raise BertramError(f"main task {self.main}: there are {len(gramian)} tasks, counted from 0")
+        weights = [1.0] * len(gramian)
+        g = gramian[self.main].tolist()
+        s = sum(product for task, product in enumerate(g) if task != self.main)
+        if s < 0.0 < g[self.main]:
+            weights[self.main] -= s / g[self.main]
+        return gramian.new_tensor(weights)
+
+
+@dataclass
+class GradVac:
+    """Gradient Vaccine: pulls each pair of gradients to the cosine that it has had on average.
+
+    Wang et al., Gradient Vaccine: Investigating and Improving Multi-task Optimization in Massively Multilingual Models,
+    ICLR 2021, Algorithm 1 (cosines of the gradient modified so far with the original ones, the target of a pair updated
+    right after its use, starting at 0). A pair whose cosine is undefined, since one gradient is zero, is left alone.
+
+    Args:
+        beta: weight of the newest cosine in a pair's running target.
+        generator: a CPU generator for the order of the pairs; PyTorch's global one by default.
+    """
+
+    beta: float = 0.01
+    generator: torch.Generator | None = None
+    targets: Tensor | None = None
+
+    def __call__(self, gramian: Tensor) -> Tensor:
+        """Weights [T] from the Gramian [T, T]; moves the targets."""
+        tasks = len(gramian)
+        if self.targets is None:
+            self.targets = torch.zeros(tasks, tasks, dtype=torch.float64)
+        if len(self.targets) != tasks:
+            raise BertramError(f"GradVac has targets for {len(self.targets)} tasks and was given {tasks} gradients")
+        G, targets, total = gramian.tolist(), self.targets.tolist(), [0.0] * tasks  # noqa: N806
+        for i in range(tasks):
+            w = _unit_vector(i, tasks)
+            for j in _others(i, tasks, self.generator):
+                norm_i, norm_j = _norm(G, w), sqrt(G[j][j])
+                if not (norm_i > 0 and norm_j > 0):
+                    continue
+                phi = max(-1.0, min(1.0, _dot(G[j], w) / norm_i / norm_j))
+                target = targets[i][j]
+                if phi < target < 1.0:  # no multiple of g_j leads to a cosine of 1
+                    pull = target * _sine(phi) - phi * _sine(target)
+                    w[j] += norm_i * pull / (norm_j * _sine(target))
+                targets[i][j] = (1 - self.beta) * target + self.beta * phi
+            total = _add(total, w)
+        self.targets = torch.tensor(targets, dtype=torch.float64)
+        return gramian.new_tensor(total)
+
+    def state_dict(self) -> dict[str, Tensor | None]:
+        """What a checkpoint must hold besides the generator's state."""
+        return {"targets": self.targets}
+
+    def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
+        """Go on from a checkpoint."""
+        self.targets = state["targets"]
+
+
+def _others(i: int, tasks: int, generator: torch.Generator | None) -> list[int]:
+    return [j for j in torch.randperm(tasks, generator=generator).tolist() if j != i]
+
+
+def _unit_vector(i: int, size: int) -> list[float]:
+    return [float(j == i) for j in range(size)]
+
+
+def _add(a: list[float], b: list[float]) -> list[float]:
+    return [x + y for x, y in zip(a, b, strict=True)]
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return float(sum(map(mul, a, b)))
+
+
+def _sine(cosine: float) -> float:
+    return sqrt((1 - cosine) * (1 + cosine))
+
+
+def _norm(gramian: list[list[float]], w: list[float]) -> float:
+    """Norm of the gradient with coefficients w; 0 where all that is left of it is rounding."""
+    square = _dot(w, [_dot(row, w) for row in gramian])
+    largest = sum(abs(c) * sqrt(row[j]) for j, (c, row) in enumerate(zip(w, gramian, strict=True))) ** 2
+    return sqrt(square) if square > 1e-14 * largest else 0.0

@@ -1,0 +1,122 @@
+"""Where the files of a task are: in a directory, on the Hugging Face Hub, or in the embedded sample."""
+
+import difflib
+from pathlib import Path
+from typing import Literal
+
+from bertram.errors import DataError
+from bertram.tasks import Files, Task
+
+Split = Literal["train", "dev", "test"]
+SECONDS_TO_ANSWER = 10.0
+
+
+class HubUnreachableError(DataError):
+    """The Hub does not answer, so that asking it for the next file is of no use."""
+
+
+def files_of(task: Task, data: str) -> Files:
+    """The file names and columns that hold for a task in `data`: a directory, ``hub`` or ``sample``.
+
+    Raises:
+        DataError: the Hub is asked for a task that names no data set there.
+    """
+    if data != "hub":
+        return task.files
+    if task.hub is None or task.hub.repo is None:
+        raise DataError(f"tasks.{task.name}.hub.repo: names no Hub data set; name one, or use --data DIR")
+    return task.hub
+
+
+def locate(task: Task, data: str, split: Split) -> Path | None:
+    """The file of one split, downloaded when it comes from the Hub; None when the task names no such file.
+
+    Raises:
+        DataError: the directory or the file is missing, or the Hub does not give it.
+    """
+    files = files_of(task, data)
+    name = getattr(files, split)
+    if name is None:
+        return None
+    if data == "hub":
+        return from_hub(str(files.repo), name)
+    return _in_directory(data, name)
+
+
+def locate_extra(task: Task, data: str) -> Path:
+    """The file of a task's further training rows, which stands below the data directory.
+
+    Raises:
+        DataError: the file is missing, or the data are the Hub's.
+    """
+    assert task.extra is not None
+    if data == "hub" and not Path(task.extra.file).is_absolute():
+        raise DataError(
+            f"tasks.{task.name}.extra.file: {task.extra.file} is looked for below the data directory, and the Hub has "
+            "none; give its absolute path, or use --data DIR"
+        )
+    return _in_directory(data, task.extra.file)
+
+
+def _in_directory(data: str, name: str) -> Path:
+    if data == "sample":
+        from bertram import sample  # noqa: PLC0415 - the sample is read only when it is asked for
+
+        directory = sample.directory()
+    else:
+        directory = Path(data).expanduser()
+    path = directory / name
+    if path.is_file():
+        return path
+    if not Path(name).is_absolute() and not directory.is_dir():
+        raise DataError(f"{directory}: there is no such directory; --data takes a directory, hub or sample")
+    near = path.parent
+    present = sorted(entry.name for entry in near.iterdir()) if near.is_dir() else []
+    close = difflib.get_close_matches(path.name, present, 1, 0.8)
+    remedy = f"did you mean {close[0]}?" if close else f"{near} holds {_some(present)}"
+    raise DataError(f"{path}: there is no such file; {remedy}")
+
+
+def _some(names: list[str]) -> str:
+    listed = ", ".join(names[:8]) or "nothing"
+    return f"{listed} and {len(names) - 8} more" if len(names) > 8 else listed
+
+
+def from_hub(repo: str, name: str, repo_type: Literal["dataset", "model"] = "dataset") -> Path:
+    """A file of a Hub repository, from the local cache or else downloaded into it.
+
+    What is in the cache is used as it is, so that a later run reads the same file and needs no network.
+    ``HF_HUB_OFFLINE``, ``HF_ENDPOINT`` and ``HF_HOME`` count as the Hub's own library documents them.
+
+    Raises:
+        HubUnreachableError: the file is not in the cache and the Hub does not answer.
+        DataError: the Hub has no such repository or file.
+    """
+    import huggingface_hub as hub  # noqa: PLC0415 - slow to import, and rarely needed
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, RepositoryNotFoundError  # noqa: PLC0415
+    from huggingface_hub.errors import LocalEntryNotFoundError as NotCachedError  # noqa: PLC0415
+
+    try:
+        return Path(hub.hf_hub_download(repo, name, repo_type=repo_type, local_files_only=True))
+    except NotCachedError:
+        pass
+    except HFValidationError:
+        raise DataError(f"{repo!r} is not the id of a Hub {repo_type}; it looks like owner/name") from None
+    try:
+        # Asked first because it gives up at once, where the download would try again for half a minute.
+        hub.get_hf_file_metadata(hub.hf_hub_url(repo, name, repo_type=repo_type), timeout=SECONDS_TO_ANSWER)
+        return Path(hub.hf_hub_download(repo, name, repo_type=repo_type))
+    except RepositoryNotFoundError:
+        raise DataError(f"{repo}: the Hub has no public {repo_type} of this name; check the name, or log in") from None
+    except Exception as error:  # the network libraries below have error classes of their own
+        if isinstance(error, EntryNotFoundError) and not isinstance(error, NotCachedError):
+            raise DataError(f"{repo}: the Hub has no file {name} there; check the name") from None
+        raise HubUnreachableError(
+            f"{repo}: cannot be downloaded from {hub.constants.ENDPOINT}: {_first_line(error)}\n"
+            "Check the network (and that HF_HUB_OFFLINE is not set), or use files on this machine instead."
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error.__cause__ or error).strip() or type(error).__name__
+    return text.splitlines()[0]

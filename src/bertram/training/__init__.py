@@ -1,0 +1,1 @@
+"""Training: gradients of each task, one update."""

@@ -1,0 +1,97 @@
+"""Looks at the gradients and perturbations of a training, and warnings where a technique does nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bertram import surgery
+from bertram.config import Config
+from bertram.text.examples import Batch
+from bertram.training.setup import Generators, surgery_layers
+from bertram.training.step import Learner, StepReport, group_gradients, word_rows
+
+IDLE_SHARE = 1e-6  # of the loss: a penalty below it does nothing
+IDLE_STEPS = 500  # without a conflict: surgery does nothing
+
+
+def conflicts(learner: Learner, batches: Sequence[Batch], generators: Generators) -> dict[str, Any]:
+    """How the tasks' gradients lie to each other: whole encoder, and layer by layer.
+
+    The weights stay as they are and so do the generators, so that a look does not change the run.
+
+    Args:
+        learner: of the run.
+        batches: one of each task.
+        generators: of the run.
+    """
+    used = (generators.dropout, generators.noise)
+    states = [generator.get_state() for generator in used]
+    words = word_rows(learner, batches)
+    gradients = [group_gradients(learner, [batch], words).shared for batch in batches]
+    for generator, state in zip(used, states, strict=True):
+        generator.set_state(state)
+    layers = [surgery.gramian([[g[i] for i in layer] for g in gradients]) for layer in surgery_layers(learner)]
+    whole = torch.stack(layers).sum(0)
+    return {
+        "tasks": [batch.task for batch in batches],
+        "cosines": _rounded(surgery.cosines(whole)),
+        "norms": _rounded(surgery.norms(whole)),
+        "conflict_rate": surgery.conflict_rate(whole),
+        "layers": [{"cosines": _rounded(surgery.cosines(g)), "norms": _rounded(surgery.norms(g))} for g in layers],
+    }
+
+
+def _rounded(values: Tensor) -> Any:
+    """Plain numbers with six digits; undefined ones are null."""
+    if values.ndim > 1:
+        return [_rounded(row) for row in values]
+    return [float(f"{value:.6g}") if value == value else None for value in values.tolist()]  # noqa: PLR0124 (NaN)
+
+
+class Idle:
+    """Notices techniques that are switched on and do nothing.
+
+    Args:
+        config: of the run.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.smart = bool(config.smart.tasks) and config.smart.weight > 0
+        self.surgery = config.surgery.method != "none" and config.surgery.when == "step"
+        self.peaceful = 0
+        self.said: list[str] = []
+
+    def watch(self, report: StepReport) -> Iterator[str]:
+        """What there is to say after a step; each thing is said once."""
+        if self.surgery and report.gramian is not None:
+            self.peaceful = 0 if surgery.conflict_rate(report.gramian) > 0 else self.peaceful + 1
+            if self.peaceful >= IDLE_STEPS:
+                yield from self._once(
+                    "surgery", f"surgery does nothing: no two gradients were in conflict in {IDLE_STEPS} steps"
+                )
+        if self.smart:
+            shares = [_share(figures) for figures in report.losses.values() if "smart/penalty" in figures]
+            if shares and max(shares) < IDLE_SHARE:
+                yield from self._once(
+                    "smart",
+                    f"SMART does nothing: its penalty is {max(shares):.1e} of the loss; use a larger smart.radius",
+                )
+
+    def _once(self, technique: str, text: str) -> Iterator[str]:
+        if technique not in self.said:
+            self.said.append(technique)
+            yield text
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs."""
+        return {"peaceful": self.peaceful, "said": self.said}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.peaceful, self.said = state["peaceful"], list(state["said"])
+
+
+def _share(figures: Mapping[str, float]) -> float:
+    return figures["smart/penalty"] / max(figures["loss"], 1e-30)

@@ -1,0 +1,86 @@
+"""One run over several processes, by PyTorch's own `torch.distributed`: what each computes, and what they share.
+
+Every process draws the whole global batch from the same seed and takes its part of it, so nothing but gradients and
+evaluation outputs is ever sent.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def start() -> None:
+    """Join the other processes if there are any, as `torchrun` says."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group(backend)
+
+
+def finish() -> None:
+    """Leave the other processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Which process this is, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def count() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_writer() -> bool:
+    """Whether this process writes files and shows progress."""
+    return rank() == 0
+
+
+def wait() -> None:
+    """Until all processes are here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def summed(gradients: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
+    """The sum of a list of gradients over the processes; None where no process has one.
+
+    Args:
+        gradients: this process's, None where it has none.
+        like: tensors of the gradients' shapes.
+    """
+    if not dist.is_initialized():
+        return list(gradients)
+    flat = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, like, strict=True)]
+    present = torch.tensor([float(g is not None) for g in gradients], device=like[0].device)
+    message = torch.cat([*(g.flatten() for g in flat), present])
+    dist.all_reduce(message)
+    *parts, present = torch.split(message, [g.numel() for g in flat] + [len(flat)])
+    return [part.view_as(p) if here else None for part, p, here in zip(parts, like, present.tolist(), strict=True)]
+
+
+def collected(mine: T) -> list[T]:
+    """What every process has, in the order of the processes."""
+    if not dist.is_initialized():
+        return [mine]
+    everything: list[T | None] = [None] * count()
+    dist.all_gather_object(everything, mine)
+    return [part for part in everything if part is not None]
+
+
+def from_writer(value: T) -> T:
+    """What the writing process has."""
+    if not dist.is_initialized():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]

@@ -1,0 +1,233 @@
+"""From a configuration to a finished run."""
+
+import os
+import platform
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertram import options
+from bertram.config import Config
+from bertram.errors import RunError
+from bertram.evaluation.evaluate import Evaluation
+from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
+from bertram.model.storage import load_state, save_model, state_of
+from bertram.runs import checkpoint
+from bertram.runs.directory import FORMAT, MetricsLog, Run, create, write_predictions
+from bertram.runs.files import replace_directory, write_json
+from bertram.training import loop, processes
+from bertram.training.progress import Display, Silent
+from bertram.training.state import Training, begin
+
+PACKAGES = ("bertram", "torch", "numpy", "tokenizers", "safetensors")
+
+
+def train(
+    config: Config, out: Path | str | None = None, *, resume: bool = False, display: Display | None = None
+) -> Run:
+    """Train one model on the tasks of a configuration.
+
+    Args:
+        config: what to do.
+        out: the run directory; default: below ``runs/``, named by recipe, seed and time.
+        resume: go on with the run in `out` from its newest sound checkpoint.
+        display: what is shown meanwhile; nothing by default.
+
+    Returns:
+        The finished run; `Run.record` has its scores.
+
+    Raises:
+        ConfigError: what cannot work, all of it together, before anything is trained.
+        RunError: the run directory exists already, or cannot be written.
+        TrainingError: a loss or gradient is not finite.
+    """
+    processes.start()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    path = Path(out) if out is not None else default_path(config)
+    if resume and path.is_dir() and Run(path).finished:
+        return Run(path)
+    training, precision = begin(config, choose_device(config))
+    run = _directory(path, config, resume=resume)
+    log = _continue(training, run, resume=resume)
+    loop.fit(training, run, log, display or Silent())
+    log.close()
+    _finish(training, run, precision, display or Silent())
+    processes.wait()
+    return Run(path)
+
+
+def choose_device(config: Config) -> torch.device:
+    """The device that the configuration asks for; with ``auto`` CUDA where there is one.
+
+    Raises:
+        RunError: CUDA is asked for and there is none.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise RunError("device = cuda: PyTorch finds no CUDA device; use --device auto")
+    if config.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def default_path(config: Config) -> Path:
+    """Where a run goes that is not told where."""
+    now = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path(processes.from_writer(f"runs/{config.recipe}-seed{config.seed}-{now}"))
+
+
+def _directory(path: Path, config: Config, *, resume: bool) -> Run:
+    fresh = not (resume and (path / "config.toml").is_file())
+    if fresh and processes.is_writer():
+        create(path, config)
+    processes.wait()
+    return Run(path)
+
+
+def _continue(training: Training, run: Run, *, resume: bool) -> MetricsLog:
+    """The metrics log, and the training put where its newest checkpoint is."""
+    found = checkpoint.newest(run.checkpoints) if resume else None
+    position = 0
+    if found is not None:
+        _, state = found
+        position = state.pop("metrics")
+        training.load_state_dict(state)
+    path = run.metrics if processes.is_writer() else Path(os.devnull)
+    return MetricsLog(path, position)
+
+
+def _finish(training: Training, run: Run, precision: str, display: Display) -> None:
+    """Score the weights that the run ends with, and write the record."""
+    training.latest.clear()
+    begun = time.monotonic()
+    _use_final_weights(training, run)
+    evaluations = {"dev": loop.predict(training, training.data.dev, display)}
+    if training.data.train_sample:
+        evaluations["train"] = loop.predict(training, training.data.train_sample, display)
+    if not processes.is_writer():
+        return
+    write_evaluation(run, evaluations["dev"], "dev")
+    record = describe(training, precision) | {
+        "scores": {split: found.scores() for split, found in evaluations.items()},
+        "confusion": confusions(evaluations["dev"]),
+        "baselines": baselines(training),
+        "seconds": {"training": round(training.seconds, 1), "final_evaluation": round(time.monotonic() - begun, 1)},
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    write_json(run.path / "record.json", record)
+    for old in sorted(run.checkpoints.glob("*"), reverse=True):
+        _remove(old)
+
+
+def _remove(path: Path) -> None:
+    for file in path.iterdir():
+        file.unlink()
+    path.rmdir()
+
+
+def _use_final_weights(training: Training, run: Run) -> None:
+    """The best weights if they are asked for, else the last ones, averaged where there is an average."""
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    processes.wait()
+    load_state(training.model.network, load_file(str(run.model / "model.safetensors")))
+
+
+def write_evaluation(run: Run, found: Evaluation, split: str) -> None:
+    """Write id and output of each example below the run."""
+    for name, examples in found.examples.items():
+        write_predictions(
+            run.predictions(name, split), examples.ids, found.values(name).tolist(), found.probabilities(name)
+        )
+
+
+def describe(training: Training, precision: str) -> dict[str, Any]:
+    """What a record says of how a run was made."""
+    config, sampler = training.config, training.sampler
+    network = training.model.network
+    return {
+        "format": FORMAT,
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "config_hash": options.digest(config),
+        "config": options.dump(config),
+        "encoder": {"source": config.encoder, "shape": vars(network.encoder.config)},
+        "parameters": {
+            "all": sum(p.numel() for p in network.parameters()),
+            "trained": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        },
+        "data": training.data.files,
+        "cut": {name: examples.cut() for name, examples in training.data.train.items()},
+        "steps": {
+            "taken": sampler.step,
+            "per_epoch": sampler.steps_per_epoch,
+            "epoch": _epoch_in_words(config),
+            "best": training.best.step,
+        },
+        "examples_seen": sampler.seen(),
+        "precision": precision,
+        "processes": processes.count(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "host": {"system": platform.system(), "machine": platform.machine(), "python": platform.python_version(),
+                 "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": str(network.device)},
+        "git_commit": _git_commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+
+
+def _epoch_in_words(config: Config) -> str:
+    if config.sampling.steps_per_epoch:
+        return f"{config.sampling.steps_per_epoch} steps"
+    if config.sampling.order in ("sequential", "rotating", "worst-last"):
+        return "a whole pass over each task"
+    return "as many examples as all tasks have together"
+
+
+def confusions(found: Evaluation) -> dict[str, list[list[int]]]:
+    """Confusion matrices, gold by predicted, of the tasks that have classes."""
+    tables = {}
+    for name, examples in found.examples.items():
+        if examples.task.classes and examples.labels is not None:
+            table = confusion_matrix(examples.labels.numpy(), found.values(name), examples.task.classes)
+            tables[name] = table.tolist()
+    return tables
+
+
+def baselines(training: Training) -> dict[str, Any]:
+    """Scores that need no model."""
+    return {
+        name: trivial_baselines(examples.task.kind, _labels(training, name), examples.labels.numpy())
+        for name, examples in training.data.dev.items()
+        if examples.labels is not None
+    }
+
+
+def _labels(training: Training, name: str) -> Any:
+    """Training labels, or those of dev for a task that is not trained."""
+    labels = (training.data.train.get(name) or training.data.dev[name]).labels
+    assert labels is not None
+    return labels.numpy()
+
+
+def _git_commit() -> str | None:
+    """The commit of the working tree that runs, if it is one."""
+    git: Callable[..., Any] = subprocess.run
+    try:
+        found = git(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
+            capture_output=True, text=True, check=True, timeout=5,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return str(found.stdout).strip()
+
+
+__all__ = ["choose_device", "default_path", "replace_directory", "save_model", "state_of", "train"]
