@@ -71,6 +71,7 @@ class SamplingConfig(Strict):
         None,
         description="default: a whole pass over each task, or as many examples as all tasks have together",
     )
+    epoch_of: str | None = Field(None, description="joint, round-robin: an epoch is a whole pass over this task")
     fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of each task's training rows used")
     alpha: NonNegative = Field(1.0, description="temperature: a task is drawn in proportion to size^alpha")
     cap: Count | None = Field(None, description="temperature: sizes above this count as this")
@@ -201,12 +202,24 @@ class Config(Strict):
             for name in chosen:
                 if name != ALL and name not in trained:
                     yield f"{field}: {name!r} is not a trained task; there are {', '.join(trained)}"
+        yield from self._sampling_faults(trained)
         yield from self._surgery_faults(trained)
         yield from self._smart_faults()
-        if self.sampling.cap and self.sampling.order != "temperature":
-            yield 'sampling.cap: only order = "temperature" has a cap'
         if self.smart.tasks and self.rdrop.tasks and set(self.chosen("smart")) & set(self.chosen("rdrop")):
             yield "rdrop.tasks: a task has either SMART or R-Drop: both would regularize the same passes"
+
+    def _sampling_faults(self, trained: list[str]) -> Iterator[str]:
+        sampling = self.sampling
+        if sampling.cap and sampling.order != "temperature":
+            yield 'sampling.cap: only order = "temperature" has a cap'
+        if sampling.epoch_of is None:
+            return
+        if sampling.epoch_of not in trained:
+            yield f"sampling.epoch_of: {sampling.epoch_of!r} is not a trained task; there are {', '.join(trained)}"
+        if sampling.order not in ("joint", "round-robin"):
+            yield f'sampling.epoch_of: with order = "{sampling.order}" an epoch is something else; leave it out'
+        if sampling.steps_per_epoch:
+            yield "sampling.epoch_of: steps_per_epoch says already what an epoch is; leave one out"
 
     def _surgery_faults(self, trained: list[str]) -> Iterator[str]:
         surgery = self.surgery

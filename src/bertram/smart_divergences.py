@@ -6,7 +6,7 @@ All are means over the batch, differentiated on both sides, and computed in floa
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from bertram.errors import BertramError

@@ -7,7 +7,7 @@ last divergence detach their targets, which gives another gradient than the symm
 batch: the penalty's weight grows with the batch size.
 """
 
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from bertram.errors import BertramError

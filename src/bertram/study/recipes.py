@@ -27,7 +27,7 @@ def baseline() -> Config:
             "tasks": tasks(encoding="bi", head="cosine"),
             "model": {"pooling": "cls"},
             "optimizer": {"encoder_rate": 2e-5},
-            "sampling": {"order": "sequential", "epochs": 3},
+            "sampling": {"order": "sequential", "epochs": 2},
             "evaluation": {"limit": 2000},
         }
     )
@@ -40,13 +40,15 @@ def cross() -> Config:
             "recipe": "cross",
             "tasks": tasks(encoding="cross"),
             "model": {"pooling": "mean", "dropout": 0.1},
-            "optimizer": {"encoder_rate": 5e-5, "warmup": 0.1, "decay": "linear", "clip_norm": 1.0},
-            "sampling": {"order": "joint", "epochs": 3, "steps_per_epoch": 1068},
+            "optimizer": {"encoder_rate": 8e-5, "warmup": 0.06, "decay": "linear", "clip_norm": 1.0},
+            "sampling": {"order": "joint", "epochs": 3, "epoch_of": "sst"},
+            "average": {"method": "tail", "start": 0.6},
             "evaluation": {"limit": 2000},
         }
     )
 
 
+USUAL = "cross"  # for those who name none
 RECIPES: dict[str, Callable[[], Config]] = {recipe.__name__: recipe for recipe in (baseline, cross)}
 
 

@@ -287,3 +287,15 @@ def _problems(task: Task, data: str, allow_rejects: bool) -> Iterator[str]:
             read_extra(task, data, allow_rejects=allow_rejects)
         except DataError as error:
             yield str(error)
+
+
+def rejects(tasks: Mapping[str, Task], data: str) -> list[Reject]:
+    """The rejected rows of the training and dev files of all tasks."""
+    found: list[Reject] = []
+    for task in tasks.values():
+        splits: tuple[Split, ...] = ("train", "dev") if task.trained else ("dev",)
+        for split in splits:
+            found += read(task, data, split, allow_rejects=True).rejects
+        if task.trained and task.extra is not None:
+            found += read_extra(task, data, allow_rejects=True).rejects
+    return found

@@ -5,7 +5,7 @@ technique see the same batches, and a run that is resumed goes on with the very 
 
 What an epoch is: with `sequential`, `rotating` and `worst-last` a whole pass over each task; with all others as
 many examples as all tasks have together, so that a small task is seen more often than once and a large one less.
-`sampling.steps_per_epoch` overrides both.
+`sampling.epoch_of` makes it a pass over one task, and `sampling.steps_per_epoch` a number of steps.
 """
 
 import zlib
@@ -92,7 +92,18 @@ class Sampler:
         """The examples of the next step: those of one task, or of all of them with `joint`."""
         names = self._next_tasks()
         self.step += 1
-        return {name: self._draw(name) for name in names}
+        return {name: self.draw(name) for name in names}
+
+    def draw(self, name: str) -> Places:
+        """The next batch of one task."""
+        pool, stream = self.pools[name], self._own[name]
+        own = pool.own
+        if self.config.order in WHOLE_PASSES and self.config.steps_per_epoch is None:
+            own = min(own, pool.size - stream.position % pool.size)  # the last batch of a pass is smaller
+        places = stream.draw(own)
+        if name in self._extra:
+            places = np.concatenate([places, pool.size + self._extra[name].draw(pool.batch_size - pool.own)])
+        return places
 
     def epoch_order(self) -> list[str]:
         """The order of the tasks in the epoch of the next step, where an epoch has passes."""
@@ -138,12 +149,11 @@ class Sampler:
         pools = list(self.pools.values())
         if self.config.order in WHOLE_PASSES:
             return sum(pool.batches for pool in pools)
+        turns = 1 if self.config.order == "joint" else len(pools)  # steps until each task has had one
+        if self.config.epoch_of is not None:
+            return self.pools[self.config.epoch_of].batches * turns
         examples = sum(pool.size for pool in pools)
-        if self.config.order == "joint":
-            return -(-examples // sum(pool.own for pool in pools))
-        if self.config.order == "round-robin":
-            return -(-examples * len(pools) // sum(pool.own for pool in pools))
-        return -(-examples // max(pool.own for pool in pools))
+        return -(-examples * turns // sum(pool.own for pool in pools))
 
     def _next_tasks(self) -> Sequence[str]:
         if self.config.order == "joint":
@@ -163,16 +173,6 @@ class Sampler:
                 return name
             within -= self.pools[name].batches
         return order[-1]  # only where steps_per_epoch asks for more than the passes have
-
-    def _draw(self, name: str) -> Places:
-        pool, stream = self.pools[name], self._own[name]
-        own = pool.own
-        if self.config.order in WHOLE_PASSES and self.config.steps_per_epoch is None:
-            own = min(own, pool.size - stream.position % pool.size)  # the last batch of a pass is smaller
-        places = stream.draw(own)
-        if name in self._extra:
-            places = np.concatenate([places, pool.size + self._extra[name].draw(pool.batch_size - pool.own)])
-        return places
 
     def _alpha(self) -> float:
         if self.config.order == "annealed":  # Stickland & Murray (2019), over the whole run instead of its epochs

@@ -167,12 +167,11 @@ def update(
     if not math.isfinite(norm):
         raise TrainingError(f"the gradient is not finite; {_where(batches)}; try a lower rate or --precision fp32")
     clip(gradients, norm, learner.clip_norm)
+    if words is not None and (rows := shared[-1]) is not None:
+        gradients[len(shared) - 1] = words.sparse(rows, len(learner.shared[-1]))
     parameters = [*learner.shared, *(parameter for parameter, _ in own)]
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
-    table = learner.network.encoder.words
-    if words is not None and (gradient := shared[-1]) is not None:
-        table.grad = words.sparse(gradient, len(table))
     learner.optimizer.step()
     learner.optimizer.zero_grad(set_to_none=True)
     return norm

@@ -3,25 +3,25 @@
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from bertram import options
 from bertram.config import Config
 from bertram.errors import RunError
-from bertram.evaluation.evaluate import Evaluation
-from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
-from bertram.model.storage import load_state, save_model, state_of
+from bertram.evaluation.files import baselines, confusions, keep_predictions
+from bertram.model.storage import load_state
 from bertram.runs import checkpoint
-from bertram.runs.directory import FORMAT, MetricsLog, Run, create, write_predictions
-from bertram.runs.files import replace_directory, write_json
+from bertram.runs.directory import FORMAT, MetricsLog, Run, create
+from bertram.runs.files import write_json
 from bertram.training import loop, processes
 from bertram.training.progress import Display, Silent
 from bertram.training.state import Training, begin
@@ -57,9 +57,8 @@ def train(
         return Run(path)
     training, precision = begin(config, choose_device(config))
     run = _directory(path, config, resume=resume)
-    log = _continue(training, run, resume=resume)
-    loop.fit(training, run, log, display or Silent())
-    log.close()
+    with _continue(training, run, resume=resume) as log:
+        loop.fit(training, run, log, display or Silent())
     _finish(training, run, precision, display or Silent())
     processes.wait()
     return Run(path)
@@ -114,39 +113,22 @@ def _finish(training: Training, run: Run, precision: str, display: Display) -> N
         evaluations["train"] = loop.predict(training, training.data.train_sample, display)
     if not processes.is_writer():
         return
-    write_evaluation(run, evaluations["dev"], "dev")
+    keep_predictions(run, evaluations["dev"], "dev")
     record = describe(training, precision) | {
         "scores": {split: found.scores() for split, found in evaluations.items()},
         "confusion": confusions(evaluations["dev"]),
-        "baselines": baselines(training),
+        "baselines": {n: baselines(e, training.data.train.get(n)) for n, e in training.data.dev.items()},
         "seconds": {"training": round(training.seconds, 1), "final_evaluation": round(time.monotonic() - begun, 1)},
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
     write_json(run.path / "record.json", record)
-    for old in sorted(run.checkpoints.glob("*"), reverse=True):
-        _remove(old)
-
-
-def _remove(path: Path) -> None:
-    for file in path.iterdir():
-        file.unlink()
-    path.rmdir()
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
 def _use_final_weights(training: Training, run: Run) -> None:
     """The best weights if they are asked for, else the last ones, averaged where there is an average."""
-    from safetensors.torch import load_file  # noqa: PLC0415
-
     processes.wait()
     load_state(training.model.network, load_file(str(run.model / "model.safetensors")))
-
-
-def write_evaluation(run: Run, found: Evaluation, split: str) -> None:
-    """Write id and output of each example below the run."""
-    for name, examples in found.examples.items():
-        write_predictions(
-            run.predictions(name, split), examples.ids, found.values(name).tolist(), found.probabilities(name)
-        )
 
 
 def describe(training: Training, precision: str) -> dict[str, Any]:
@@ -191,43 +173,13 @@ def _epoch_in_words(config: Config) -> str:
     return "as many examples as all tasks have together"
 
 
-def confusions(found: Evaluation) -> dict[str, list[list[int]]]:
-    """Confusion matrices, gold by predicted, of the tasks that have classes."""
-    tables = {}
-    for name, examples in found.examples.items():
-        if examples.task.classes and examples.labels is not None:
-            table = confusion_matrix(examples.labels.numpy(), found.values(name), examples.task.classes)
-            tables[name] = table.tolist()
-    return tables
-
-
-def baselines(training: Training) -> dict[str, Any]:
-    """Scores that need no model."""
-    return {
-        name: trivial_baselines(examples.task.kind, _labels(training, name), examples.labels.numpy())
-        for name, examples in training.data.dev.items()
-        if examples.labels is not None
-    }
-
-
-def _labels(training: Training, name: str) -> Any:
-    """Training labels, or those of dev for a task that is not trained."""
-    labels = (training.data.train.get(name) or training.data.dev[name]).labels
-    assert labels is not None
-    return labels.numpy()
-
-
 def _git_commit() -> str | None:
     """The commit of the working tree that runs, if it is one."""
-    git: Callable[..., Any] = subprocess.run
     try:
-        found = git(
+        found = subprocess.run(
             ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
             capture_output=True, text=True, check=True, timeout=5,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    return str(found.stdout).strip()
-
-
-__all__ = ["choose_device", "default_path", "replace_directory", "save_model", "state_of", "train"]
+    return found.stdout.strip()

@@ -1,0 +1,5 @@
+"""``python -m bertram``."""
+
+from bertram.cli.main import main
+
+main()

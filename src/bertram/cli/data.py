@@ -1,0 +1,67 @@
+"""``bertram data describe`` and ``bertram data check``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from bertram.cli.settings import resolved
+from bertram.config import Config
+
+app = App(name="data", help_format="plaintext")
+Given = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
+
+
+@app.command
+def describe(data: str, *given: Given, config: Path | None = None) -> None:
+    """Rows, label balance, token lengths, duplicates, overlap of train and dev, and what is rejected.
+
+    Example: bertram data describe DIR
+
+    Parameters
+    ----------
+    data
+        A directory with the files, hub, or sample.
+    config
+        A TOML file that defines tasks.
+    """
+    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.model.pretrained import find  # noqa: PLC0415
+    from bertram.text.describe import describe as describe_data  # noqa: PLC0415
+    from bertram.text.describe import render  # noqa: PLC0415
+    from bertram.text.tokenizer import load_tokenizer  # noqa: PLC0415
+
+    settings = _settings(data, given, config)
+    console().print(render(describe_data(settings.tasks, settings.data, load_tokenizer(find(settings.encoder)))))
+
+
+@app.command
+def check(data: str, *given: Given, config: Path | None = None) -> None:
+    """Say whether a training would refuse the data, and why; exits 1 if it would.
+
+    Example: bertram data check DIR
+
+    Parameters
+    ----------
+    data
+        A directory with the files, hub, or sample.
+    config
+        A TOML file that defines tasks.
+    """
+    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.text import reading  # noqa: PLC0415
+
+    settings = _settings(data, given, config)
+    problems = reading.check(settings.tasks, settings.data, allow_rejects=settings.allow_rejects)
+    for problem in problems:
+        console().print(problem)
+    if problems:
+        sys.exit(1)
+    for reject in reading.rejects(settings.tasks, settings.data):
+        console().print(f"rejected: {reject}")
+    console().print(f"{data}: fit for training {', '.join(settings.tasks)}")
+
+
+def _settings(data: str, given: tuple[str, ...], config: Path | None) -> Config:
+    return resolved(None, config, given, (("data", data),))
