@@ -268,8 +268,13 @@ def test_an_example_without_gradient_stays_where_it_is(toy: type[Toy]) -> None:
 def test_only_the_offset_is_differentiated(toy: type[Toy]) -> None:
     model = toy(0)
     clean = model.f(torch.zeros_like(model.embeddings))
+
+    def divergence(p: Tensor, q: Tensor) -> Tensor:
+        assert not q.requires_grad
+        return smart.symmetric_kl(p, q)
+
     found = smart.adversarial_offset(
-        model.f, clean, smart.symmetric_kl, model.embeddings, radius=0.2, noise_std=0.02, step_size=0.1, **model.where
+        model.f, clean, divergence, model.embeddings, radius=0.2, noise_std=0.02, step_size=0.1, **model.where
     )
     assert not found.offset.requires_grad
     assert all(weight.grad is None for weight in (model.embeddings, model.encoder, model.head))
@@ -465,10 +470,11 @@ def test_same_dropout_draws_as_the_clean_pass_alone_does() -> None:
     model = WithDropout(0)
     still = torch.zeros_like(model.embeddings)
     torch.manual_seed(0)
-    expected, after = model.f(still), torch.get_rng_state()
+    expected, noise, after = model.f(still), torch.randn(3), torch.get_rng_state()
     torch.manual_seed(0)
     f = smart.same_dropout(model.f)
     assert torch.equal(f(still), expected)
+    assert torch.equal(torch.randn(3), noise)
     assert torch.equal(f(still), expected)
     assert torch.equal(torch.get_rng_state(), after)
     assert not torch.equal(smart.same_dropout(model.f)(still), expected)

@@ -155,7 +155,7 @@ def adversarial_offset(
     noise: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Perturbation:
-    """Seek the offset of the word embeddings that changes the outputs most: Algorithm 1, lines 4 to 9.
+    """Seek the offset of the word embeddings that changes the outputs most: the inner loop of Algorithm 1.
 
     Only the offset is differentiated: no gradient reaches the parameters. It is float32 also for bfloat16 embeddings,
     in which a small offset would be rounded away: let f add it before it rounds.

@@ -1,8 +1,8 @@
 """The Bregman proximal point of SMART: each step stays close to where the model was.
 
-Jiang et al., ACL 2020, section 2.2: to the loss, add mu D(theta, theta~), where D is the mean divergence between the
-model's outputs and those of a teacher with the weights theta~, which are earlier weights (VBPP, equation 2) or their
-moving average (MBPP, equation 3).
+Jiang et al., ACL 2020, "Bregman Proximal Point Optimization": to the loss, add mu D(theta, theta~), where D is the mean
+divergence between the model's outputs and those of a teacher with the weights theta~, which are earlier weights (VBPP,
+equation 2) or their moving average (MBPP).
 
     >>> import torch
     >>> from bertram import smart

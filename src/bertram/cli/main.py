@@ -11,8 +11,10 @@ from cyclopts import App, CycloptsError
 
 from bertram.errors import BertramError
 
-# Threads that wait for each other by spinning come to a crawl when anything else runs on the machine.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that wait for each other by spinning come to a crawl when anything else runs on the machine, and threads that
+# sleep at once are slow to wake: spin shortly. Read when torch is imported, so it is set here.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 app = App(
     name="bertram",

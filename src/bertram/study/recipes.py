@@ -40,9 +40,9 @@ def cross() -> Config:
             "recipe": "cross",
             "tasks": tasks(encoding="cross"),
             "model": {"pooling": "mean", "dropout": 0.1},
-            "optimizer": {"encoder_rate": 8e-5, "warmup": 0.06, "decay": "linear", "clip_norm": 1.0},
-            "sampling": {"order": "joint", "epochs": 3, "epoch_of": "sst"},
-            "average": {"method": "tail", "start": 0.6},
+            "optimizer": {"encoder_rate": 1e-4, "warmup": 0.06, "decay": "linear", "clip_norm": 1.0},
+            "sampling": {"order": "joint", "epochs": 2, "epoch_of": "sst"},
+            "average": {"method": "tail", "start": 0.5},
             "evaluation": {"limit": 2000},
         }
     )
