@@ -21,3 +21,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def real_data() -> Path:
     """The directory of the course files."""
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a tiny random BERT, for `--encoder`."""
+    from tiny import save_encoder
+
+    return save_encoder(tmp_path_factory.mktemp("encoder"))

@@ -127,6 +127,9 @@ class EvaluationConfig(Strict):
     patience: Count | None = Field(None, description="stop after so many evaluations without a better overall score")
     keep: Literal["best", "last"] = Field("best", description="which weights the run ends with")
     limit: Count | None = Field(None, description="dev rows of each task that are looked at while training")
+    dev_limit: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="dev rows of each task that are used at all, for quick studies"
+    )
 
 
 class CheckpointConfig(Strict):

@@ -27,7 +27,7 @@ def baseline() -> Config:
             "tasks": tasks(encoding="bi", head="cosine"),
             "model": {"pooling": "cls"},
             "optimizer": {"encoder_rate": 2e-5},
-            "sampling": {"order": "sequential", "epochs": 2},
+            "sampling": {"order": "sequential", "epochs": 1},
             "evaluation": {"limit": 2000},
         }
     )

@@ -100,6 +100,8 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> Data:
         name: examples(task, reading.read(task, config.data, "dev", allow_rejects=config.allow_rejects))
         for name, task in config.tasks.items()
     }
+    if config.evaluation.dev_limit is not None:
+        dev = {name: sample(one, config.evaluation.dev_limit, seed=0) for name, one in dev.items()}
     limit = config.evaluation.limit
     watched = dev if limit is None else {name: sample(one, limit, seed=0) for name, one in dev.items()}
     train_sample = {name: sample(one, TRAIN_SAMPLE, seed=0) for name, one in train.items()}
