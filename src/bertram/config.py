@@ -146,6 +146,12 @@ class LogConfig(Strict):
     diagnostics: Count = Field(50, description="steps between looks at gradients and perturbations")
 
 
+def _named(name: object, task: object) -> object:
+    if isinstance(task, Mapping):
+        return {**task, "name": name}
+    return task.model_copy(update={"name": name}) if isinstance(task, Task) else task
+
+
 class Config(Strict):
     """Everything that decides what a run does."""
 
@@ -176,10 +182,7 @@ class Config(Strict):
         """Give each task the name of its table."""
         if not isinstance(tasks, Mapping):
             return tasks
-        return {
-            key: {**value, "name": key} if isinstance(value, Mapping) else value.model_copy(update={"name": key})
-            for key, value in tasks.items()
-        }
+        return {key: _named(key, task) for key, task in tasks.items()}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -215,12 +218,20 @@ class Config(Strict):
         sampling = self.sampling
         if sampling.cap and sampling.order != "temperature":
             yield 'sampling.cap: only order = "temperature" has a cap'
+        if sampling.alpha != 1 and sampling.order != "temperature":
+            yield 'sampling.alpha: only order = "temperature" has an alpha to choose'
+        for name in trained:
+            if self.tasks[name].extra and (self.tasks[name].batch_size or sampling.batch_size) == 1:
+                yield f"tasks.{name}.extra: a batch of 1 has no room for further rows; use a larger batch_size"
         if sampling.epoch_of is None:
             return
         if sampling.epoch_of not in trained:
             yield f"sampling.epoch_of: {sampling.epoch_of!r} is not a trained task; there are {', '.join(trained)}"
         if sampling.order not in ("joint", "round-robin"):
-            yield f'sampling.epoch_of: with order = "{sampling.order}" an epoch is something else; leave it out'
+            yield (
+                f'sampling.epoch_of: with order = "{sampling.order}" an epoch is something else; leave it out, by '
+                "--sampling.epoch_of none"
+            )
         if sampling.steps_per_epoch:
             yield "sampling.epoch_of: steps_per_epoch says already what an epoch is; leave one out"
 

@@ -33,15 +33,33 @@ def make(values: Mapping[str, Any]) -> Config:
 
 
 def _problems(values: Mapping[str, Any], error: ValidationError) -> list[str]:
-    """All faults: the fields' own first, then those between fields, seen once the faulty fields are left out."""
+    """All faults: the fields' own first, then those of whole tasks, then those between tables.
+
+    The later ones can be seen only with faulty fields left out and sound tasks in the place of faulty ones.
+    """
     found = [line for fault in error.errors() for line in _explain(fault)]
-    sound = _without(values, [fault["loc"] for fault in error.errors() if fault["type"] != "value_error"])
-    if sound != values:
+    for _ in range(2):
+        values = _tolerated(values, error.errors())
         try:
-            Config.model_validate(sound)
+            Config.model_validate(values)
+            break
         except ValidationError as rest:
-            found += [line for fault in rest.errors() if fault["type"] == "value_error" for line in _explain(fault)]
+            error = rest
+        found += [line for fault in error.errors() if fault["type"] == "value_error" for line in _explain(fault)]
     return list(dict.fromkeys(found))
+
+
+def _tolerated(values: Mapping[str, Any], faults: list[ErrorDetails]) -> dict[str, Any]:
+    """The values without faulty fields, and with a sound task in the place of one that is faulty as a whole."""
+    whole = ("value_error", "missing")
+    kept = _without(values, [fault["loc"] for fault in faults if fault["type"] not in whole])
+    places = [fault["loc"] for fault in faults if fault["type"] in whole]
+    for name in {place[1] for place in places if len(place) > 1 and place[0] == "tasks"}:
+        task = kept["tasks"][name]
+        if isinstance(task, Mapping):
+            sound = {"kind": "binary", "files": {"texts": ["text"]}, "trained": task.get("trained", True)}
+            kept["tasks"] = {**kept["tasks"], name: sound}
+    return kept
 
 
 def _without(values: Mapping[str, Any], places: Iterable[tuple[int | str, ...]]) -> dict[str, Any]:
@@ -91,19 +109,22 @@ def read(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path}: not a TOML file that can be read: {error}"]) from None
     data = values.get("data")
     if isinstance(data, str) and data not in ("hub", "sample") and not Path(data).is_absolute():
-        values["data"] = str(path.parent / data)
+        values["data"] = str(path.parent / Path(data).expanduser())
     return values
 
 
 def overlay(recipe: Config, file: Mapping[str, Any], options: Mapping[str, Any]) -> Config:
     """A recipe, with a file's values over it and the command line's over both.
 
-    A file that has task tables trains exactly the tasks it names; an empty table takes the recipe's definition.
+    A file that has task tables trains exactly the tasks it names; an empty table takes the recipe's definition. If
+    the recipe's epoch is a pass over a task that the file leaves out, an epoch is what it is without `epoch_of`.
     """
     base = dump(recipe)
     named = file.get("tasks")
     if isinstance(named, Mapping):
         base["tasks"] = {name: task for name, task in base["tasks"].items() if name in named}
+        if base["sampling"].get("epoch_of") not in named:
+            base["sampling"].pop("epoch_of", None)
     return make(merge(merge(base, file), options))
 
 
@@ -111,7 +132,10 @@ def nest(options: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Tables from dotted names: ``[("smart.weight", "3")]`` gives ``{"smart": {"weight": 3}}``.
 
     Values are read as TOML where they are (numbers, true, lists), as text otherwise; ``a,b`` is a list where the
-    field is one, and ``none`` unsets a field that may be unset.
+    field is one, and ``none`` unsets a field that may be unset or empties a list.
+
+    Raises:
+        ConfigError: an option is given a value of its own beside those of its parts.
     """
     tables: dict[str, Any] = {}
     for name, text in options:
@@ -119,6 +143,8 @@ def nest(options: Iterable[tuple[str, str]]) -> dict[str, Any]:
         table = tables
         for key in path:
             table = table.setdefault(key, {})
+            if not isinstance(table, dict):
+                raise ConfigError([f"{'.'.join(path)}: is given a value of its own and fields; leave one out"])
         table[last] = _value([*path, last], text)
     return tables
 
@@ -159,8 +185,8 @@ def _value(path: list[str], text: str) -> Any:
     if text.lower() == "none" and type(None) in get_args(annotation):
         return None
     if _is_list(annotation) and not text.startswith("["):
-        return [part.strip() for part in text.split(",") if part.strip()]
-    if annotation is str:
+        return [] if text.lower() == "none" else [part.strip() for part in text.split(",") if part.strip()]
+    if annotation is str or set(get_args(annotation)) == {str, type(None)}:
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -240,7 +266,9 @@ def _explain(fault: ErrorDetails) -> list[str]:
 
 
 def _nearest(path: list[str]) -> str:
-    everywhere = [name for name, *_ in fields()]
+    names = [name for name, *_ in fields()]
+    tables = {name[:place] for name in names for place, letter in enumerate(name) if letter == "."}
+    everywhere = [*names, *sorted(tables)]
     if path[0] == "tasks" and len(path) > 1:
         everywhere = [name.replace("tasks.NAME.", f"tasks.{path[1]}.") for name in everywhere]
     name = ".".join(path)
@@ -256,11 +284,16 @@ def _tables(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
     if path and (plain or not values):
         yield f"\n[{'.'.join(_key(part) for part in path)}]"
     for key, value in plain.items():
-        yield f"{_key(key)} = {json.dumps(value, ensure_ascii=False)}"  # JSON's scalars and lists are TOML's
+        yield f"{_key(key)} = {_json(value)}"
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _tables(value, (*path, key))
 
 
 def _key(key: str) -> str:
-    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else json.dumps(key)
+    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else _json(key)
+
+
+def _json(value: object) -> str:
+    """JSON's texts, numbers, truth values and lists are TOML's, but for one character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -30,7 +30,7 @@ COSINE_LOSSES: tuple[Loss, ...] = ("cosine-mse", "cosine-embedding")
 class Strict(BaseModel):
     """A frozen value that refuses unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Files(Strict):

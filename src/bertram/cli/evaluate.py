@@ -5,7 +5,9 @@ from typing import Literal
 
 from cyclopts import App
 
-app = App(name="evaluate", help_format="plaintext")
+EXAMPLE = "Example: bertram evaluate RUN --data DIR"
+
+app = App(name="evaluate", help_epilogue=EXAMPLE, help_format="plaintext")
 
 
 @app.default
@@ -13,8 +15,6 @@ def evaluate(
     run: Path, *, data: str | None = None, split: Literal["dev", "test"] = "dev", batch_size: int = 64
 ) -> None:
     """Score a run on labelled data, with intervals, confusion matrices and trivial baselines.
-
-    Example: bertram evaluate RUN --data DIR
 
     Parameters
     ----------
@@ -27,13 +27,17 @@ def evaluate(
     batch_size
         Examples computed together.
     """
-    from bertram.cli.show import confusion_tables, console, score_table  # noqa: PLC0415
+    from bertram.cli.show import confusion_tables, console, score_table, working  # noqa: PLC0415
     from bertram.evaluation.files import evaluate_files  # noqa: PLC0415
+    from bertram.evaluation.notes import notes  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
 
     opened = open_run(run)
-    found = evaluate_files(opened, data or opened.config.data, split, batch_size)
+    with working("predicting"):
+        found = evaluate_files(opened, data or opened.config.data, split, batch_size)
     out = console()
     out.print(score_table(opened.config, found.scores, split, found.baselines))
     for table in confusion_tables(opened.config, found.confusion):
         out.print(table)
+    for note in notes(opened):
+        out.print(note)

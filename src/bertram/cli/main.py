@@ -27,6 +27,16 @@ COMMANDS = {
     "train": "Train one model on several tasks.",
     "evaluate": "Score a run on labelled data.",
     "predict": "Predict texts from a file or standard input.",
+    "submission": "Write the course leaderboard's six files.",
+    "score": "Score anybody's file of predictions.",
+    "compare": "Compare runs on the same examples.",
+    "soup": "Average the weights of runs.",
+    "ensemble": "Average the predictions of runs.",
+    "reproduce": "Run the study's experiments again, beside its published figures.",
+    "ablate": "Measure what each technique is worth, with intervals.",
+    "serve": "Serve a run: a page to type into, and a JSON API.",
+    "export": "Write a run in the format of another tool.",
+    "report": "Write a run or a study as one HTML file.",
     "data": "Describe or check data files.",
 }
 for name, text in COMMANDS.items():
@@ -38,6 +48,8 @@ def main() -> None:
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
+        if arguments and arguments[0] in COMMANDS and app[arguments[0]].default_command is not None:
+            app[arguments[0]].help = None  # its own docstring, which says more than its line in the list
         app(arguments, exit_on_error=False, result_action="return_value")
     except CycloptsError:
         sys.exit(2)

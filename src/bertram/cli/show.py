@@ -1,21 +1,48 @@
 """Tables of scores on the terminal."""
 
+import os
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from rich import box
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from bertram.config import Config
+from bertram.evaluation.notes import notes
 from bertram.runs.directory import Run
 from bertram.tasks import Task
 
-METRIC_ORDER = ("accuracy", "f1", "pearson", "spearman")
+INTERVAL_WIDTH = 17
+METRIC_ORDER = ("accuracy", "f1", "pearson", "spearman", "mse", "mae")
+MEMBER_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
+    ("run", "left"),
+    ("recipe", "left"),
+    ("seed", "right"),
+    ("dev overall", "right"),
+    ("in it", "left"),
+)
+FORMULAS = {"overall": "(r + 1) / 2", "overall_plain": "plain r"}
 
 
 def console() -> Console:
-    """Where results go."""
-    return Console(highlight=False)
+    """Where results go; a pipe or file, which has no width, gets lines of up to 100 characters."""
+    made = Console(highlight=False, markup=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = 100
+    return made
+
+
+def working(what: str) -> Status:
+    """On a terminal, what is done meanwhile."""
+    return Console(stderr=True).status(what)
+
+
+def complain(text: str) -> None:
+    """Say something beside the results."""
+    sys.stderr.write(text + "\n")
 
 
 def run_scores(run: Run, split: str = "dev") -> None:
@@ -27,14 +54,28 @@ def run_scores(run: Run, split: str = "dev") -> None:
         out.print(note)
 
 
-def notes(run: Run) -> list[str]:
-    """What a reader of the scores should know."""
-    said = []
-    if run.config.encoder == "minilm" and "quora" in run.config.tasks:
-        said.append("minilm has seen Quora pairs in its pretraining: its Quora scores are not those of unseen data.")
-    if run.config.data == "sample":
-        said.append("The sample is a toy of the project's own sentences: its scores say nothing about methods.")
-    return said
+def merged_run(run: Run) -> None:
+    """The scores of a soup or ensemble, and the runs it was made of."""
+    merged = run.record["merged"]
+    run_scores(run)
+    out = console()
+    table = plain_table(f"The {merged['how']} and its members")
+    for heading, justify in MEMBER_COLUMNS:
+        table.add_column(heading, justify=justify)
+    for inside, several in (("yes", merged["members"]), ("left out", merged["left_out"])):
+        for one in several:
+            value = "undefined" if one["dev_overall"] is None else f"{one['dev_overall']:.4f}"
+            table.add_row(one["run"], one["recipe"], str(one["seed"]), value, inside)
+    overall = run.record["scores"]["dev"]["overall"]
+    table.add_row(str(run.path), "", "", _cells(overall)[0], "", style="bold")
+    out.print(table)
+    out.print(f"{merged['how']}, {merged['choice']}")
+    out.print(f"run: {run.path}", soft_wrap=True)
+
+
+def plain_table(title: str) -> Table:
+    """A table with a line below its head and room between its columns."""
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
 def score_table(
@@ -44,53 +85,72 @@ def score_table(
     baselines: Mapping[str, Any],
     train: Mapping[str, Any] | None = None,
 ) -> Table:
-    """A row for each score, with interval, train score and trivial baseline."""
-    table = Table(title=f"Scores on {split}", title_justify="left")
-    for heading, justify in (("task", "left"), ("score", "left"), (split, "right"), ("95 % interval", "right"),
-                             ("n", "right"), ("train", "right"), ("trivial baseline", "left")):  # fmt: skip
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    """A row for each score, with interval, trivial baseline and, where it is known, train score."""
+    table = _score_columns(f"Scores on {split}", split, train is not None)
     for name, task in config.tasks.items():
         if name in scores:
-            _task_rows(table, task, scores[name], (train or {}).get(name, {}), baselines.get(name, {}))
+            _task_rows(table, task, scores[name], baselines.get(name, {}), train and train.get(name, {}))
             table.add_section()
-    for name in ("overall", "overall_plain"):
+    for name, formula in FORMULAS.items():
         if name in scores:
-            table.add_row(_formula(name), "", *_cells(scores[name]), "", _value((train or {}).get(name)), "")
+            cells = [*_cells(scores[name]), "", *([_value(train.get(name))] if train is not None else []), ""]
+            table.add_row(name.split("_")[0], formula, *cells, style="bold" if name == "overall" else None)
+    return table
+
+
+def metric_table(task: Task, scores: Mapping[str, Any], baselines: Mapping[str, Any], title: str) -> Table:
+    """The scores of one task, without those of a training."""
+    table = _score_columns(title, "value", with_train=False)
+    _task_rows(table, task, scores, baselines, None)
+    return table
+
+
+def _score_columns(title: str, split: str, with_train: bool) -> Table:
+    table = plain_table(title)
+    justify: Literal["left", "right"]
+    train = ["train"] if with_train else []
+    for heading in ("task", "score", split, "95 % interval", "n", *train, "trivial"):
+        justify = "left" if heading in ("task", "score", "trivial") else "right"
+        table.add_column(heading, justify=justify, min_width=INTERVAL_WIDTH if heading == "95 % interval" else None)
     return table
 
 
 def _task_rows(
-    table: Table, task: Task, scores: Mapping[str, Any], train: Mapping[str, Any], baselines: Mapping[str, Any]
+    table: Table,
+    task: Task,
+    scores: Mapping[str, Any],
+    baselines: Mapping[str, Any],
+    train: Mapping[str, Any] | None,
 ) -> None:
     first = task.name
     for metric in [name for name in METRIC_ORDER if name in scores]:
-        best = _best_baseline(baselines, metric)
-        main = metric == task.scored_by
-        value, interval = _cells(scores[metric])
-        style = "bold" if main else None
-        table.add_row(
-            first, metric, value, interval, str(scores[metric]["n"]), _value(train.get(metric)), best, style=style
-        )
+        middle = [] if train is None else [_value(train.get(metric))]
+        cells = [*_cells(scores[metric]), str(scores[metric]["n"]), *middle, _best_baseline(baselines, metric)]
+        table.add_row(first, metric, *cells, style="bold" if metric == task.scored_by else None)
         first = ""
 
 
 def _best_baseline(baselines: Mapping[str, Any], metric: str) -> str:
     known = {name: s[metric]["value"] for name, s in baselines.items() if s.get(metric, {}).get("value") is not None}
     if not known:
-        return "undefined for a constant" if baselines else ""
-    name = max(known, key=lambda one: known[one])
-    return f"{known[name]:.4f} ({name.replace('_', ' ')})"
-
-
-def _formula(name: str) -> str:
-    return "overall, (r + 1) / 2" if name == "overall" else "overall, plain r"
+        return "undefined" if baselines else ""
+    best = min if metric in ("mse", "mae") else max
+    name = best(known, key=lambda one: known[one])
+    return f"{known[name]:.4f} {name.replace('_', ' ')}"
 
 
 def _cells(score: Mapping[str, Any]) -> tuple[str, str]:
     if score["value"] is None:
         return "undefined", str(score.get("undefined", ""))
-    interval = score.get("ci95")
-    return f"{score['value']:.4f}", f"{interval[0]:.4f} – {interval[1]:.4f}" if interval else ""
+    return f"{score['value']:.4f}", interval_text(score.get("ci95"), 4)
+
+
+def interval_text(interval: Any, digits: int = 3, sign: str = "") -> str:
+    """Both ends of an interval."""
+    if interval is None:
+        return ""
+    low, high = (round(end, digits) + 0.0 for end in interval)  # no minus before a zero
+    return f"{low:{sign}.{digits}f} – {high:{sign}.{digits}f}"
 
 
 def _value(score: Mapping[str, Any] | None) -> str:
@@ -102,7 +162,8 @@ def confusion_tables(config: Config, confusion: Mapping[str, list[list[int]]]) -
     tables = []
     for name, counts in confusion.items():
         names = config.tasks[name].label_names
-        table = Table("gold \\ predicted", title=f"{name}: confusion", title_justify="left")
+        table = plain_table(f"{name}: gold labels by predicted ones")
+        table.add_column("gold")
         for label in names:
             table.add_column(label, justify="right")
         for label, row in zip(names, counts, strict=True):

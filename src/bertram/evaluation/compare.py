@@ -85,7 +85,7 @@ def compare_predictions(
     runs = list(dict.fromkeys(run for task in tasks.values() for run in task.predicted))
     if len(runs) < 2:
         raise DataError("a comparison needs the predictions of at least two runs")
-    _check_ids(tasks)
+    check_same_examples(tasks)
     generator = np.random.default_rng(seed)
     rows = []
     for run in runs[1:]:
@@ -99,7 +99,8 @@ def compare_predictions(
     return _with_verdicts(rows)
 
 
-def _check_ids(tasks: Mapping[str, TaskPredictions]) -> None:
+def check_same_examples(tasks: Mapping[str, TaskPredictions]) -> None:
+    """Raise DataError with all that differs unless all runs have predicted the same ids, each with a gold label."""
     problems = []
     for name, task in tasks.items():
         first, *others = task.predicted

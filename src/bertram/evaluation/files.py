@@ -1,13 +1,14 @@
 """Evaluating and predicting whole files with the model of a run."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from bertram.errors import BertramError
 from bertram.evaluation.evaluate import Evaluation, evaluate
+from bertram.evaluation.going_on import Row, left
 from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
 from bertram.model.load import load
 from bertram.model.predict import Predictor, predictions
@@ -19,6 +20,7 @@ from bertram.text.inputs import InputFormat, read_texts
 from bertram.text.sources import Split
 
 WINDOW = 4096  # rows that are sorted by length together
+WINDOW_CHARACTERS = 1 << 22  # most of them, where texts are long: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def predict_file(
     columns: Sequence[str] = (),
     form: InputFormat | None = None,
     batch_size: int = 64,
+    done: Iterable[str] = (),
     complain: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
     """Predict a file row by row, in its order, a window of rows in memory at a time.
@@ -96,10 +99,11 @@ def predict_file(
         columns: names of the text columns.
         form: format of a source whose name does not tell it.
         batch_size: examples computed together.
+        done: ids of the rows that are predicted already; these are left out.
         complain: told of each row that cannot be predicted.
 
     Raises:
-        BertramError: no such task, or a fault of the file.
+        BertramError: no such task, a fault of the file, or `done` are not the ids of its first rows.
     """
     if task not in model.tasks:
         raise BertramError(f"there is no task {task!r}; this model has {', '.join(model.tasks)}")
@@ -113,17 +117,35 @@ def predict_file(
         form=form,
         rejects=rejects,
     )
-    while window := list(islice(rows, WINDOW)):
+    for window in _windows(left(_complaining(rows, rejects, complain), done)):
         ids, texts = zip(*window, strict=True)
         pieces = tokenize(texts, model.tokenizer)
         examples = Examples(known, ids, pieces, None, model.tokenizer, model.max_tokens)
         for one, prediction in zip(ids, predictions(known, model.outputs(examples, batch_size)), strict=True):
             yield _line(known, one, prediction.value, prediction.probabilities)
+
+
+def _complaining(rows: Iterator[Row], rejects: list[reading.Reject], complain: Callable[[str], None]) -> Iterator[Row]:
+    """The rows, with a complaint of each that was rejected on the way."""
+    for row in itertools.chain(rows, [None]):
         for reject in rejects:
             complain(f"rejected: {reject}")
         rejects.clear()
-    for reject in rejects:
-        complain(f"rejected: {reject}")
+        if row is not None:
+            yield row
+
+
+def _windows(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    window: list[Row] = []
+    characters = 0
+    for row in rows:
+        window.append(row)
+        characters += sum(map(len, row[1]))
+        if len(window) == WINDOW or characters >= WINDOW_CHARACTERS:
+            yield window
+            window, characters = [], 0
+    if window:
+        yield window
 
 
 def _line(task: Task, one: str, value: float, probabilities: Sequence[float] | None) -> dict[str, Any]:

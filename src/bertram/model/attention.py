@@ -29,19 +29,22 @@ def attend(query: Tensor, key_value: Tensor, batch: Packed, heads: int, dropout:
     Returns:
         As many rows as `query` has.
     """
-    if query.is_cuda or not torch.is_grad_enabled():
-        return _fused(query, key_value, batch, heads, dropout)
+    if not dropout.drops_attention and (query.is_cuda or not torch.is_grad_enabled()):
+        return _fused(query, key_value, batch, heads)
     result: Tensor = _Attention.apply(query, key_value, batch, heads, dropout)  # type: ignore[no-untyped-call]
     return result
 
 
-def _fused(query: Tensor, key_value: Tensor, batch: Packed, heads: int, dropout: Dropout) -> Tensor:
-    """PyTorch's fused kernel, where it pays: without gradients, and on CUDA."""
+def _fused(query: Tensor, key_value: Tensor, batch: Packed, heads: int) -> Tensor:
+    """PyTorch's fused kernel, where it pays: without gradients, and on CUDA.
+
+    It draws dropout from the global generator, so a pass with dropout, which must be repeatable, goes the other way.
+    """
     outputs = []
     for group, rows in _rows(query, batch):
         q = _split(query[rows], group, heads, padded=len(query) == len(key_value))
         k, v = (_split(x, group, heads) for x in key_value[group.start : group.stop].chunk(2, dim=1))
-        mixed = F.scaled_dot_product_attention(q, k, v, group.blocked, dropout_p=dropout.attention_rate)
+        mixed = F.scaled_dot_product_attention(q, k, v, group.blocked)
         outputs.append(_join(mixed, group, padded=len(query) == len(key_value)))
     return torch.cat(outputs)
 

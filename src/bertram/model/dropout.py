@@ -38,6 +38,11 @@ class Dropout:
         """Dropout before a head."""
         return self._drop(x, self.head_rate)
 
+    @property
+    def drops_attention(self) -> bool:
+        """Whether `attention_mask` gives masks."""
+        return self._dropped(self.attention_rate) > 0
+
     def attention_mask(self, probabilities: Tensor) -> Tensor | None:
         """The factor of each attention probability, or None without dropout."""
         return self._mask(probabilities, self.attention_rate)
@@ -59,13 +64,17 @@ class Dropout:
         """Where the generator is, for `replayed`."""
         return torch.empty(0) if self.generator is None else self.generator.get_state()
 
+    def _dropped(self, rate: float) -> int:
+        """How many of the levels drop an element."""
+        return 0 if self.generator is None else min(round(rate * LEVELS), LEVELS - 1)
+
     def _drop(self, x: Tensor, rate: float) -> Tensor:
         mask = self._mask(x, rate)
         return x if mask is None else x * mask
 
     def _mask(self, x: Tensor, rate: float) -> Tensor | None:
-        dropped = round(rate * LEVELS)
-        if self.generator is None or dropped == 0:
+        dropped = self._dropped(rate)
+        if not dropped:
             return None
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
         words.random_(-(2**63), None, generator=self.generator)

@@ -135,8 +135,12 @@ class Encoder(nn.Module):
             One [tokens, hidden] for each sequence, in the order given.
 
         Raises:
-            ValueError: a sequence is empty or longer than the position table.
+            ValueError: a sequence is empty or longer than the position table, or its segments are not as many.
         """
+        if not token_ids:
+            return []
+        if segments is not None and list(map(len, segments)) != list(map(len, token_ids)):
+            raise ValueError("segments: needs one segment id for each token of each sequence")
         for number, tokens in enumerate(token_ids):
             if not 1 <= len(tokens) <= self.config.max_tokens:
                 raise ValueError(

@@ -24,7 +24,10 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.precision: Precision = "fp32"
         self._cast: Tensor | None = None
-        self._cast_of = (-1, -1)
+        self._cast_of: tuple[Tensor, int, torch.device] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_cast": None, "_cast_of": None}  # a copy has weights, and so a cast, of its own
 
     def forward(self, x: Tensor) -> Tensor:
         """[rows, inputs] to [rows, outputs]."""
@@ -36,10 +39,11 @@ class Linear(nn.Module):
         return result
 
     def _bf16_weight(self) -> Tensor:
-        version = (id(self.weight), self.weight._version)
-        if self._cast is None or self._cast_of != version:
-            self._cast = self.weight.detach().to(torch.bfloat16)
-            self._cast_of = version
+        known, now = self._cast_of, (self.weight, self.weight._version, self.weight.device)
+        if self._cast is None or known is None or known[0] is not now[0] or known[1:] != now[1:]:
+            with torch.inference_mode(mode=False):  # a cast made while predicting must serve in training too
+                self._cast = self.weight.detach().to(torch.bfloat16)
+            self._cast_of = now
         return self._cast
 
 

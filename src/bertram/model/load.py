@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,6 +21,9 @@ MEMBERS = "ensemble.json"
 class Ensemble:
     """Models of the same tasks; probabilities and scores are averaged.
 
+    The members may differ in encoder, heads, losses and in how a pair is encoded; tasks, labels and tokenizer are
+    those of the first.
+
     Args:
         members: at least one.
     """
@@ -36,7 +40,10 @@ class Ensemble:
 
     def outputs(self, examples: Examples, batch_size: int = 64) -> Tensor:
         """The mean of the members' outputs, [n, K] or [n]."""
-        return torch.stack([member.outputs(examples, batch_size) for member in self.members]).mean(0)
+        name = examples.task.name
+        own = [replace(examples, task=one.tasks[name], max_tokens=one.max_tokens) for one in self.members]
+        found = [one.outputs(theirs, batch_size) for one, theirs in zip(self.members, own, strict=True)]
+        return torch.stack(found).mean(0)
 
 
 def load(run: Path | str | Run, precision: Precision = "fp32") -> Model | Ensemble:

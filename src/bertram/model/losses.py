@@ -54,16 +54,10 @@ def yes_probability(task: Task, raw: Tensor) -> Tensor:
     return torch.sigmoid(raw)
 
 
-def values(task: Task, raw: Tensor) -> Tensor:
-    """The prediction of each example, [n]: class index, 0 or 1, or score in label units."""
-    raw = raw.float()
-    if task.kind == "score":
-        return _scores(task, raw)
-    if task.kind == "binary":
-        return (yes_probability(task, raw) > 0.5).long()
-    if task.trained_by == "coral":
-        return (raw > 0).sum(1)  # the paper's rank: how many thresholds are passed
-    return raw.argmax(1)
+def scores(task: Task, raw: Tensor) -> Tensor:
+    """The score of each example, [n], in label units."""
+    low, high = task.range
+    return low + (high - low) * _unit(task, raw.float())
 
 
 def divergence(task: Task) -> Divergence:
@@ -82,11 +76,6 @@ def _unit(task: Task, raw: Tensor) -> Tensor:
     if task.trained_by in ("cosine-mse", "cosine-embedding"):
         return (raw + 1) / 2
     return torch.sigmoid(raw)
-
-
-def _scores(task: Task, raw: Tensor) -> Tensor:
-    low, high = task.range
-    return low + (high - low) * _unit(task, raw)
 
 
 def _share(task: Task, labels: Tensor) -> Tensor:
@@ -113,12 +102,13 @@ def _binary_cross_entropy(task: Task, raw: Tensor, labels: Tensor) -> Tensor:
 
 def _squared_error(task: Task, raw: Tensor, labels: Tensor) -> Tensor:
     """In label units: of range·sigmoid(logit), or of the cosine mapped from [-1, 1] to the label range."""
-    return (_scores(task, raw) - labels).square().float()
+    return (scores(task, raw) - labels).square().float()
 
 
 def _cosine_embedding(task: Task, raw: Tensor, labels: Tensor) -> Tensor:
     """1 - cos for alike, max(0, cos - margin) for not; a score from the middle of the range on counts as alike."""
-    alike = _share(task, labels) >= 0.5
+    middle = sum(task.range) / 2 if task.kind == "score" else 0.5
+    alike = labels >= middle
     return torch.where(alike, 1 - raw, (raw - task.margin).clamp(min=0))
 
 

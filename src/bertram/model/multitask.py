@@ -24,6 +24,14 @@ class Inputs:
     movable: Tensor  # [N] False for [CLS] and [SEP]
 
 
+class _ByTask(nn.ModuleDict):
+    """Heads by task, also where a task has the name of a method of PyTorch's, such as ``type``."""
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        assert module is not None
+        self._modules[name] = module
+
+
 class Multitask(nn.Module):
     """A shared encoder and the heads of its tasks.
 
@@ -36,7 +44,7 @@ class Multitask(nn.Module):
     def __init__(self, encoder: Encoder, tasks: Mapping[str, Task], pooling: str) -> None:
         super().__init__()
         self.encoder, self.tasks, self.pooling = encoder, dict(tasks), pooling
-        self.heads = nn.ModuleDict({name: TaskHead(task, encoder.config.hidden) for name, task in tasks.items()})
+        self.heads = _ByTask({name: TaskHead(task, encoder.config.hidden) for name, task in tasks.items()})
 
     @property
     def device(self) -> torch.device:

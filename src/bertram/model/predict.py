@@ -13,7 +13,8 @@ from bertram.model import losses
 from bertram.model.multitask import Multitask
 from bertram.tasks import Task
 from bertram.text.examples import Examples, tokenize
-from bertram.text.reading import styled
+from bertram.text.labels import Fault
+from bertram.text.reading import styled, text_of
 from bertram.text.tokenizer import Tokenizer
 
 Text = str | tuple[str, str] | list[str]
@@ -68,7 +69,8 @@ class Model:
             batch_size: examples computed together.
 
         Raises:
-            BertramError: no such task, a text where a pair is wanted or the other way round, an empty text.
+            BertramError: no such task, a text where a pair is wanted or the other way round, or a text that
+                is empty, holds a NUL byte or half a character.
         """
         return predict(self, task, texts, batch_size)
 
@@ -96,6 +98,8 @@ def predict(model: Predictor, task: str, texts: Sequence[Text], batch_size: int 
     """Predict texts, or pairs of texts; see `Model.predict`."""
     if task not in model.tasks:
         raise BertramError(f"there is no task {task!r}; this model has {', '.join(model.tasks)}")
+    if isinstance(texts, str):
+        raise BertramError("one string is given; put it in a list of texts")
     if not texts:
         return []
     known = model.tasks[task]
@@ -113,13 +117,14 @@ def predict(model: Predictor, task: str, texts: Sequence[Text], batch_size: int 
 
 def checked(task: Task, number: int, text: Text) -> tuple[str, ...]:
     """One or two texts in the task's style, or a BertramError that says which input is wrong."""
-    texts = (text,) if isinstance(text, str) else tuple(text)
+    texts = tuple(text) if isinstance(text, tuple | list) else (text,)
     if len(texts) != (2 if task.pair else 1) or not all(isinstance(part, str) for part in texts):
         wanted = "a pair of texts" if task.pair else "one text"
         raise BertramError(f"input {number}: task {task.name} wants {wanted}")
-    if not all(part.strip() for part in texts):
-        raise BertramError(f"input {number}: empty text")
-    return tuple(styled(part, task.text_style, task.pair) for part in texts)
+    try:
+        return tuple(styled(text_of(part, "text"), task.text_style, task.pair) for part in texts)
+    except Fault as fault:
+        raise BertramError(f"input {number}: {fault}") from None
 
 
 def predictions(task: Task, outputs: Tensor) -> list[Prediction]:
@@ -143,7 +148,7 @@ def decided(task: Task, outputs: Tensor) -> Tensor:
 
 
 def _meaning(task: Task, raw: Tensor) -> Tensor:
-    return losses.values(task, raw) if task.kind == "score" else losses.probabilities(task, raw)
+    return losses.scores(task, raw) if task.kind == "score" else losses.probabilities(task, raw)
 
 
 def _by_length(examples: Examples, batch_size: int) -> Iterator[list[int]]:

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bertram.errors import WeightsError
+from bertram.errors import DataError, WeightsError
 from bertram.model.encoder import Encoder, EncoderConfig
+from bertram.text.sources import HubUnreachableError, from_hub
 
 MINILM = "minilm"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
 
 # our field: the key in config.json
 CONFIG_KEYS = {
@@ -74,7 +75,7 @@ def find(source: str) -> Path:
     """The directory of an encoder; one from the Hub is downloaded first."""
     if source == MINILM:
         return _minilm()
-    directory = Path(source)
+    directory = Path(source).expanduser()
     if directory.is_dir():
         return directory
     if directory.exists() or source.count("/") > 1 or source.startswith(("/", ".", "~")):
@@ -107,12 +108,12 @@ def read_config(directory: Path) -> EncoderConfig:
     """The shape of the encoder in a directory in the Hugging Face layout."""
     path = directory / "config.json"
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WeightsError(f"{path}: missing; an encoder needs config.json and model.safetensors") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path}: not JSON: {error}") from None
-    faults = list(_unsupported(values))
+    faults = list(_unsupported(values)) if isinstance(values, dict) else ["it holds no table"]
     if faults:
         raise WeightsError(f"{path}: not a BERT encoder: " + "; ".join(faults))
     known = {ours: values[theirs] for ours, theirs in CONFIG_KEYS.items() if theirs in values}
@@ -166,18 +167,27 @@ def check_sha256(path: Path, wanted: str) -> None:
 
 
 def _download(source: str) -> Path:
-    from huggingface_hub import snapshot_download  # noqa: PLC0415  (slow to import, rarely needed)
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
-
     try:
-        return Path(snapshot_download(source, allow_patterns=FILES))
-    except HFValidationError:
-        raise WeightsError(f"encoder {source!r}: neither minilm, nor a directory, nor a Hub id") from None
-    except LocalEntryNotFoundError:
-        reason = "the Hub cannot be reached and there is no local copy"
-    except (HfHubHTTPError, OSError) as error:
-        reason = str(error).splitlines()[0]
-    raise WeightsError(f"encoder {source}: {reason}; use --encoder minilm or a local directory")
+        directory = from_hub(source, "config.json", "model").parent
+        from_hub(source, "model.safetensors", "model")
+        _download_tokenizer(source)
+    except DataError as error:
+        raise WeightsError(f"encoder {source}: not minilm and no directory here; {error}") from None
+    return directory
+
+
+def _download_tokenizer(source: str) -> None:
+    """``tokenizer.json``, or the files that come before it in the history of the layout."""
+    with suppress(DataError):
+        from_hub(source, "tokenizer.json", "model")
+        return
+    from_hub(source, "vocab.txt", "model")
+    try:
+        from_hub(source, "tokenizer_config.json", "model")
+    except HubUnreachableError:
+        raise  # it may say that case counts
+    except DataError:
+        return
 
 
 def _unsupported(values: dict[str, Any]) -> Iterable[str]:
@@ -187,9 +197,17 @@ def _unsupported(values: dict[str, Any]) -> Iterable[str]:
         yield f"hidden_act is {values['hidden_act']!r}, gelu is supported"
     if values.get("position_embedding_type", "absolute") != "absolute":
         yield f"position_embedding_type is {values['position_embedding_type']!r}, absolute is supported"
+    if values.get("is_decoder"):
+        yield "is_decoder is true, encoders are supported"
     for key in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
         if not isinstance(values.get(key), int) or values[key] < 1:
             yield f"{key} is missing or not a positive number"
+    for key in ("max_position_embeddings", "type_vocab_size"):
+        if not isinstance(values.get(key, 1), int) or values.get(key, 1) < 1:
+            yield f"{key} is not a positive number"
+    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "layer_norm_eps"):
+        if not isinstance(values.get(key, 0.1), int | float) or not 0 <= values.get(key, 0.1) < 1:
+            yield f"{key} is not a number from 0 to 1"
     hidden, heads = values.get("hidden_size"), values.get("num_attention_heads")
     if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 and hidden % heads:
         yield f"hidden_size {hidden} cannot be divided by {heads} heads"

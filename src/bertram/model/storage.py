@@ -6,7 +6,7 @@ weights have their usual names, so the directory also serves as an `--encoder`.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
@@ -20,11 +20,21 @@ from bertram.model.linear import Precision
 from bertram.model.multitask import Multitask
 from bertram.model.predict import Model
 from bertram.model.pretrained import config_values, hugging_face_keys, hugging_face_state, read_config
-from bertram.tasks import Task
+from bertram.tasks import Strict, Task
 from bertram.text.tokenizer import load_tokenizer
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
+
+
+class _Saved(Strict):
+    """What `config.json` says beside the encoder's shape."""
+
+    format: int
+    pooling: Literal["cls", "mean", "pooler"]
+    max_tokens: int
+    both_orders: bool
+    tasks: dict[str, Task]
 
 
 def state_of(network: Multitask) -> dict[str, Tensor]:
@@ -85,9 +95,8 @@ def load_model(directory: Path, precision: Precision = "fp32") -> Model:
     """
     ours = _read_ours(directory)
     try:
-        tasks = {name: Task.model_validate(values) for name, values in ours["tasks"].items()}
-        pooling, max_tokens, both_orders = ours["pooling"], ours["max_tokens"], ours["both_orders"]
-    except (KeyError, AttributeError, ValidationError) as error:
+        saved = _Saved.model_validate(ours)
+    except ValidationError as error:
         raise RunError(f"{directory / 'config.json'}: damaged, its tasks cannot be read: {error}") from None
     try:
         state = load_file(str(directory / WEIGHTS))
@@ -95,10 +104,10 @@ def load_model(directory: Path, precision: Precision = "fp32") -> Model:
         raise RunError(f"{directory / WEIGHTS}: missing") from None
     except (SafetensorError, OSError) as error:
         raise RunError(f"{directory / WEIGHTS}: damaged, it cannot be read: {error}") from None
-    network = Multitask(Encoder(read_config(directory)), tasks, pooling)
+    network = Multitask(Encoder(read_config(directory)), saved.tasks, saved.pooling)
     load_state(network, state)
     network.encoder.set_precision(precision)
-    return Model(network.eval(), load_tokenizer(directory), max_tokens, both_orders=both_orders)
+    return Model(network.eval(), load_tokenizer(directory), saved.max_tokens, both_orders=saved.both_orders)
 
 
 def _read_ours(directory: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Checkpoints: everything a killed run needs to go on as if nothing had happened.
 
 A state is a nest of dictionaries and lists that holds tensors and plain values. Its tensors go to
-`state.safetensors`, everything else to `state.json` together with the tensors' SHA-256, by which damage is found.
+`state.safetensors`, everything else to `state.json` together with a SHA-256 of both, by which damage is found.
 """
 
 import hashlib
@@ -17,10 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bertram.errors import RunError
-from bertram.runs.files import guarded
+from bertram.runs.files import WRITING, guarded
 
 FORMAT = 1
 PREFIX = "step-"
+TEMPORARY = f".checkpoint{WRITING}"  # always the same, so that what a kill has left of one is written over
 TENSOR = "$tensor"
 
 
@@ -31,11 +32,13 @@ class DamagedCheckpointWarning(UserWarning):
 def save(directory: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     """Write a checkpoint atomically, then remove all but the newest `keep`.
 
+    Later steps are removed as well: their checkpoints were passed over as damaged when the run went on from here.
+
     Raises:
         RunError: the disk is full; the checkpoints before are left as they are.
     """
     path = directory / f"{PREFIX}{step:09d}"
-    temporary = directory / f".{path.name}.writing"
+    temporary = directory / TEMPORARY
 
     def write() -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -44,7 +47,7 @@ def save(directory: Path, step: int, state: dict[str, Any], keep: int) -> Path:
         tensors: dict[str, Tensor] = {}
         plain = _take_out(state, "", tensors)
         save_file(tensors, str(temporary / "state.safetensors"))
-        digest = _sha256(temporary / "state.safetensors")
+        digest = _digest(temporary / "state.safetensors", step, plain)
         text = json.dumps({"format": FORMAT, "step": step, "sha256": digest, "state": plain})
         (temporary / "state.json").write_text(text, encoding="utf-8")
         for file in temporary.iterdir():
@@ -54,8 +57,11 @@ def save(directory: Path, step: int, state: dict[str, Any], keep: int) -> Path:
         temporary.rename(path)
 
     guarded(write, temporary)
-    for old in _all(directory)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+    everything = _all(directory)
+    kept = [one for one in everything if one.name <= path.name][-keep:]
+    for one in everything:
+        if one not in kept:
+            shutil.rmtree(one, ignore_errors=True)
     return path
 
 
@@ -71,12 +77,11 @@ def newest(directory: Path) -> tuple[int, dict[str, Any]] | None:
     for path in reversed(_all(directory)):
         try:
             return _load(path)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            if isinstance(error, RunError):
-                raise
-            warnings.warn(
-                f"{path} is damaged ({error}); the checkpoint before it is used", DamagedCheckpointWarning, stacklevel=2
-            )
+        except RunError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            text = f"{path} is damaged ({error!r}); the one before it is used, or the run starts over"
+            warnings.warn(text, DamagedCheckpointWarning, stacklevel=2)
     return None
 
 
@@ -87,15 +92,21 @@ def _all(directory: Path) -> list[Path]:
 def _load(path: Path) -> tuple[int, dict[str, Any]]:
     head = json.loads((path / "state.json").read_text(encoding="utf-8"))
     if head["format"] != FORMAT:
-        raise RunError(f"{path}: checkpoint format version {head['format']!r} is unknown; this BERTram reads {FORMAT}")
-    if _sha256(path / "state.safetensors") != head["sha256"]:
-        raise ValueError("its tensors are not those that were written")
-    return int(head["step"]), _put_back(head["state"], load_file(str(path / "state.safetensors")))
+        raise RunError(
+            f"{path}: checkpoint format version {head['format']!r} is unknown; this BERTram reads {FORMAT}: go on with "
+            "the one that wrote it, or remove this checkpoint"
+        )
+    tensors = path / "state.safetensors"
+    if _digest(tensors, head["step"], head["state"]) != head["sha256"]:
+        raise ValueError("it is not what was written")
+    return int(head["step"]), _put_back(head["state"], load_file(str(tensors)))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(tensors: Path, step: int, plain: Any) -> str:
+    with tensors.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256")
+    found.update(json.dumps([step, plain]).encode())
+    return found.hexdigest()
 
 
 def _take_out(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:

@@ -12,6 +12,7 @@ import gzip
 import json
 import os
 import tomllib
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +21,8 @@ from typing import Any, Self
 
 from bertram import options
 from bertram.config import Config
-from bertram.errors import RunError
-from bertram.runs.files import mended, write_json_lines_gz, write_text
+from bertram.errors import BertramError, RunError
+from bertram.runs.files import WRITING, disk_errors, mended, write_json_lines_gz, write_text
 
 FORMAT = 1
 
@@ -53,7 +54,7 @@ class Run:
             record = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunError(f"{self.path}: not a finished run: it has no record.json; train on with --resume") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise RunError(f"{path}: damaged: {error}") from None
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             found = record.get("format") if isinstance(record, dict) else None
@@ -85,19 +86,28 @@ class Run:
         return self.path / "predictions" / split / f"{task}.jsonl.gz"
 
 
+def refuse_existing(path: Path, *, resumable: bool = True) -> None:
+    """Raise RunError if there is something already where a run shall be made.
+
+    What a kill has left of an attempt to write the first file does not count.
+
+    Args:
+        path: where.
+        resumable: whether a run that is there can be gone on with.
+    """
+    if path.exists() and (not path.is_dir() or any(not one.name.endswith(WRITING) for one in path.iterdir())):
+        begun = resumable and (path / "config.toml").exists()
+        hint = "go on with it by --resume, or choose another --out" if begun else "choose another --out"
+        raise RunError(f"{path}: exists already; {hint}")
+
+
 def create(path: Path, config: Config) -> Run:
     """Make a new run directory.
 
     Raises:
         RunError: there is something already.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        hint = (
-            "go on with it by --resume, or choose another --out"
-            if (path / "config.toml").exists()
-            else "choose another --out"
-        )
-        raise RunError(f"{path}: exists already; {hint}")
+    refuse_existing(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,6 +129,30 @@ def open_run(path: Path) -> Run:
     return Run(path)
 
 
+def open_runs(paths: Sequence[Path], least: int = 2) -> list[Run]:
+    """Several finished runs.
+
+    Raises:
+        RunError: too few, one of them twice, or the faults of all of them together.
+    """
+    if len(paths) < least:
+        raise RunError(f"name at least {least} runs; there is only {', '.join(map(str, paths)) or 'none'}")
+    faults: list[str] = []
+    found: dict[Path, Run] = {}
+    for path in paths:
+        if path.resolve() in found:
+            faults.append(f"{path}: is named twice")
+            continue
+        try:
+            run = found[path.resolve()] = open_run(path)
+            _ = run.record, run.config
+        except BertramError as error:
+            faults.append(str(error))
+    if faults:
+        raise RunError("\n".join(faults))
+    return list(found.values())
+
+
 def read_config(path: Path) -> Config:
     """The configuration in a run directory.
 
@@ -130,7 +164,7 @@ def read_config(path: Path) -> Config:
         return options.make(tomllib.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise RunError(f"{file}: missing") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # not TOML, not text, or not a configuration
         raise RunError(f"{file}: damaged: {error}") from None
 
 
@@ -156,7 +190,7 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
             return [json.loads(line) for line in file]
     except FileNotFoundError:
         raise RunError(f"{path}: missing; write it with: bertram evaluate") from None
-    except (OSError, EOFError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise RunError(f"{path}: damaged: {error}") from None
 
 
@@ -166,22 +200,30 @@ class MetricsLog:
     Args:
         path: of the file.
         position: bytes that are kept of a file that exists.
+
+    Raises:
+        RunError: the disk is full or cannot be written; so do all methods.
     """
 
     def __init__(self, path: Path, position: int = 0) -> None:
-        self._file = path.open("ab")
-        self._file.truncate(position)
-        self._file.seek(position)
+        self._place = path.parent
+        with disk_errors(self._place):
+            self._file = path.open("ab", buffering=0)  # no buffer, which a full disk would leave full
+            if self._file.tell() > position:
+                self._file.truncate(position)
+                self._file.seek(position)
 
     def write(self, values: dict[str, Any]) -> None:
         """Append a line."""
-        self._file.write(json.dumps(values).encode() + b"\n")
-        self._file.flush()
+        line = json.dumps(values).encode() + b"\n"
+        with disk_errors(self._place):
+            while line:
+                line = line[self._file.write(line) :]
 
     def position(self) -> int:
         """How long the file is, safely on disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with disk_errors(self._place):
+            os.fsync(self._file.fileno())
         return self._file.tell()
 
     def __enter__(self) -> Self:
@@ -192,8 +234,17 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of metrics.jsonl."""
-    if path.is_file():
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)
+    """The lines of metrics.jsonl, but for a last one that is not yet whole.
+
+    Raises:
+        RunError: a line is damaged.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.endswith(b"\n"):
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise RunError(f"{path}, line {number}: damaged: {error}") from None

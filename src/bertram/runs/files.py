@@ -5,20 +5,29 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from bertram.errors import RunError
 
+WRITING = ".writing"  # ends the name of what is not yet whole
+
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file as a whole."""
-    temporary = path.with_name(f".{path.name}.writing")
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file as a whole; its directory is made if it is missing."""
+    temporary = path.with_name(f".{path.name}{WRITING}")
 
     def write() -> None:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -33,20 +42,13 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_json_lines_gz(path: Path, values: Iterable[Any]) -> None:
     """Replace a compressed JSONL file; the same values give the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-
-    def write() -> None:
-        lines = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
-        temporary.write_bytes(gzip.compress(lines.encode(), mtime=0))
-        temporary.replace(path)
-
-    guarded(write, temporary)
+    lines = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
+    write_bytes(path, gzip.compress(lines.encode(), mtime=0))
 
 
 def replace_directory(path: Path, fill: Callable[[Path], None]) -> None:
     """Replace a directory as a whole by one that `fill` has written."""
-    temporary = path.with_name(f".{path.name}.writing")
+    temporary = path.with_name(f".{path.name}{WRITING}")
     old = path.with_name(f".{path.name}.old")
 
     def write() -> None:
@@ -69,25 +71,43 @@ def mended(path: Path) -> Path:
     """The directory, put back where a kill hit `replace_directory` between its two renames."""
     old = path.with_name(f".{path.name}.old")
     if not path.exists() and old.exists():
-        old.rename(path)
+        with suppress(FileNotFoundError):  # another process was quicker
+            old.rename(path)
     return path
 
 
 def guarded(write: Callable[[], None], temporary: Path) -> None:
-    """Write, and on a full disk remove what was begun and say so.
+    """Write, and where that fails remove what was begun.
 
     Raises:
         RunError: the disk is full or cannot be written.
     """
     try:
-        write()
-    except Exception as error:
+        with disk_errors(temporary.parent):
+            write()
+    except Exception:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) or "No space left" in str(error):
-            full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-            reason = "the disk is full; make room and go on with --resume" if full else str(error)
-            raise RunError(f"{temporary.parent}: cannot be written: {reason}") from None
+            with suppress(OSError):
+                temporary.unlink()
         raise
+
+
+@contextmanager
+def disk_errors(place: Path) -> Iterator[None]:
+    """Turn a disk that is full or cannot be written into an error that says so.
+
+    Raises:
+        RunError: that.
+    """
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        of_rust = "(os error " in text  # safetensors and tokenizers have exceptions of their own
+        if not (isinstance(error, OSError) or of_rust):
+            raise
+        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text
+        reason = "the disk is full; make room and go on with --resume" if full else text
+        raise RunError(f"{place}: cannot be written: {reason}") from None

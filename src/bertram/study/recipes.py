@@ -2,21 +2,12 @@
 
 import difflib
 from collections.abc import Callable
-from typing import Any
 
 from bertram import options
 from bertram.config import Config
 from bertram.errors import ConfigError
-from bertram.tasks import QUORA, SST, STS, Task
-
-
-def tasks(**pair: Any) -> dict[str, Task]:
-    """The three tasks of the study, with the same changes to both pair tasks."""
-    return {
-        "sst": SST,
-        "quora": Task.model_validate(QUORA.model_dump() | pair),
-        "sts": Task.model_validate(STS.model_dump() | pair),
-    }
+from bertram.study.catalogue import EXPERIMENTS
+from bertram.study.experiments import tasks
 
 
 def baseline() -> Config:
@@ -50,6 +41,7 @@ def cross() -> Config:
 
 USUAL = "cross"  # for those who name none
 RECIPES: dict[str, Callable[[], Config]] = {recipe.__name__: recipe for recipe in (baseline, cross)}
+RECIPES |= {one.name: one.config for one in EXPERIMENTS.values() if not one.constant}
 
 
 def named(name: str) -> Config:
@@ -58,6 +50,8 @@ def named(name: str) -> Config:
     Raises:
         ConfigError: there is no recipe of that name.
     """
+    if name in EXPERIMENTS and EXPERIMENTS[name].constant:
+        raise ConfigError([f"recipe: {name} trains nothing; it is scored by bertram reproduce --experiments {name}"])
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(RECIPES)}"

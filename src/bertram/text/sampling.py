@@ -5,7 +5,8 @@ technique see the same batches, and a run that is resumed goes on with the very 
 
 What an epoch is: with `sequential`, `rotating` and `worst-last` a whole pass over each task; with all others as
 many examples as all tasks have together, so that a small task is seen more often than once and a large one less.
-`sampling.epoch_of` makes it a pass over one task, and `sampling.steps_per_epoch` a number of steps.
+`sampling.epoch_of` makes it a pass over one task, and `sampling.steps_per_epoch` a number of steps, of which each task
+then has its part as in whole passes, going on in the next epoch where it stopped.
 """
 
 import zlib
@@ -33,7 +34,7 @@ class Stream:
 
     def draw(self, count: int) -> Places:
         """The next `count` examples; a new pass begins where one ends."""
-        drawn = []
+        drawn = [np.empty(0, dtype=np.int64)]
         while count:
             number, begin = divmod(self.position, self.size)
             places = self._permutation(number)[begin : begin + count]
@@ -60,8 +61,11 @@ class Pool:
 
     @property
     def own(self) -> int:
-        """Of a batch, how many come from the task's own examples."""
-        return self.batch_size - round(self.batch_size * self.extra_share) if self.extra else self.batch_size
+        """Of a batch, how many come from the task's own examples: at least one, and not all if there are others."""
+        if not self.extra:
+            return self.batch_size
+        others = max(round(self.batch_size * self.extra_share), 1)
+        return max(self.batch_size - others, 1)
 
     @property
     def batches(self) -> int:
@@ -166,13 +170,14 @@ class Sampler:
         return [str(generator.choice(self.names, p=self.probabilities()))]
 
     def _of_pass(self) -> str:
-        within = self.step % self.steps_per_epoch
-        order = self.epoch_order()
-        for name in order:
+        passes = sum(pool.batches for pool in self.pools.values())
+        within = self.step % self.steps_per_epoch * passes // self.steps_per_epoch  # steps_per_epoch stretches passes
+        *others, last = self.epoch_order()
+        for name in others:
             if within < self.pools[name].batches:
                 return name
             within -= self.pools[name].batches
-        return order[-1]  # only where steps_per_epoch asks for more than the passes have
+        return last
 
     def _alpha(self) -> float:
         if self.config.order == "annealed":  # Stickland & Murray (2019), over the whole run instead of its epochs

@@ -68,4 +68,6 @@ class Average:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.weights, self.updates = state["weights"], state["updates"]
+        device = next(self.network.parameters()).device
+        self.weights = None if state["weights"] is None else [weight.to(device) for weight in state["weights"]]
+        self.updates = state["updates"]

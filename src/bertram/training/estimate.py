@@ -55,7 +55,7 @@ def estimate(config: Config) -> tuple[Estimate, Training]:
     Raises:
         ConfigError: what cannot work, all of it together.
     """
-    training, _ = begin(config, choose_device(config))
+    training = begin(config, choose_device(config))
     sampler = training.sampler
     examples = {name: _examples_per_epoch(training, name) for name in training.data.train}
     tokens = {name: round(count * _tokens(one)) for (name, one), count in

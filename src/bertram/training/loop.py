@@ -1,7 +1,7 @@
 """The training loop."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bertram.errors import TrainingError
@@ -124,11 +124,10 @@ def _evaluate(training: Training, run: Run, log: MetricsLog, display: Display) -
     with training.average.applied():
         found = predict(training, training.data.watched, display)
         score = found.selection()
-        better = score > training.best.score or training.config.evaluation.keep == "last"
-        training.best = (
-            Best(score, number) if better else Best(training.best.score, training.best.step, training.best.since + 1)
-        )
-        if better and processes.is_writer():
+        best = training.best
+        better = score > best.score
+        training.best = Best(score, number) if better else replace(best, since=best.since + 1)
+        if (better or training.config.evaluation.keep == "last") and processes.is_writer():
             replace_directory(run.path / "model", lambda directory: save_model(training.model, directory))
     shown = "  ".join(f"{name} {_shown(value)}" for name, value in found.main_scores().items())
     display.say(f"step {number}: dev {shown}  overall {score:.4f}{'  (best so far)' if better else ''}")
@@ -142,14 +141,16 @@ def predict(training: Training, examples: dict[str, Examples], display: Display 
     each = display.evaluating if display is not None else iter
     if processes.count() == 1:
         return evaluate(training.model, examples, size, each)
-    mine = {name: _part(one) for name, one in examples.items()}
+    parts = {name: _part(one) for name, one in examples.items()}
+    mine = {name: part for name, part in parts.items() if len(part)}
     outputs = processes.collected(dict(evaluate(training.model, mine, size, each).outputs))
     whole = {}
     for name, one in examples.items():
         first = outputs[0][name]
         whole[name] = first.new_empty((len(one), *first.shape[1:]))
-        for rank, part in enumerate(outputs):
-            whole[name][rank :: len(outputs)] = part[name]
+        for rank, found in enumerate(outputs):
+            if name in found:
+                whole[name][rank :: len(outputs)] = found[name]
     return Evaluation(examples, whole)
 
 
@@ -162,15 +163,15 @@ def _part(examples: Examples) -> Examples:
 
 
 def _save_if_due(training: Training, run: Run, log: MetricsLog, clock: Clock) -> None:
-    """A checkpoint every few minutes, and after each evaluation's improvement it covers."""
+    """A checkpoint every few minutes."""
     now = time.monotonic()
-    due = processes.from_writer(now - clock.saved >= 60 * training.config.checkpoint.minutes)
-    if due and processes.is_writer():
-        training.seconds = now - clock.begun
-        state = training.state_dict() | {"metrics": log.position()}
+    if not processes.from_writer(now - clock.saved >= 60 * training.config.checkpoint.minutes):
+        return
+    clock.saved, training.seconds = now, now - clock.begun
+    state = training.state_dict()
+    if processes.is_writer():
+        state["metrics"] = log.position()
         checkpoint.save(run.checkpoints, training.sampler.step, state, training.config.checkpoint.keep)
-    if due:
-        clock.saved = now
 
 
 def _shown(value: float | None) -> str:

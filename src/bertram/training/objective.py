@@ -149,8 +149,16 @@ class Smart:
             return torch.stack(parts).sum()
 
         like = self.network.encoder.words.new_empty(len(inputs.example), self.network.encoder.config.hidden)
+        several = self.settings.variant == "paper"  # the other knows no tuples
         value, found = smart.penalty(
-            f, clean, total, like, self.settings, example=inputs.example, mask=inputs.movable, generator=self.generator
+            f if several else lambda offset: f(offset)[0],
+            clean if several else clean[0],
+            total,
+            like,
+            self.settings,
+            example=inputs.example,
+            mask=inputs.movable,
+            generator=self.generator,
         )
         if found is None:
             return [(clean[0].new_zeros(()), {}) for _ in batches]
@@ -196,7 +204,9 @@ class Objective:
     def __init__(
         self, network: Multitask, config: Config, dropout: Dropout, noise: torch.Generator, total_steps: int
     ) -> None:
-        smart_tasks, rdrop_tasks = config.chosen("smart"), config.chosen("rdrop")
+        rdrop_tasks = config.chosen("rdrop")
+        idle = config.smart.weight == 0 and config.smart.bregman == "off"  # then no task is to be packed by itself
+        smart_tasks = () if idle else config.chosen("smart")
         self.proximal = _proximal(network, config, total_steps) if smart_tasks else None
         self.ways: dict[str, Way] = dict.fromkeys(network.tasks, Plain(network, dropout))
         self.ways |= dict.fromkeys(rdrop_tasks, RDrop(network, dropout, config.rdrop.alpha))
@@ -229,7 +239,7 @@ class Objective:
         task = self.tasks[loss.batch.task]
         if self.log_variances is None:
             return task.weight * loss.total
-        s = self.log_variances[task.name].clamp(min=LOWEST_LOG_VARIANCE)  # s = log σ²
+        s = self.log_variances[task.name]  # log σ²
         half = 0.5 if task.kind == "score" else 1.0  # regression has ½e^(-s)
         weighted: Tensor = task.weight * (half * torch.exp(-s) * loss.total + s / 2)
         return weighted
@@ -238,8 +248,11 @@ class Objective:
         """What a task trains beside its head."""
         return [] if self.log_variances is None else [self.log_variances[task]]
 
+    @torch.no_grad()
     def after_update(self) -> None:
-        """Let the teacher follow the weights."""
+        """Let the teacher follow the weights, and keep the log-variances where they may be."""
+        if self.log_variances is not None:  # clamped here: in the loss, those below would have no gradient to return by
+            torch._foreach_clamp_min_(list(self.log_variances.values()), LOWEST_LOG_VARIANCE)
         if self.proximal is not None:
             self.proximal.update()
 

@@ -23,6 +23,7 @@ from bertram.text import reading
 from bertram.text.examples import Examples, together, tokenized
 from bertram.text.sampling import Pool, Sampler
 from bertram.text.tokenizer import Tokenizer, load_tokenizer
+from bertram.training import processes
 from bertram.training.objective import Objective
 from bertram.training.step import Learner
 
@@ -138,7 +139,7 @@ def build_model(config: Config, device: torch.device) -> tuple[Model, Precision]
     network = Multitask(encoder, config.tasks, config.model.pooling)
     for name, head in network.task_heads():
         head.initialize(_generator(config.seed, f"head {name}"))
-    precision = choose_precision(config.precision, device)
+    precision = processes.from_writer(choose_precision(config.precision, device))
     encoder.set_precision(precision)
     if config.model.freeze_encoder:
         encoder.requires_grad_(False)
@@ -158,9 +159,12 @@ def fit_starts(network: Multitask, data: Data) -> None:
 
 
 def generators(seed: int, device: torch.device) -> Generators:
-    """The generators of a run, all from its seed, independent of each other."""
+    """The generators of a run, all from its seed, independent of each other; processes draw masks of their own."""
+    mine = f" {processes.rank()}" if processes.rank() else ""
     return Generators(
-        _generator(seed, "dropout", device), _generator(seed, "noise", device), _generator(seed, "surgery")
+        _generator(seed, f"dropout{mine}", device),
+        _generator(seed, f"noise{mine}", device),
+        _generator(seed, "surgery"),
     )
 
 

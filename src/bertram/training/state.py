@@ -8,11 +8,13 @@ from torch import nn
 
 from bertram import surgery
 from bertram.config import Config
+from bertram.errors import RunError
+from bertram.model.linear import Precision
 from bertram.model.predict import Model
 from bertram.optimizer import AdamW
 from bertram.text.examples import Batch
 from bertram.text.sampling import Places, Sampler
-from bertram.training import setup
+from bertram.training import processes, setup
 from bertram.training.average import Average
 from bertram.training.diagnostics import Idle
 from bertram.training.objective import Objective
@@ -34,6 +36,7 @@ class Training:
     """A run while it is trained."""
 
     config: Config
+    precision: Precision
     model: Model
     data: Data
     generators: Generators
@@ -52,15 +55,18 @@ class Training:
         return [self.data.train[name].batch(chosen) for name, chosen in places.items()]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a checkpoint needs."""
+        """Everything that a checkpoint needs; all processes call it together."""
+        generators = {name: generator.get_state() for name, generator in vars(self.generators).items()}
         return {
+            "data": self.data.files,
+            "precision": self.precision,
             "network": dict(self.model.network.state_dict()),
             "optimizer": _optimizer_state(self.learner.optimizer),
             "epoch_optimizer": _optimizer_state(self.epoch_learner.optimizer) if self.epoch_learner else None,
             "objective": self.learner.objective.state_dict(),
             "weightings": [w.state_dict() for w in self._stateful()],
             "average": self.average.state_dict(),
-            "generators": {name: generator.get_state() for name, generator in vars(self.generators).items()},
+            "generators": processes.collected(generators),
             "sampler": self.sampler.state_dict(),
             "idle": self.idle.state_dict(),
             "best": vars(self.best),
@@ -70,7 +76,16 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint.
+
+        Raises:
+            RunError: the data are not those that the run began with.
+        """
+        if state["data"] != self.data.files:
+            changed = [name for name, facts in self.data.files.items() if state["data"].get(name) != facts]
+            raise RunError(f"the data have changed since the run began: {', '.join(changed)}; start a new run")
+        self.precision = state["precision"]  # auto might measure something else now
+        self.model.network.encoder.set_precision(self.precision)
         self.model.network.load_state_dict(state["network"])
         _load_optimizer_state(self.learner.optimizer, state["optimizer"])
         if self.epoch_learner is not None:
@@ -79,8 +94,9 @@ class Training:
         for weighting, saved in zip(self._stateful(), state["weightings"], strict=True):
             weighting.load_state_dict(saved)
         self.average.load_state_dict(state["average"])
+        mine = state["generators"][processes.rank() % len(state["generators"])]
         for name, generator in vars(self.generators).items():
-            generator.set_state(state["generators"][name])
+            generator.set_state(mine[name])
         self.sampler.load_state_dict(state["sampler"])
         self.idle.load_state_dict(state["idle"])
         self.best = Best(**state["best"])
@@ -96,8 +112,8 @@ class Training:
         return found
 
 
-def begin(config: Config, device: torch.device) -> tuple[Training, str]:
-    """A training before its first step, and the precision it computes in.
+def begin(config: Config, device: torch.device) -> Training:
+    """A training before its first step.
 
     Raises:
         ConfigError: what cannot work, all of it together.
@@ -117,7 +133,7 @@ def begin(config: Config, device: torch.device) -> tuple[Training, str]:
         epoch_learner = setup.operating(learner, config, generators.surgery, own)
     average = Average(model.network, config.average, sampler.total_steps)
     idle = Idle(config)
-    return Training(config, model, data, generators, sampler, learner, epoch_learner, average, idle), precision
+    return Training(config, precision, model, data, generators, sampler, learner, epoch_learner, average, idle)
 
 
 def _optimizer_state(optimizer: AdamW) -> list[dict[str, Any]]:

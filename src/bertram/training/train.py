@@ -1,32 +1,29 @@
 """From a configuration to a finished run."""
 
 import os
-import platform
 import resource
 import shutil
-import subprocess
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bertram import options
 from bertram.config import Config
 from bertram.errors import RunError
 from bertram.evaluation.files import baselines, confusions, keep_predictions
-from bertram.model.storage import load_state
+from bertram.model.storage import WEIGHTS, load_state
 from bertram.runs import checkpoint
 from bertram.runs.directory import FORMAT, MetricsLog, Run, create
 from bertram.runs.files import write_json
+from bertram.runs.provenance import provenance
 from bertram.training import loop, processes
 from bertram.training.progress import Display, Silent
 from bertram.training.state import Training, begin
-
-PACKAGES = ("bertram", "torch", "numpy", "tokenizers", "safetensors")
 
 
 def train(
@@ -45,7 +42,7 @@ def train(
 
     Raises:
         ConfigError: what cannot work, all of it together, before anything is trained.
-        RunError: the run directory exists already, or cannot be written.
+        RunError: the run directory exists already, was started with other settings, or cannot be written.
         TrainingError: a loss or gradient is not finite.
     """
     processes.start()
@@ -55,11 +52,12 @@ def train(
     path = Path(out) if out is not None else default_path(config)
     if resume and path.is_dir() and Run(path).finished:
         return Run(path)
-    training, precision = begin(config, choose_device(config))
+    shown = display if display is not None and processes.is_writer() else Silent()
+    training = begin(config, choose_device(config))
     run = _directory(path, config, resume=resume)
     with _continue(training, run, resume=resume) as log:
-        loop.fit(training, run, log, display or Silent())
-    _finish(training, run, precision, display or Silent())
+        loop.fit(training, run, log, shown)
+    _finish(training, run, shown)
     processes.wait()
     return Run(path)
 
@@ -84,11 +82,14 @@ def default_path(config: Config) -> Path:
 
 
 def _directory(path: Path, config: Config, *, resume: bool) -> Run:
-    fresh = not (resume and (path / "config.toml").is_file())
-    if fresh and processes.is_writer():
-        create(path, config)
+    run = Run(path)
+    if not (resume and (path / "config.toml").is_file()):
+        if processes.is_writer():
+            create(path, config)
+    elif options.digest(run.config) != options.digest(config):
+        raise RunError(f"{path}: was started with other settings (config.toml there); resume it with those")
     processes.wait()
-    return Run(path)
+    return run
 
 
 def _continue(training: Training, run: Run, *, resume: bool) -> MetricsLog:
@@ -103,7 +104,7 @@ def _continue(training: Training, run: Run, *, resume: bool) -> MetricsLog:
     return MetricsLog(path, position)
 
 
-def _finish(training: Training, run: Run, precision: str, display: Display) -> None:
+def _finish(training: Training, run: Run, display: Display) -> None:
     """Score the weights that the run ends with, and write the record."""
     training.latest.clear()
     begun = time.monotonic()
@@ -114,7 +115,7 @@ def _finish(training: Training, run: Run, precision: str, display: Display) -> N
     if not processes.is_writer():
         return
     keep_predictions(run, evaluations["dev"], "dev")
-    record = describe(training, precision) | {
+    record = describe(training) | {
         "scores": {split: found.scores() for split, found in evaluations.items()},
         "confusion": confusions(evaluations["dev"]),
         "baselines": {n: baselines(e, training.data.train.get(n)) for n, e in training.data.dev.items()},
@@ -126,12 +127,21 @@ def _finish(training: Training, run: Run, precision: str, display: Display) -> N
 
 
 def _use_final_weights(training: Training, run: Run) -> None:
-    """The best weights if they are asked for, else the last ones, averaged where there is an average."""
+    """The best weights if they are asked for, else the last ones, averaged where there is an average.
+
+    Raises:
+        RunError: they are missing or damaged.
+    """
     processes.wait()
-    load_state(training.model.network, load_file(str(run.model / "model.safetensors")))
+    path = run.model / WEIGHTS
+    try:
+        state = load_file(str(path))
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path}: missing or damaged ({error}), and no checkpoint has it; start a new run") from None
+    load_state(training.model.network, state)
 
 
-def describe(training: Training, precision: str) -> dict[str, Any]:
+def describe(training: Training) -> dict[str, Any]:
     """What a record says of how a run was made."""
     config, sampler = training.config, training.sampler
     network = training.model.network
@@ -155,14 +165,10 @@ def describe(training: Training, precision: str) -> dict[str, Any]:
             "best": training.best.step,
         },
         "examples_seen": sampler.seen(),
-        "precision": precision,
+        "precision": training.precision,
         "processes": processes.count(),
-        "versions": {name: version(name) for name in PACKAGES},
-        "host": {"system": platform.system(), "machine": platform.machine(), "python": platform.python_version(),
-                 "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": str(network.device)},
-        "git_commit": _git_commit(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
+        **provenance(network.device),
+    }
 
 
 def _epoch_in_words(config: Config) -> str:
@@ -171,15 +177,3 @@ def _epoch_in_words(config: Config) -> str:
     if config.sampling.order in ("sequential", "rotating", "worst-last"):
         return "a whole pass over each task"
     return "as many examples as all tasks have together"
-
-
-def _git_commit() -> str | None:
-    """The commit of the working tree that runs, if it is one."""
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
-            capture_output=True, text=True, check=True, timeout=5,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()

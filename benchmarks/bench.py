@@ -1,0 +1,152 @@
+"""BERTram beside what people use, in one process, on the same sentences, weights and mathematics.
+
+    python benchmarks/bench.py              everything, less than 20 minutes on 2 cores
+    python benchmarks/bench.py --quick      fewer rounds
+    python benchmarks/tables.py             the newest record as tables, into docs/performance.md
+
+Both sides take turns round by round, so that a machine whose speed drifts is fair to both: the ratios count, not the
+times. Before anything is timed, the losses of both sides are compared in fp32 without dropout. A record is written to
+results/benchmarks/.
+"""
+
+import argparse
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import targets
+import timing
+import torch
+from ours import Ours, configuration, workload
+
+ROOT = Path(__file__).resolve().parents[1]
+COURSE_FILES = ROOT.parent / "shared" / "data"
+RESULTS = ROOT / "results" / "benchmarks"
+FORMAT = 1
+BATCHES = 12  # of each task; the rounds go through them again and again
+MEMORY_STEPS = 6
+MEMORY_SIDES = ("ours", "theirs", "theirs, saving memory")
+PACKAGES = ("bertram", "torch", "transformers", "sentence-transformers", "smart-pytorch", "torchjd", "tokenizers")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and write a record."""
+    given = _arguments(arguments)
+    quiet()
+    torch.set_num_threads(given.threads)
+    if given.memory_of:
+        sys.stdout.write(json.dumps(memory_of(given.memory_of, given.data, given.encoder)))
+        return
+    from measure import Settings  # noqa: PLC0415  (it loads the peers, which our side's memory must not hold)
+
+    if given.quick:
+        settings = Settings(given.data, given.encoder, rounds=5, passes=1, calls=30, sentences=2000, memory=True)
+    else:
+        settings = Settings(given.data, given.encoder, rounds=15, passes=3, calls=100, sentences=2000, memory=True)
+    record = run(settings) | {"quick": given.quick}
+    from tables import benchmark_tables  # noqa: PLC0415
+
+    print(benchmark_tables(record))
+    given.out.mkdir(parents=True, exist_ok=True)
+    path = given.out / f"{datetime.now(UTC):%Y-%m-%d}{'-quick' if given.quick else ''}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"\nwritten to {path}")
+
+
+def run(settings: "Settings") -> dict[str, Any]:  # type: ignore[name-defined]  # noqa: F821
+    """All measurements, as a record."""
+    import measure  # noqa: PLC0415
+
+    begun = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - begun:5.0f} s] {text}", flush=True)
+
+    work = workload(settings.data, settings.encoder, BATCHES)
+    why_not = timing.why_not_bf16()
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "finished": "",
+        "host": timing.host(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "data": "sample" if settings.data == "sample" else "course files",
+        "encoder": settings.encoder if settings.encoder == "minilm" else Path(settings.encoder).name,
+        "default_precision": measure.precisions()[-1],
+        "not_timed": {} if why_not is None else {"bf16": f"not timed here: {why_not}"},
+    }
+    say("losses of both sides")
+    record["agreement"] = measure.agreement(work, settings)
+    record["bf16_loss_difference"] = measure.bf16_difference(work, settings)
+    gc.collect()
+    for name, phase in (("steps", measure.steps), ("evaluation", measure.evaluation), ("prediction", measure.prediction)):
+        say(name)
+        record[name] = phase(work, settings)
+        gc.collect()
+    if settings.memory:
+        say("memory")
+        record["memory"] = {side: _in_own_process(side, settings) for side in MEMORY_SIDES}
+    record["targets"] = targets.reached(record)
+    record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+    record["minutes"] = round((time.monotonic() - begun) / 60, 1)
+    say("done")
+    return record
+
+
+def memory_of(side: str, data: str, encoder: str) -> dict[str, int]:
+    """Peak memory of a process that does nothing but steps with SMART and PCGrad, in MiB, and before the first step."""
+    work = workload(data, encoder, MEMORY_STEPS)
+    config = configuration("smart+pcgrad", data=data, encoder=encoder, precision="fp32" if side != "ours" else "auto")
+    trained: Any = Ours(config, work.data)
+    if side != "ours":
+        import peers  # noqa: PLC0415
+
+        way = peers.WAYS[-1] if side.endswith("memory") else peers.WAYS[0]
+        trained = peers.Peers(config, trained.model.network, way)
+        gc.collect()
+    before = timing.peak_memory_mib()
+    for batches in work.plain:
+        trained.step(batches)
+    return {"before": before, "peak": timing.peak_memory_mib()}
+
+
+def _in_own_process(side: str, settings: "Settings") -> dict[str, int]:  # type: ignore[name-defined]  # noqa: F821
+    command = [sys.executable, str(Path(__file__)), "--memory-of", side, "--data", settings.data,
+               "--encoder", settings.encoder, "--threads", str(torch.get_num_threads())]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def quiet() -> None:
+    """Silence what the peers say while they load and differentiate."""
+    warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet implemented")
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = os.path.relpath(COURSE_FILES) if COURSE_FILES.is_dir() else "sample"
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--data", default=default, help="a directory, or sample")
+    parser.add_argument("--encoder", default="minilm", help="as bertram train takes it")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the record goes")
+    parser.add_argument("--memory-of", choices=MEMORY_SIDES, help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

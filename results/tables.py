@@ -1,0 +1,53 @@
+"""Make results/README.md from the records below this directory: `make tables`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+TASKS = {"sst": "accuracy", "quora": "accuracy", "sts": "pearson"}
+INTRODUCTION = """# Records of real runs
+
+Made from the records in this directory by `make tables`; do not edit. Each folder holds a run's configuration, record
+and dev predictions (id and output only). Scores are on the course's dev sets, with 95 % bootstrap intervals over
+examples; one row is one run, so a difference between two rows says nothing about a technique unless there are several
+seeds. `minilm` has seen Quora pairs in its pretraining. Minutes are those of the machine that the record names, which
+was not always idle.
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    lines = [INTRODUCTION]
+    for group in sorted({path.parent.parent for path in HERE.glob("*/*/record.json")}):
+        records = [(path.parent.name, json.loads(path.read_text())) for path in sorted(group.glob("*/record.json"))]
+        about = group / "README.md"
+        lines += [f"## {group.name}", "", about.read_text().strip() if about.is_file() else "", *table(records), ""]
+    (HERE / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def table(records: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    """A row for each run."""
+    yield "| run | seed | steps | SST accuracy | Quora accuracy | STS Pearson | overall | minutes | memory, MiB |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for name, record in records:
+        dev = record["scores"]["dev"]
+        scores = [cell(dev[task][metric]) if task in dev else "" for task, metric in TASKS.items()]
+        minutes = record["seconds"]["training"] / 60
+        yield (
+            f"| {name} | {record['seed']} | {record['steps']['taken']:,} | {' | '.join(scores)} "
+            f"| {cell(dev['overall'])} | {minutes:.1f} | {record['peak_memory_mib']:,} |"
+        )
+
+
+def cell(score: dict[str, Any]) -> str:
+    """A score with its interval."""
+    if score["value"] is None:
+        return "undefined"
+    low, high = score["ci95"]
+    return f"{score['value']:.4f} [{low:.3f}, {high:.3f}]"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""``bertram ablate``."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from bertram.cli.reproduce import budget, plan
+from bertram.study.factors import FACTORS
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from bertram.study.ablation import Ablation
+    from bertram.study.power import Power
+    from bertram.study.progress import Board
+    from bertram.study.schedule import Job
+
+EXAMPLES = """Examples:
+
+  bertram ablate --data DIR --factors smart,pcgrad,mse,rotating --seeds 2 --epochs 2 --fraction 0.5
+  bertram ablate --data DIR --factors smart,cross,model.dropout=0.1:0.3 --design leave-one-out --seeds 3 --dry-run
+
+Factors:
+
+"""
+app = App(
+    name="ablate",
+    help_epilogue=EXAMPLES
+    + "\n".join(f"  {factor.name}\n      {factor.text}" for factor in FACTORS.values())
+    + "\n  FIELD=OFF:ON\n      any field of the configuration by its dotted name, see bertram train\n",
+    help_format="plaintext",
+)
+
+
+@app.default
+def ablate(
+    *given: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    factors: str,
+    design: Literal["full", "fractional", "leave-one-out"] = "full",
+    resolution: int = 4,
+    recipe: str = "e4",
+    seeds: int = 2,
+    effect: float = 0.005,
+    epochs: int | None = None,
+    fraction: float = 1.0,
+    dev_limit: int | None = None,
+    jobs: int = 1,
+    data: str | None = None,
+    encoder: str | None = None,
+    out: Path = Path("results/ablation"),
+    records: Path = Path("results/study"),
+    keep_models: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Measure what each technique is worth, with intervals, and say beforehand what can be seen.
+
+    Finished runs are skipped, broken ones go on.
+
+    Parameters
+    ----------
+    factors
+        Switches of the configuration, by commas.
+    design
+        All combinations, a fraction of them, or all factors and all but each.
+    resolution
+        Of a fraction: 3, 4 or 5; what it cannot tell apart is said.
+    recipe
+        What the factors change.
+    seeds
+        Runs of each combination, with the seeds 0, 1, …
+    effect
+        The size of effect you want to see in the overall score.
+    epochs
+        Of a recipe that has 10; others have more or fewer in proportion.
+    fraction
+        Share of the training rows of each task.
+    dev_limit
+        Dev rows of each task that are used; default: all.
+    jobs
+        Runs at once; they share the cores.
+    data
+        A directory with the files, hub, or sample.
+    encoder
+        minilm, a directory in the Hugging Face layout, or a Hub id.
+    out
+        The results folder.
+    records
+        A further results folder whose finished runs count.
+    keep_models
+        Keep the trained models; records and predictions are kept anyway.
+    dry_run
+        Show design, power and hours, and stop.
+    """
+    from bertram.cli.show import console  # noqa: PLC0415  (torch loads only now)
+    from bertram.errors import RunError  # noqa: PLC0415
+    from bertram.study import ablation as study  # noqa: PLC0415
+    from bertram.study.design import made  # noqa: PLC0415
+    from bertram.study.factors import parse  # noqa: PLC0415
+    from bertram.study.progress import Board  # noqa: PLC0415
+    from bertram.study.schedule import run_jobs  # noqa: PLC0415
+
+    chosen = parse(factors)
+    designed = made(design, [factor.name for factor in chosen], resolution)
+    limits = budget(given, epochs, fraction, dev_limit, data, encoder)
+    asked = study.Ablation(recipe, chosen, designed, range(seeds), limits, out, (records,))
+    wanted = study.jobs(asked)
+    for line in designed.in_words():
+        console().print(line)
+    board = Board()
+    expected = _power(asked, wanted, effect, board, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
+    if dry_run:
+        return
+    failures = run_jobs(wanted, board, at_once=jobs, keep_models=keep_models)
+    found = study.result(asked, wanted, expected)
+    study.write(out, found)
+    console().print(effect_table(found["title"], found["effects"]))
+    console().print(f"effects: {out / study.TABLE}")
+    if failures:
+        listed = "\n  - ".join(failures)
+        raise RunError(f"{len(failures)} of {len(wanted)} runs failed; start again to go on with them:\n  - {listed}")
+
+
+def _power(
+    asked: "Ablation",
+    wanted: "Sequence[Job]",
+    target: float,
+    board: "Board",
+    *,
+    dry_run: bool,
+    at_once: int,
+    keep_models: bool,
+) -> "Power | None":
+    """Say what can be seen; without earlier records that tell, after a pilot of the design's own runs."""
+    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.study import ablation as study  # noqa: PLC0415
+    from bertram.study.reproduce import expected_hours  # noqa: PLC0415
+    from bertram.study.schedule import run_jobs  # noqa: PLC0415
+
+    expected = study.known_power(asked, wanted, target)
+    first = study.pilot(asked, wanted)
+    if expected is None and len(asked.seeds) > 1 and not dry_run:
+        console().print(f"no earlier runs tell the noise of the seeds: {len(first)} runs of the design go first")
+        run_jobs(first, board, at_once=at_once, keep_models=keep_models)
+        expected = study.known_power(asked, wanted, target)
+    for line in [] if expected is None else expected.in_words():
+        console().print(line)
+    if expected is None:
+        console().print(
+            "what can be seen is not known: there are no earlier runs with two seeds"
+            + (f", and a pilot of {len(first)} runs would tell" if len(asked.seeds) > 1 else "; use --seeds 2")
+        )
+    if dry_run:
+        console().print(plan(list(wanted), expected_hours(wanted, asked.finished())))
+    return expected
+
+
+def effect_table(title: str, effects: "Sequence[Mapping[str, Any]]") -> "Group":
+    """Effects with their intervals, and below what those on the overall score mean."""
+    from rich import box  # noqa: PLC0415
+    from rich.console import Group  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from bertram.study.ablation import cells_of  # noqa: PLC0415
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    for heading in ("outcome", "factor", "effect", "95 %, other seeds", "and examples", "p (Holm)"):
+        table.add_column(heading)
+    last = ""
+    for effect in effects:
+        outcome, *cells, _ = cells_of(effect)
+        if last not in ("", outcome):
+            table.add_section()
+        table.add_row(outcome if outcome != last else "", *cells)
+        last = outcome
+    return Group(table, Text("\n".join(effect["verdict"] for effect in effects if effect["outcome"] == last)))

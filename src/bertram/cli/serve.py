@@ -1,0 +1,71 @@
+"""``bertram serve``."""
+
+from pathlib import Path
+from typing import Literal
+
+from cyclopts import App
+
+EXAMPLES = """Examples:
+
+  bertram serve RUN
+  curl localhost:8000/predict/sst -d '{"text": "a lovely film"}'
+"""
+
+app = App(name="serve", help_epilogue=EXAMPLES, help_format="plaintext")
+
+
+@app.default
+def serve(
+    run: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    batch_size: int = 64,
+    max_waiting: int = 2048,
+    max_texts: int = 256,
+    max_characters: int = 10_000,
+    max_body: int = 1 << 20,
+    timeout: float = 30.0,
+    precision: Literal["fp32", "bf16"] = "fp32",
+) -> None:
+    """Serve a run: a page to type into, and a JSON API.
+
+    Parameters
+    ----------
+    run
+        A run directory.
+    host
+        Address to listen at; 0.0.0.0 lets other machines in.
+    port
+        0 takes any that is free.
+    batch_size
+        Most texts that are computed together; 1 computes each request alone.
+    max_waiting
+        Texts that may wait; further requests get 503.
+    max_texts
+        Texts in one request.
+    max_characters
+        Characters of one text.
+    max_body
+        Bytes of one request.
+    timeout
+        Seconds until a request gets 504.
+    precision
+        Of the model's matrix products.
+    """
+    from bertram.errors import BertramError  # noqa: PLC0415
+    from bertram.serving.messages import Limits  # noqa: PLC0415
+
+    try:
+        from bertram.serving.server import serve as run_server  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise BertramError(f"serving needs {error.name}; run: pip install 'bertram[serve]'") from None
+    limits = Limits(
+        body_bytes=max_body,
+        texts=max_texts,
+        characters=max_characters,
+        waiting=max_waiting,
+        together=batch_size,
+        seconds=timeout,
+    )
+    run_server(run, host, port, limits, precision)

@@ -1,0 +1,124 @@
+"""Comparisons of runs on the terminal: a table for each run or technique, and every verdict in words."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from rich.table import Table
+
+from bertram.cli.show import interval_text, plain_table
+from bertram.evaluation.compare import Difference
+from bertram.evaluation.compare_runs import Comparison
+from bertram.evaluation.statistics import LEAST_SEEDS
+from bertram.evaluation.techniques import Arm, TechniqueDifference
+
+NAME_WIDTH = 12
+INTERVAL_WIDTH = 15
+INTERVALS = ("95 % interval", "95 %, seeds", "and examples")
+TESTS = (
+    "Tests: McNemar's (mid-p) for accuracies, Steiger & Hakstian's for Pearson's correlations, else the paired "
+    "bootstrap; intervals from the paired bootstrap; Holm's correction over all {rows} rows."
+)
+MODELS = (
+    "This compares these very models, not the techniques behind them: a verdict on a technique needs {least} seeds "
+    "of each configuration."
+)
+TECHNIQUES = (
+    "Tests: t, paired by seed, the noise of the seeds pooled over all {runs} runs; Holm's correction over all {rows} "
+    "rows. The first interval holds for other seeds on these examples, the second for other examples too."
+)
+FEW_SEEDS = (
+    "With fewer than {least} common seeds the interval is that of the examples, from the paired bootstrap, for these "
+    "very models: it says nothing about the techniques behind them."
+)
+
+
+def parts(found: Comparison, split: str) -> Iterator[Table | str]:
+    """What to print, one after the other."""
+    if found.techniques:
+        yield _arms(found.arms)
+        for technique, rows in groupby(found.techniques, lambda row: row.technique):
+            yield from _techniques(technique, list(rows), split)
+        runs = sum(len(arm.runs) for arm in found.arms)
+        yield ""
+        if _tested(found.techniques):
+            yield TECHNIQUES.format(runs=runs, rows=_tested(found.techniques))
+        if any(row.seeds < LEAST_SEEDS for row in found.techniques):
+            yield FEW_SEEDS.format(least=LEAST_SEEDS)
+        return
+    for run, compared in groupby(found.models, lambda row: row.run):
+        yield from _models(run, list(compared), split)
+    yield "\n" + TESTS.format(rows=_tested(found.models))
+    yield MODELS.format(least=LEAST_SEEDS)
+
+
+def _tested(rows: Iterable[Difference | TechniqueDifference]) -> int:
+    return sum(row.p is not None for row in rows)
+
+
+def _models(run: str, rows: list[Difference], split: str) -> Iterator[Table | str]:
+    table = plain_table(f"{run} against {rows[0].baseline} on {split}")
+    _columns(table, "n", rows[0].baseline, run, "diff.", "95 % interval", "p", "Holm p")
+    for row in rows:
+        table.add_row(
+            row.task,
+            "" if row.task == "overall" else row.metric,
+            str(row.n),
+            _value(row.baseline_value),
+            _value(row.value),
+            _signed(row.difference),
+            interval_text(row.ci95, sign="+"),
+            _chance(row.p),
+            _chance(row.p_holm),
+        )
+    yield table
+    for row in rows:
+        yield f"{row.task}: {row.verdict}"
+
+
+def _techniques(technique: str, rows: list[TechniqueDifference], split: str) -> Iterator[Table | str]:
+    table = plain_table(f"{technique} against {rows[0].baseline} on {split}, means over common seeds")
+    _columns(table, "seeds", rows[0].baseline, technique, "diff.", "95 %, seeds", "and examples", "Holm p")
+    for row in rows:
+        table.add_row(
+            row.task,
+            "" if row.task == "overall" else row.metric,
+            str(row.seeds),
+            _value(row.baseline_value),
+            _value(row.value),
+            _signed(row.difference),
+            interval_text(row.ci95, sign="+"),
+            interval_text(row.ci95_new, sign="+"),
+            _chance(row.p_holm),
+        )
+    yield table
+    for row in rows:
+        yield f"{row.task}: {row.verdict}"
+
+
+def _arms(arms: list[Arm]) -> Table:
+    table = plain_table("Configurations")
+    for heading in ("configuration", "seeds", "runs"):
+        table.add_column(heading)
+    for arm in arms:
+        table.add_row(arm.name, ", ".join(map(str, arm.runs)), ", ".join(arm.runs.values()))
+    return table
+
+
+def _columns(table: Table, *headings: str) -> None:
+    for heading in ("task", "score"):
+        table.add_column(heading)
+    for heading in headings:
+        widest = INTERVAL_WIDTH if heading in INTERVALS else NAME_WIDTH
+        table.add_column(heading, justify="right", max_width=widest, overflow="fold")
+
+
+def _value(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f}"
+
+
+def _chance(p: float | None) -> str:
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,116 @@
+"""A file of predictions that grows line by line, and is gone on with where a kill has cut it off."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from bertram.errors import DataError
+from bertram.tasks import Task
+
+Row = tuple[str, tuple[str, ...]]  # id and texts
+BEGINNING = b'{"id": '  # of each line of predictions
+BLOCK = 1 << 20
+
+
+class Output:
+    """The lines of predictions in a file; those that are there already stay, but for a last one that is torn.
+
+    Args:
+        path: of the file, which is made if it is missing.
+        task: whose predictions they are.
+
+    Attributes:
+        kept: how many of the predictions that are there have been read.
+        added: how many have been written.
+
+    Raises:
+        DataError: what is there are not predictions of this task, or it cannot be written.
+    """
+
+    def __init__(self, path: Path, task: Task) -> None:
+        self.path, self.task = path, task
+        self.kept = self.added = 0
+        try:
+            self._file: BinaryIO = path.open("r+b" if path.exists() else "w+b")
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written: {error.strerror}") from None
+        beginning = self._file.read(len(BEGINNING))
+        if not BEGINNING.startswith(beginning[: len(BEGINNING)]):
+            self._file.close()
+            raise DataError(f"{path}: not a file of predictions; choose another --out")
+        self._file.truncate(_end_of_lines(self._file))
+        self._file.seek(0, 2)
+
+    def ids(self) -> Iterator[str]:
+        """The ids of the predictions that are there.
+
+        Raises:
+            DataError: a line that is not a prediction of the task.
+        """
+        with self.path.open("rb") as lines:
+            for line in lines:
+                self.kept += 1
+                yield self._id(self.kept, line)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append a prediction."""
+        self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        self.added += 1
+
+    def _id(self, number: int, line: bytes) -> str:
+        try:
+            value = json.loads(line)
+            found, names = value["id"], tuple(value.get("probabilities", ()))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise DataError(f"{self.path}:{number}: not a prediction; choose another --out") from None
+        if names != self.task.label_names:
+            raise DataError(f"{self.path}:{number}: a prediction of another task; choose another --out")
+        return str(found)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def left(rows: Iterator[Row], done: Iterable[str]) -> Iterator[Row]:
+    """The rows after those that are done.
+
+    Args:
+        rows: all rows, in order.
+        done: ids of the first of them.
+
+    Raises:
+        DataError: the ids differ, so that what is done belongs to another input.
+    """
+    for number, one in enumerate(done, start=1):
+        row = next(rows, None)
+        if row is None:
+            raise DataError(f"the output has prediction {number}, but the input has only {number - 1} usable rows")
+        if row[0] != one:
+            raise DataError(
+                f"prediction {number} of the output has id {one!r}, but row {number} of the input has {row[0]!r}: "
+                "the output belongs to another input; choose another --out"
+            )
+    yield from rows
+
+
+def count_lines(path: Path) -> int:
+    """How many lines a file has, read in blocks."""
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b""))
+
+
+def _end_of_lines(file: BinaryIO) -> int:
+    """Where the last whole line of a file ends."""
+    end = file.seek(0, 2)
+    while end:
+        begin = max(0, end - BLOCK)
+        file.seek(begin)
+        newline = file.read(end - begin).rfind(b"\n")
+        if newline >= 0:
+            return begin + newline + 1
+        end = begin
+    return 0

@@ -1,0 +1,175 @@
+"""The model card of an export: what the model does, how well, on what data, and whose work it is made of."""
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bertram.evaluation.notes import notes
+from bertram.export.origins import APACHE, DATA, ENCODERS, UNKNOWN_DATA, UNKNOWN_ENCODER
+from bertram.model.predict import Model
+from bertram.runs.directory import Run
+from bertram.tasks import QUORA, SST, STS, Task
+
+LIBRARIES = {"hf": "transformers", "sentence-transformers": "sentence-transformers", "onnx": "onnx"}
+HOLDS = {
+    "hf": "The encoder, for `transformers`.",
+    "sentence-transformers": "For `sentence-transformers`.",
+    "onnx": "One graph a task, for ONNX runtimes; `tasks.json` says what each reads and gives.",
+}
+COURSE = {str(task.files.train): name for name, task in (("sst", SST), ("quora", QUORA), ("sts", STS))}
+
+
+def card(run: Run, model: Model, form: str, usage: str) -> str:
+    """The text of README.md.
+
+    Args:
+        run: what is exported; its record gives the scores.
+        model: its model.
+        form: the format.
+        usage: how to use the directory, in Markdown.
+    """
+    name = run.path.resolve().name
+    parts = [
+        _head(run, form),
+        f"# {name}\n",
+        f"{HOLDS[form]} Fine-tuned on {_listed(model.tasks)} with BERTram {version('bertram')}.\n",
+        "## Use\n",
+        usage,
+        "## Tasks\n",
+        _table(("task", "reads", "gives", "pairs are encoded", "head"), [_task(t) for t in model.tasks.values()]),
+        "## Scores\n",
+        "On the dev files, with 95 % bootstrap intervals over examples; they say nothing of other seeds.\n",
+        _table(("task", "score", "value", "95 % interval", "n", "best trivial answer"), list(_scores(run, model))),
+        "## Data\n",
+        *_data(run, model),
+        "## Training\n",
+        _training(run),
+        "## Limits\n",
+        "".join(f"- {line}\n" for line in _limits(run, model)),
+        "## Licences and attribution\n",
+        "".join(f"- {line}\n" for line in _licences(run, model)),
+    ]
+    return "\n".join(parts)
+
+
+def _head(run: Run, form: str) -> str:
+    """The front matter that the Hub reads."""
+    origin = ENCODERS.get(run.config.encoder, UNKNOWN_ENCODER)
+    lines = [f"license: {'apache-2.0' if origin.licence == APACHE else 'other'}", f"library_name: {LIBRARIES[form]}"]
+    lines += [f"base_model: {origin.hub}"] if origin.hub else []
+    return "\n".join(["---", *lines, "tags: [bertram, bert, multitask]", "---\n"])
+
+
+def _task(task: Task) -> list[str]:
+    low, high = task.range
+    gives = f"a score from {low:g} to {high:g}" if task.kind == "score" else " / ".join(task.label_names)
+    how = ("text by text" if task.encoding == "bi" else "together") if task.pair else "–"
+    return [task.name, "two texts" if task.pair else "one text", gives, how, f"{task.head}, {task.trained_by}"]
+
+
+def _scores(run: Run, model: Model) -> Iterator[list[str]]:
+    dev, trivial = run.record["scores"]["dev"], run.record.get("baselines", {})
+    for name in [*model.tasks, "overall", "overall_plain"]:
+        found = dev.get(name)
+        if found is None:
+            continue
+        metrics = found.items() if name in model.tasks else [("", found)]
+        for metric, score in metrics:
+            yield [
+                name,
+                metric,
+                _value(score),
+                _interval(score),
+                str(score.get("n", "")),
+                _best(trivial.get(name, {}), metric),
+            ]
+
+
+def _value(score: Mapping[str, Any]) -> str:
+    return f"undefined: {score.get('undefined', '')}" if score["value"] is None else f"{score['value']:.4f}"
+
+
+def _interval(score: Mapping[str, Any]) -> str:
+    ends = score.get("ci95")
+    return f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else ""
+
+
+def _best(trivial: Mapping[str, Any], metric: str) -> str:
+    known = {name: s[metric]["value"] for name, s in trivial.items() if s.get(metric, {}).get("value") is not None}
+    if not known:
+        return ""
+    choose = min if metric in ("mse", "mae") else max
+    best = choose(known, key=lambda one: known[one])
+    return f"{known[best]:.4f} ({best.replace('_', ' ')})"
+
+
+def _data(run: Run, model: Model) -> Iterator[str]:
+    source = {"sample": "the sample that comes with BERTram", "hub": "the Hugging Face Hub"}.get(
+        run.config.data, "a local directory"
+    )
+    yield f"From {source}.\n"
+    rows = [
+        [name, str(file.get("rows", "")), str(file.get("rejected", "")), f"`{str(file.get('sha256', ''))[:16]}…`"]
+        for name, file in run.record.get("data", {}).items()
+    ]
+    yield _table(("file", "rows", "rejected", "SHA-256"), rows)
+    yield "".join(f"- {name}: {_origin(run, task).words}\n" for name, task in model.tasks.items())
+
+
+def _origin(run: Run, task: Task) -> Any:
+    """Where a task's rows come from, as far as its file names tell."""
+    if run.config.data == "sample":
+        return DATA["sample"]
+    return DATA.get(COURSE.get(str(task.files.train), ""), UNKNOWN_DATA)
+
+
+def _training(run: Run) -> str:
+    record = run.record
+    lines = [f"- recipe {record.get('recipe')}, seed {record.get('seed')}, encoder {_encoder(run)}"]
+    steps = record.get("steps")
+    if steps:
+        lines.append(f"- {steps['taken']} steps; an epoch is {steps['epoch']}; the weights are those of step "
+                     f"{steps['best']}" if steps.get("best") else f"- {steps['taken']} steps")  # fmt: skip
+    merged = record.get("merged")
+    if merged:
+        lines.append(f"- a {merged['how']} of {len(merged['members'])} runs ({merged['choice']})")
+    if "versions" in record:
+        lines.append("- made with " + ", ".join(f"{name} {number}" for name, number in record["versions"].items()))
+    lines.append(f"- configuration hash `{record.get('config_hash')}`")
+    return "\n".join(lines) + "\n"
+
+
+def _encoder(run: Run) -> str:
+    source = run.config.encoder
+    return source if source in ENCODERS else Path(source).name
+
+
+def _limits(run: Run, model: Model) -> Iterator[str]:
+    yield from notes(run)
+    yield f"Texts are cut after {model.max_tokens} tokens, special tokens included."
+    yield "Texts unlike those it was trained on, and other languages, have not been scored."
+    yield "It repeats the prejudices of its data; do not let it decide about people."
+    styles = {task.text_style for task in model.tasks.values()}
+    if "course" in styles:
+        yield "In training, texts were put in lower case; with a cased tokenizer, do so before you ask."
+    if any(task.pair and task.encoding == "cross" for task in model.tasks.values()):
+        yield "Of a pair that is too long, other libraries may cut one token elsewhere than BERTram does."
+
+
+def _licences(run: Run, model: Model) -> Iterator[str]:
+    origin = ENCODERS.get(run.config.encoder, UNKNOWN_ENCODER)
+    yield f"Weights: {origin.words} They were changed by fine-tuning."
+    for origin_words in dict.fromkeys(_origin(run, task).licence for task in model.tasks.values()):
+        yield f"Data: {origin_words}"
+    yield f"Made with BERTram, {APACHE}."
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _table(headings: tuple[str, ...], rows: list[list[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"

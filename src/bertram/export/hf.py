@@ -1,0 +1,52 @@
+"""The encoder for `transformers`: weights, shape and tokenizer in the layout of the Hugging Face Hub."""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from bertram.model.predict import Model
+from bertram.model.pretrained import config_values, hugging_face_state
+
+USAGE = """\
+```python
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+model = AutoModel.from_pretrained(".")
+inputs = tokenizer("a lovely film", truncation=True, return_tensors="pt")
+with torch.no_grad():
+    hidden = model(**inputs).last_hidden_state  # [1, tokens, hidden]
+```
+
+The heads of the tasks are not in this format. For one vector a text, {pooling}.
+"""
+POOLINGS = {
+    "cls": "take the first token's hidden state, as in training",
+    "mean": "take the mean over the real tokens, as in training",
+    "pooler": "take `pooler_output`, as in training",
+}
+
+
+def save_encoder(model: Model, directory: Path) -> None:
+    """Write encoder and tokenizer so that ``BertModel`` and ``AutoTokenizer`` load them."""
+    encoder = model.network.encoder
+    directory.mkdir(parents=True, exist_ok=True)
+    config = config_values(encoder.config) | {"dtype": "float32"}
+    (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    save_file(hugging_face_state(encoder), str(directory / "model.safetensors"), metadata={"format": "pt"})
+    save_tokenizer(model, directory)
+
+
+def save_tokenizer(model: Model, directory: Path) -> None:
+    """Write the tokenizer with the length at which the model cuts."""
+    model.tokenizer.save(directory)
+    path = directory / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8")) | {"model_max_length": model.max_tokens}
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def usage(model: Model) -> str:
+    """How to use the directory, for its card."""
+    return USAGE.format(pooling=POOLINGS[model.network.pooling])

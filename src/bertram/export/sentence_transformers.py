@@ -1,0 +1,228 @@
+"""A model for `sentence-transformers`: vectors of texts, or scores of pairs.
+
+The library chains modules: the encoder, a pooling, and dense layers. A run whose pairs are encoded text by text
+becomes a SentenceTransformer that gives the pooled vectors; a pair task that is encoded in one pass becomes a
+CrossEncoder whose dense layers are our head.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bertram.errors import BertramError
+from bertram.export.hf import save_encoder
+from bertram.model.heads import Similarity
+from bertram.model.predict import Model
+from bertram.tasks import SIMILARITIES, Task
+
+IDENTITY = "torch.nn.modules.linear.Identity"
+SIGMOID = "torch.nn.modules.activation.Sigmoid"
+TANH = "torch.nn.modules.activation.Tanh"
+GELU = "torch.nn.modules.activation.GELU"
+TRANSFORMER = "sentence_transformers.models.Transformer"  # the old names: all versions know them
+POOLING = "sentence_transformers.models.Pooling"
+DENSE = "sentence_transformers.models.Dense"
+NEW_TRANSFORMER = "sentence_transformers.base.modules.transformer.Transformer"
+NEW_POOLING = "sentence_transformers.sentence_transformer.modules.pooling.Pooling"
+NEW_DENSE = "sentence_transformers.base.modules.dense.Dense"
+
+VECTORS_USAGE = """\
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer(".")
+vectors = model.encode(["a lovely film", "a fine movie"])
+similarities = model.similarity(vectors, vectors)
+```
+"""
+SCORES_USAGE = """\
+```python
+from sentence_transformers import CrossEncoder
+
+model = CrossEncoder(".")
+scores = model.predict([("a lovely film", "a fine movie")])
+```
+
+It needs a version of sentence-transformers whose CrossEncoder is made of modules; 6.2 is tested. {meaning}
+"""
+
+
+def chosen_task(model: Model, name: str | None) -> Task | None:
+    """The pair task that becomes a CrossEncoder, or None for a SentenceTransformer.
+
+    Args:
+        model: what is exported.
+        name: the task that is asked for, if one is.
+
+    Raises:
+        BertramError: nothing here fits, or several tasks do.
+    """
+    cross = [task for task in model.tasks.values() if task.pair and task.encoding == "cross"]
+    if name is not None:
+        task = model.tasks[name]
+        if not task.pair:
+            raise BertramError(f"tasks.{name}: one text each, and a CrossEncoder scores pairs; use --format onnx")
+        return _holdable(model, task) if task.encoding == "cross" else None
+    if any(task.pair and task.encoding == "bi" for task in model.tasks.values()):
+        return None
+    if not cross:
+        raise BertramError(f"no task of this run compares texts ({', '.join(model.tasks)}); use --format hf or onnx")
+    if len(cross) > 1:
+        raise BertramError(f"a CrossEncoder has one task; choose --task {' or --task '.join(t.name for t in cross)}")
+    return _holdable(model, cross[0])
+
+
+def _holdable(model: Model, task: Task) -> Task:
+    if task.trained_by == "coral":
+        raise BertramError(f"tasks.{task.name}: a CrossEncoder cannot hold a CORAL head; use --format onnx")
+    if model.both_orders:
+        raise BertramError(
+            "model.both_orders: a CrossEncoder reads a pair in one order, this run averages both; use --format onnx"
+        )
+    return task
+
+
+def save_vectors(model: Model, directory: Path) -> None:
+    """Write a SentenceTransformer that encodes a text as the run does."""
+    save_encoder(model, directory)
+    _write(directory / "sentence_bert_config.json", {"max_seq_length": model.max_tokens, "do_lower_case": False})
+    modules = [("", TRANSFORMER), ("1_Pooling", POOLING)]
+    hidden = model.network.encoder.config.hidden
+    mean = model.network.pooling == "mean"
+    pooling = {"word_embedding_dimension": hidden, "pooling_mode_cls_token": not mean, "pooling_mode_mean_tokens": mean}
+    _write(directory / "1_Pooling" / "config.json", pooling)
+    if model.network.pooling == "pooler":
+        _save_dense(directory / "2_Dense", model.network.encoder.pooler, TANH)
+        modules.append(("2_Dense", DENSE))
+    _write_modules(directory, modules)
+    settings: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": _similarity(model)}
+    _write(directory / "config_sentence_transformers.json", settings)
+
+
+def save_scores(model: Model, task: Task, directory: Path) -> None:
+    """Write a CrossEncoder that scores a pair as the run does."""
+    save_encoder(model, directory)
+    text = {"method": "forward", "method_output_name": "last_hidden_state"}
+    _write(
+        directory / "sentence_bert_config.json",
+        {"transformer_task": "feature-extraction", "modality_config": {"text": text},
+         "module_output_name": "token_embeddings"},
+    )  # fmt: skip
+    hidden = model.network.encoder.config.hidden
+    mode = "mean" if model.network.pooling == "mean" else "cls"
+    _write(directory / "1_Pooling" / "config.json", {"embedding_dimension": hidden, "pooling_mode": mode})
+    modules = [("", NEW_TRANSFORMER), ("1_Pooling", NEW_POOLING)]
+    for number, (layer, activation, source, target) in enumerate(_layers(model, task), start=2):
+        name = f"{number}_Dense"
+        _save_dense(directory / name, layer, activation, source, target)
+        modules.append((name, NEW_DENSE))
+    _write_modules(directory, modules)
+    settings = {"prompts": {}, "model_type": "CrossEncoder", "activation_fn": _activation(task)}
+    _write(directory / "config_sentence_transformers.json", settings)
+
+
+Layer = tuple[Any, str, str, str]  # weight and bias, activation, what it reads, what it writes
+
+
+def _layers(model: Model, task: Task) -> Iterator[Layer]:
+    """Everything between the pooled vector and the score, as dense layers."""
+    vector = "sentence_embedding"
+    head = model.network.head(task.name)
+    if model.network.pooling == "pooler":
+        yield model.network.encoder.pooler, TANH, vector, vector
+    if head.inner is not None:
+        yield head.inner, GELU, vector, vector
+    yield head.compare, SIGMOID if task.kind == "score" else IDENTITY, vector, "scores"
+    if task.kind == "score":  # from the share of the range to label units
+        low, high = task.range
+        yield _Affine(high - low, low), IDENTITY, "scores", "scores"
+
+
+class _Affine:
+    """scale · x + offset as a layer with one input and one output."""
+
+    def __init__(self, scale: float, offset: float) -> None:
+        self.weight, self.bias = torch.tensor([[scale]]), torch.tensor([offset])
+
+
+def _activation(task: Task) -> str:
+    return SIGMOID if task.kind == "binary" else IDENTITY
+
+
+def _similarity(model: Model) -> str:
+    """The similarity that the run's heads use most, for ``SentenceTransformer.similarity``."""
+    used = [task.head for task in model.tasks.values() if task.head in SIMILARITIES]
+    return max(used, key=used.count) if used else "cosine"
+
+
+def _save_dense(
+    directory: Path, layer: Any, activation: str, source: str = "sentence_embedding", target: str = "sentence_embedding"
+) -> None:
+    weights: Mapping[str, Tensor] = {"linear.weight": layer.weight, "linear.bias": layer.bias}
+    outputs, inputs = layer.weight.shape
+    settings = {"in_features": inputs, "out_features": outputs, "bias": True, "activation_function": activation}
+    if target != "sentence_embedding":
+        settings |= {"module_input_name": source, "module_output_name": target}
+    _write(directory / "config.json", settings)
+    save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()},
+              str(directory / "model.safetensors"))  # fmt: skip
+
+
+def _write_modules(directory: Path, modules: list[tuple[str, str]]) -> None:
+    entries = [
+        {"idx": number, "name": str(number), "path": path, "type": kind} for number, (path, kind) in enumerate(modules)
+    ]
+    _write(directory / "modules.json", entries)
+
+
+def _write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def vectors_usage(model: Model) -> str:
+    """How to use a SentenceTransformer, and how its vectors become the run's predictions, for the card."""
+    lines = [VECTORS_USAGE]
+    for name, task in model.tasks.items():
+        compare = model.network.head(name).compare
+        if isinstance(compare, Similarity):
+            lines.append(f"- {name}: {_formula(task, compare)}\n")
+    return "\n".join([lines[0], "".join(lines[1:])]) if len(lines) > 1 else lines[0]
+
+
+def _formula(task: Task, compare: Similarity) -> str:
+    """The prediction from the similarity of two vectors, in words and numbers."""
+    measure = {
+        "cosine": "cos(u, v)",
+        "dot": "u·v / √H",
+        "euclidean": "−‖u − v‖ / √H",
+        "manhattan": "−mean |u − v|",
+    }[task.head]
+    logit = measure
+    if not compare.plain:
+        logit = f"{float(compare.scale):.4f} · {measure} {float(compare.offset):+.4f}"
+    if task.trained_by in ("cosine-mse", "cosine-embedding"):
+        unit = f"({logit} + 1) / 2"
+        if task.kind == "binary":
+            return f"paraphrase where {measure} > {(1 + task.margin) / 2:g}"
+    else:
+        unit = f"sigmoid({logit})"
+    if task.kind == "binary":
+        return f"P({task.label_names[1]}) = {unit}"
+    low, high = task.range
+    return f"score = {low:g} + {high - low:g} · {unit}"
+
+
+def scores_usage(task: Task) -> str:
+    """How to use a CrossEncoder, for the card."""
+    meaning = {
+        "binary": f"A score is the probability of “{task.label_names[-1] if task.label_names else ''}”.",
+        "score": f"A score is on the scale from {task.range[0]:g} to {task.range[1]:g}.",
+        "class": "Probabilities come with `model.predict(pairs, apply_softmax=True)`.",
+    }[task.kind]
+    return SCORES_USAGE.format(meaning=meaning)

@@ -1,0 +1,1 @@
+"""A trained model over HTTP: a JSON API and a page to type into."""

@@ -1,0 +1,51 @@
+"""What a page, and everybody who asks ``GET /tasks``, may know of a run."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bertram.evaluation.notes import notes
+from bertram.runs.directory import Run
+from bertram.serving.examples import BOTH, PAIRS, TEXTS
+from bertram.serving.messages import Limits, fields
+from bertram.tasks import Task
+
+
+def describe(run: Run, tasks: dict[str, Task], limits: Limits) -> dict[str, Any]:
+    """The run, its tasks with their scores on dev, the limits, and texts to try."""
+    scores = run.record.get("scores", {}).get("dev", {})
+    return {
+        "version": version("bertram"),
+        "run": run.path.resolve().name,
+        "encoder": encoder_name(run.config.encoder),
+        "notes": notes(run),
+        "limits": {"texts": limits.texts, "characters": limits.characters, "body_bytes": limits.body_bytes},
+        "tasks": [_task(task, scores.get(name, {})) for name, task in tasks.items()],
+        "examples": {"text": TEXTS, "pair": PAIRS, "both": BOTH},
+    }
+
+
+def encoder_name(source: str) -> str:
+    """What to call an encoder: of a directory, only its last part, for the rest of the path is nobody's business."""
+    return Path(source).name if Path(source).is_absolute() or source.startswith((".", "~")) else source
+
+
+def _task(task: Task, scores: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "path": f"/predict/{task.name}",
+        "kind": task.kind,
+        "pair": task.pair,
+        "fields": fields(task),
+        "labels": task.label_names,
+        "ordered": task.kind == "class" and (task.trained_by == "coral" or _counted(task.labels)),
+        "range": task.range if task.kind == "score" else None,
+        "score": {"metric": task.scored_by} | scores[task.scored_by] if task.scored_by in scores else None,
+    }
+
+
+def _counted(labels: tuple[str, ...]) -> bool:
+    """Whether labels are consecutive whole numbers, as those of a scale."""
+    return all(label.isdecimal() for label in labels) and [int(label) - int(labels[0]) for label in labels] == list(
+        range(len(labels))
+    )

@@ -1,0 +1,169 @@
+"""Requests that arrive together are computed together: a bounded queue, and one thread that computes."""
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from bertram.model.predict import Prediction, Predictor, Text, predict
+
+log = logging.getLogger(__name__)
+Answer = list[Prediction] | Exception
+Watch = Callable[[int, float], None]  # told of each batch: how many texts, how many seconds
+SMOOTHING = 0.9  # weight of the past in the time a text takes
+
+
+class FullError(Exception):
+    """The queue has no room for a request.
+
+    Attributes:
+        retry_after: whole seconds after which what waits now should be computed.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"too many texts are waiting; try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class StoppingError(Exception):
+    """The server is stopping and takes no more requests."""
+
+
+@dataclass(eq=False)
+class _Job:
+    task: str
+    texts: Sequence[Text]
+    answer: asyncio.Future[list[Prediction]]
+
+
+class Batcher:
+    """Predicts for many callers with one model.
+
+    While a batch is computed, the next requests gather; so batches grow with the load, and a single request never
+    waits for company.
+
+    Args:
+        model: a model or an ensemble.
+        together: most texts that are computed together; 1 computes each request alone.
+        room: most texts that may wait.
+        watch: told of each batch.
+    """
+
+    def __init__(
+        self, model: Predictor, *, together: int = 64, room: int = 2048, watch: Watch = lambda _texts, _seconds: None
+    ) -> None:
+        self.model, self.together, self.room, self.watch = model, together, room, watch
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._waiting = 0
+        self._seconds_per_text = 0.0
+        self._thread = threading.Thread(target=self._work, name="predict", daemon=True)
+
+    @property
+    def waiting(self) -> int:
+        """How many texts are in the queue."""
+        return self._waiting
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests are taken and computed."""
+        return self._thread.is_alive() and not self._stopping
+
+    def start(self) -> None:
+        """Begin to compute; to be called on the event loop that will ask."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def predict(self, task: str, texts: Sequence[Text], seconds: float) -> list[Prediction]:
+        """Predictions of texts or pairs, in order.
+
+        Args:
+            task: one of the model's.
+            texts: checked already; see `bertram.model.predict.checked`.
+            seconds: to wait at most.
+
+        Raises:
+            FullError: the queue is full.
+            StoppingError: the server stops.
+            TimeoutError: there was no answer in time.
+        """
+        job = _Job(task, texts, self._loop.create_future())
+        with self._changed:
+            if self._stopping:
+                raise StoppingError
+            if self._waiting and self._waiting + len(texts) > self.room:
+                raise FullError(max(1, math.ceil(self._waiting * self._seconds_per_text)))
+            self._jobs.append(job)
+            self._waiting += len(texts)
+            self._changed.notify()
+        async with asyncio.timeout(seconds):
+            return await job.answer
+
+    async def stop(self) -> None:
+        """Take no more requests, and answer those that were taken."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    def _work(self) -> None:
+        while jobs := self._take():
+            begun = time.perf_counter()
+            answers = self._compute(jobs)
+            seconds, texts = time.perf_counter() - begun, sum(len(job.texts) for job in jobs)
+            self._seconds_per_text = SMOOTHING * self._seconds_per_text + (1 - SMOOTHING) * seconds / texts
+            self.watch(texts, seconds)
+            self._loop.call_soon_threadsafe(_deliver, jobs, answers)
+
+    def _take(self) -> list[_Job]:
+        """The next requests that fit together, the first whatever its size; none when all is done."""
+        taken: list[_Job] = []
+        size = 0
+        with self._changed:
+            while not taken:
+                self._changed.wait_for(lambda: self._jobs or self._stopping)
+                if not self._jobs:
+                    return []
+                while self._jobs and (not taken or size + len(self._jobs[0].texts) <= self.together):
+                    job = self._jobs.popleft()
+                    self._waiting -= len(job.texts)
+                    if not job.answer.cancelled():  # its caller no longer waits
+                        taken.append(job)
+                        size += len(job.texts)
+        return taken
+
+    def _compute(self, jobs: list[_Job]) -> list[Answer]:
+        """An answer for each job; where a batch fails, each of its jobs is tried alone."""
+        answers: dict[_Job, Answer] = {}
+        for task in dict.fromkeys(job.task for job in jobs):
+            chosen = [job for job in jobs if job.task == task]
+            try:
+                answers |= self._predict(task, chosen)
+            except Exception as error:  # whatever it is, the thread must live on
+                log.exception("a batch of %d requests failed", len(chosen))
+                answers |= {chosen[0]: error} if len(chosen) == 1 else self._each_alone(chosen)
+        return [answers[job] for job in jobs]
+
+    def _each_alone(self, jobs: list[_Job]) -> dict[_Job, Answer]:
+        return {job: self._compute([job])[0] for job in jobs}
+
+    def _predict(self, task: str, jobs: list[_Job]) -> dict[_Job, Answer]:
+        texts = [text for job in jobs for text in job.texts]
+        found = iter(predict(self.model, task, texts, batch_size=max(self.together, 16)))
+        return {job: list(islice(found, len(job.texts))) for job in jobs}
+
+
+def _deliver(jobs: list[_Job], answers: list[Answer]) -> None:
+    for job, answer in zip(jobs, answers, strict=True):
+        if job.answer.done():
+            continue
+        if isinstance(answer, Exception):
+            job.answer.set_exception(answer)
+        else:
+            job.answer.set_result(answer)

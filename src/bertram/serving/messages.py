@@ -1,0 +1,149 @@
+"""What a request may say and what an answer says, from the definition of a task."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+
+from bertram.errors import BertramError
+from bertram.model.predict import Prediction, Text, checked
+from bertram.tasks import Task
+
+FAULTS_SHOWN = 5
+NOT_EMPTY = r"^[^\x00]*[^\s\x00][^\x00]*$"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server takes."""
+
+    body_bytes: int = 1 << 20
+    texts: int = 256  # in one request
+    characters: int = 10_000  # of one text
+    waiting: int = 2048  # texts in the queue
+    together: int = 64  # texts computed together; 1 computes each request alone
+    seconds: float = 30.0  # until an answer
+    body_seconds: float = 10.0  # until a request has arrived, its head and then its body
+
+
+class BadRequestError(Exception):
+    """A request that cannot be answered.
+
+    Attributes:
+        status: of HTTP.
+        message: what is wrong, and what would be right.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+def fields(task: Task) -> tuple[str, str]:
+    """The field of a request for one example, and that for many."""
+    return ("pair", "pairs") if task.pair else ("text", "texts")
+
+
+def read_request(task: Task, body: bytes, limits: Limits) -> list[Text]:
+    """The texts or pairs in a request's body.
+
+    Raises:
+        BadRequestError: 400 not JSON, 422 not what the task wants or beyond a limit.
+    """
+    try:
+        value = from_json(body)
+    except ValueError as error:
+        raise BadRequestError(400, f"the body is not JSON: {error}") from None
+    one, many = fields(task)
+    if not isinstance(value, dict) or len(value) != 1 or not value.keys() & {one, many}:
+        raise BadRequestError(422, _wanted(task, value))
+    items = [value[one]] if one in value else value[many]
+    if not isinstance(items, list) or not items:
+        raise BadRequestError(422, f"{many}: a list with at least one entry is wanted")
+    if len(items) > limits.texts:
+        raise BadRequestError(422, f"{many}: {len(items)} entries; at most {limits.texts} in one request")
+    faults = [fault for number, item in enumerate(items) for fault in _faults(task, number, item, limits)]
+    if faults:
+        more = f"; and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
+        raise BadRequestError(422, "; ".join(faults[:FAULTS_SHOWN]) + more)
+    return [tuple(item) for item in items] if task.pair else items
+
+
+def _wanted(task: Task, value: object) -> str:
+    example = '["…", "…"]' if task.pair else '"…"'
+    one, many = fields(task)
+    other = {"text", "texts"} if task.pair else {"pair", "pairs"}
+    hint = ""
+    if isinstance(value, dict) and value.keys() & other:
+        hint = "a pair of texts, not one" if task.pair else "one text, not a pair"
+        hint = f": {hint}"
+    return f'task {task.name} wants {{"{one}": {example}}} or {{"{many}": [{example}, …]}} and no other field{hint}'
+
+
+def _faults(task: Task, number: int, item: object, limits: Limits) -> Iterator[str]:
+    """What is wrong with one text or pair, counted from 0."""
+    texts = item if task.pair else [item]
+    if not isinstance(texts, list) or len(texts) != (2 if task.pair else 1):
+        yield f"input {number}: a list of two texts is wanted"
+    elif not all(isinstance(text, str) for text in texts):
+        yield f"input {number}: not a text"
+    elif (longest := max(map(len, texts))) > limits.characters:
+        yield f"input {number}: {longest} characters; at most {limits.characters} in one text"
+    else:
+        try:
+            checked(task, number, tuple(texts) if task.pair else texts[0])
+        except BertramError as error:
+            yield str(error)
+
+
+def answer(task: Task, found: Sequence[Prediction]) -> dict[str, Any]:
+    """The body of an answer; entries as in the lines of ``bertram predict``."""
+    return {"task": task.name, "predictions": [_prediction(task, one) for one in found]}
+
+
+def _prediction(task: Task, one: Prediction) -> dict[str, Any]:
+    if one.probabilities is None:
+        return {"value": one.value}
+    names = task.label_names
+    return {
+        "value": one.value,
+        "label": names[int(one.value)],
+        "probabilities": {name: round(p, 6) for name, p in zip(names, one.probabilities, strict=True)},
+    }
+
+
+def request_schema(task: Task, limits: Limits) -> dict[str, Any]:
+    """The JSON schema of a request."""
+    text: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": limits.characters, "pattern": NOT_EMPTY}
+    item = {"type": "array", "items": text, "minItems": 2, "maxItems": 2} if task.pair else text
+    one, many = fields(task)
+    several = {"type": "array", "items": item, "minItems": 1, "maxItems": limits.texts}
+    return {"oneOf": [_object({one: item}), _object({many: several})]}
+
+
+def answer_schema(task: Task) -> dict[str, Any]:
+    """The JSON schema of an answer."""
+    if task.kind == "score":
+        low, high = task.range
+        entry = _object({"value": {"type": "number", "description": f"from {low:g} to {high:g}"}})
+    else:
+        names = list(task.label_names)
+        share = {"type": "number", "minimum": 0, "maximum": 1}
+        entry = _object(
+            {
+                "value": {"type": "integer", "minimum": 0, "maximum": len(names) - 1},
+                "label": {"type": "string", "enum": names},
+                "probabilities": _object(dict.fromkeys(names, share)),
+            }
+        )
+    return _object({"task": {"type": "string", "const": task.name}, "predictions": {"type": "array", "items": entry}})
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }

@@ -1,0 +1,165 @@
+"""From a run directory to a listening server, and to its end."""
+
+import asyncio
+import math
+import socket
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from bertram.errors import BertramError
+from bertram.model.linear import Precision
+from bertram.model.load import load
+from bertram.runs.directory import open_run
+from bertram.serving.about import describe
+from bertram.serving.app import create_app
+from bertram.serving.messages import Limits
+
+DRAIN_SECONDS = 1.0  # in which requests already on their way over open connections are still answered
+CONNECTIONS = 512
+
+
+def serve(
+    run: Path,
+    host: str,
+    port: int,
+    limits: Limits,
+    precision: Precision = "fp32",
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve a run until the process is asked to stop, and answer all requests taken by then.
+
+    Args:
+        run: a run directory.
+        host: address to listen at.
+        port: 0 for any that is free.
+        limits: what is taken.
+        precision: of the model's matrix products.
+        say: told where the server is.
+
+    Raises:
+        BertramError: the port cannot be had.
+        RunError: no run, or one that is not finished or damaged.
+    """
+    with listen(host, port) as sock:  # before the model is loaded: a port in use is the faster answer
+        opened = open_run(run)
+        model = load(opened, precision)
+        app = create_app(model, describe(opened, model.tasks, limits), limits)
+        say(f"{run}: {', '.join(model.tasks)} at {address(sock)} (Ctrl+C stops)")
+        if not _is_loopback(sock):
+            say("everybody who reaches this address can ask; there is no password")
+        Server(app, limits).run(sockets=[sock])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to an address.
+
+    Raises:
+        BertramError: the port is in use, or the address is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise BertramError(f"--host {host} --port {port}: no address to listen at: {error}") from None
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(place)
+        sock.listen()  # only now is it sure that no other server has the port
+    except OSError as error:
+        sock.close()
+        remedy = "; choose another by --port, or 0 for any that is free"
+        raise BertramError(f"{host}:{port}: cannot listen there: {error.strerror}{remedy}") from None
+    return sock
+
+
+def _is_loopback(sock: socket.socket) -> bool:
+    return ip_address(sock.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def address(sock: socket.socket) -> str:
+    """Where a browser finds a listening socket."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Connection(H11Protocol):
+    """An HTTP connection that is closed when a request's head does not arrive in time."""
+
+    head_seconds = 10.0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request, but not forever."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer."""
+        super().connection_lost(exc)
+        self._forget()
+
+    def _watch(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:  # a whole head has arrived
+            self._forget()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_seconds, self._late)
+
+    def _forget(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _late(self) -> None:
+        self._head_timer = None
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """A server that, asked to stop, first lets clients finish what they have begun to send.
+
+    Uvicorn closes idle connections at once, and a request that is just arriving on one of them would be lost. Here
+    no new connection is taken, each answer tells its client that the connection ends, and only then is it closed.
+
+    Args:
+        app: what answers.
+        limits: how long a request may take.
+    """
+
+    def __init__(self, app: FastAPI, limits: Limits) -> None:
+        self.app = app
+        config = uvicorn.Config(
+            app,
+            http=Connection,
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=math.ceil(limits.seconds + limits.body_seconds),
+        )
+        super().__init__(config)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop in order."""
+        for server in self.servers:
+            server.close()
+        self.app.state.stopping = True
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self.server_state.connections and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+        self._captured_signals.clear()  # stopping in order is success, not death by a signal

@@ -1,0 +1,137 @@
+"""Effects of factors from the scores of a design's runs, each with an interval and a verdict in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bertram.errors import BertramError
+from bertram.evaluation.statistics import (
+    LEAST_SEEDS,
+    Interval,
+    contrast,
+    holm,
+    interval_for_new_examples,
+    verdict,
+)
+from bertram.evaluation.statistics import Effect as Estimate
+from bertram.study.design import Design, Effect
+from bertram.study.noise import ExampleDraws, Scores
+
+LEAST_SEEDS_IN_DESIGN = 2  # each side of an effect averages several cells, and the noise is pooled over all
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An effect on one outcome.
+
+    Attributes:
+        name: of the effect; sums of effects that cannot be told apart are named as such.
+        order: 1 for a main effect, 2 for an interaction.
+        aliases: what else is part of it.
+        outcome: a task, or overall.
+        value: main effects: mean score with the factor minus without; interactions: half the difference between one
+            factor's effects with and without the other. In units of the main score; None where it cannot be had.
+        seeds: of each cell.
+        seed_sd: standard deviation of one run over seeds, pooled over all cells, with `df` degrees of freedom.
+        ci95: for other seeds, on these examples.
+        ci95_new: for other seeds and other examples.
+        p: of "no effect", and `p_holm`, corrected for the effects of its order on its outcome.
+        verdict: in words.
+    """
+
+    name: str
+    order: int
+    aliases: tuple[str, ...]
+    outcome: str
+    value: float | None = None
+    seeds: int = 0
+    seed_sd: float | None = None
+    df: int = 0
+    ci95: Interval | None = None
+    ci95_new: Interval | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    verdict: str = ""
+
+
+def measure(
+    design: Design,
+    scores: Mapping[str, Scores],
+    examples: ExampleDraws | None = None,
+    runs: Mapping[str, Mapping[int, str]] | None = None,
+) -> list[Measured]:
+    """Estimate every effect of a design on every outcome.
+
+    Args:
+        design: what was run.
+        scores: outcome -> cell (its number as text) -> seed -> score.
+        examples: the runs' scores on resampled examples, for intervals beyond these examples.
+        runs: cell -> seed -> the run's name in `examples`.
+    """
+    found = []
+    for outcome, cells in scores.items():
+        rows = [_measured(design, effect, outcome, cells, examples, runs or {}) for effect in design.effects()]
+        for order in (1, 2):
+            found += _with_verdicts([row for row in rows if row.order == order])
+    return found
+
+
+def _measured(
+    design: Design,
+    effect: Effect,
+    outcome: str,
+    cells: Scores,
+    examples: ExampleDraws | None,
+    runs: Mapping[str, Mapping[int, str]],
+) -> Measured:
+    row = Measured(effect.name, effect.order, effect.aliases, outcome)
+    weights = {str(number): weight for number, weight in enumerate(effect.weights) if weight}
+    lacking = [cell for cell in weights if not cells.get(cell)]
+    if lacking:
+        return replace(
+            row, verdict=f"{effect.name}: no score in {len(lacking)} of the {len(weights)} configurations it needs"
+        )
+    least = LEAST_SEEDS if design.kind == "leave-one-out" else LEAST_SEEDS_IN_DESIGN
+    try:
+        estimate = contrast({cell: one for cell, one in cells.items() if one}, weights, least_seeds=least)
+    except BertramError as error:
+        return replace(row, verdict=f"{effect.name}: {error}")
+    new = _beyond_these_examples(estimate, outcome, weights, cells, examples, runs)
+    return replace(row, value=estimate.value, seeds=estimate.seeds, seed_sd=estimate.seed_sd, df=estimate.df,
+                   ci95=estimate.ci95, ci95_new=new, p=estimate.p)  # fmt: skip
+
+
+def _beyond_these_examples(
+    estimate: Estimate,
+    outcome: str,
+    weights: Mapping[str, float],
+    cells: Scores,
+    examples: ExampleDraws | None,
+    runs: Mapping[str, Mapping[int, str]],
+) -> Interval | None:
+    if examples is None:
+        return None
+    each = {runs[cell][seed]: weight / len(cells[cell]) for cell, weight in weights.items() for seed in cells[cell]}
+    error = examples.error(outcome, each)
+    wide = None if error is None else interval_for_new_examples(estimate, error)
+    if wide is None or estimate.ci95 is None:
+        return None
+    # With few degrees of freedom Satterthwaite's interval can come out narrower than the one of the seeds alone.
+    return min(wide[0], estimate.ci95[0]), max(wide[1], estimate.ci95[1])
+
+
+def _with_verdicts(rows: Sequence[Measured]) -> list[Measured]:
+    corrected = iter(holm([row.p for row in rows if row.p is not None]))
+    return [row if row.verdict else _in_words(row, next(corrected) if row.p is not None else None) for row in rows]
+
+
+def _in_words(row: Measured, p_holm: float | None) -> Measured:
+    assert row.value is not None
+    if row.ci95 is None or row.p is None:
+        over = f"{row.seeds} seed{'s' * (row.seeds != 1)}"
+        words = f"no verdict on {row.name}: {row.value:+.3f} over {over} compares these models only; run more seeds"
+        return replace(row, verdict=words)
+    sides = (f"with {row.name}", "without") if row.order == 1 else (f"{row.name} together", "the sum of their effects")
+    words = verdict(*sides, row.value, row.ci95, p=row.p, p_holm=p_holm)
+    if " is better than " in words and row.ci95_new is not None and row.ci95_new[0] <= 0 <= row.ci95_new[1]:
+        words += "; on these examples only: for new ones the interval is [{:.3f}, {:.3f}]".format(*row.ci95_new)
+    return replace(row, p_holm=p_holm, verdict=words)

@@ -1,0 +1,180 @@
+"""The study's rows as recipes: each function returns the complete configuration, and says how it differs from another.
+
+What the study leaves open is decided in docs/experiments.md.
+"""
+
+from typing import Any
+
+from bertram import options
+from bertram.config import Config
+from bertram.tasks import QUORA, SST, STS, Task
+
+
+def tasks(**pair: Any) -> dict[str, Task]:
+    """The three tasks of the study, with the same changes to both pair tasks."""
+    return {
+        "sst": SST,
+        "quora": Task.model_validate(QUORA.model_dump() | pair),
+        "sts": Task.model_validate(STS.model_dump() | pair),
+    }
+
+
+def e1() -> Config:
+    """Row 1: nothing is trained; always neutral, always no, a random similarity."""
+    return options.change(e4(), recipe="e1")
+
+
+def e1_yes() -> Config:
+    """Row 1 with always yes, which is what the study's .375 is."""
+    return options.change(e1(), recipe="e1-yes")
+
+
+def e2() -> Config:
+    """Row 2: as row 4, the encoder frozen, only the sentiment head trained, the pair heads as initialized."""
+    untrained = {"trained": False, "limit": None}
+    return options.change(
+        e4(), recipe="e2", model={"freeze_encoder": True}, tasks={"quora": untrained, "sts": untrained}
+    )
+
+
+def e3() -> Config:
+    """Row 3: as row 4 on sentiment and paraphrase only; similarity is scored by the plain cosine."""
+    return options.change(e4(), recipe="e3", tasks={"sts": {"trained": False, "loss": "cosine-mse"}})
+
+
+def e4() -> Config:
+    """Row 4: sentiment, then paraphrase, then similarity, each a whole pass an epoch; the row all others build on."""
+    pair_tasks = tasks(encoding="bi", head="cosine")
+    return options.make(
+        {
+            "recipe": "e4",
+            "tasks": {
+                "sst": SST,
+                "quora": pair_tasks["quora"].model_copy(update={"limit": 8000}),
+                "sts": pair_tasks["sts"].model_copy(update={"loss": "binary-cross-entropy"}),  # on score / 5
+            },
+            "model": {"pooling": "cls", "dropout": 0.3},
+            "optimizer": {"encoder_rate": 1e-5, "weight_decay": 0.0, "embedding_update": "dense"},
+            "sampling": {"order": "sequential", "batch_size": 8, "epochs": 10},
+            "evaluation": {"limit": 2000},
+            "log": {"every": 50, "diagnostics": 500},
+        }
+    )
+
+
+def e5() -> Config:
+    """Row 5: as row 4 with CosineEmbeddingLoss on similarity, margin 0."""
+    return options.change(e4(), recipe="e5", tasks={"sts": {"loss": "cosine-embedding", "margin": 0.0}})
+
+
+def e6() -> Config:
+    """Row 6: as row 4 with SMART on sentiment, Bregman momentum included."""
+    return options.change(e4(), recipe="e6", smart={"tasks": ["sst"], "weight": 1.0, "bregman": "momentum"})
+
+
+def e6_literal() -> Config:
+    """Row 6 with the study's letter: ε = σ = 1e-5, absolute."""
+    literal = {"unit": "absolute", "radius": 1e-5, "noise_std": 1e-5, "step_size": 1e-3}
+    return options.change(e6(), recipe="e6-literal", smart=literal)
+
+
+def e6_smart_pytorch() -> Config:
+    """Row 6 with what the package smart-pytorch computes, at its defaults, without Bregman."""
+    package = {"variant": "smart-pytorch", "bregman": "off", "unit": "absolute", "noise_std": 1e-5, "step_size": 1e-3}
+    return options.change(e6(), recipe="e6-smart-pytorch", smart=package)
+
+
+def e7() -> Config:
+    """Row 7: as row 6, the task with the worst score last."""
+    return options.change(e6(), recipe="e7", sampling={"order": "worst-last"})
+
+
+def e8() -> Config:
+    """Row 8: as row 6, rotating, one PCGrad update after each epoch, 9,000 Quora pairs."""
+    return options.change(
+        e6(),
+        recipe="e8",
+        sampling={"order": "rotating"},
+        surgery={"method": "pcgrad", "when": "epoch"},
+        tasks={"quora": {"limit": 9000}},
+    )
+
+
+def e9() -> Config:
+    """Row 9: as row 11 in joint steps, so that the losses are added up; rotating is moot."""
+    return options.change(e11(), recipe="e9", sampling={"order": "joint"})
+
+
+def e10() -> Config:
+    """Row 10: as row 8 with MSE on similarity, 8,000 Quora pairs, 20 epochs."""
+    changed = {"quora": {"limit": 8000}, "sts": {"loss": "mse"}}
+    return options.change(e8(), recipe="e10", sampling={"epochs": 20}, tasks=changed)
+
+
+def e11() -> Config:
+    """Row 11: as row 10, 10 epochs."""
+    return options.change(e10(), recipe="e11", sampling={"epochs": 10})
+
+
+def e12() -> Config:
+    """Row 12: as row 9 with PCGrad at each joint step and 6,040 examples of each task."""
+    each = {name: {"limit": 6040} for name in ("sst", "quora", "sts")}
+    return options.change(e9(), recipe="e12", surgery={"when": "step"}, tasks=each)
+
+
+def e13() -> Config:
+    """Row 13: row 12's run, with its test submission written."""
+    return options.change(e12(), recipe="e13")
+
+
+def e14() -> Config:
+    """Row 14: as row 11 with the whole Quora training file."""
+    return options.change(e11(), recipe="e14", tasks={"quora": {"limit": None}})
+
+
+def sentiment() -> Config:
+    """Sentiment alone: row 4 without the pair tasks."""
+    values = options.dump(e4())
+    return options.make(values | {"recipe": "sentiment", "tasks": {"sst": values["tasks"]["sst"]}})
+
+
+def rate(text: str) -> Config:
+    """Side sweep: row 11 with another learning rate of the encoder."""
+    return options.change(e11(), recipe=f"rate-{text}", optimizer={"encoder_rate": float(text)})
+
+
+def dropout(text: str) -> Config:
+    """Side sweep: row 11 with another dropout before the heads."""
+    return options.change(e11(), recipe=f"dropout-{text}", model={"dropout": float(text)})
+
+
+def epochs(text: str) -> Config:
+    """Side sweep: row 11 with another number of epochs."""
+    return options.change(e11(), recipe=f"epochs-{text}", sampling={"epochs": int(text)})
+
+
+def smart_all() -> Config:
+    """Wish: row 9 with SMART on the sum of all three losses, λ_s = 1, without Bregman."""
+    return options.change(e9(), recipe="smart-all", smart={"tasks": ["all"], "bregman": "off"})
+
+
+def smart_all_3() -> Config:
+    """Wish: SMART on the sum of all three losses, λ_s = 3."""
+    return options.change(smart_all(), recipe="smart-all-3", smart={"weight": 3.0})
+
+
+def smart_all_5() -> Config:
+    """Wish: SMART on the sum of all three losses, λ_s = 5."""
+    return options.change(smart_all(), recipe="smart-all-5", smart={"weight": 5.0})
+
+
+def smart_all_bregman() -> Config:
+    """Wish: SMART and Bregman on the combined result, λ_s = 1."""
+    return options.change(smart_all(), recipe="smart-all-bregman", smart={"bregman": "momentum"})
+
+
+def as_published(config: Config) -> Config:
+    """The same with the cosine itself as the paraphrase logit, as the published code reads: no scale, no offset."""
+    if "quora" not in config.tasks:
+        return config
+    return options.change(config, recipe=f"{config.recipe}-as-published", tasks={"quora": {"raw_cosine": True}})

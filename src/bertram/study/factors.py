@@ -1,0 +1,155 @@
+"""Factors of an ablation: switches of the configuration with two levels, by name or as ``field=off:on``."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bertram import options
+from bertram.config import Config, SmartConfig
+from bertram.errors import ConfigError
+
+Levels = tuple[bool, ...]  # of each factor
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A switch with two levels.
+
+    Attributes:
+        name: as it is shown.
+        off: fields of the configuration, as tables, when it is off.
+        on: the same when it is on.
+        text: what it means.
+    """
+
+    name: str
+    off: Mapping[str, Any]
+    on: Mapping[str, Any]
+    text: str
+
+
+def _pairs(**fields: Any) -> dict[str, Any]:
+    return {"tasks": {"quora": fields, "sts": fields}}
+
+
+def _smart(**fields: Any) -> dict[str, Any]:
+    return {"smart": fields}
+
+
+def _pcgrad(when: str) -> dict[str, Any]:
+    return {"surgery": {"method": "pcgrad", "when": when}}
+
+
+_NO_SURGERY = {"surgery": {"method": "none"}}
+_SEQUENTIAL = {"sampling": {"order": "sequential"}}
+_ON_SST = {"tasks": ["sst"]}
+
+FACTORS = {
+    factor.name: factor
+    for factor in (
+        Factor("smart", _smart(weight=0.0), _smart(weight=1.0, **_ON_SST), "SMART's adversarial penalty on sentiment"),
+        Factor(
+            "bregman",
+            _smart(bregman="off"),
+            _smart(bregman="momentum", **_ON_SST),
+            "SMART's Bregman proximal point on sentiment, with or without the penalty",
+        ),
+        Factor("smart-all", _smart(weight=0.0), _smart(weight=1.0, tasks=["all"]), "SMART's penalty on all tasks"),
+        Factor("rdrop", {"rdrop": {"tasks": []}}, {"rdrop": {"tasks": ["all"]}}, "R-Drop on all tasks"),
+        Factor("pcgrad", _NO_SURGERY, _pcgrad("epoch"), "one PCGrad update after each epoch, in any order"),
+        Factor("pcgrad-step", _NO_SURGERY, _pcgrad("step"), "PCGrad in each step; needs joint steps"),
+        Factor(
+            "mse",
+            {"tasks": {"sts": {"loss": "binary-cross-entropy"}}},
+            {"tasks": {"sts": {"loss": "mse"}}},
+            "similarity by squared error instead of cross-entropy on score/5",
+        ),
+        Factor("rotating", _SEQUENTIAL, {"sampling": {"order": "rotating"}}, "the first task changes every epoch"),
+        Factor("worst-last", _SEQUENTIAL, {"sampling": {"order": "worst-last"}}, "the worst task comes last"),
+        Factor("joint", _SEQUENTIAL, {"sampling": {"order": "joint"}}, "one batch of each task in each step"),
+        Factor(
+            "cross",
+            _pairs(encoding="bi", head="cosine"),
+            _pairs(encoding="cross", head="linear"),
+            "both texts of a pair in one pass, instead of the cosine of two",
+        ),
+        Factor("mean", {"model": {"pooling": "cls"}}, {"model": {"pooling": "mean"}}, "mean pooling instead of [CLS]"),
+        Factor(
+            "coral",
+            {"tasks": {"sst": {"loss": "cross-entropy"}}},
+            {"tasks": {"sst": {"loss": "coral"}}},
+            "ordinal sentiment head",
+        ),
+        Factor("uncertainty", {"uncertainty": False}, {"uncertainty": True}, "learned task weights"),
+        Factor("tail", {"average": {"method": "none"}}, {"average": {"method": "tail"}}, "averaged weights"),
+    )
+}
+
+
+def parse(text: str) -> list[Factor]:
+    """The factors of a command line: names, and ``field=off:on`` for any field of the configuration.
+
+    Raises:
+        ConfigError: everything that is wrong with them, together.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    faults = [f"--factors: {word} is named twice" for word in {one for one in words if words.count(one) > 1}]
+    found: list[Factor] = []
+    for word in words:
+        if word in FACTORS:
+            found.append(FACTORS[word])
+        elif "=" in word and ":" in word.partition("=")[2]:
+            name, _, levels = word.partition("=")
+            off, _, on = levels.partition(":")
+            found.append(
+                Factor(name, options.nest([(name, off)]), options.nest([(name, on)]), f"{on} instead of {off}")
+            )
+        else:
+            faults.append(f"--factors: there is no {word!r}; there are {', '.join(FACTORS)}, and FIELD=OFF:ON")
+    faults += _conflicts(found)
+    if len(words) < 2:
+        faults.append("--factors: name at least two; one technique alone is a comparison: bertram compare")
+    if faults:
+        raise ConfigError(faults)
+    return found
+
+
+def configuration(base: Config, factors: Sequence[Factor], levels: Levels) -> Config:
+    """The base with each factor at its level.
+
+    Raises:
+        ConfigError: this combination cannot work.
+    """
+    values = options.dump(base)
+    for factor, level in zip(factors, levels, strict=True):
+        values = options.merge(values, factor.on if level else factor.off)
+    smart = values["smart"]
+    if not smart["tasks"] or (smart["weight"] == 0 and smart["bregman"] == "off"):
+        values["smart"] = options.dump(
+            SmartConfig()
+        )  # what does nothing is written in one way, so that runs are shared
+    return options.make({**values, "recipe": label(factors, levels)})
+
+
+def label(factors: Sequence[Factor], levels: Levels) -> str:
+    """A name for a cell: the factors that are on."""
+    words = [factor.name.partition("=")[0].replace(".", "-") for factor, on in zip(factors, levels, strict=True) if on]
+    return "+".join(words) or "none"
+
+
+def _conflicts(factors: Sequence[Factor]) -> Iterator[str]:
+    """Factors that set one field to different values when they are on: neither level would be their own."""
+    for number, one in enumerate(factors):
+        for other in factors[number + 1 :]:
+            mine, theirs = dict(_leaves(one.on)), dict(_leaves(other.on))
+            fields = [name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]]
+            if fields:
+                yield f"--factors: {one.name} and {other.name} both decide {', '.join(sorted(fields))}; leave one out"
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,273 @@
+"""The report of a folder of runs: a reproduction, an ablation, or runs alone."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from bertram.evaluation.statistics import LEAST_SEEDS
+from bertram.study.effects import LEAST_SEEDS_IN_DESIGN
+from bertram.study.power import Power, by_configuration
+from bertram.study.report import plots
+from bertram.study.report.drawing import WIDTH, svg
+from bertram.study.report.gradients import dev_curves
+from bertram.study.report.honesty import Finding, arm_findings, by_level, run_findings, together
+from bertram.study.report.outcomes import Library, Shown
+from bertram.study.report.page import Cell, Column, Page, Picture, Section, Table, shown, shown_interval, signed
+from bertram.study.reproduce import read_table
+
+RESULTS = ("table.json", "ablation.json")
+OF_ONE_RUN = ("one run is one seed",)  # said of a whole study by its comparisons
+ROW_HEIGHT = 26  # px of a line in a forest
+
+
+def study_page(path: Path, runs: Sequence[Shown], library: Library) -> Page:
+    """Everything that is known of a folder of runs."""
+    table, ablation = (read_table(path / name) if (path / name).is_file() else None for name in RESULTS)
+    sections = [
+        *([table_section(table), differences_section(table)] if table else []),
+        *([effects_section(ablation), design_section(ablation)] if ablation else []),
+        seeds_section(runs),
+        learning_section(runs),
+        runs_section(runs),
+    ]
+    kind = "report of a reproduction" if table else "report of an ablation" if ablation else "report of several runs"
+    return Page(
+        title=next((found["title"] for found in (table, ablation) if found), path.resolve().name),
+        kind=kind,
+        facts=list(_facts(runs)),
+        findings=findings(runs, library, table, ablation),
+        sections=[section for section in sections if not section.empty],
+    )
+
+
+def _facts(runs: Sequence[Shown]) -> list[str]:
+    seconds = sum(run.record.get("seconds", {}).get("training", 0) for run in runs)
+    encoders = sorted({run.config.encoder for run in runs})
+    facts = [f"{len(runs)} runs", f"{seconds / 3600:.1f} hours of training"]
+    return [*facts, *(f"encoder {one}" for one in encoders), *(f"data {one}" for one in _sources(runs))]
+
+
+def _sources(runs: Sequence[Shown]) -> list[str]:
+    return sorted({run.config.data for run in runs})
+
+
+def findings(
+    runs: Sequence[Shown], library: Library, table: Mapping[str, Any] | None, ablation: Mapping[str, Any] | None
+) -> list[Finding]:
+    """The checks of all runs, each told once, and those of the comparisons."""
+    of_runs = {run.name: [one for one in run_findings(run, library) if one.check not in OF_ONE_RUN] for run in runs}
+    found = together(of_runs)
+    if table:
+        found += arm_findings({row["experiment"]: len(row["seeds"]) for row in table["rows"]})
+        found += _untold(table)
+    if ablation:
+        alone = ablation["design"]["kind"] == "leave-one-out"  # else each side of an effect averages several cells
+        found += arm_findings(_seeds_of_cells(ablation), LEAST_SEEDS if alone else LEAST_SEEDS_IN_DESIGN)
+        found += [
+            Finding("warning", "an effect could not be estimated", f"{one['outcome']}: {one['verdict']}.")
+            for one in ablation["effects"]
+            if one["value"] is None
+        ]
+    if not table and not ablation:
+        found += arm_findings({name: len(values) for name, values in arms(runs, "overall").items()})
+    return by_level(found)
+
+
+def _untold(table: Mapping[str, Any]) -> list[Finding]:
+    """Rows in which an outcome has no score."""
+    lacking = [
+        f"{row['experiment']} ({', '.join(name for name, found in row['ours'].items() if found is None)})"
+        for row in table["rows"]
+        if None in row["ours"].values()
+    ]
+    if not lacking:
+        return []
+    return [Finding("note", "rows without a score", f"Undefined, or not a task of the row: {'; '.join(lacking)}.")]
+
+
+def _seeds_of_cells(ablation: Mapping[str, Any]) -> dict[str, int]:
+    cells = ablation["design"]["cells"]
+    return {_cell_name(cell["levels"]): len(cell["runs"]) for cell in cells}
+
+
+def _cell_name(levels: Mapping[str, bool]) -> str:
+    return " + ".join(name for name, on in levels.items() if on) or "none of the factors"
+
+
+def table_section(table: Mapping[str, Any]) -> Section:
+    """Table 1: the study's figures below ours."""
+    outcomes = list(dict.fromkeys(name for row in table["rows"] for name in row["ours"]))
+    columns = [Column("experiment"), *(Column(name, number=True) for name in outcomes),
+               Column(f"overall − {table['reference']}", number=True), Column("verdict")]  # fmt: skip
+    rows = [_table_row(row, outcomes) for row in table["rows"]]
+    note = ("Mean ± standard deviation over seeds, 95 % interval, and below it what the study published, on the split "
+            "it names.")  # fmt: skip
+    return Section("table", "Table 1", " ".join(table.get("notes", ())), tables=[Table(columns, rows, note=note)])
+
+
+def _table_row(row: Mapping[str, Any], outcomes: Sequence[str]) -> list[Cell]:
+    seeds = len(row["seeds"])
+    name = _lines(row["label"], f"{row['experiment']}, {seeds} seed{'s' * (seeds != 1)}")
+    published = row.get("study") or {}
+    split = f"study, {published['split']}" if published.get("split") == "test" else "study"
+    cells: list[Cell] = [name]
+    for outcome in outcomes:
+        ours, theirs = row["ours"].get(outcome), published.get(outcome)
+        below = [] if theirs is None else [f"{split} {shown(theirs)}"]
+        if ours is None:
+            cells.append(_lines("–", *below))
+            continue
+        mean = shown(ours["mean"]) + ("" if ours["sd"] is None else f" ± {shown(ours['sd'])}")
+        cells.append(_lines(mean, shown_interval(ours["ci95"]), *below))
+    difference = (row.get("differences") or {}).get("overall") or {}
+    interval = difference.get("ci95_new") or difference.get("ci95")
+    cells.append(_lines(signed(difference.get("difference")), shown_interval(interval)) if difference else "")
+    return [*cells, row["verdict"]]
+
+
+def _lines(first: str, *below: str) -> Markup:
+    small = Markup("").join(Markup("<small>{}</small>").format(line) for line in below)
+    return Markup('<div class="lines"><span>{}</span>{}</div>').format(first, small)
+
+
+def differences_section(table: Mapping[str, Any]) -> Section:
+    """Every row minus the reference, a forest for each outcome."""
+    by_outcome: dict[str, list[plots.Marked]] = {}
+    for row in table["rows"]:
+        for outcome, found in (row.get("differences") or {}).items():
+            if found and found["difference"] is not None:
+                by_outcome.setdefault(outcome, []).append(_mark(row["experiment"], found["difference"], found))
+    caption = (f"Difference from {table['reference']}, paired by seed and example. Filled and coloured: at least 3 seeds, and "
+               "the interval excludes zero. Hollow: cannot be told from zero, or too few seeds to say.")  # fmt: skip
+    return Section("differences", f"Differences from {table['reference']}", pictures=_forests(by_outcome, caption))
+
+
+def _mark(label: str, value: float, found: Mapping[str, Any]) -> plots.Marked:
+    interval = found["ci95_new"] or found["ci95"]
+    sure = found["ci95"] is not None and all(
+        one is None or one[0] > 0 or one[1] < 0 for one in (interval, found["ci95"])
+    )
+    holds = found.get("p_holm") is None or found["p_holm"] < 0.05
+    return plots.Marked(label, value, None if interval is None else (interval[0], interval[1]), strong=sure and holds)
+
+
+def _forests(by_outcome: Mapping[str, Sequence[plots.Marked]], caption: str) -> list[Picture]:
+    ordered = sorted(by_outcome, key=lambda name: name != "overall")  # the main question first
+    return [
+        Picture(
+            name, svg(plots.forest, WIDTH, 60 + ROW_HEIGHT * len(by_outcome[name]), by_outcome[name], "effect"), caption
+        )
+        for name in ordered
+    ]
+
+
+def effects_section(ablation: Mapping[str, Any]) -> Section:
+    """The effects of an ablation: main effects and interactions, a forest for each outcome, and all of them listed."""
+    by_outcome: dict[str, list[plots.Marked]] = {}
+    for one in ablation["effects"]:
+        if one["value"] is not None:
+            by_outcome.setdefault(one["outcome"], []).append(_mark(one["name"], one["value"], one))
+    columns = [Column("outcome"), Column("effect"), Column("size", number=True), Column("other seeds", number=True),
+               Column("other seeds and examples", number=True), Column("p (Holm)", number=True), Column("verdict")]  # fmt: skip
+    rows: list[list[Cell]] = [
+        [one["outcome"], _lines(one["name"], *(f"with {alias}" for alias in one["aliases"])), signed(one["value"]),
+         shown_interval(one["ci95"]), shown_interval(one["ci95_new"]), shown(one["p_holm"]), one["verdict"]]
+        for one in ablation["effects"]
+    ]  # fmt: skip
+    caption = ("Mean score with the factor minus without it, with 95 % intervals; × is an interaction. Filled and coloured: "
+               "can be told from zero after Holm's correction.")  # fmt: skip
+    return Section("effects", "Effects", "", _forests(by_outcome, caption), [Table(columns, rows)])
+
+
+def design_section(ablation: Mapping[str, Any]) -> Section:
+    """What was run, and what it could see."""
+    design = ablation["design"]
+    outcomes = list(dict.fromkeys(name for cell in design["cells"] for name in cell["scores"]))
+    columns = [Column("configuration"), Column("seeds", number=True), *(Column(name, number=True) for name in outcomes)]
+    rows: list[list[Cell]] = [
+        [_cell_name(cell["levels"]), str(len(cell["runs"])), *(_mean_of(cell["scores"].get(name)) for name in outcomes)]
+        for cell in design["cells"]
+    ]
+    factors: list[list[Cell]] = [[factor["name"], factor["text"]] for factor in design["factors"]]
+    said = [*design["notes"], *(Power(**ablation["power"]).in_words() if ablation["power"] else ())]
+    return Section(
+        "design",
+        "Design",
+        " ".join(f"{one[0].upper()}{one[1:].rstrip('.')}." for one in said if one),
+        tables=[
+            Table([Column("factor"), Column("what it changes")], factors),
+            Table(columns, rows, title="Mean scores of the configurations"),
+        ],
+    )
+
+
+def _mean_of(scores: Mapping[str, float] | None) -> str:
+    return shown(sum(scores.values()) / len(scores)) if scores else "–"
+
+
+def arms(runs: Sequence[Shown], outcome: str) -> dict[str, list[float]]:
+    """The scores of runs that differ by their seed alone, by the arm's name."""
+    by_run = {run.run: run for run in runs}
+    found: dict[str, list[float]] = {}
+    for several in by_configuration(by_run).values():
+        mine = [by_run[run] for run in several.values()]
+        scores = [run.main(outcome) for run in mine if outcome == "overall" or outcome in run.config.tasks]
+        values = [score["value"] for score in scores if score is not None and score["value"] is not None]
+        name = mine[0].config.recipe
+        if values:
+            found[name if name not in found else mine[0].name] = values
+    return found
+
+
+def seeds_section(runs: Sequence[Shown]) -> Section:
+    """Every run's main scores, a line for each configuration."""
+    outcomes = ["overall", *dict.fromkeys(name for run in runs for name in run.config.tasks)]
+    pictures = []
+    for outcome in outcomes:
+        found = arms(runs, outcome)
+        if found:
+            drawn = svg(plots.seeds, WIDTH, 64 + ROW_HEIGHT * len(found), found)
+            pictures.append(
+                Picture(outcome, drawn, "Dev scores of the single runs; runs of a line differ by their seed alone.")
+            )
+    return Section("seeds", "Runs and their seeds", pictures=pictures)
+
+
+def learning_section(runs: Sequence[Shown]) -> Section:
+    """The overall dev score of all runs over time."""
+    curves = {run.name: dev_curves(run.lines).get("overall", []) for run in runs}
+    present = {name: curve for name, curve in curves.items() if len(curve) > 1}
+    if not present:
+        return Section("learning", "Learning")
+    drawn = svg(plots.many_curves, WIDTH, 300, list(present.values()))
+    caption = "Overall dev score of each run while it was trained, against its share of the steps."
+    return Section("learning", "Learning", pictures=[Picture("Overall while training", drawn, caption)])
+
+
+def runs_section(runs: Sequence[Shown]) -> Section:
+    """A line for each run."""
+    tasks = list(dict.fromkeys(name for run in runs for name in run.config.tasks))
+    columns = [Column("run"), Column("recipe"), Column("seed", number=True),
+               *(Column(name, number=True) for name in [*tasks, "overall"]), Column("minutes", number=True)]  # fmt: skip
+    rows: list[list[Cell]] = []
+    for run in runs:
+        scores = [
+            run.main(name) if name == "overall" or name in run.config.tasks else None for name in [*tasks, "overall"]
+        ]
+        seconds = run.record.get("seconds", {}).get("training")
+        rows.append([run.name, run.config.recipe, str(run.config.seed), *(_value(score) for score in scores),
+                     "" if seconds is None else f"{seconds / 60:.1f}"])  # fmt: skip
+    tables = (
+        [Table(columns, rows, note="Write the report of one of them with: bertram report RUN", cards=False)]
+        if rows
+        else []
+    )
+    return Section("runs", "All runs", tables=tables)
+
+
+def _value(score: Mapping[str, Any] | None) -> str:
+    if score is None:
+        return "–"
+    return "undefined" if score["value"] is None else shown(score["value"])

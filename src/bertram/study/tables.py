@@ -1,0 +1,196 @@
+"""Table 1: the study's figures beside ours, made from run directories alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import sqrt
+from statistics import fmean, stdev
+from typing import Any
+
+from bertram.evaluation.compare import TaskPredictions, check_same_examples
+from bertram.evaluation.gold import gold_labels, run_predictions
+from bertram.evaluation.statistics import Effect, Interval, interval_for_new_examples
+from bertram.evaluation.techniques import Arm, TechniqueDifference, compare_techniques
+from bertram.runs.directory import Run
+from bertram.study.catalogue import REFERENCE, Experiment
+from bertram.study.schedule import main_scores
+
+TASKS = ("sst", "quora", "sts")
+OUTCOMES = (*TASKS, "overall")
+FORM = 1
+Runs = Mapping[int, Run]  # by seed
+
+
+@dataclass(frozen=True)
+class Row:
+    """An experiment and its finished runs by seed; empty where there are none."""
+
+    experiment: Experiment
+    runs: Runs
+
+
+def table_1(rows: Sequence[Row], data: str, title: str, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """The table as plain values, as it is written to table.json.
+
+    Args:
+        rows: in the order of the table.
+        data: where the gold labels are.
+        title: with encoder and budget.
+        notes: what a reader must know.
+
+    Returns:
+        `form` 1, `kind` "reproduction", `title`, `notes`, `reference` (the row that differences are taken from) and
+        `rows`, each with
+
+        - `experiment`, `label`, `seeds`, `runs` (names of the run directories, in the order of `seeds`);
+        - `study`: `split` and the published `sst`, `quora`, `sts`, `overall`, null where there is none;
+        - `ours`: for each of these, null or `mean`, `sd` (over seeds; null for one), `seeds`, `n` (examples), `ci95`
+          of the mean, and `covers`: "examples and seeds", or "examples" alone where no row has several seeds;
+        - `differences`: for each, null or the fields of `evaluation.techniques.TechniqueDifference`: this row minus
+          the reference, paired by seed and example;
+        - `verdict`: in words.
+    """
+    present = [row for row in rows if row.runs]
+    noise = {outcome: _pooled_sd(present, outcome) for outcome in OUTCOMES}
+    differences = _differences(present, data)
+    return {
+        "form": FORM,
+        "kind": "reproduction",
+        "title": title,
+        "notes": list(notes),
+        "reference": REFERENCE,
+        "rows": [_row(row, noise, differences) for row in present],
+    }
+
+
+Differences = Mapping[tuple[str, ...], Mapping[str, TechniqueDifference]]  # by the names of the runs, by outcome
+
+
+def _row(row: Row, noise: Mapping[str, tuple[float, int] | None], differences: Differences) -> dict[str, Any]:
+    one, published = row.experiment, row.experiment.published
+    found = differences.get(_names(row.runs), {})
+    return {
+        "experiment": one.name,
+        "label": one.label,
+        "group": one.group,
+        "seeds": sorted(row.runs),
+        "runs": list(_names(row.runs)),
+        "study": None if published is None else asdict(published),
+        "ours": {outcome: _summary(row.runs, outcome, noise[outcome]) for outcome in OUTCOMES},
+        "differences": {outcome: asdict(found[outcome]) if outcome in found else None for outcome in OUTCOMES},
+        "verdict": _verdict(one, found),
+    }
+
+
+def _names(runs: Runs) -> tuple[str, ...]:
+    return tuple(runs[seed].path.name for seed in sorted(runs))
+
+
+def _verdict(one: Experiment, found: Mapping[str, TechniqueDifference]) -> str:
+    if one.name == REFERENCE:
+        return "the row that all others are compared with"
+    main = found.get("overall") or next(iter(found.values()), None)
+    return main.verdict if main is not None else f"not compared: {REFERENCE} was not run with these seeds"
+
+
+def values(runs: Runs, outcome: str) -> dict[int, float]:
+    """Main dev score by seed; overall only of runs that have all three tasks, undefined scores left out."""
+    found = {}
+    for seed, run in runs.items():
+        scores = main_scores(run)
+        value = scores.get(outcome) if outcome != "overall" or set(TASKS) <= scores.keys() else None
+        if value is not None:
+            found[seed] = value
+    return found
+
+
+def _summary(runs: Runs, outcome: str, noise: tuple[float, int] | None) -> dict[str, Any] | None:
+    scores = values(runs, outcome)
+    if not scores:
+        return None
+    each = list(scores.values())
+    known = [_score(runs[seed], outcome) for seed in scores]
+    interval, covers = _interval(each, [score["ci95"] for score in known], noise)
+    return {
+        "mean": fmean(each),
+        "sd": stdev(each) if len(each) > 1 else None,
+        "seeds": len(each),
+        "n": known[0].get("n"),
+        "ci95": interval,
+        "covers": covers,
+    }
+
+
+def _score(run: Run, outcome: str) -> Mapping[str, Any]:
+    scores = run.record["scores"]["dev"]
+    found: Mapping[str, Any]
+    found = scores["overall"] if outcome == "overall" else scores[outcome][run.config.tasks[outcome].scored_by]
+    return found
+
+
+def _interval(
+    each: Sequence[float], intervals: Sequence[Sequence[float] | None], noise: tuple[float, int] | None
+) -> tuple[Interval | None, str]:
+    """Of a mean over seeds: the examples' noise as the runs have it, the seeds' pooled over the table."""
+    widths = [high - low for low, high in (pair for pair in intervals if pair is not None)]
+    if not widths:
+        return None, "nothing"
+    example_error = fmean(widths) / (2 * 1.96)
+    if noise is None:
+        half = 1.96 * example_error
+        return (fmean(each) - half, fmean(each) + half), "examples"
+    sd, df = noise
+    effect = Effect(fmean(each), len(each), sd, df, sd / sqrt(len(each)), None, None)
+    return interval_for_new_examples(effect, example_error), "examples and seeds"
+
+
+def trained(row: Row) -> bool:
+    """Whether the row's encoder was trained, so that its seeds' noise is that of training."""
+    return not row.experiment.constant and not row.experiment.config().model.freeze_encoder
+
+
+def _pooled_sd(rows: Sequence[Row], outcome: str) -> tuple[float, int] | None:
+    """Standard deviation over seeds within rows, and its degrees of freedom, of rows that were trained."""
+    groups = {_names(row.runs): values(row.runs, outcome).values() for row in rows if trained(row)}
+    squares = sum((value - fmean(group)) ** 2 for group in groups.values() for value in group)
+    df = sum(max(0, len(group) - 1) for group in groups.values())
+    return (sqrt(squares / df), df) if df else None
+
+
+def _differences(rows: Sequence[Row], data: str) -> Differences:
+    """Every row minus the reference, trained and untrained ones apart, so that constants do not count as noise."""
+    reference = next((row for row in rows if row.experiment.name == REFERENCE), None)
+    if reference is None:
+        return {}
+    distinct = {_names(row.runs): row for row in reversed(rows)}  # of two rows that are one run, the first
+    others = [row for names, row in reversed(distinct.items()) if names != _names(reference.runs)]
+    found: dict[tuple[str, ...], dict[str, TechniqueDifference]] = {}
+    for group in ([row for row in others if trained(row)], [row for row in others if not trained(row)]):
+        if group:
+            arms = {row.experiment.name: row for row in (reference, *group)}
+            for difference in _compared(list(arms.values()), data):
+                mine = found.setdefault(_names(arms[difference.technique].runs), {})
+                mine[difference.task] = difference
+    return found
+
+
+def _compared(rows: Sequence[Row], data: str) -> list[TechniqueDifference]:
+    config = next(iter(rows[0].runs.values())).config
+    every = {run.path.name: run for row in rows for run in row.runs.values()}
+    tasks = {
+        name: TaskPredictions(
+            task.kind,
+            gold_labels(task, data, "dev", allow_rejects=config.allow_rejects),
+            {key: run_predictions(run, name, "dev") for key, run in every.items() if name in run.config.tasks},
+            task.scored_by,
+        )
+        for name, task in config.tasks.items()
+    }
+    check_same_examples(tasks)
+    arms = [Arm(row.experiment.name, {seed: run.path.name for seed, run in row.runs.items()}) for row in rows]
+    found = compare_techniques(tasks, arms)
+    tasks_of = {row.experiment.name: set(row.experiment.config().tasks) for row in rows}
+    return [
+        one
+        for one in found
+        if one.task in tasks_of[one.technique] or (one.task == "overall" and set(TASKS) <= tasks_of[one.technique])
+    ]
