@@ -29,3 +29,18 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny import save_encoder
 
     return save_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with finished runs of a tiny model: `cross-0`, `cross-1`, and `bi-0`, which encodes text by text."""
+    from trainings import settings
+
+    from bertram.training.train import train
+
+    directory = tmp_path_factory.mktemp("runs")
+    bi = {name: {"encoding": "bi", "head": "cosine"} for name in ("quora", "sts")}
+    train(settings(tiny_encoder), directory / "cross-0")
+    train(settings(tiny_encoder, seed=1), directory / "cross-1")
+    train(settings(tiny_encoder, tasks=bi), directory / "bi-0")
+    return directory

@@ -151,25 +151,39 @@ def kill_at(below: Path, operation: int) -> None:
     sys.addaudithook(count)
 
 
-def train_together(config: Config, out: Path, count: int, *, fixed_noise: bool = False) -> list[int]:
-    """Train by so many processes, as `torchrun` starts them; gives their exit codes."""
+def train_together(config: Config, out: Path, count: int, *, fixed_noise: bool = False) -> list[int | None]:
+    """Train by so many processes, as `torchrun` starts them, or go on with it; gives their exit codes."""
+    ranks = together(config, out, count, fixed_noise=fixed_noise)
+    for rank in ranks:
+        rank.join()
+    return [rank.exitcode for rank in ranks]
+
+
+def together(config: Config, out: Path, count: int, *, fixed_noise: bool = False) -> list[Any]:
+    """The processes that train together, started."""
+    return start_together(train_as, count, config, out, fixed_noise)
+
+
+def start_together(work: Callable[..., None], count: int, *arguments: Any) -> list[Any]:
+    """Start so many processes that find each other by a port of this machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    processes = [
-        PROCESSES.Process(target=train_as, args=(rank, count, port, config, out, fixed_noise)) for rank in range(count)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    return [process.exitcode if process.exitcode is not None else -1 for process in processes]
+    ranks = [PROCESSES.Process(target=work, args=(rank, count, port, *arguments)) for rank in range(count)]
+    for rank in ranks:
+        rank.start()
+    return ranks
+
+
+def be_one_of(rank: int, count: int, port: int) -> None:
+    """Set what `torchrun` sets."""
+    here = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in here.items()}
 
 
 def train_as(rank: int, count: int, port: int, config: Config, out: Path, fixed_noise: bool) -> None:
     """Train as one of several processes."""
-    here = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ |= {name: str(value) for name, value in here.items()}
+    be_one_of(rank, count, port)
     if fixed_noise:
         fix_noise()
     train(config, out, resume=True)

@@ -204,6 +204,9 @@ class Config(Strict):
             seen[name.casefold()] = name
             if not name.replace("-", "").replace("_", "").isalnum():
                 yield f"tasks: the name {name!r} may hold letters, digits, - and _ only"
+        for name in trained if self.model.freeze_encoder else ():
+            if self.tasks[name].plain_similarity:
+                yield f"model.freeze_encoder: the head of {name} has no weights of its own, so it would learn nothing"
         for field, chosen in (("smart.tasks", self.smart.tasks), ("rdrop.tasks", self.rdrop.tasks)):
             for name in chosen:
                 if name != ALL and name not in trained:

@@ -121,8 +121,10 @@ def clip(gradients: Sequence[Tensor | None], norm: float, largest: float) -> Non
 
 def global_norm(gradients: Iterable[Tensor | None]) -> float:
     """The Euclidean norm of all gradients together; not finite if any of them is not."""
-    norms = torch._foreach_norm([g for g in gradients if g is not None])
-    return float(torch.linalg.vector_norm(torch.stack([n.double() for n in norms]))) if norms else 0.0
+    there = [g for g in gradients if g is not None]
+    if not there:
+        return 0.0
+    return float(torch.linalg.vector_norm(torch.stack([norm.double() for norm in torch._foreach_norm(there)])))
 
 
 def schedule(step: int, total: int, warmup: float, decay: Literal["constant", "linear", "cosine"]) -> float:

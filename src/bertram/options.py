@@ -244,7 +244,7 @@ def _type_name(annotation: Any) -> str:
 
 
 def _shown(default: object) -> str:
-    if default is None or default in ((), {}):
+    if default is None or default in ("", (), {}):
         return "none"
     if isinstance(default, tuple):
         return ",".join(str(part) for part in default)
@@ -272,6 +272,7 @@ def _nearest(path: list[str]) -> str:
     if path[0] == "tasks" and len(path) > 1:
         everywhere = [name.replace("tasks.NAME.", f"tasks.{path[1]}.") for name in everywhere]
     name = ".".join(path)
+    everywhere = [option for option in everywhere if not name.startswith(f"{option}.")]  # where it stands is known
     close = difflib.get_close_matches(name, everywhere, 1, 0.6) or [
         option for option in everywhere if option.split(".")[-1] == path[-1]
     ]

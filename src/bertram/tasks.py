@@ -143,6 +143,11 @@ class Task(Strict):
         return 2 if self.pair and self.encoding == "bi" else 1
 
     @property
+    def plain_similarity(self) -> bool:
+        """Whether the output is a similarity as it is, without a learned scale and offset."""
+        return self.head in SIMILARITIES and (self.raw_cosine or self.trained_by in COSINE_LOSSES)
+
+    @property
     def classes(self) -> int:
         """How many classes there are; 2 for yes or no, 0 for a score."""
         return {"class": len(self.labels), "binary": 2, "score": 0}[self.kind]

@@ -67,11 +67,13 @@ def test_masks_are_replayed_and_then_go_on_where_they_were() -> None:
     expected_next = made(0.5)
     for _ in range(2):
         expected_next.hidden(x)
-    with pytest.raises(ZeroDivisionError), dropout.replayed(state) as again:
+    with dropout.replayed(state) as again:
         assert torch.equal(again.hidden(x), first)
         assert second is not None
         assert torch.equal(again.attention_mask(x), second)
-        raise ZeroDivisionError
+    assert torch.equal(dropout.hidden(x), expected_next.hidden(x))
+    with pytest.raises(ZeroDivisionError), dropout.replayed(state):
+        1 / dropout.hidden(x).new_zeros(1, dtype=torch.long).item()
     assert torch.equal(dropout.hidden(x), expected_next.hidden(x))
 
 

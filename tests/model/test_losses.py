@@ -1,6 +1,7 @@
 """Each loss against its definition in float64, what outputs mean, and how far two of them are apart."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -136,7 +137,7 @@ def test_coral_probabilities_are_probabilities_and_differences_of_its_levels(raw
     assert found.sum(1).tolist() == pytest.approx([1.0] * len(raw), abs=1e-6)
     ordered = torch.tensor(raw).sort(dim=1, descending=True).values
     above = [[1.0, *map(sigmoid, row), 0.0] for row in ordered.tolist()]
-    expected = [[a - b for a, b in zip(row, row[1:], strict=False)] for row in above]
+    expected = [[a - b for a, b in pairwise(row)] for row in above]
     for one, other in zip(losses.probabilities(CORAL, ordered).tolist(), expected, strict=True):
         assert one == pytest.approx(other, abs=1e-6)
 

@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from bertram import options, recipe
 from bertram.errors import BertramError
+from bertram.model.dropout import NO_DROPOUT
 from bertram.model.multitask import Multitask
 from bertram.model.predict import Model, Prediction, checked, decided, predictions
 from bertram.model.pretrained import read_encoder
 from bertram.tasks import LOSSES, QUORA, SST, STS, Encoding, Head, Kind, Task
-from bertram.text.examples import Examples, tokenize
+from bertram.text.examples import Batch, Examples, tokenize
 from bertram.text.tokenizer import Tokenizer, load_tokenizer
 from bertram.training import setup
 from bertram.training.objective import Objective
@@ -75,11 +76,9 @@ def test_pooling_makes_one_vector_of_a_text(tiny_encoder: Path, pooling: str) ->
     encoder = network.encoder
     ids = [[5, 6, 7, 8], [9], [3, 4]]
     inputs = [(tokens, [0] * len(tokens)) for tokens in ids]
-    from bertram.text.examples import Batch
-
     packed = network.inputs([Batch("sst", ("a", "b", "c"), inputs, None)]).packed
     with torch.no_grad():
-        found = network.pooled(packed, setup.Dropout())
+        found = network.pooled(packed, NO_DROPOUT)
         for one, states in zip(found, encoder.hidden_states(ids), strict=True):
             expected = {
                 "cls": states[0],
@@ -93,7 +92,9 @@ def test_both_orders_of_a_pair_are_averaged(tiny_encoder: Path) -> None:
     one, both = (build(tiny_encoder, TASKS, "mean", both_orders=flag) for flag in (False, True))
     swapped = [(b, a) for a, b in PAIRS]
     for task in ("quora", "sts"):
-        expected = (torch.tensor(numbers(one.predict(task, PAIRS))) + torch.tensor(numbers(one.predict(task, swapped)))) / 2
+        expected = (
+            torch.tensor(numbers(one.predict(task, PAIRS))) + torch.tensor(numbers(one.predict(task, swapped)))
+        ) / 2
         found = torch.tensor(numbers(both.predict(task, PAIRS)))
         chosen = slice(None) if task == "sts" else torch.arange(len(found)) % 3 > 0  # the class itself is no mean
         assert torch.allclose(found[chosen], expected[chosen], atol=1e-5)
@@ -217,7 +218,7 @@ def test_every_admitted_task_learns_and_predicts(tiny_encoder: Path, tokenizer: 
     batch = examples.batch(range(len(examples)))
     assert examples.labels is not None
     network.head("t").fit_start(examples.labels, network.similarities(batch))
-    objective = Objective(network, config, setup.Dropout(), torch.Generator(), total_steps=5)
+    objective = Objective(network, config, NO_DROPOUT, torch.Generator(), total_steps=5)
     learner = setup.learner(config, network, objective, torch.Generator())
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     losses = [step(learner, [batch]).losses["t"]["loss"] for _ in range(5)]

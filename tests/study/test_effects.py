@@ -26,11 +26,13 @@ def simulated(design: Design, generator: np.random.Generator, seeds: int, effect
 
 
 @pytest.mark.parametrize(
-    ("design", "seeds"), [(full("abc"), 2), (fractional("abcd", 4), 2), (leave_one_out("abc"), 3)], ids=lambda x: str(x)[:30]
+    ("design", "seeds"),
+    [(full("abc"), 2), (fractional("abcd", 4), 2), (leave_one_out("abc"), 3)],
+    ids=lambda x: str(x)[:30],
 )
 def test_intervals_cover_and_tests_hold_their_level(design: Design, seeds: int) -> None:
     generator = np.random.default_rng(1)
-    covered, found_first, found_others, trials = [], [], [], 700
+    covered, found_first, found_others, trials = [], [], [], 400
     for _ in range(trials):
         rows = measure(design, {"overall": simulated(design, generator, seeds, effect=0.01)})
         for row in rows:
@@ -53,7 +55,7 @@ def test_the_promised_power_is_there_within_10_percent(design: Design, seeds: in
     assert power.visible is not None
     # An effect by leaving out is a whole difference of two cells, as in a factorial it is of two halves.
     seen = []
-    for _ in range(1000):
+    for _ in range(500):
         first = measure(design, {"overall": simulated(design, generator, seeds, effect=power.visible)})[0]
         assert first.p is not None
         seen.append(first.p < 0.05)

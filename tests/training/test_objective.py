@@ -131,12 +131,12 @@ def test_smart_changes_the_training_and_its_own_noise_only(dropout: str, tiny_en
 
 
 def test_the_variant_of_the_public_package_trains(tiny_encoder: Path) -> None:
-    smart = {"tasks": ["sst"], "variant": "smart-pytorch", "unit": "absolute", "radius": 1e-6, "noise_std": 1e-5,
+    smart = {"tasks": ["sst"], "variant": "smart-pytorch", "unit": "absolute", "radius": 1e-6, "noise_std": 0.01,
              "step_size": 1e-3}  # fmt: skip
     training = begun(settings(tiny_encoder, smart=smart))
     (report,) = take_steps(training, 1)
     assert report.losses["sst"]["smart/penalty"] > 0
-    assert report.losses["sst"]["smart/radius"] == pytest.approx(1.0)  # the offset is as large as its infinity norm
+    assert report.losses["sst"]["smart/radius"] == pytest.approx(1.0, rel=1e-3)  # the offset is as large as its infinity norm
 
 
 # ------------------------------------------------------------------------------------------ learned task weights

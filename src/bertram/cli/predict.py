@@ -75,10 +75,14 @@ def predict(
             complain=complain,
         )
         write = _print if there is None else there.write
+        written = 0
         for line in _stepping(lines, step):
             write(line)
+            written += 1
     if there is not None:
         complain(f"{out}: {there.added} rows predicted, {there.kept} were there already")
+    if not written and (there is None or not there.kept):
+        raise BertramError(f"{'standard input' if source == '-' else source}: no row of it can be predicted")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from bertram.errors import BertramError
 from bertram.evaluation.evaluate import Evaluation, evaluate
-from bertram.evaluation.going_on import Row, left
+from bertram.evaluation.going_on import Row, remaining
 from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
 from bertram.model.load import load
 from bertram.model.predict import Predictor, predictions
@@ -117,7 +117,7 @@ def predict_file(
         form=form,
         rejects=rejects,
     )
-    for window in _windows(left(_complaining(rows, rejects, complain), done)):
+    for window in _windows(remaining(_complaining(rows, rejects, complain), done)):
         ids, texts = zip(*window, strict=True)
         pieces = tokenize(texts, model.tokenizer)
         examples = Examples(known, ids, pieces, None, model.tokenizer, model.max_tokens)

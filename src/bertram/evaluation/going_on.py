@@ -9,7 +9,6 @@ from bertram.errors import DataError
 from bertram.tasks import Task
 
 Row = tuple[str, tuple[str, ...]]  # id and texts
-BEGINNING = b'{"id": '  # of each line of predictions
 BLOCK = 1 << 20
 
 
@@ -35,10 +34,12 @@ class Output:
             self._file: BinaryIO = path.open("r+b" if path.exists() else "w+b")
         except OSError as error:
             raise DataError(f"{path}: cannot be written: {error.strerror}") from None
-        beginning = self._file.read(len(BEGINNING))
-        if not BEGINNING.startswith(beginning[: len(BEGINNING)]):
+        try:
+            if first := self._file.readline(BLOCK):  # else it is new
+                self._id(1, first)
+        except DataError:
             self._file.close()
-            raise DataError(f"{path}: not a file of predictions; choose another --out")
+            raise
         self._file.truncate(_end_of_lines(self._file))
         self._file.seek(0, 2)
 
@@ -60,9 +61,9 @@ class Output:
 
     def _id(self, number: int, line: bytes) -> str:
         try:
-            value = json.loads(line)
-            found, names = value["id"], tuple(value.get("probabilities", ()))
-        except (ValueError, TypeError, KeyError, AttributeError):
+            entry = json.loads(line)
+            found, _, names = entry["id"], entry["value"], tuple(entry.get("probabilities", ()))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise DataError(f"{self.path}:{number}: not a prediction; choose another --out") from None
         if names != self.task.label_names:
             raise DataError(f"{self.path}:{number}: a prediction of another task; choose another --out")
@@ -75,7 +76,7 @@ class Output:
         self._file.close()
 
 
-def left(rows: Iterator[Row], done: Iterable[str]) -> Iterator[Row]:
+def remaining(rows: Iterator[Row], done: Iterable[str]) -> Iterator[Row]:
     """The rows after those that are done.
 
     Args:

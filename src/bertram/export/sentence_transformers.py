@@ -18,7 +18,7 @@ from bertram.errors import BertramError
 from bertram.export.hf import save_encoder
 from bertram.model.heads import Similarity
 from bertram.model.predict import Model
-from bertram.tasks import SIMILARITIES, Task
+from bertram.tasks import COSINE_LOSSES, SIMILARITIES, Task
 
 IDENTITY = "torch.nn.modules.linear.Identity"
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
@@ -31,6 +31,12 @@ NEW_TRANSFORMER = "sentence_transformers.base.modules.transformer.Transformer"
 NEW_POOLING = "sentence_transformers.sentence_transformer.modules.pooling.Pooling"
 NEW_DENSE = "sentence_transformers.base.modules.dense.Dense"
 
+MEASURES: dict[str, str] = {
+    "cosine": "cos(u, v)",
+    "dot": "u·v / √H",
+    "euclidean": "−‖u − v‖ / √H",
+    "manhattan": "−mean |u − v|",
+}
 VECTORS_USAGE = """\
 ```python
 from sentence_transformers import SentenceTransformer
@@ -48,7 +54,8 @@ model = CrossEncoder(".")
 scores = model.predict([("a lovely film", "a fine movie")])
 ```
 
-It needs a version of sentence-transformers whose CrossEncoder is made of modules; 6.2 is tested. {meaning}
+It scores pairs for the task {name}. {meaning} It needs a version of the library whose CrossEncoder is made of
+modules; 6.2 is tested.
 """
 
 
@@ -187,42 +194,35 @@ def _write(path: Path, value: Any) -> None:
 
 def vectors_usage(model: Model) -> str:
     """How to use a SentenceTransformer, and how its vectors become the run's predictions, for the card."""
-    lines = [VECTORS_USAGE]
-    for name, task in model.tasks.items():
-        compare = model.network.head(name).compare
-        if isinstance(compare, Similarity):
-            lines.append(f"- {name}: {_formula(task, compare)}\n")
-    return "\n".join([lines[0], "".join(lines[1:])]) if len(lines) > 1 else lines[0]
+    heads = [(task, model.network.head(name).compare) for name, task in model.tasks.items()]
+    lines = [f"- {task.name}: {_formula(task, head)}\n" for task, head in heads if isinstance(head, Similarity)]
+    return (
+        VECTORS_USAGE
+        + ("\nThe run's predictions from the vectors u and v of a pair:\n\n" if lines else "")
+        + "".join(lines)
+    )
 
 
 def _formula(task: Task, compare: Similarity) -> str:
     """The prediction from the similarity of two vectors, in words and numbers."""
-    measure = {
-        "cosine": "cos(u, v)",
-        "dot": "u·v / √H",
-        "euclidean": "−‖u − v‖ / √H",
-        "manhattan": "−mean |u − v|",
-    }[task.head]
-    logit = measure
+    raw = MEASURES[task.head]
     if not compare.plain:
-        logit = f"{float(compare.scale):.4f} · {measure} {float(compare.offset):+.4f}"
-    if task.trained_by in ("cosine-mse", "cosine-embedding"):
-        unit = f"({logit} + 1) / 2"
-        if task.kind == "binary":
-            return f"paraphrase where {measure} > {(1 + task.margin) / 2:g}"
-    else:
-        unit = f"sigmoid({logit})"
+        raw = f"{compare.scale.item():.4f} · {raw} {compare.offset.item():+.4f}"
+    if task.kind == "binary" and task.trained_by == "cosine-embedding":
+        return f"“{task.label_names[1]}” where {raw} > {(1 + task.margin) / 2:g}"
+    share = f"({raw} + 1) / 2" if task.trained_by in COSINE_LOSSES else f"sigmoid({raw})"
     if task.kind == "binary":
-        return f"P({task.label_names[1]}) = {unit}"
+        return f"P(“{task.label_names[1]}”) = {share}"
     low, high = task.range
-    return f"score = {low:g} + {high - low:g} · {unit}"
+    return f"score = {low:g} + {high - low:g} · {share}"
 
 
 def scores_usage(task: Task) -> str:
     """How to use a CrossEncoder, for the card."""
+    yes = task.label_names[-1] if task.label_names else ""
     meaning = {
-        "binary": f"A score is the probability of “{task.label_names[-1] if task.label_names else ''}”.",
+        "binary": f"A score is the probability of “{yes}”.",
         "score": f"A score is on the scale from {task.range[0]:g} to {task.range[1]:g}.",
         "class": "Probabilities come with `model.predict(pairs, apply_softmax=True)`.",
     }[task.kind]
-    return SCORES_USAGE.format(meaning=meaning)
+    return SCORES_USAGE.format(name=task.name, meaning=meaning)

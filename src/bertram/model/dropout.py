@@ -38,6 +38,10 @@ class Dropout:
         """Dropout before a head."""
         return self._drop(x, self.head_rate)
 
+    def head_mask(self, x: Tensor) -> Tensor | None:
+        """The factor of each coordinate before a head, or None without dropout."""
+        return self._mask(x, self.head_rate)
+
     @property
     def drops_attention(self) -> bool:
         """Whether `attention_mask` gives masks."""

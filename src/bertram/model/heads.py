@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertram.model.dropout import Dropout
-from bertram.tasks import COSINE_LOSSES, SIMILARITIES, Head, Task
+from bertram.tasks import SIMILARITIES, Head, Task
 
 COSINE_SCALE = 10.0  # where the learned scale of a cosine starts
 
@@ -36,7 +36,7 @@ class TaskHead(nn.Module):
         self.task = task
         self.compare: nn.Module
         if task.head in SIMILARITIES:
-            self.compare = Similarity(task.head, plain=task.raw_cosine or task.trained_by in COSINE_LOSSES)
+            self.compare = Similarity(task.head, plain=task.plain_similarity)
             return
         width = 4 * hidden if task.head == "features" else hidden
         self.inner = nn.Linear(hidden, hidden) if task.head == "mlp" else None
@@ -52,10 +52,10 @@ class TaskHead(nn.Module):
         Returns:
             [n, K] class logits, [n, K-1] CORAL logits, or [n]: one logit, or the plain similarity.
         """
-        pooled = dropout.before_head(pooled)
         if isinstance(self.compare, Similarity):
-            result: Tensor = self.compare(*pooled.chunk(2))
+            result: Tensor = self.compare(*_dropped_alike(*pooled.chunk(2), dropout))
             return result
+        pooled = dropout.before_head(pooled)
         if self.task.head == "features":
             u, v = pooled.chunk(2)
             pooled = torch.cat([u, v, (u - v).abs(), u * v], dim=1)
@@ -89,6 +89,20 @@ class TaskHead(nn.Module):
             self.compare.bias.copy_(torch.logit(above, eps=1e-3))
         if isinstance(self.compare, Similarity) and similarities is not None:
             self.compare.fit_start(similarities)
+
+
+def _dropped_alike(u: Tensor, v: Tensor, dropout: Dropout) -> tuple[Tensor, Tensor]:
+    """Both vectors of a pair with the same coordinates dropped, each scaled by the root of the mask's factor.
+
+    With a mask for each, a cosine would shrink by 1 - rate in training and spring back in evaluation, over any boundary
+    that was learned: nearly every pair would count as alike. So cosine, dot product and squared distance keep their
+    expectation.
+    """
+    mask = dropout.head_mask(u)
+    if mask is None:
+        return u, v
+    root = mask.sqrt()
+    return u * root, v * root
 
 
 class Similarity(nn.Module):

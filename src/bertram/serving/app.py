@@ -46,7 +46,7 @@ def create_app(model: Predictor, about: dict[str, Any], limits: Limits | None = 
         await batcher.stop()
 
     app = FastAPI(title="BERTram", version=about["version"], lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.stopping = False
+    app.state.stopping, app.state.limits = False, limits
     for task in model.tasks.values():
         _add_predict(app, task, predictor(task, batcher, limits, metrics), limits)
     _add_unknown_task(app, list(model.tasks))

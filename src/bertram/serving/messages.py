@@ -24,7 +24,7 @@ class Limits:
     waiting: int = 2048  # texts in the queue
     together: int = 64  # texts computed together; 1 computes each request alone
     seconds: float = 30.0  # until an answer
-    body_seconds: float = 10.0  # until a request has arrived, its head and then its body
+    body_seconds: float = 10.0  # until a request's head has arrived, and then its body
 
 
 class BadRequestError(Exception):

@@ -91,7 +91,6 @@ def address(sock: socket.socket) -> str:
 class Connection(H11Protocol):
     """An HTTP connection that is closed when a request's head does not arrive in time."""
 
-    head_seconds = 10.0
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -113,7 +112,8 @@ class Connection(H11Protocol):
         if self.cycle is not None and not self.cycle.response_complete:  # a whole head has arrived
             self._forget()
         elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.head_seconds, self._late)
+            seconds = self.config.app.state.limits.body_seconds  # type: ignore[union-attr]
+            self._head_timer = self.loop.call_later(seconds, self._late)
 
     def _forget(self) -> None:
         if self._head_timer is not None:

@@ -134,7 +134,10 @@ def select(text: str, *, published_logit: bool = False) -> list[Experiment]:
         chosen |= {one.name: one for one in found}
         unknown += [] if found else [word]
     if unknown or not chosen:
-        what, there = ", ".join(map(repr, unknown)) or "nothing", ", ".join((*GROUPS, "all", *EXPERIMENTS))
+        what, there = (
+            ", ".join(map(repr, unknown)) or "nothing",
+            ", ".join(dict.fromkeys([*GROUPS, "all", *EXPERIMENTS])),
+        )
         raise BertramError(f"--experiments: there is no {what}; there are 1-14, {there}")
     if not published_logit:
         return list(chosen.values())

@@ -76,7 +76,7 @@ FACTORS = {
         Factor("mean", {"model": {"pooling": "cls"}}, {"model": {"pooling": "mean"}}, "mean pooling instead of [CLS]"),
         Factor(
             "coral",
-            {"tasks": {"sst": {"loss": "cross-entropy"}}},
+            {"tasks": {"sst": {"loss": None}}},  # the usual one
             {"tasks": {"sst": {"loss": "coral"}}},
             "ordinal sentiment head",
         ),

@@ -115,11 +115,12 @@ class Board:
 
     def table(self) -> Table:
         """All runs, those that are running first."""
-        count = sum(event.state in ("finished", "skipped") for event in self.latest.values())
-        table = Table(title=f"{count} of {len(self.latest)} runs finished", title_justify="left")
+        events = sorted(self.latest.values(), key=lambda one: SHOWN[one.state])
+        count = sum(event.state in ("finished", "skipped") for event in events)
+        table = Table(title=f"{count} of {len(events)} runs finished", title_justify="left")
         for heading in ("run", "state", "minutes", "progress or scores"):
             table.add_column(heading, justify="right" if heading == "minutes" else "left")
-        for event in sorted(self.latest.values(), key=lambda one: SHOWN[one.state]):
+        for event in events:
             style = STYLES.get(event.state)
             table.add_row(event.key, event.state, self._minutes(event), _said(event), style=style)
         return table

@@ -11,14 +11,14 @@ from bertram.study.experiments import tasks
 
 
 def baseline() -> Config:
-    """The course's: each text encoded alone, pairs compared by their cosine, one task after the other."""
+    """The course's: each text encoded alone, pairs compared by their cosine, a step of one task after the other."""
     return options.make(
         {
             "recipe": "baseline",
             "tasks": tasks(encoding="bi", head="cosine"),
             "model": {"pooling": "cls"},
             "optimizer": {"encoder_rate": 2e-5},
-            "sampling": {"order": "sequential", "epochs": 1},
+            "sampling": {"order": "round-robin", "epochs": 1},
             "evaluation": {"limit": 2000},
         }
     )

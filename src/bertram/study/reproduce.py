@@ -72,9 +72,10 @@ def expected_hours(wanted: Sequence[Job], finished: Mapping[str, Run]) -> dict[s
     trained = [job for job in todo if not job.constant]
     if not trained:
         return cost.hours(wanted, 0.0)
-    alike = [run for run in finished.values() if run.config.encoder == trained[0].config.encoder]
+    first = next((job.config for job in trained if not job.config.model.freeze_encoder), trained[0].config)
+    alike = [run for run in finished.values() if run.config.encoder == first.encoder]
     per_work = cost.seconds_per_work(alike)
-    return cost.hours(wanted, per_work or cost.measured_seconds_per_work(trained[0].config))
+    return cost.hours(wanted, per_work or cost.measured_seconds_per_work(first))
 
 
 def table(study: Study) -> dict[str, Any]:

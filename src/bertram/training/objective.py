@@ -149,17 +149,15 @@ class Smart:
             return torch.stack(parts).sum()
 
         like = self.network.encoder.words.new_empty(len(inputs.example), self.network.encoder.config.hidden)
-        several = self.settings.variant == "paper"  # the other knows no tuples
-        value, found = smart.penalty(
-            f if several else lambda offset: f(offset)[0],
-            clean if several else clean[0],
-            total,
-            like,
-            self.settings,
-            example=inputs.example,
-            mask=inputs.movable,
-            generator=self.generator,
-        )
+        own, generator = self.settings, self.generator
+        if own.variant == "paper":
+            value, found = smart.penalty(
+                f, clean, total, like, own, example=inputs.example, mask=inputs.movable, generator=generator
+            )
+        else:
+            value, found = smart.penalty(
+                lambda offset: f(offset)[0], clean[0], divergences[0], like, own, generator=generator
+            )
         if found is None:
             return [(clean[0].new_zeros(()), {}) for _ in batches]
         values = [value] if len(batches) == 1 else [self.settings.weight * part for part in parts]

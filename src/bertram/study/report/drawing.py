@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec
 
-import matplotlib as mpl
+from matplotlib import style
 from matplotlib.figure import Figure
 
 P = ParamSpec("P")
@@ -40,6 +40,7 @@ INK, MUTED, LINE, CARD = css("var(--ink)"), css("var(--muted)"), css("var(--line
 
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be found, read aloud, and has the page's font
+    "text.parse_math": False,  # a dollar in a label is a dollar
     "svg.hashsalt": "bertram",
     "font.size": 12,
     "axes.titlesize": 12,
@@ -89,7 +90,7 @@ def svg(
         **kwargs: the same.
     """
     buffer = io.StringIO()
-    with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):
+    with style.context(["default", STYLE]):
         figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
         draw(figure, *args, **kwargs)
         figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bertram.study.report.drawing import MUTED, css, mixed, series
 from bertram.study.report.gradients import Conflicts, Curve, Floats
-from bertram.study.report.plots import columns, legend_above, running_mean
+from bertram.study.report.plots import columns, legend_above, logarithmic, running_mean
 
 MOST_COLUMNS = 48  # of a heat map; more looks are averaged
 LEVELS = 16  # colours of a heat map
@@ -37,7 +37,7 @@ def conflict_map(figure: Figure, conflicts: Conflicts) -> None:
     panels[-1].set_xlabel("step")
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=list(panels), location="bottom", aspect=40, fraction=0.02)
     bar.set_ticks([-top, 0, top], labels=[f"−{top:g} conflict", "0", f"agreement {top:g}"])
-    bar.outline.set_linewidth(0)  # type: ignore[operator] - Matplotlib's types call it a method
+    bar.outline.set_linewidth(0)
     bar.ax.tick_params(length=0)
 
 
@@ -83,7 +83,7 @@ def gradient_norms(figure: Figure, conflicts: Conflicts) -> None:
         norms = np.where(conflicts.norms[:, number] > 0, conflicts.norms[:, number], np.nan)
         axes.plot(conflicts.steps, norms, color=series(number), alpha=0.25, linewidth=0.8)
         axes.plot(conflicts.steps, running_mean(norms), color=series(number), label=name)
-    axes.set_yscale("log")
+    logarithmic(axes)
     axes.set_xlabel("step")
     legend_above(figure, axes)
 
@@ -108,7 +108,7 @@ def panels_over_time(
             axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
             axes.plot(steps, running_mean(values), color=colour, label=task)
         if title in log:
-            axes.set_yscale("log")
+            logarithmic(axes)
         axes.set_title(title)
     panels[-1].set_xlabel("step")
     legend_above(figure, panels[0])

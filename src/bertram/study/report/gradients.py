@@ -63,7 +63,7 @@ def conflicts(lines: Iterable[Line], encoder_layers: int | None) -> Conflicts | 
     names = ["embeddings", *(f"layer {number}" for number in range(1, by_layer.shape[1]))]
     if encoder_layers is not None and len(names) == encoder_layers + 2:
         names[-1] = "pooler"
-    used = ~np.isnan(by_layer).all(axis=(0, 2, 3))  # a pooler that no task uses has no gradient
+    used = np.atleast_1d(~np.isnan(by_layer).all(axis=(0, 2, 3)))  # a pooler that no task uses has no gradient
     return Conflicts(
         tasks=list(looks[0][1]["tasks"]),
         steps=np.array([step for step, _ in looks], dtype=np.int64),

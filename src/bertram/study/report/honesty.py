@@ -66,7 +66,7 @@ def _state(shown: Shown) -> Iterator[Finding]:
             yield Finding("warning", "a technique did nothing", f"Step {line['step']:,}: {line['warning']}.")
     if shown.config.data == "sample":
         yield Finding("note", "the sample is a toy",
-                      "Its scores are of a few sentences of the project's own, and say nothing of methods.")  # fmt: skip
+                      "Its scores, of the project's own sentences, say nothing about methods.")  # fmt: skip
 
 
 def encoder(config: Config) -> Iterator[Finding]:

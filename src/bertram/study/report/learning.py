@@ -65,7 +65,7 @@ def gradients_section(run: Shown) -> Section:
     )  # fmt: skip
     rates = ", ".join(f"{found.name(pair)} {found.rate(pair):.0%}" for pair in found.pairs)
     lead = f"Share of {len(found.steps):,} looks in which two tasks' gradients were in conflict (negative cosine)"
-    height = 110 + len(found.pairs) * (36 + 18 * len(found.layers))
+    height = max(560, 110 + len(found.pairs) * (36 + 18 * len(found.layers)))  # as high as the two beside it
     pictures = [
         Picture("Conflicts by layer and time", svg(gradient_plots.conflict_map, WIDTH, height, found),
                 "Cosine of two tasks' gradients: red in conflict, blue in agreement. A look is one batch of each task, "

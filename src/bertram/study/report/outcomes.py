@@ -94,10 +94,9 @@ class Shown:
     def main(self, task: str, split: str = "dev") -> dict[str, Any] | None:
         """The main score of a task, or ``overall``."""
         scores = self.record.get("scores", {}).get(split, {}).get(task)
-        if scores is None or task == "overall":
-            return scores
-        found: dict[str, Any] | None = scores.get(self.config.tasks[task].scored_by)
-        return found
+        if scores is not None and task in self.config.tasks:
+            scores = scores.get(self.config.tasks[task].scored_by)
+        return None if scores is None else dict(scores)
 
 
 class Library:

@@ -14,10 +14,16 @@ Cell = str | Markup
 
 @dataclass(frozen=True)
 class Column:
-    """A heading; numbers are aligned to the right."""
+    """A heading; numbers are aligned to the right, sentences get room."""
 
     name: str
     number: bool = False
+    sentence: bool = False
+
+    @property
+    def style(self) -> str:
+        """Its class in the page."""
+        return "number" if self.number else "sentence" if self.sentence else ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Picture:
 
     title: str
     svg: str
-    caption: str
+    caption: str = ""
     tall: bool = False  # as high as two others
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from bertram.evaluation.metrics import ReliabilityBin
@@ -19,7 +19,7 @@ MOST_CELLS = 12  # classes of a confusion matrix that still have room for their 
 
 @dataclass(frozen=True)
 class Marked:
-    """A labelled value with its interval, in a forest of them; `strong` ones exclude zero."""
+    """A labelled value with its interval, as in a forest plot; `strong` ones can be told from zero."""
 
     label: str
     value: float
@@ -64,7 +64,7 @@ def gradient_norm(figure: Figure, norms: Curve) -> None:
     axes.plot(steps, values, color=MUTED, alpha=0.35, linewidth=0.8)
     axes.plot(steps, running_mean(values), color=INK)
     if (values > 0).all():
-        axes.set_yscale("log")
+        logarithmic(axes)
     axes.set_xlabel("step")
 
 
@@ -146,7 +146,7 @@ def scatter(figure: Figure, gold: Floats, predicted: Floats, span: tuple[float, 
 def spread(figure: Figure, gold: Floats, predicted: Floats, span: tuple[float, float]) -> None:
     """Histograms of gold and predicted scores; predictions outside the range widen it."""
     axes = figure.subplots()
-    edges = np.linspace(min(span[0], predicted.min()), max(span[1], predicted.max()), 21)
+    edges = np.linspace(min(span[0], predicted.min()), max(span[1], predicted.max()), 21).tolist()
     axes.hist(gold, edges, color=MUTED, alpha=0.35, label="gold")
     axes.hist(predicted, edges, color=series(0), histtype="step", linewidth=1.8, label="predicted")
     axes.set(xlabel="score", ylabel="examples")
@@ -170,8 +170,8 @@ def reliability(figure: Figure, bins: Sequence[ReliabilityBin]) -> None:
     below.locator_params(axis="y", nbins=2)
 
 
-def forest(figure: Figure, marks: Sequence[Marked], unit: str) -> None:
-    """Effects with their intervals around zero; those whose interval excludes zero are filled."""
+def forest(figure: Figure, marks: Sequence[Marked]) -> None:
+    """Effects with their intervals around zero; those that can be told from it are filled."""
     axes = figure.subplots()
     axes.axvline(0, color=MUTED, linewidth=1)
     for row, mark in enumerate(marks):
@@ -187,7 +187,7 @@ def forest(figure: Figure, marks: Sequence[Marked], unit: str) -> None:
     axes.set_ylim(len(marks) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(unit)
+    axes.set_xlabel("difference")
     axes.spines["left"].set_visible(False)
 
 
@@ -201,7 +201,7 @@ def seeds(figure: Figure, arms: Mapping[str, Sequence[float]]) -> None:
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.grid(axis="x")
-    axes.set_xlabel("○ a run  | mean")
+    axes.set_xlabel("dev score")
     axes.spines["left"].set_visible(False)
 
 
@@ -220,6 +220,13 @@ def columns(curve: Curve) -> tuple[NDArray[np.int64], Floats]:
     """Steps and values, undefined ones as gaps in the line."""
     values = [np.nan if value is None else value for _, value in curve]
     return np.array([step for step, _ in curve], np.int64), np.array(values, np.float64)
+
+
+def logarithmic(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with plain numbers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def legend_above(figure: Figure, axes: Axes) -> None:

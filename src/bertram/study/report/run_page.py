@@ -23,7 +23,7 @@ from bertram.study.report.page import (
 )
 from bertram.study.report.predictions import errors_section, predictions_section
 
-FORMULA = {"overall": "(r + 1) / 2", "overall_plain": "plain r"}
+FORMULA = {"overall": "with (r + 1) / 2", "overall_plain": "with plain r"}
 
 
 def run_page(run: Shown, library: Library) -> Page:
@@ -101,7 +101,7 @@ def scores_section(run: Shown) -> Section:
     for name, formula in FORMULA.items():
         if name in run.scores:
             rows.append(_score_row("overall", formula, run.scores[name], train.get(name), {}))
-    columns = [Column("task"), Column("score"), Column("dev", number=True), Column("95 % interval", number=True),
+    columns = [Column("score"), Column("dev", number=True), Column("95 % interval", number=True),
                Column("between 0 and 1"), Column("n", number=True), Column("train", number=True),
                Column("train − dev", number=True), Column("trivial baseline")]  # fmt: skip
     note = (
@@ -121,8 +121,7 @@ def _score_row(
     if best is not None and value is not None and below(metric, value, best[1]):
         trivial = Markup('<span class="below">{}: better than the model</span>').format(trivial)
     return [
-        name,
-        metric,
+        f"{name} {metric}",
         "undefined" if value is None else shown(value),
         score.get("undefined", "") if value is None else shown_interval(score["ci95"]),
         "" if metric in LOWER_IS_BETTER else interval_bar(value, score["ci95"], best[1] if best else None),

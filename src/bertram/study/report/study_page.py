@@ -6,9 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bertram import options
 from bertram.evaluation.statistics import LEAST_SEEDS
 from bertram.study.effects import LEAST_SEEDS_IN_DESIGN
-from bertram.study.power import Power, by_configuration
+from bertram.study.power import Power
 from bertram.study.report import plots
 from bertram.study.report.drawing import WIDTH, svg
 from bertram.study.report.gradients import dev_curves
@@ -100,7 +101,7 @@ def table_section(table: Mapping[str, Any]) -> Section:
     """Table 1: the study's figures below ours."""
     outcomes = list(dict.fromkeys(name for row in table["rows"] for name in row["ours"]))
     columns = [Column("experiment"), *(Column(name, number=True) for name in outcomes),
-               Column(f"overall − {table['reference']}", number=True), Column("verdict")]  # fmt: skip
+               Column(f"overall − {table['reference']}", number=True), Column("verdict", sentence=True)]  # fmt: skip
     rows = [_table_row(row, outcomes) for row in table["rows"]]
     note = ("Mean ± standard deviation over seeds, 95 % interval, and below it what the study published, on the split "
             "it names.")  # fmt: skip
@@ -139,9 +140,11 @@ def differences_section(table: Mapping[str, Any]) -> Section:
         for outcome, found in (row.get("differences") or {}).items():
             if found and found["difference"] is not None:
                 by_outcome.setdefault(outcome, []).append(_mark(row["experiment"], found["difference"], found))
-    caption = (f"Difference from {table['reference']}, paired by seed and example. Filled and coloured: at least 3 seeds, and "
-               "the interval excludes zero. Hollow: cannot be told from zero, or too few seeds to say.")  # fmt: skip
-    return Section("differences", f"Differences from {table['reference']}", pictures=_forests(by_outcome, caption))
+    lead = (
+        f"Difference from {table['reference']}, paired by seed and example. Filled: at least {LEAST_SEEDS} seeds, and "
+        "the interval excludes zero. Hollow: cannot be told from zero, or too few seeds to say."
+    )
+    return Section("differences", f"Differences from {table['reference']}", lead, _forests(by_outcome))
 
 
 def _mark(label: str, value: float, found: Mapping[str, Any]) -> plots.Marked:
@@ -153,12 +156,10 @@ def _mark(label: str, value: float, found: Mapping[str, Any]) -> plots.Marked:
     return plots.Marked(label, value, None if interval is None else (interval[0], interval[1]), strong=sure and holds)
 
 
-def _forests(by_outcome: Mapping[str, Sequence[plots.Marked]], caption: str) -> list[Picture]:
+def _forests(by_outcome: Mapping[str, Sequence[plots.Marked]]) -> list[Picture]:
     ordered = sorted(by_outcome, key=lambda name: name != "overall")  # the main question first
     return [
-        Picture(
-            name, svg(plots.forest, WIDTH, 60 + ROW_HEIGHT * len(by_outcome[name]), by_outcome[name], "effect"), caption
-        )
+        Picture(name, svg(plots.forest, WIDTH, 60 + ROW_HEIGHT * len(by_outcome[name]), by_outcome[name]))
         for name in ordered
     ]
 
@@ -169,16 +170,23 @@ def effects_section(ablation: Mapping[str, Any]) -> Section:
     for one in ablation["effects"]:
         if one["value"] is not None:
             by_outcome.setdefault(one["outcome"], []).append(_mark(one["name"], one["value"], one))
-    columns = [Column("outcome"), Column("effect"), Column("size", number=True), Column("other seeds", number=True),
-               Column("other seeds and examples", number=True), Column("p (Holm)", number=True), Column("verdict")]  # fmt: skip
+    numbers = ("size", "95 %, other seeds", "other seeds and examples", "p (Holm)")
+    columns = [
+        Column("outcome"),
+        Column("effect"),
+        *(Column(name, number=True) for name in numbers),
+        Column("verdict", sentence=True),
+    ]
     rows: list[list[Cell]] = [
-        [one["outcome"], _lines(one["name"], *(f"with {alias}" for alias in one["aliases"])), signed(one["value"]),
+        [one["name"], one["outcome"], signed(one["value"]),
          shown_interval(one["ci95"]), shown_interval(one["ci95_new"]), shown(one["p_holm"]), one["verdict"]]
         for one in ablation["effects"]
     ]  # fmt: skip
-    caption = ("Mean score with the factor minus without it, with 95 % intervals; × is an interaction. Filled and coloured: "
-               "can be told from zero after Holm's correction.")  # fmt: skip
-    return Section("effects", "Effects", "", _forests(by_outcome, caption), [Table(columns, rows)])
+    lead = (
+        "Mean score with the factor minus without it, with 95 % intervals; × is an interaction. Filled: can be told "
+        "from zero, after Holm's correction."
+    )
+    return Section("effects", "Effects", lead, _forests(by_outcome), [Table(columns, rows)])
 
 
 def design_section(ablation: Mapping[str, Any]) -> Section:
@@ -197,7 +205,7 @@ def design_section(ablation: Mapping[str, Any]) -> Section:
         "Design",
         " ".join(f"{one[0].upper()}{one[1:].rstrip('.')}." for one in said if one),
         tables=[
-            Table([Column("factor"), Column("what it changes")], factors),
+            Table([Column("factor"), Column("what it changes", sentence=True)], factors),
             Table(columns, rows, title="Mean scores of the configurations"),
         ],
     )
@@ -208,31 +216,35 @@ def _mean_of(scores: Mapping[str, float] | None) -> str:
 
 
 def arms(runs: Sequence[Shown], outcome: str) -> dict[str, list[float]]:
-    """The scores of runs that differ by their seed alone, by the arm's name."""
-    by_run = {run.run: run for run in runs}
+    """The scores of runs that differ by their seed alone, by the name of the arm."""
+    by_config: dict[str, list[Shown]] = {}
+    for run in runs:
+        alike = run.config.model_copy(update={"seed": 0, "data": ""})
+        by_config.setdefault(options.digest(alike), []).append(run)
     found: dict[str, list[float]] = {}
-    for several in by_configuration(by_run).values():
-        mine = [by_run[run] for run in several.values()]
-        scores = [run.main(outcome) for run in mine if outcome == "overall" or outcome in run.config.tasks]
+    for several in by_config.values():
+        scores = [run.main(outcome) for run in several]
         values = [score["value"] for score in scores if score is not None and score["value"] is not None]
-        name = mine[0].config.recipe
+        name = several[0].config.recipe
         if values:
-            found[name if name not in found else mine[0].name] = values
+            found[name if name not in found else several[0].name] = values
     return found
 
 
 def seeds_section(runs: Sequence[Shown]) -> Section:
     """Every run's main scores, a line for each configuration."""
-    outcomes = ["overall", *dict.fromkeys(name for run in runs for name in run.config.tasks)]
-    pictures = []
-    for outcome in outcomes:
-        found = arms(runs, outcome)
-        if found:
-            drawn = svg(plots.seeds, WIDTH, 64 + ROW_HEIGHT * len(found), found)
-            pictures.append(
-                Picture(outcome, drawn, "Dev scores of the single runs; runs of a line differ by their seed alone.")
-            )
-    return Section("seeds", "Runs and their seeds", pictures=pictures)
+    by_outcome = {name: arms(runs, name) for name in ["overall", *_tasks(runs)]}
+    pictures = [
+        Picture(name, svg(plots.seeds, WIDTH, 64 + ROW_HEIGHT * len(found), found))
+        for name, found in by_outcome.items()
+        if found
+    ]
+    lead = "Dev scores of the single runs. Those of a line differ by their seed alone; the bar is their mean."
+    return Section("seeds", "Runs and their seeds", lead, pictures)
+
+
+def _tasks(runs: Sequence[Shown]) -> list[str]:
+    return list(dict.fromkeys(name for run in runs for name in run.config.tasks))
 
 
 def learning_section(runs: Sequence[Shown]) -> Section:
@@ -248,23 +260,17 @@ def learning_section(runs: Sequence[Shown]) -> Section:
 
 def runs_section(runs: Sequence[Shown]) -> Section:
     """A line for each run."""
-    tasks = list(dict.fromkeys(name for run in runs for name in run.config.tasks))
-    columns = [Column("run"), Column("recipe"), Column("seed", number=True),
-               *(Column(name, number=True) for name in [*tasks, "overall"]), Column("minutes", number=True)]  # fmt: skip
+    outcomes = [*_tasks(runs), "overall"]
+    numbers = ["seed", *outcomes, "minutes"]
+    columns = [Column("run"), Column("recipe"), *(Column(name, number=True) for name in numbers)]
     rows: list[list[Cell]] = []
     for run in runs:
-        scores = [
-            run.main(name) if name == "overall" or name in run.config.tasks else None for name in [*tasks, "overall"]
-        ]
         seconds = run.record.get("seconds", {}).get("training")
-        rows.append([run.name, run.config.recipe, str(run.config.seed), *(_value(score) for score in scores),
-                     "" if seconds is None else f"{seconds / 60:.1f}"])  # fmt: skip
-    tables = (
-        [Table(columns, rows, note="Write the report of one of them with: bertram report RUN", cards=False)]
-        if rows
-        else []
-    )
-    return Section("runs", "All runs", tables=tables)
+        minutes = "" if seconds is None else f"{seconds / 60:.1f}"
+        scores = [_value(run.main(name)) for name in outcomes]
+        rows.append([run.name, run.config.recipe, str(run.config.seed), *scores, minutes])
+    note = "Write the report of one of them with: bertram report RUN"
+    return Section("runs", "All runs", tables=[Table(columns, rows, note=note, cards=False)] if rows else [])
 
 
 def _value(score: Mapping[str, Any] | None) -> str:

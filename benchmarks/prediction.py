@@ -1,0 +1,142 @@
+"""What the step would take on a data-center GPU, by counting: nothing here was run on one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import counting
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from bertram.model.encoder import EncoderConfig
+from bertram.text.batches import pack
+from bertram.text.examples import Batch
+
+SHARE_OF_PEAK = 0.4  # of a matrix unit's peak that products of these sizes reach
+SHARE_OF_BANDWIDTH = 0.8
+SECONDS_TO_LAUNCH = 6e-6  # host time of an operation in eager PyTorch with its autograd
+PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "linear"}
+
+Stepper = Callable[[Sequence[Batch]], object]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU as its data sheet describes it: dense bf16 operations and bytes of memory a second."""
+
+    name: str
+    peak: float
+    bandwidth: float
+
+
+DEVICES = [Device("A100 80 GB", 312e12, 2.04e12), Device("H100 SXM", 989e12, 3.35e12)]
+
+
+class Traffic(TorchDispatchMode):
+    """Counts operations that launch a kernel, and the bytes that those beside the matrix products read and write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launches = self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if not (func.is_view or name.startswith(("empty", "new_empty", "_local_scalar", "detach", "_unsafe_view"))):
+            self.launches += 1
+            if name not in PRODUCTS:
+                written = [
+                    args[place]
+                    for place, argument in enumerate(func._schema.arguments[: len(args)])
+                    if argument.alias_info is not None and argument.alias_info.is_write
+                ]
+                self.bytes += _size((args, kwargs)) + _size(written or result)
+        return result
+
+
+def _size(values: Any) -> int:
+    return sum(one.numel() * one.element_size() for one in tree_leaves(values) if isinstance(one, torch.Tensor))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Launches and bytes of a step of any depth and size, from four small steps.
+
+    Both are bilinear: in layers and in groups of equal length for the launches, in layers and tokens for the bytes.
+    """
+
+    launches: torch.Tensor  # [4] factors of 1, layers, groups, layers x groups
+    bytes: torch.Tensor  # [4] factors of 1, layers, tokens, layers x tokens
+
+    def of(self, layers: int, batches: Sequence[Batch]) -> tuple[float, float]:
+        """Launches and bytes of one step."""
+        launches = _terms(layers, _groups(batches)) @ self.launches
+        moved = _terms(layers, counting.tokens_of(batches)) @ self.bytes
+        return float(launches), float(moved)
+
+
+def count(stepper: Callable[[int], Stepper], small: Sequence[Batch], larger: Sequence[Batch]) -> Counted:
+    """Count with one and two layers and two sizes of batches.
+
+    Args:
+        stepper: makes the step of an encoder with so many layers, of the width that is asked for.
+        small, larger: batches with different numbers of tokens and of groups.
+    """
+    rows, found = [], []
+    for layers in (1, 2):
+        step = stepper(layers)
+        for batches in (small, larger):
+            step(batches)  # the optimizer's state exists afterwards
+            with Traffic() as traffic:
+                step(batches)
+            rows.append((layers, _groups(batches), counting.tokens_of(batches)))
+            found.append((traffic.launches, traffic.bytes))
+    launches = torch.stack([_terms(layers, groups) for layers, groups, _ in rows])
+    moved = torch.stack([_terms(layers, tokens) for layers, _, tokens in rows])
+    totals = torch.tensor(found, dtype=torch.float64)
+    return Counted(torch.linalg.solve(launches, totals[:, 0]), torch.linalg.solve(moved, totals[:, 1]))
+
+
+def _terms(layers: int, size: int) -> torch.Tensor:
+    return torch.tensor([1, layers, size, layers * size], dtype=torch.float64)
+
+
+def _groups(batches: Sequence[Batch]) -> int:
+    return len(pack([tokens for batch in batches for tokens, _ in batch.sequences]).groups)
+
+
+def predict(counted: Counted, shape: EncoderConfig, steps: dict[str, Sequence[Batch]]) -> dict[str, Any]:
+    """The prediction as a part of a record.
+
+    Args:
+        counted: of this width.
+        shape: of the encoder.
+        steps: batches by name.
+    """
+    rows = []
+    for device in DEVICES:
+        for name, batches in steps.items():
+            lengths = [len(tokens) for batch in batches for tokens, _ in batch.sequences]
+            flop = counting.step_flop(shape, sum(lengths)) + counting.attention_flop(shape, lengths)
+            launches, moved = counted.of(shape.layers, batches)
+            products = flop / (device.peak * SHARE_OF_PEAK)
+            memory = moved / (device.bandwidth * SHARE_OF_BANDWIDTH)
+            waiting = launches * SECONDS_TO_LAUNCH
+            rows.append({
+                "device": device.name, "step": name, "tokens": sum(lengths), "gflop": round(flop / 1e9, 1),
+                "launches": round(launches), "products_ms": round(1e3 * products, 2),
+                "memory_ms": round(1e3 * memory, 2), "launches_ms": round(1e3 * waiting, 2),
+                "step_ms": round(1e3 * max(products + memory, waiting), 2),
+            })  # fmt: skip
+    return {
+        "title": f"A prediction, not a measurement: one step of BERT ({shape.layers}×{shape.hidden}) on one GPU",
+        "assumptions": (
+            f"Counted: operations of the matrix products and of attention at {SHARE_OF_PEAK:.0%} of the data sheet's "
+            f"dense bf16 peak; bytes that all other operations of our step read and write at {SHARE_OF_BANDWIDTH:.0%} "
+            f"of the memory bandwidth; {SECONDS_TO_LAUNCH * 1e6:.0f} µs of host time for each operation. A step takes "
+            "the larger of (products + memory) and launches. Operations are counted on the CPU's path, which writes "
+            "attention out; the fused kernel makes fewer. Nothing was run on a GPU."
+        ),
+        "rows": rows,
+    }

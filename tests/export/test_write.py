@@ -1,0 +1,141 @@
+"""From a run to an exported directory with a card whose code runs."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trainings
+from bertram.errors import BertramError, RunError
+from bertram.export.write import Form, export
+from bertram.model.load import load
+from bertram.runs.directory import Run
+from bertram.training.train import train
+
+
+@pytest.fixture(scope="module")
+def cross(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(trainings.settings(tiny_encoder, sampling={"epochs": 1}), tmp_path_factory.mktemp("runs") / "cross")
+
+
+@pytest.fixture(scope="module")
+def bi(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    apart = {name: {"encoding": "bi", "head": "cosine"} for name in ("quora", "sts")}
+    config = trainings.settings(tiny_encoder, sampling={"epochs": 1}, tasks=apart)
+    return train(config, tmp_path_factory.mktemp("runs") / "bi")
+
+
+def run_code(card: str) -> dict[str, Any]:
+    """Execute the Python of a card, as a reader would."""
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
+        exec(code, names)
+    return names
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("recipe", "form", "task"),
+    [
+        ("cross", "hf", None),
+        ("cross", "sentence-transformers", "quora"),
+        ("cross", "onnx", None),
+        ("bi", "sentence-transformers", None),
+        ("bi", "onnx", "sts"),
+    ],
+)
+def test_the_code_of_every_card_runs(
+    recipe: str,
+    form: Form,
+    task: str | None,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = request.getfixturevalue(recipe)
+    monkeypatch.chdir(export(run.path, form, tmp_path / "out", task))
+    found = run_code(Path("README.md").read_text(encoding="utf-8"))
+    model = load(run)
+    if form == "hf":
+        assert found["hidden"].shape[2] == 32
+    elif recipe == "cross" and form == "onnx":
+        [wanted] = model.predict("sts", [("How do I learn the piano?", "What is a good way to start piano?")])
+        assert found["score"][0] == pytest.approx(wanted.value, abs=1e-4)  # the last graph of the card
+    elif form == "onnx":
+        assert sorted(path.name for path in Path().glob("*.onnx")) == ["sts.onnx"]
+        assert json.loads(Path("tasks.json").read_text())["sts"]["sequences"] == ["the first text", "the second text"]
+    elif recipe == "cross":
+        [wanted] = model.predict("quora", [("a lovely film", "a fine movie")])
+        assert wanted.probabilities is not None
+        assert found["scores"][0] == pytest.approx(wanted.probabilities[1], abs=1e-5)
+
+
+def test_a_card_tells_scores_data_limits_and_whose_work_it_is(cross: Run, tmp_path: Path) -> None:
+    text = (export(cross.path, "hf", tmp_path / "out") / "README.md").read_text(encoding="utf-8")
+    scores = cross.record["scores"]["dev"]
+    low, high = scores["sst"]["accuracy"]["ci95"]
+    assert f"| sst | accuracy | {scores['sst']['accuracy']['value']:.4f} | {low:.4f} to {high:.4f} | 16 |" in text
+    for name, file in cross.record["data"].items():
+        assert f"| {name} | {file['rows']} | 0 | `{file['sha256'][:16]}…` |" in text
+    assert "says nothing about methods" in text or "say nothing about methods" in text
+    assert "CC0 1.0" in text
+    assert "license: other" in text  # a random encoder of nobody's
+    assert str(Path(cross.config.encoder).parent) not in text
+
+
+@pytest.mark.parametrize(
+    ("encoder", "data", "says"),
+    [
+        (
+            "minilm",
+            "sample",
+            ["license: apache-2.0", "all-MiniLM-L6-v2", "Apache License 2.0", "changed by fine-tuning"],
+        ),
+        ("minilm", "hub", ["Socher et al. (2013)", "non-commercial", "LICENSE.txt", "seen Quora pairs"]),
+    ],
+)
+def test_a_card_names_the_origin_of_weights_and_data(encoder: str, data: str, says: list[str], cross: Run) -> None:
+    from bertram import options
+    from bertram.export.card import card
+    from bertram.model.predict import Model
+
+    model = load(cross)
+    assert isinstance(model, Model)
+    run = Run(cross.path)
+    run.__dict__["config"] = options.change(cross.config, encoder=encoder, data=data)
+    text = card(run, model, "hf", "")
+    assert [part for part in says if part not in text] == []
+
+
+def test_what_cannot_be_exported_is_refused(cross: Run, tmp_path: Path) -> None:
+    with pytest.raises(BertramError, match="there is no task 'nli'; this run has sst, quora, sts"):
+        export(cross.path, "onnx", tmp_path / "out", "nli")
+    with pytest.raises(BertramError, match="leave --task out"):
+        export(cross.path, "hf", tmp_path / "out", "sst")
+    with pytest.raises(RunError, match="there is no such run directory"):
+        export(tmp_path / "nowhere", "hf", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_there_is_not_written_over(cross: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match="exists already; choose another --out"):
+        export(cross.path, "hf", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_ensemble_is_refused_with_a_way_out(cross: Run, tmp_path: Path) -> None:
+    from bertram.evaluation.ensemble import ensemble
+
+    both = ensemble([cross.path, copied(cross, tmp_path / "second")], tmp_path / "both")
+    with pytest.raises(BertramError, match="an ensemble; export one of its members"):
+        export(both.path, "hf", tmp_path / "out")
+
+
+def copied(run: Run, to: Path) -> Path:
+    import shutil
+
+    shutil.copytree(run.path, to)
+    return to

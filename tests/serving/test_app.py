@@ -1,0 +1,215 @@
+"""The JSON API, spoken to as an ASGI application."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from bertram.model.predict import Model
+from bertram.serving.app import create_app
+from bertram.serving.messages import Limits
+from bertram.tasks import SST
+from served import PAIRS, TEXTS, changed, random_model, tasks
+
+ABOUT = {"version": "0", "tasks": []}
+LIMITS = Limits(body_bytes=5000, texts=4, characters=100, body_seconds=0.3)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_encoder: Path) -> Model:
+    return random_model(tiny_encoder, tasks() | {"ranks": changed(SST, name="ranks", loss="coral")})
+
+
+class Client:
+    """A client of an application on one event loop, within the application's life."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app, self.loop = app, asyncio.new_event_loop()
+        self.life = app.router.lifespan_context(app)
+        self.loop.run_until_complete(self.life.__aenter__())
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self.inner = httpx.AsyncClient(transport=transport, base_url="http://here")
+
+    def ask(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        return self.loop.run_until_complete(self.inner.request(method, path, **sent))
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self.inner.aclose())
+        self.loop.run_until_complete(self.life.__aexit__(None, None, None))
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+
+@pytest.fixture(scope="module")
+def client(model: Model) -> Iterator[Client]:
+    one = Client(create_app(model, ABOUT, LIMITS))
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize("task", ["sst", "ranks", "quora", "sts"])
+def test_one_and_many_are_what_the_model_predicts(task: str, client: Client, model: Model) -> None:
+    one, many = ("pair", "pairs") if model.tasks[task].pair else ("text", "texts")
+    examples = PAIRS if model.tasks[task].pair else TEXTS
+    alone = client.ask("POST", f"/predict/{task}", json={one: examples[0]})
+    together = client.ask("POST", f"/predict/{task}", json={many: examples})
+    assert (alone.status_code, together.status_code) == (200, 200)
+    found = together.json()["predictions"]
+    assert alone.json()["predictions"][0]["value"] == pytest.approx(found[0]["value"], abs=1e-5)
+    for entry, wanted in zip(found, model.predict(task, examples), strict=True):  # type: ignore[arg-type]
+        assert entry["value"] == pytest.approx(wanted.value, abs=1e-5)
+        if wanted.probabilities is not None:
+            assert list(entry["probabilities"]) == list(model.tasks[task].label_names)
+            assert list(entry["probabilities"].values()) == pytest.approx(wanted.probabilities, abs=1e-5)
+            assert entry["label"] == model.tasks[task].label_names[int(wanted.value)]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        ("sst", b"", 400, "not JSON"),
+        ("sst", b'{"text": "a"', 400, "not JSON"),
+        ("sst", b'{"text": "\xff\xfe"}', 400, "not JSON"),
+        ("sst", b'{"text": "\\ud800"}', 400, "not JSON"),
+        ("sst", b"[" * 4000, 400, "not JSON"),
+        ("sst", b'{"text": NaN}', 422, "input 0: not a text"),
+        ("sst", b"[]", 422, 'task sst wants {"text": "…"} or {"texts": ["…", …]} and no other field'),
+        ("sst", b"{}", 422, "task sst wants"),
+        ("sst", b'{"text": "a", "texts": ["b"]}', 422, "and no other field"),
+        ("sst", b'{"text": "a", "task": "sst"}', 422, "and no other field"),
+        ("sst", b'{"pair": ["a", "b"]}', 422, "one text, not a pair"),
+        ("sts", b'{"text": "a"}', 422, "a pair of texts, not one"),
+        ("sst", b'{"text": ["a"]}', 422, "input 0: not a text"),
+        ("sst", b'{"texts": [["a", "b"]]}', 422, "input 0: not a text"),
+        ("sts", b'{"pair": ["a"]}', 422, "input 0: a list of two texts is wanted"),
+        ("sts", b'{"pair": "ab"}', 422, "input 0: a list of two texts is wanted"),
+        ("sts", b'{"pairs": [["a", "b"], ["a", 1]]}', 422, "input 1: not a text"),
+        ("sst", b'{"texts": []}', 422, "at least one entry"),
+        ("sst", b'{"texts": "abc"}', 422, "at least one entry"),
+        ("sst", b'{"texts": ["a", "b", "c", "d", "e"]}', 422, "5 entries; at most 4 in one request"),
+        ("sst", b'{"text": ""}', 422, "input 0: text is empty"),
+        ("sts", b'{"pair": ["a", " \\n "]}', 422, "input 0: text is empty"),
+        ("sst", b'{"text": "a\\u0000b"}', 422, "NUL"),
+        ("sst", json.dumps({"text": "a" * 101}).encode(), 422, "input 0: 101 characters; at most 100 in one text"),
+        ("sst", json.dumps({"text": "a" * 6000}).encode(), 413, "larger than 5000 bytes"),
+        ("nli", b'{"text": "a"}', 404, "there is no such task; this model has sst, quora, sts, ranks"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_answered_is_explained(path: str, body: bytes, status: int, says: str, client: Client) -> None:
+    answer = client.ask("POST", f"/predict/{path}", content=body)
+    assert answer.status_code == status
+    assert says in answer.json()["detail"]
+
+
+def test_all_faults_of_a_request_are_told_at_once(client: Client) -> None:
+    answer = client.ask("POST", "/predict/sst", json={"texts": ["", 1, "good", "a" * 101]})
+    assert all(f"input {number}" in answer.json()["detail"] for number in (0, 1, 3))
+    assert "input 2" not in answer.json()["detail"]
+
+
+def test_other_methods_and_paths_are_refused_in_json(client: Client) -> None:
+    assert client.ask("GET", "/predict/sst").status_code == 405
+    assert client.ask("GET", "/nowhere").json() == {"detail": "Not Found"}
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(client: Client) -> None:
+    async def slowly() -> Any:
+        yield b'{"text": '
+        await asyncio.sleep(30)
+
+    answer = client.ask("POST", "/predict/sst", content=slowly())
+    assert answer.status_code == 408
+    assert "within 0.3 s" in answer.json()["detail"]
+    assert answer.headers["connection"] == "close"
+
+
+def test_who_waits_for_leave_to_send_too_much_is_refused_at_once(client: Client) -> None:
+    headers = {"expect": "100-continue", "content-length": "1000000"}
+
+    async def never() -> Any:
+        raise AssertionError("the body was asked for")
+        yield b""
+
+    assert client.ask("POST", "/predict/sst", content=never(), headers=headers).status_code == 413
+
+
+def test_a_full_queue_and_a_late_answer_have_statuses_of_their_own(model: Model, monkeypatch: Any) -> None:
+    from bertram.serving import batching
+
+    client = Client(create_app(model, ABOUT, Limits(seconds=0.05)))
+    monkeypatch.setattr(batching, "predict", lambda *_, **__: __import__("time").sleep(0.3))
+    late = client.ask("POST", "/predict/sst", json={"text": "a"})
+    assert (late.status_code, late.json()["detail"]) == (504, "no answer within 0.05 s; try again with fewer texts")
+
+    async def refuse(*_: Any) -> None:
+        raise batching.FullError(7)
+
+    monkeypatch.setattr(batching.Batcher, "predict", refuse)
+    full = client.ask("POST", "/predict/sst", json={"text": "a"})
+    assert (full.status_code, full.headers["retry-after"]) == (503, "7")
+    client.close()
+
+
+def test_a_failure_of_the_model_is_500_for_that_request_only(model: Model, monkeypatch: Any) -> None:
+    from bertram.serving import batching
+
+    client = Client(create_app(model, ABOUT))
+    with monkeypatch.context() as patch:
+        patch.setattr(batching, "predict", lambda *_, **__: 1 / 0)
+        assert client.ask("POST", "/predict/sst", json={"text": "a"}).status_code == 500
+    assert client.ask("POST", "/predict/sst", json={"text": "a"}).status_code == 200
+    client.close()
+
+
+def test_metrics_count_requests_texts_and_batches(model: Model) -> None:
+    client = Client(create_app(model, ABOUT))
+    client.ask("POST", "/predict/sst", json={"texts": TEXTS})
+    client.ask("POST", "/predict/sst", json={"text": ""})
+    client.ask("POST", "/predict/nothing", json={"text": "a"})
+    lines = client.ask("GET", "/metrics").text.splitlines()
+    assert 'bertram_requests_total{path="/predict/sst",status="200"} 1' in lines
+    assert 'bertram_requests_total{path="/predict/sst",status="422"} 1' in lines
+    assert 'bertram_requests_total{path="/predict/{task}",status="404"} 1' in lines
+    assert 'bertram_texts_total{task="sst"} 3' in lines
+    assert 'bertram_batch_texts_bucket{le="2"} 0' in lines
+    assert 'bertram_batch_texts_bucket{le="4"} 1' in lines
+    assert 'bertram_batch_texts_bucket{le="+Inf"} 1' in lines
+    assert "bertram_waiting_texts 0" in lines
+    memory = next(line for line in lines if line.startswith("process_resident_memory_bytes "))
+    assert int(memory.split()[1]) > 10_000_000
+    client.close()
+
+
+def test_health_says_when_the_server_is_stopping(model: Model) -> None:
+    client = Client(create_app(model, ABOUT))
+    assert client.ask("GET", "/health").json() == {"status": "ok"}
+    client.app.state.stopping = True
+    stopping = client.ask("GET", "/health")
+    assert (stopping.status_code, stopping.headers["connection"]) == (503, "close")
+    client.close()
+
+
+def test_the_interface_is_described_for_each_task(client: Client) -> None:
+    described = client.ask("GET", "/openapi.json").json()["paths"]
+    assert {"/predict/sst", "/predict/quora", "/predict/sts", "/predict/ranks", "/tasks"} <= set(described)
+    post = described["/predict/sst"]["post"]
+    one, many = post["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert one["properties"]["text"]["maxLength"] == 100
+    assert many["properties"]["texts"]["maxItems"] == 4
+    entry = post["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["predictions"]["items"]
+    assert entry["properties"]["label"]["enum"] == list(SST.names)
+    assert {"400", "408", "413", "422", "503", "504"} <= set(post["responses"])
+
+
+def test_the_page_asks_nobody_but_this_server(client: Client) -> None:
+    answer = client.ask("GET", "/")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "/* style */" not in answer.text
+    assert "/* script */" not in answer.text
+    links = [part.split('"')[0] for part in answer.text.split('="http')[1:]]
+    assert links == []

@@ -1,0 +1,412 @@
+"""Configurations: every fault at once, TOML both ways, what overrides what, and which fields there are."""
+
+import math
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertram import options, recipe
+from bertram.config import Config
+from bertram.errors import ConfigError
+from bertram.study.recipes import RECIPES
+from bertram.tasks import SST, STS
+
+ANY = settings(deadline=None, max_examples=60)
+BY_COSINE = {"encoding": "bi", "head": "cosine", "loss": "cosine-mse"}
+OWN = {"kind": "binary", "files": {"train": "train.tsv", "dev": "dev.tsv", "texts": ["review"]}}
+
+FIELDS = """
+recipe seed data encoder precision threads device allow_rejects uncertainty
+tasks.NAME.name tasks.NAME.kind tasks.NAME.labels tasks.NAME.names tasks.NAME.range tasks.NAME.encoding tasks.NAME.head
+tasks.NAME.loss tasks.NAME.metric tasks.NAME.margin tasks.NAME.raw_cosine tasks.NAME.weight tasks.NAME.trained
+tasks.NAME.limit tasks.NAME.batch_size tasks.NAME.text_style
+tasks.NAME.files.train tasks.NAME.files.dev tasks.NAME.files.test tasks.NAME.files.texts tasks.NAME.files.label
+tasks.NAME.files.id tasks.NAME.files.repo
+tasks.NAME.hub.train tasks.NAME.hub.dev tasks.NAME.hub.test tasks.NAME.hub.texts tasks.NAME.hub.label tasks.NAME.hub.id
+tasks.NAME.hub.repo
+tasks.NAME.extra.file tasks.NAME.extra.texts tasks.NAME.extra.label tasks.NAME.extra.exclude tasks.NAME.extra.share
+model.pooling model.dropout model.encoder_dropout model.freeze_encoder model.both_orders model.max_tokens
+optimizer.encoder_rate optimizer.head_rate optimizer.betas optimizer.eps optimizer.weight_decay optimizer.correct_bias
+optimizer.layer_decay optimizer.warmup optimizer.decay optimizer.clip_norm optimizer.embedding_update
+sampling.order sampling.batch_size sampling.accumulation sampling.epochs sampling.steps_per_epoch sampling.epoch_of
+sampling.fraction sampling.alpha sampling.cap
+smart.tasks smart.weight smart.unit smart.radius smart.noise_std smart.step_size smart.steps smart.dropout smart.variant
+smart.bregman smart.bregman_weight smart.bregman_beta smart.bregman_every
+surgery.method surgery.when surgery.granularity surgery.main_task
+rdrop.tasks rdrop.alpha
+average.method average.decay average.start
+evaluation.every evaluation.batch_size evaluation.patience evaluation.keep evaluation.limit evaluation.dev_limit
+checkpoint.minutes checkpoint.keep
+log.every log.diagnostics
+"""
+
+
+def problems(values: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        options.make(values)
+    return refused.value.problems
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    """The values of the usual recipe, with some changes."""
+    return options.merge(options.dump(recipe("cross")), values)
+
+
+def test_the_fields_are_these_and_every_change_of_them_is_meant() -> None:
+    assert sorted(name for name, *_ in options.fields()) == sorted(FIELDS.split())
+
+
+def test_every_field_has_a_type_and_a_default_in_words() -> None:
+    known = {name: (kind, default) for name, kind, default, _ in options.fields()}
+    assert known["sampling.order"][0].startswith("sequential|rotating|worst-last|joint")
+    assert known["optimizer.betas"] == ("list", "0.9,0.999")
+    assert known["model.encoder_dropout"] == ("number", "none")
+    assert known["tasks.NAME.kind"] == ("class|binary|score", "required")
+    assert known["allow_rejects"] == ("true|false", "false")
+    assert known["tasks.NAME.extra.exclude"] == ("table", "none")
+    assert all(kind and default for kind, default in known.values())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_a_whole_configuration_that_toml_gives_back(name: str) -> None:
+    config = recipe(name)
+    text = options.to_toml(config)
+    again = options.make(tomllib.loads(text))
+    assert again == config
+    assert options.to_toml(again) == text
+    assert options.digest(again) == options.digest(config)
+    assert options.overlay(config, {}, {}) == config
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
+NAME = st.from_regex(r"[A-Za-z0-9é][A-Za-z0-9é_-]{0,8}", fullmatch=True).filter(
+    lambda name: "overall" not in name.lower()
+)
+NUMBER = st.floats(1e-12, 1e6, allow_nan=False)
+
+
+@ANY
+@given(
+    tasks=st.dictionaries(NAME, st.tuples(TEXT, TEXT, st.dictionaries(TEXT, TEXT, max_size=2)), min_size=1, max_size=3),
+    data=TEXT, rate=NUMBER, betas=st.tuples(*[st.floats(0, 0.99)] * 2), seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_any_configuration_survives_toml(
+    tasks: dict[str, Any], data: str, rate: float, betas: tuple[float, float], seed: int
+) -> None:
+    if len({name.casefold() for name in tasks}) < len(tasks):
+        return
+    made = {
+        name: {
+            **OWN,
+            "files": {**OWN["files"], "label": label, "repo": repo},  # type: ignore[dict-item]
+            "extra": {"file": repo, "texts": ["t"], "label": label, "exclude": exclude},
+        }
+        for name, (label, repo, exclude) in tasks.items()
+    }
+    config = options.make(
+        {"tasks": made, "data": data, "seed": seed, "optimizer": {"encoder_rate": rate, "betas": betas}}
+    )
+    assert options.make(tomllib.loads(options.to_toml(config))) == config
+
+
+def test_all_faults_come_at_once() -> None:
+    found = problems(
+        changed(
+            sed=1,
+            seed=-1,
+            sampling={"order": "rotatng", "batch_size": 0, "cap": 5},
+            optimizer={"encoder_rate": "fast", "layer_decay": 2},
+            tasks={"sst": {"loss": "mse", "hed": "mlp"}, "quora": {"head": "cosine"}, "sts": {"range": [5, 5]}},
+            surgery={"method": "asymmetric"},
+            smart={"tasks": ["sts"], "bregman": "vanilla", "bregman_every": 1},
+        )
+    )
+    expected = [
+        "sed: there is no such field; did you mean seed?",
+        "seed = -1: input should be greater",
+        "sampling.order = 'rotatng': input should be 'sequential', 'rotating'",
+        "sampling.batch_size = 0: input should be greater",
+        "optimizer.encoder_rate = 'fast': input should be a valid number",
+        "optimizer.layer_decay = 2: input should be less",
+        "tasks.sst.hed: there is no such field; did you mean tasks.sst.head?",
+        "tasks.sst: loss 'mse' does not fit a class task; use cross-entropy or coral",
+        "tasks.quora: head 'cosine' compares two texts",
+        "tasks.sts: range must be [lowest, highest]",
+        "sampling.cap: only order",
+        "surgery.main_task: name the main task, one of sst, quora, sts",
+        "smart.bregman_every: ",
+    ]
+    for start in expected:
+        assert any(line.startswith(start) for line in found), start
+    assert len(found) == len(expected)
+    assert str(ConfigError(found)).splitlines()[0] == f"{len(expected)} problems:"
+
+
+def test_a_fault_of_one_task_hides_no_other() -> None:
+    for fault in ({"loss": "mse"}, {"kind": "clas"}, {"files": {"texts": []}}, {"extra": {"file": "x"}}):
+        found = problems(changed(tasks={"sst": fault}, smart={"tasks": ["nobody"]}))
+        assert len([line for line in found if line.startswith("tasks.sst")]) == len(found) - 1
+        assert "smart.tasks: 'nobody' is not a trained task; there are sst, quora, sts" in found
+
+
+@pytest.mark.parametrize("tasks", [None, 5, [], ["sst"], {}, {"sst": 5}, {"sst": None}, {"sst": {}}, {"sst": "x"}])
+def test_what_is_no_table_of_tasks_is_refused(tasks: Any) -> None:
+    values = {"tasks": tasks, "seed": -1}
+    found = problems(values)
+    assert any(line.startswith("tasks") for line in found)
+    assert any(line.startswith("seed") for line in found)
+    assert any(line.startswith("tasks") for line in problems({}))
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("smart.wieght", "smart.weight"),
+        ("batch_size", "sampling.batch_size"),
+        ("optimiser.encoder_rate", "optimizer"),
+        ("modle", "model"),
+        ("tasks.sst.file", "tasks.sst.files"),
+        ("tasks.sst.files.lable", "tasks.sst.files.label"),
+        ("sampling.lr", None),
+    ],
+)
+def test_a_misspelt_field_is_answered_with_the_nearest(name: str, near: str | None) -> None:
+    found = problems(changed(**options.nest([(name, "1")])))
+    assert len(found) == 1
+    asked = name.split(".", maxsplit=1)[0] if near == "optimizer" else name
+    assert found[0] == f"{asked}: there is no such field" + (f"; did you mean {near}?" if near else "")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tasks": {"SST": options.dump(SST)}}, "tasks: 'sst' and 'SST' are one name"),
+        ({"tasks": {"straße": OWN, "STRASSE": OWN}}, "tasks: 'straße' and 'STRASSE' are one name"),
+        ({"tasks": {"a.b": OWN}}, "tasks: the name 'a.b' may hold letters, digits, - and _ only"),
+        ({"tasks": {"../x": OWN}}, "tasks: the name '../x' may hold"),
+        ({"tasks": {"": OWN}}, "tasks: the name '' may hold"),
+        ({"tasks": {"Overall": OWN}}, "tasks: the name 'Overall' is taken"),
+        ({"tasks": {name: {"trained": False} for name in ("sst", "quora", "sts")}}, "tasks: no task is trained"),
+        ({"sampling": {"epoch_of": "imdb"}}, "epoch_of: 'imdb' is not a trained task; there are sst, quora, sts"),
+        ({"sampling": {"order": "rotating"}}, "leave it out, by --sampling.epoch_of none"),
+        ({"sampling": {"steps_per_epoch": 5}}, "sampling.epoch_of: steps_per_epoch says already"),
+        ({"sampling": {"alpha": 0.5}}, "sampling.alpha: only order = \"temperature\""),
+        ({"sampling": {"batch_size": 1}, "tasks": {"sst": {"extra": {"file": "x", "texts": ["a"], "label": "b"}}}},
+         "tasks.sst.extra: a batch of 1 has no room"),
+        ({"surgery": {"method": "pcgrad"}, "sampling": {"order": "round-robin"}}, "use --sampling.order joint"),
+        ({"surgery": {"method": "pcgrad"}, "model": {"freeze_encoder": True}}, "use --surgery.method none"),
+        ({"surgery": {"method": "pcgrad"}, "tasks": {"sst": {"trained": False}, "sts": {"trained": False}}},
+         "surgery.method: surgery needs at least two trained tasks"),
+        ({"smart": {"tasks": ["sts"], "variant": "smart-pytorch"}}, "use --smart.variant paper"),
+        ({"smart": {"tasks": ["sst"]}, "model": {"freeze_encoder": True}}, "use --smart.tasks none"),
+        ({"smart": {"tasks": ["all"]}, "rdrop": {"tasks": ["sst"]}}, "rdrop.tasks: a task has either SMART or R-Drop"),
+        ({"model": {"freeze_encoder": True}, "tasks": {"sts": BY_COSINE}}, "model.freeze_encoder: the head of sts has no weights"),
+        ({"optimizer": {"encoder_rate": math.inf}}, "optimizer.encoder_rate = inf: input should be a finite number"),
+        ({"tasks": {"sts": {"range": [0, math.nan]}}}, "tasks.sts.range.1 = nan: input should be a finite number"),
+        ({"tasks": {"sst": {"labels": ["a", "a"], "names": []}}}, "tasks.sst: labels holds a value twice"),
+        ({"tasks": {"sst": {"limit": 1}}}, "tasks.sst.limit = 1: input should be greater"),
+        ({"optimizer": {"betas": [0.9]}}, "optimizer.betas"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_refused(change: dict[str, Any], said: str) -> None:
+    assert any(said in line for line in problems(changed(**change)))
+
+
+def test_remedies_work() -> None:
+    """What a message tells the user to type makes the fault go away."""
+    for given_, remedy in (
+        ([("sampling.order", "rotating")], [("sampling.epoch_of", "none")]),
+        ([("surgery.method", "pcgrad"), ("model.freeze_encoder", "true")], [("surgery.method", "none")]),
+        ([("smart.tasks", "sst"), ("model.freeze_encoder", "true")], [("smart.tasks", "none")]),
+        ([("surgery.method", "pcgrad"), ("sampling.order", "round-robin")], [("surgery.when", "epoch")]),
+        ([("smart.tasks", "sts"), ("smart.variant", "smart-pytorch")], [("smart.variant", "paper")]),
+    ):
+        with pytest.raises(ConfigError):
+            options.overlay(recipe("cross"), {}, options.nest(given_))
+        options.overlay(recipe("cross"), {}, options.nest([*given_, *remedy]))
+
+
+def test_the_command_line_is_over_the_file_and_the_file_over_the_recipe() -> None:
+    file = {"seed": 1, "optimizer": {"head_rate": 0.5, "encoder_rate": 0.25}}
+    config = options.overlay(recipe("cross"), file, {"optimizer": {"head_rate": 2}})
+    assert (config.seed, config.optimizer.head_rate, config.optimizer.encoder_rate) == (1, 2, 0.25)
+    assert config.optimizer.clip_norm == recipe("cross").optimizer.clip_norm
+    assert list(config.tasks) == ["sst", "quora", "sts"]
+
+
+def test_a_file_with_task_tables_trains_exactly_these() -> None:
+    both = options.overlay(recipe("cross"), {"tasks": {"sts": {}, "imdb": OWN}}, {})
+    assert set(both.tasks) == {"sts", "imdb"}
+    assert both.tasks["sts"] == recipe("cross").tasks["sts"]
+    assert both.tasks["imdb"].name == "imdb"
+    part = options.overlay(recipe("cross"), {"tasks": {"sst": {"limit": 100}}}, {"tasks": {"sst": {"head": "mlp"}}})
+    assert part.tasks["sst"] == SST.model_copy(update={"limit": 100, "head": "mlp"})
+
+
+def test_the_epoch_of_a_recipe_goes_with_its_task() -> None:
+    assert recipe("cross").sampling.epoch_of == "sst"
+    assert options.overlay(recipe("cross"), {"tasks": {"imdb": OWN}}, {}).sampling.epoch_of is None
+    assert options.overlay(recipe("cross"), {"tasks": {"imdb": OWN, "sst": {}}}, {}).sampling.epoch_of == "sst"
+    own = {"tasks": {"imdb": OWN}, "sampling": {"epoch_of": "imdb"}}
+    assert options.overlay(recipe("cross"), own, {}).sampling.epoch_of == "imdb"
+    with pytest.raises(ConfigError, match="'sst' is not a trained task"):
+        options.overlay(recipe("cross"), {"tasks": {"imdb": OWN}, "sampling": {"epoch_of": "sst"}}, {})
+
+
+def test_tasks_may_be_named_like_anything_in_letters() -> None:
+    config = options.make({"tasks": dict.fromkeys(("type", "keys", "forward", "2", "größe", "a-b_c"), OWN)})
+    assert [task.name for task in config.tasks.values()] == list(config.tasks)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "path", "value"),
+    [
+        ("seed", "3", ["seed"], 3),
+        ("optimizer.encoder-rate", "1e-4", ["optimizer", "encoder_rate"], 1e-4),
+        ("optimizer.correct-bias", "false", ["optimizer", "correct_bias"], False),
+        ("optimizer.betas", "0.8,0.9", ["optimizer", "betas"], ["0.8", "0.9"]),
+        ("optimizer.betas", "[0.8, 0.9]", ["optimizer", "betas"], [0.8, 0.9]),
+        ("smart.tasks", "sst, sts", ["smart", "tasks"], ["sst", "sts"]),
+        ("smart.tasks", '["sst"]', ["smart", "tasks"], ["sst"]),
+        ("smart.tasks", "none", ["smart", "tasks"], []),
+        ("smart.tasks", "", ["smart", "tasks"], []),
+        ("threads", "none", ["threads"], None),
+        ("average.method", "none", ["average", "method"], "none"),
+        ("data", "2024", ["data"], "2024"),
+        ("data", "none", ["data"], "none"),
+        ("sampling.epoch_of", "2", ["sampling", "epoch_of"], "2"),
+        ("sampling.epoch_of", "none", ["sampling", "epoch_of"], None),
+        ("tasks.my-task.batch-size", "4", ["tasks", "my-task", "batch_size"], 4),
+        ("tasks.my-task.files.train", "2024-01-01", ["tasks", "my-task", "files", "train"], "2024-01-01"),
+        ("tasks.t.labels", "0,1", ["tasks", "t", "labels"], ["0", "1"]),
+        ("tasks.t.loss", "none", ["tasks", "t", "loss"], None),
+        ("no.such", "x y", ["no", "such"], "x y"),
+    ],
+)
+def test_words_of_the_command_line_are_read_by_the_type_of_their_field(
+    name: str, text: str, path: list[str], value: object
+) -> None:
+    found: Any = options.nest([(name, text)])
+    for key in path:
+        assert list(found) == [key]
+        found = found[key]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_nested_options_share_their_tables_and_the_last_one_counts() -> None:
+    given_ = [("smart.weight", "3"), ("smart.steps", "2"), ("seed", "1"), ("smart.weight", "5")]
+    assert options.nest(given_) == {"smart": {"weight": 5, "steps": 2}, "seed": 1}
+
+
+def test_a_table_that_is_given_a_value_and_fields_is_refused() -> None:
+    with pytest.raises(ConfigError, match="smart: is given a value of its own and fields"):
+        options.nest([("smart", "3"), ("smart.weight", "3")])
+    with pytest.raises(ConfigError, match="smart = 3"):
+        options.overlay(recipe("cross"), {}, options.nest([("smart.weight", "3"), ("smart", "3")]))
+
+
+def test_a_file_is_read_and_its_data_directory_counts_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    path = tmp_path / "own.toml"
+    for data, expected in (
+        ("files", str(tmp_path / "files")),
+        ("../x", str(tmp_path / ".." / "x")),
+        ("/abs", "/abs"),
+        ("~/x", "/home/somebody/x"),
+        ("hub", "hub"),
+        ("sample", "sample"),
+    ):
+        path.write_text(f'data = "{data}"\nseed = 4\n')
+        assert options.read(path) == {"data": expected, "seed": 4}
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: there is no such file"):
+        options.read(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("seed = ")
+    (tmp_path / "latin.toml").write_bytes(b'data = "\xe9"')
+    for name in ("bad.toml", "latin.toml", ""):
+        with pytest.raises(ConfigError, match="not a TOML file that can be read"):
+            options.read(tmp_path / name)
+
+
+def test_a_change_leaves_the_rest_and_the_original() -> None:
+    config = recipe("cross")
+    other = options.change(config, smart={"weight": 3}, sampling={"epoch_of": None})
+    assert (other.smart.weight, other.sampling.epoch_of) == (3, None)
+    assert options.change(other, smart={"weight": 1}, sampling={"epoch_of": "sst"}) == config
+    with pytest.raises(ConfigError, match=r"smart\.wieght"):
+        options.change(config, smart={"wieght": 3})
+
+
+ELSEWHERE: dict[str, Any] = {
+    "recipe": "other",
+    "checkpoint.minutes": 99.0,
+    "checkpoint.keep": 9,
+    "log.every": 999,
+    "log.diagnostics": 999,
+}
+OTHERWISE: dict[str, Any] = {
+    "seed": 7, "data": "other", "encoder": "other", "precision": "bf16", "threads": 3, "device": "cpu",
+    "allow_rejects": True, "uncertainty": True, "model.pooling": "cls", "model.dropout": 0.5,
+    "model.encoder_dropout": 0.0, "model.freeze_encoder": True, "model.both_orders": True, "model.max_tokens": 64,
+    "optimizer.encoder_rate": 1.0, "optimizer.head_rate": 1.0, "optimizer.betas": [0.1, 0.1], "optimizer.eps": 1.0,
+    "optimizer.weight_decay": 1.0, "optimizer.correct_bias": False, "optimizer.layer_decay": 0.5,
+    "optimizer.warmup": 0.5, "optimizer.decay": "cosine", "optimizer.clip_norm": 3.0,
+    "optimizer.embedding_update": "dense", "sampling.order": "round-robin", "sampling.batch_size": 3,
+    "sampling.accumulation": 2, "sampling.epochs": 7, "sampling.epoch_of": "sts", "sampling.fraction": 0.5,
+    "smart.tasks": ["sst"], "smart.weight": 7.0, "smart.radius": 7.0, "smart.steps": 7, "surgery.method": "pcgrad",
+    "surgery.granularity": "layer", "rdrop.tasks": ["sst"], "rdrop.alpha": 7.0, "average.method": "none",
+    "average.decay": 0.5, "average.start": 0.25, "evaluation.every": 7, "evaluation.batch_size": 7,
+    "evaluation.patience": 7, "evaluation.keep": "last", "evaluation.limit": 7, "evaluation.dev_limit": 7,
+    "tasks.sst.weight": 3.0, "tasks.sst.limit": 30, "tasks.sst.batch_size": 3, "tasks.sts.loss": "binary-cross-entropy",
+    "tasks.sts.files.train": "other.csv", "tasks.sst.trained": False,
+}  # fmt: skip
+
+
+def digest_with(name: str, value: Any) -> str:
+    change: Any = value
+    for key in reversed(name.split(".")):
+        change = {key: change}
+    base = changed(sampling={"epoch_of": "quora"})
+    return options.digest(options.make(options.merge(base, change)))
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_the_digest_leaves_out_what_does_not_change_the_result(name: str) -> None:
+    assert digest_with(name, ELSEWHERE[name]) == digest_with("seed", 0)
+
+
+def test_the_digest_sees_everything_else() -> None:
+    digests = [digest_with(name, value) for name, value in OTHERWISE.items()]
+    assert len({*digests, digest_with("seed", 0)}) == len(digests) + 1
+
+
+def test_the_digest_is_one_of_meaning_not_of_writing() -> None:
+    assert digest_with("optimizer.encoder_rate", 1) == digest_with("optimizer.encoder_rate", 1.0)
+    assert digest_with("smart.tasks", ("sst",)) == digest_with("smart.tasks", ["sst"])
+    assert len(digest_with("seed", 0)) == 16
+
+
+def test_the_chosen_tasks_of_a_technique_are_trained_ones() -> None:
+    config = options.make(changed(smart={"tasks": ["all"]}, tasks={"sts": {"trained": False}}))
+    assert config.chosen("smart") == ("sst", "quora")
+    assert options.make(changed(smart={"tasks": ["sts", "sst"]})).chosen("smart") == ("sst", "sts")
+    assert recipe("cross").chosen("rdrop") == ()
+
+
+def test_values_of_tasks_may_be_given_as_tasks() -> None:
+    config = options.make({"tasks": {"a": SST, "b": STS}})
+    assert isinstance(config, Config)
+    assert [(name, task.name) for name, task in config.tasks.items()] == [("a", "a"), ("b", "b")]
+    assert SST.name == "sst"
+
+
+def test_a_recipe_that_does_not_exist_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"recipe: there is no 'crss'; did you mean cross\?"):
+        recipe("crss")

@@ -1,0 +1,328 @@
+"""The loop: what runs have in common, what it does between epochs, when it stops, and what it leaves behind."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from trainings import begun, logged, outcome, same, settings
+
+from bertram import options
+from bertram.config import Config
+from bertram.errors import RunError, TrainingError
+from bertram.runs.directory import MetricsLog, create, read_predictions
+from bertram.training import loop
+from bertram.training.progress import Silent
+from bertram.training.state import Training
+from bertram.training.train import train
+
+QUICK = {"dev_limit": 2}
+
+
+def fitted(config: Config, out: Path) -> Training:
+    """A training after its last step, whose parts can be looked at."""
+    training, run = begun(config), create(out, config)
+    with MetricsLog(run.metrics) as log:
+        loop.fit(training, run, log, Silent())
+    return training
+
+
+def saved(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(str(run / "model" / "model.safetensors"))
+
+
+# ------------------------------------------------------------------------------------------ pairs of runs
+
+
+TECHNIQUES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "SMART": {"smart": {"tasks": ["all"], "bregman": "momentum"}},
+    "PCGrad": {"surgery": {"method": "pcgrad"}},
+    "PCGrad after each epoch": {"surgery": {"method": "pcgrad", "when": "epoch"}},
+    "R-Drop": {"rdrop": {"tasks": ["all"]}},
+    "averaging": {"average": {"method": "tail", "start": 0.1}},
+    "uncertainty": {"uncertainty": True},
+    "diagnostics": {"log": {"diagnostics": 1}},
+    "another head": {"tasks": {"sst": {"head": "mlp"}}},
+}
+
+
+def test_switching_a_technique_on_leaves_order_and_content_of_the_batches_alone(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, list[Any]] = {}
+    really = loop.step
+    for technique, changes in TECHNIQUES.items():
+        seen = drawn.setdefault(technique, [])
+
+        def watched(learner: Any, batches: Any, seen: list[Any] = seen) -> Any:
+            seen.append([(batch.task, batch.ids, batch.sequences) for batch in batches])
+            return really(learner, batches)
+
+        monkeypatch.setattr(loop, "step", watched)
+        sampling = {"order": "joint", "epochs": 2, "steps_per_epoch": 2}
+        fitted(settings(tiny_encoder, sampling=sampling, evaluation=QUICK, **changes), tmp_path / technique)
+    plain = drawn.pop("none")
+    assert len(plain) == 4
+    after_epochs = drawn.pop("PCGrad after each epoch")
+    assert [after_epochs[i] for i in (0, 1, 3, 4)] == plain  # the extra update takes the batches just seen
+    assert [after_epochs[i] for i in (2, 5)] == [plain[1], plain[3]]
+    assert all(found == plain for found in drawn.values())
+
+
+def test_diagnostics_do_not_change_a_run(tiny_encoder: Path, tmp_path: Path) -> None:
+    changes = {"smart": {"tasks": ["sst"]}, "surgery": {"method": "pcgrad"}, "uncertainty": True, "evaluation": QUICK}
+    without = fitted(settings(tiny_encoder, **changes), tmp_path / "without")
+    every_step = fitted(settings(tiny_encoder, **changes, log={"diagnostics": 1}), tmp_path / "with")
+    assert len(logged(tmp_path / "with", "conflicts")) == 6
+    assert logged(tmp_path / "without", "losses") == logged(tmp_path / "with", "losses")
+    assert same(without.model.network.state_dict(), every_step.model.network.state_dict())
+
+
+# ------------------------------------------------------------------------------------------ between epochs
+
+
+@pytest.mark.parametrize("order", ["sequential", "joint", "round-robin"])
+def test_surgery_once_an_epoch_is_one_update_by_an_adam_of_its_own(
+    order: str, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    config = settings(
+        tiny_encoder,
+        sampling={"order": order, "epochs": 2},
+        surgery={"method": "pcgrad", "when": "epoch"},
+        smart={"tasks": ["sst"]},
+        evaluation=QUICK,
+    )
+    training = fitted(config, tmp_path / "run")
+    assert training.epoch_learner is not None
+    assert training.learner.weighting is None
+    extra = logged(tmp_path / "run", "epoch_surgery")
+    assert [line["step"] for line in extra] == [training.sampler.steps_per_epoch, training.sampler.total_steps]
+    for line in extra:
+        assert set(line["epoch_surgery"]) == {"sst", "quora", "sts"}
+        assert line["epoch_surgery"]["sst"]["smart/penalty"] > 0  # penalties included
+    everywhere = training.model.network.encoder.norm.weight
+    own, usual = training.epoch_learner.optimizer, training.learner.optimizer
+    assert own is not usual
+    assert own.state[everywhere]["step"].item() == 2
+    assert usual.state[everywhere]["step"].item() == training.sampler.total_steps
+    for parameter in training.model.network.heads.parameters():
+        assert own.state[parameter]["step"].item() == 2
+
+
+def test_worst_last_trains_the_weakest_task_last(tiny_encoder: Path, tmp_path: Path) -> None:
+    sampling = {"order": "worst-last", "epochs": 3}
+    fitted(settings(tiny_encoder, sampling=sampling, evaluation=QUICK), tmp_path / "run")
+    trained = [next(iter(line["losses"])) for line in logged(tmp_path / "run", "losses")]
+    chosen = [line["last_task"] for line in logged(tmp_path / "run", "last_task")]
+    assert trained[:9] == ["sst"] * 3 + ["quora"] * 3 + ["sts"] * 3
+    for epoch in (1, 2):
+        last = chosen[epoch - 1]
+        others = [name for name in ("sst", "quora", "sts") if name != last]
+        assert trained[9 * epoch : 9 * epoch + 9] == [name for name in (*others, last) for _ in range(3)]
+    assert len(chosen) == 3
+
+
+def test_worst_last_compares_scores_on_one_scale(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = begun(settings(tiny_encoder, sampling={"order": "worst-last"}))
+
+    class Scores:
+        def __init__(self, **scores: float | None) -> None:
+            self.scores = scores
+
+        def main_scores(self) -> dict[str, float | None]:
+            return self.scores
+
+    class NoLog:
+        def write(self, values: Any) -> None: ...
+
+    for scores, worst in (
+        (Scores(sst=0.3, quora=0.6, sts=-0.2), "sst"),  # a correlation of -0.2 counts as 0.4
+        (Scores(sst=0.3, quora=0.6, sts=-0.5), "sts"),
+        (Scores(sst=0.3, quora=0.6, sts=None), "sts"),  # an undefined one as 0
+    ):
+        monkeypatch.setattr(loop, "predict", lambda *_, found=scores: found)
+        loop._close_epoch(training, NoLog())  # type: ignore[arg-type]
+        assert training.sampler.last == worst
+
+
+# ------------------------------------------------------------------------------------------ what is kept, when to stop
+
+
+HARDLY = {"encoder_rate": 1e-12, "head_rate": 1e-12}  # so that no score is better than the first
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_training_stops_after_so_many_evaluations_without_a_better_score(
+    keep: str, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    evaluation = {"every": 1, "patience": 2, "keep": keep, "dev_limit": 8}
+    run = train(settings(tiny_encoder, optimizer=HARDLY, evaluation=evaluation), tmp_path / "run")
+    assert run.record["steps"]["taken"] == 3
+    assert run.record["steps"]["best"] == 1
+    assert [line["step"] for line in logged(run.path, "dev")] == [1, 2, 3]
+
+
+def test_the_run_ends_with_the_best_weights_or_with_the_last_ones(tiny_encoder: Path, tmp_path: Path) -> None:
+    def run(name: str, keep: str, epochs: int) -> Any:
+        sampling = {"epochs": epochs, "steps_per_epoch": 1}
+        rates = {"encoder_rate": 3e-3, "head_rate": 3e-2}
+        config = settings(tiny_encoder, sampling=sampling, evaluation={"keep": keep}, optimizer=rates)
+        return train(config, tmp_path / name)
+
+    best, last = run("best", "best", 6), run("last", "last", 6)
+    scores = [line["overall"] for line in logged(best.path, "overall")]
+    step = best.record["steps"]["best"]
+    assert scores.index(max(scores)) + 1 == step == last.record["steps"]["best"]
+    assert step < 6
+    assert best.record["scores"]["dev"]["overall"]["value"] == pytest.approx(max(scores))
+    assert last.record["scores"]["dev"]["overall"]["value"] == pytest.approx(scores[-1])
+    assert not same(saved(best.path), saved(last.path))
+    until_best = run("until", "last", step)
+    assert same(saved(best.path), saved(until_best.path))
+
+
+def test_averaged_weights_are_scored_and_saved_while_training_goes_on_with_its_own(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    sampling, quick = {"epochs": 10}, {"every": 30, "dev_limit": 8}
+    plain = fitted(settings(tiny_encoder, sampling=sampling, evaluation=quick), tmp_path / "plain")
+    averaging = settings(tiny_encoder, sampling=sampling, evaluation=quick, average={"method": "tail", "start": 0.3})
+    averaged = fitted(averaging, tmp_path / "averaged")
+    assert same(plain.model.network.state_dict(), averaged.model.network.state_dict())
+    assert averaged.average.updates == 3  # after steps 10, 20 and 30
+    kept = saved(tmp_path / "averaged")["bert.embeddings.LayerNorm.weight"]
+    weights = averaged.average.weights
+    assert weights is not None
+    assert any(torch.equal(kept, weight) for weight in weights)
+    assert not torch.equal(kept, plain.model.network.encoder.norm.weight)
+
+
+def test_a_training_that_blows_up_names_the_step_and_leaves_no_record(tiny_encoder: Path, tmp_path: Path) -> None:
+    rates = {"encoder_rate": 1e38, "head_rate": 1e38, "clip_norm": 0.0}
+    with pytest.raises(TrainingError, match="step 2: the loss is not finite; task sst, examples ") as failed:
+        train(settings(tiny_encoder, optimizer=rates), tmp_path / "run")
+    assert "try a lower rate or --precision fp32" in str(failed.value)
+    assert [line["step"] for line in logged(tmp_path / "run", "losses")] == [1]
+    assert not (tmp_path / "run" / "record.json").exists()
+
+
+# ------------------------------------------------------------------------------------------ what a run leaves behind
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(settings(tiny_encoder), tmp_path_factory.mktemp("runs") / "run").path
+
+
+def test_a_finished_run_directory_holds_what_the_design_says(finished: Path) -> None:
+    files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
+    assert files == {
+        "config.toml", "record.json", "metrics.jsonl",
+        "model/model.safetensors", "model/config.json",
+        "model/tokenizer.json", "model/tokenizer_config.json", "model/vocab.txt",
+        "predictions/dev/sst.jsonl.gz", "predictions/dev/quora.jsonl.gz", "predictions/dev/sts.jsonl.gz",
+    }  # fmt: skip
+
+
+def test_the_record_has_one_form(finished: Path, tiny_encoder: Path) -> None:
+    record = json.loads((finished / "record.json").read_text())
+    metrics = {"sst": {"accuracy", "f1"}, "quora": {"accuracy", "f1"}, "sts": {"pearson", "spearman"}}
+    for split, n in (("dev", 16), ("train", 24)):
+        scores = record["scores"][split]
+        assert set(scores) == {*metrics, "overall", "overall_plain"}
+        for task, names in metrics.items():
+            assert names <= set(scores[task])
+            for score in scores[task].values():
+                low, high = score["ci95"]
+                assert low <= score["value"] <= high
+                assert score["n"] == n
+        sst, quora, sts = (scores["sst"]["accuracy"], scores["quora"]["accuracy"], scores["sts"]["pearson"])
+        mean = (sst["value"] + quora["value"] + (sts["value"] + 1) / 2) / 3
+        assert scores["overall"]["value"] == pytest.approx(mean)
+        plain = (sst["value"] + quora["value"] + sts["value"]) / 3
+        assert scores["overall_plain"]["value"] == pytest.approx(plain)
+    config = settings(tiny_encoder)
+    assert record["config"] == options.dump(config)
+    assert record["config_hash"] == options.digest(config)
+    assert record["seed"] == 0
+    assert record["steps"]["taken"] == 6
+    assert record["steps"]["per_epoch"] == 3
+    assert record["examples_seen"] == {"sst": 48, "quora": 48, "sts": 48}
+    assert record["precision"] == "fp32"
+    assert record["processes"] == 1
+    assert set(record["data"]) == {f"{f}-{s}.csv" for f in ("ids-sst", "quora", "sts") for s in ("train", "dev")}
+    assert all(len(facts["sha256"]) == 64 for facts in record["data"].values())
+    assert {"versions", "host", "git_commit", "finished", "seconds", "peak_memory_mib", "baselines"} <= set(record)
+
+
+def test_predictions_hold_no_text_and_no_gold_label(finished: Path) -> None:
+    for task, fields in (("sst", {"probabilities"}), ("quora", {"probabilities"}), ("sts", set())):
+        lines = read_predictions(finished / "predictions" / "dev" / f"{task}.jsonl.gz")
+        assert len(lines) == 16
+        assert len({line["id"] for line in lines}) == 16
+        for line in lines:
+            assert set(line) == {"id", "value", *fields}
+            assert isinstance(line["value"], int if fields else float)
+            assert all(isinstance(p, float) for p in line.get("probabilities", []))
+
+
+def own_tasks(encoder: Path, directory: Path, scores: list[float]) -> Config:
+    """A training on one own score task whose dev labels are given."""
+    directory.mkdir(exist_ok=True)
+    rows = [f"{i}\ta film of {i} hours\t{i / 10}" for i in range(10)]
+    (directory / "train.tsv").write_text("\n".join(["id\ttext\trating", *rows]) + "\n")
+    rows = [f"{i}\ta play of {i} acts\t{score}" for i, score in enumerate(scores)]
+    (directory / "dev.tsv").write_text("\n".join(["id\ttext\trating", *rows]) + "\n")
+    files = {"train": "train.tsv", "dev": "dev.tsv", "texts": ["text"], "label": "rating", "id": "id"}
+    values = options.dump(settings(encoder, sampling={"epochs": 1}, evaluation={"dev_limit": 1000}))
+    return options.make(values | {"data": str(directory), "tasks": {"rating": {"kind": "score", "files": files}}})
+
+
+def test_an_undefined_score_is_null_with_a_reason(tiny_encoder: Path, tmp_path: Path) -> None:
+    run = train(own_tasks(tiny_encoder, tmp_path / "data", [0.5, 0.5, 0.5]), tmp_path / "run")
+    for name in ("pearson", "spearman"):
+        score = run.record["scores"]["dev"]["rating"][name]
+        assert score["value"] is None
+        assert score["ci95"] is None
+        assert "constant" in score["undefined"]
+    assert run.record["scores"]["dev"]["overall"]["value"] is None
+    assert run.record["scores"]["dev"]["overall"]["undefined"] == "rating has no pearson"
+    assert run.record["scores"]["train"]["rating"]["pearson"]["value"] is not None
+    assert [line["overall"] for line in logged(run.path, "overall")] == [0.0]  # counts as 0 where weights are chosen
+    assert [line["dev"] for line in logged(run.path, "dev")] == [{"rating": None}]
+
+
+# ------------------------------------------------------------------------------------------ resuming what does not fit
+
+
+def test_a_run_is_not_resumed_with_other_settings(tiny_encoder: Path, finished: Path, tmp_path: Path) -> None:
+    create(tmp_path / "run", settings(tiny_encoder))
+    with pytest.raises(RunError, match="was started with other settings"):
+        train(settings(tiny_encoder, seed=1), tmp_path / "run", resume=True)
+    how_often_it_is_saved = settings(tiny_encoder, checkpoint={"minutes": 1.0}, log={"every": 2})
+    assert train(how_often_it_is_saved, tmp_path / "run", resume=True).finished
+
+
+def test_a_run_whose_data_have_changed_is_not_resumed(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = own_tasks(tiny_encoder, tmp_path / "data", [0.1, 0.5, 0.3])
+    config = options.change(config, checkpoint={"minutes": 1e-9})
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "run")
+    own_tasks(tiny_encoder, tmp_path / "data", [0.1, 0.5, 0.4])
+    with pytest.raises(RunError, match=r"the data have changed since the run began: dev\.tsv"):
+        train(config, tmp_path / "run", resume=True)
+    own_tasks(tiny_encoder, tmp_path / "data", [0.1, 0.5, 0.3])
+    assert train(config, tmp_path / "run", resume=True).finished
+
+
+def test_the_same_configuration_gives_the_same_run(tiny_encoder: Path, finished: Path, tmp_path: Path) -> None:
+    assert outcome(train(settings(tiny_encoder), tmp_path / "again").path) == outcome(finished)
+    other = outcome(train(settings(tiny_encoder, seed=1), tmp_path / "other").path)
+    assert other["weights"] != outcome(finished)["weights"]

@@ -1,0 +1,154 @@
+"""A run over several processes: the same as over one, to rounding; one writer; nobody waits for ever."""
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import trainings
+from safetensors.torch import load_file
+from trainings import NO_DROPOUT, PROCESSES, logged, outcome, settings, together, train_together
+
+from bertram import options
+from bertram.config import Config
+from bertram.training import processes
+from bertram.training.train import train
+
+# A large eps, since Adam blows up what is rounding only, such as a key's bias has, to steps of the whole rate.
+ALIKE = {"model": NO_DROPOUT, "optimizer": {"eps": 1e-3, "clip_norm": 1.0}}
+
+
+def of_one(config: Config, out: Path) -> Path:
+    return train(config, out).path
+
+
+def assert_alike(run: Path, alone: Path) -> None:
+    """The same losses, gradients, scores and weights, to rounding."""
+    lines, expected = logged(run, "losses"), logged(alone, "losses")
+    assert len(lines) == len(expected) > 0
+    for line, other in zip(lines, expected, strict=True):
+        assert line["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=1e-3)
+        for task, figures in other["losses"].items():
+            assert line["losses"][task]["loss"] == pytest.approx(figures["loss"], rel=1e-4)
+            assert line["losses"][task].get("penalty", 0.0) == pytest.approx(figures.get("penalty", 0.0), rel=1e-2)
+    weights, others = (load_file(str(path / "model" / "model.safetensors")) for path in (run, alone))
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, others[name], rtol=1e-3, atol=2e-5)
+    scores, of_alone = (json.loads((path / "record.json").read_text())["scores"]["dev"] for path in (run, alone))
+    for task in ("sst", "quora", "sts"):
+        for name, score in of_alone[task].items():
+            assert scores[task][name]["value"] == pytest.approx(score["value"], abs=1e-3)
+            assert scores[task][name]["n"] == score["n"]
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "PCGrad and odd batches": {"surgery": {"method": "pcgrad"}, "sampling": {"batch_size": 7, "accumulation": 2}},
+    "SMART, Bregman, uncertainty": {
+        "smart": {"tasks": ["all"], "bregman": "momentum"},
+        "uncertainty": True,
+        "average": {"method": "tail", "start": 0.1},
+        "log": {"diagnostics": 2},
+    },
+    "fewer examples than processes": {
+        "sampling": {"batch_size": 1, "epochs": 1, "steps_per_epoch": 4},
+        "evaluation": {"limit": 1},
+        "surgery": {"method": "gradvac", "granularity": "layer"},
+    },
+    "one task a step, surgery after the epoch": {
+        "sampling": {"order": "sequential", "epochs": 1},
+        "surgery": {"method": "pcgrad", "when": "epoch"},
+        "optimizer": {"embedding_update": "dense"},
+    },
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_processes_train_as_one_does(
+    variant: str, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = options.change(settings(tiny_encoder, **ALIKE), **VARIANTS[variant])
+    assert train_together(config, tmp_path / "two", 2, fixed_noise=True) == [0, 0]
+    trainings.fix_noise(monkeypatch.setattr)
+    assert_alike(tmp_path / "two", of_one(config, tmp_path / "one"))
+    assert json.loads((tmp_path / "two" / "record.json").read_text())["processes"] == 2
+
+
+def test_torchrun_trains_as_one_process_does_and_only_one_of_them_writes(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = settings(tiny_encoder, **ALIKE, sampling={"batch_size": 7, "epochs": 1})
+    (tmp_path / "mine.toml").write_text(options.to_toml(config))
+    found = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1",
+         "--master-port", "0", "-m", "bertram", "train", "--config", "mine.toml", "--out", "two"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("run: two") == 1
+    assert found.stderr.count("(best so far)") == 1
+    one = config.model_copy(update={"recipe": options.make(options.read(tmp_path / "mine.toml")).recipe})
+    assert_alike(tmp_path / "two", of_one(one, tmp_path / "one"))
+
+
+def test_two_processes_that_are_killed_go_on_to_the_same_end(tiny_encoder: Path, tmp_path: Path) -> None:
+    changes = {"smart": {"tasks": ["sst"]}, "checkpoint": {"minutes": 1e-9}}  # dropout and noise are drawn by each
+    config = settings(tiny_encoder, **changes)
+    assert train_together(config, tmp_path / "whole", 2) == [0, 0]
+    ranks = together(config, tmp_path / "killed", 2)
+    metrics = tmp_path / "killed" / "metrics.jsonl"
+    for _ in itertools.count():
+        if metrics.exists() and metrics.read_bytes().count(b"\n") >= 4 or not all(rank.is_alive() for rank in ranks):
+            break
+        time.sleep(0.005)
+    for rank in ranks:
+        rank.kill()
+        rank.join()
+    assert train_together(config, tmp_path / "killed", 2) == [0, 0]
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+
+
+# ------------------------------------------------------------------------------------------ what is sent
+
+
+def exchange(rank: int, count: int, port: int, results: Any) -> None:
+    trainings.be_one_of(rank, count, port)
+    processes.start()
+    like = [torch.zeros(2), torch.zeros(2, 2), torch.zeros(3)]
+    mine = [torch.full((2,), 1.0 + rank), torch.full((2, 2), 5.0) if rank else None, None]
+    total = processes.summed(mine, like)
+    results.put((
+        rank,
+        [None if t is None else t.tolist() for t in total],
+        processes.collected({"rank": rank}),
+        processes.from_writer(f"of {rank}"),
+        processes.is_writer(),
+    ))  # fmt: skip
+    processes.wait()
+    processes.finish()
+
+
+def test_gradients_are_summed_and_stay_none_where_no_process_has_one() -> None:
+    results = PROCESSES.Queue()
+    ranks = trainings.start_together(exchange, 2, results)
+    found = sorted(results.get(timeout=120) for _ in ranks)
+    for rank in ranks:
+        rank.join()
+    for number, (rank, total, collected, written, writes) in enumerate(found):
+        assert rank == number
+        assert total == [[3.0, 3.0], [[5.0, 5.0], [5.0, 5.0]], None]
+        assert collected == [{"rank": 0}, {"rank": 1}]
+        assert written == "of 0"
+        assert writes == (rank == 0)
+
+
+def test_one_process_alone_sends_nothing() -> None:
+    gradient = torch.ones(2)
+    assert processes.summed([gradient, None], [gradient, gradient])[0] is gradient
+    assert processes.collected(3) == [3]
+    assert processes.from_writer("mine") == "mine"
+    assert (processes.rank(), processes.count(), processes.is_writer()) == (0, 1, True)
+    processes.wait()
+    processes.finish()
