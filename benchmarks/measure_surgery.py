@@ -34,7 +34,8 @@ def main() -> None:
     results = {
         "conflict_rate": sum(map(surgery.conflict_rate, shared)) / STEPS,
         "conflicting_pairs": len(pairs),
-        "mean_cosine": {name: mean([float(surgery.cosines(g)[i, j]) for g in shared]) for name, i, j in PAIRS},
+        "cosine": {name: spread([float(surgery.cosines(g)[i, j]) for g in shared]) for name, i, j in PAIRS},
+        "pcgrad_against_sum": mean([change(gramian) for gramian in shared]),
         "heads_inside": {
             "conflict_remains": mean([float(left > TOLERANCE) for left in pairs]),
             "share_of_conflict_left": mean(pairs),
@@ -54,7 +55,7 @@ def main() -> None:
     write(asked.out / "surgery.json", "benchmarks/measure_surgery.py", settings, results)
 
 
-PAIRS = (("sst, quora", 0, 1), ("sst, sts", 0, 2), ("quora, sts", 1, 2))
+PAIRS = (("sst_quora", 0, 1), ("sst_sts", 0, 2), ("quora_sts", 1, 2))
 
 
 def one_step(training: Training, scales: "Scales") -> tuple[Tensor, Tensor]:
@@ -79,6 +80,17 @@ def conflicts(gramian: Tensor, own: Tensor) -> list[float]:
     return [
         float(own[j] / (gramian[j, j] + own[j])) for i in tasks for j in tasks if i != j and gramian[i, j] < 0
     ]
+
+
+def change(gramian: Tensor) -> float:
+    """How far PCGrad's update is from the sum, as a share of the sum's length; mean over orders."""
+    generator, one = torch.Generator().manual_seed(0), torch.ones(len(gramian), dtype=torch.float64)
+    moved = [surgery.pcgrad_weights(gramian, generator) - one for _ in range(ORDERS)]
+    return mean([float((w @ gramian @ w / (one @ gramian @ one)).sqrt()) for w in moved])
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": mean(values), "lowest": min(values), "highest": max(values)}
 
 
 def remaining(shared: Sequence[Tensor], used: Sequence[Tensor], *, itself: bool = False) -> dict[str, float]:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,13 @@ FLAGS = [
     "--remote-debugging-pipe",
 ]
 PATIENCE = 60.0
+LAUNCH = """\
+import fcntl, os, sys
+source, sink = (fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3])
+os.dup2(source, 3)
+os.dup2(sink, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""  # the browser listens at descriptor 3 and answers at 4
 
 
 def installed() -> str | None:
@@ -38,7 +46,7 @@ class Browser:
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec 3<&{theirs_in} 4>&{theirs_out} "$@"', "sh", program, *FLAGS,
+            [sys.executable, "-c", LAUNCH, str(theirs_in), str(theirs_out), program, *FLAGS,
              f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip

@@ -34,9 +34,8 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_runs(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with finished runs of a tiny model: `cross-0`, `cross-1`, and `bi-0`, which encodes text by text."""
-    from trainings import settings
-
     from bertram.training.train import train
+    from trainings import settings
 
     directory = tmp_path_factory.mktemp("runs")
     bi = {name: {"encoding": "bi", "head": "cosine"} for name in ("quora", "sts")}

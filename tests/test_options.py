@@ -172,6 +172,10 @@ def test_what_is_no_table_of_tasks_is_refused(tasks: Any) -> None:
         ("tasks.sst.file", "tasks.sst.files"),
         ("tasks.sst.files.lable", "tasks.sst.files.label"),
         ("sampling.lr", None),
+        ("smart.pooling", "model.pooling"),
+        ("smart.order", "sampling.order"),
+        ("task", "tasks"),
+        ("tasks.sst.pooling", "model.pooling"),
     ],
 )
 def test_a_misspelt_field_is_answered_with_the_nearest(name: str, near: str | None) -> None:
@@ -204,7 +208,7 @@ def test_a_misspelt_field_is_answered_with_the_nearest(name: str, near: str | No
         ({"smart": {"tasks": ["sts"], "variant": "smart-pytorch"}}, "use --smart.variant paper"),
         ({"smart": {"tasks": ["sst"]}, "model": {"freeze_encoder": True}}, "use --smart.tasks none"),
         ({"smart": {"tasks": ["all"]}, "rdrop": {"tasks": ["sst"]}}, "rdrop.tasks: a task has either SMART or R-Drop"),
-        ({"model": {"freeze_encoder": True}, "tasks": {"sts": BY_COSINE}}, "model.freeze_encoder: the head of sts has no weights"),
+        ({"model": {"freeze_encoder": True}, "tasks": {"sts": BY_COSINE}}, "the head of sts has no weights of its own"),
         ({"optimizer": {"encoder_rate": math.inf}}, "optimizer.encoder_rate = inf: input should be a finite number"),
         ({"tasks": {"sts": {"range": [0, math.nan]}}}, "tasks.sts.range.1 = nan: input should be a finite number"),
         ({"tasks": {"sst": {"labels": ["a", "a"], "names": []}}}, "tasks.sst: labels holds a value twice"),

@@ -266,18 +266,17 @@ def _explain(fault: ErrorDetails) -> list[str]:
 
 
 def _nearest(path: list[str]) -> str:
-    names = [name for name, *_ in fields()]
-    tables = {name[:place] for name in names for place, letter in enumerate(name) if letter == "."}
-    everywhere = [*names, *sorted(tables)]
-    if path[0] == "tasks" and len(path) > 1:
-        everywhere = [name.replace("tasks.NAME.", f"tasks.{path[1]}.") for name in everywhere]
-    name = ".".join(path)
-    everywhere = [option for option in everywhere if not name.startswith(f"{option}.")]  # where it stands is known
-    close = difflib.get_close_matches(name, everywhere, 1, 0.6) or [
-        option for option in everywhere if option.split(".")[-1] == path[-1]
-    ]
-    close = close or difflib.get_close_matches(path[-1], [option.split(".")[-1] for option in everywhere], 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    """A field or table that may be meant: of the same table, or else of any."""
+    of_task = path[0] == "tasks" and len(path) > 2
+    names = [name.split(".") for name, *_ in fields()]
+    names = [["tasks", path[1], *name[2:]] if of_task and name[0] == "tasks" else name for name in names]
+    everywhere = [*names, *(name[:depth] for name in names for depth in range(1, len(name)))]
+    here = {known[-1]: known for known in everywhere if known[:-1] == path[:-1]}
+    anywhere = {known[-1]: known for known in reversed(everywhere) if of_task or known[0] != "tasks"}
+    for options in (here, anywhere):
+        if close := difflib.get_close_matches(path[-1], options, 1):
+            return f"; did you mean {'.'.join(options[close[0]])}?"
+    return ""
 
 
 def _tables(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:

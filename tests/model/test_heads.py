@@ -109,6 +109,33 @@ def test_dropout_is_drawn_before_the_head() -> None:
     assert torch.equal(made(pooled, dropout), made(dropped, NO_DROPOUT))
 
 
+@pytest.mark.parametrize("kind", SIMILARITIES)
+def test_both_texts_of_a_similarity_lose_the_same_coordinates(kind: Head) -> None:
+    made = head(task("binary", head=kind, encoding="bi", raw_cosine=True))
+    u = vectors(4)
+    dropout = Dropout(torch.Generator().manual_seed(1), head_rate=0.4)
+    same = made(torch.cat([u, u]), dropout)
+    mask = Dropout(torch.Generator().manual_seed(1), head_rate=0.4).head_mask(u)
+    assert mask is not None
+    assert bool((mask == 0).any())
+    if kind == "dot":
+        assert torch.allclose(same, (u * u * mask).sum(1) / HIDDEN**0.5, atol=1e-5)
+    else:
+        assert torch.allclose(same, made(torch.cat([u, u]), NO_DROPOUT), atol=1e-5)  # equal texts stay equal
+
+
+@pytest.mark.parametrize("kind", ["cosine", "dot"])
+def test_dropout_leaves_a_similarity_where_it_is_on_average(kind: str) -> None:
+    made = head(task("binary", head=kind, encoding="bi", raw_cosine=True))
+    generator = torch.Generator().manual_seed(2)
+    u = torch.randn(1, 384, generator=generator)
+    v = u + 0.5 * torch.randn(1, 384, generator=generator)
+    without = float(made(torch.cat([u, v]), NO_DROPOUT))
+    dropout = Dropout(generator, head_rate=0.3)
+    many = made(torch.cat([u.expand(4000, -1), v.expand(4000, -1)]), dropout)
+    assert float(many.mean()) == pytest.approx(without, abs=4 * float(many.std()) / 4000**0.5 + 1e-3)
+
+
 def test_weights_start_small_by_the_generator_and_biases_at_zero() -> None:
     for name in ("linear", "mlp"):
         made, twin, other = (head(task("class", head=name), seed) for seed in (0, 0, 1))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -148,6 +149,11 @@ def test_a_text_of_100_000_characters_is_cut(model: Model) -> None:
 
 def test_nothing_in_gives_nothing_out(model: Model) -> None:
     assert model.predict("sst", []) == []
+
+
+def test_columns_of_arrays_are_texts_too(model: Model) -> None:
+    assert model.predict("sst", np.array(TEXTS)) == model.predict("sst", TEXTS)  # type: ignore[arg-type]
+    assert model.predict("sst", np.array([], dtype=str)) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from bertram.evaluation.notes import notes
 from bertram.runs.directory import Run
 from bertram.tasks import Task
 
-INTERVAL_WIDTH = 17
+INTERVAL_WIDTH = 16
 METRIC_ORDER = ("accuracy", "f1", "pearson", "spearman", "mse", "mae")
 MEMBER_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("run", "left"),

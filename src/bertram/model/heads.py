@@ -53,7 +53,8 @@ class TaskHead(nn.Module):
             [n, K] class logits, [n, K-1] CORAL logits, or [n]: one logit, or the plain similarity.
         """
         if isinstance(self.compare, Similarity):
-            result: Tensor = self.compare(*_dropped_alike(*pooled.chunk(2), dropout))
+            u, v = pooled.chunk(2)
+            result: Tensor = self.compare(*_dropped_alike(u, v, dropout))
             return result
         pooled = dropout.before_head(pooled)
         if self.task.head == "features":

@@ -100,10 +100,10 @@ def predict(model: Predictor, task: str, texts: Sequence[Text], batch_size: int 
         raise BertramError(f"there is no task {task!r}; this model has {', '.join(model.tasks)}")
     if isinstance(texts, str):
         raise BertramError("one string is given; put it in a list of texts")
-    if not texts:
-        return []
     known = model.tasks[task]
     rows = [checked(known, number, text) for number, text in enumerate(texts)]
+    if not rows:
+        return []
     examples = Examples(
         known,
         list(map(str, range(len(rows)))),

@@ -3,6 +3,7 @@
 import resource
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from bertram import options
-from bertram.config import WHOLE_PASSES, Config
+from bertram.config import Config
 from bertram.evaluation.evaluate import evaluate, sample
 from bertram.model.storage import save_model
 from bertram.text.examples import Examples
+from bertram.training import setup
 from bertram.training.state import Training, begin
 from bertram.training.step import step
 from bertram.training.train import choose_device
 
+JOINT = "joint"  # the kind of a step that is of all tasks
 WARM_UP, MEASURED = 3, 12  # steps of each task (or joint ones)
 DEV_SAMPLE = 256  # examples of each task that are predicted to measure the speed of evaluation
 
@@ -32,7 +35,8 @@ class Estimate:
         training_minutes: of them, with what is done between them.
         evaluation_minutes: of all evaluations, the final one included.
         peak_memory_mib: of the process.
-        tokens: real tokens of an epoch, by task.
+        examples: seen in an epoch, on average, by task.
+        tokens: real ones of an epoch, by task.
         parameters: all, and trained ones.
     """
 
@@ -40,6 +44,7 @@ class Estimate:
     training_minutes: float
     evaluation_minutes: float
     peak_memory_mib: int
+    examples: dict[str, float]
     tokens: dict[str, int]
     parameters: tuple[int, int]
 
@@ -57,12 +62,10 @@ def estimate(config: Config) -> tuple[Estimate, Training]:
     """
     training = begin(config, choose_device(config))
     sampler = training.sampler
-    examples = {name: _examples_per_epoch(training, name) for name in training.data.train}
-    tokens = {name: round(count * _tokens(one)) for (name, one), count in
-              zip(training.data.train.items(), examples.values(), strict=True)}  # fmt: skip
+    steps, seen = _course(training)
+    examples = {name: count / config.sampling.epochs for name, count in seen.items()}
     seconds = _step_seconds(training)
-    share = _step_shares(training)
-    in_steps = sampler.total_steps * sum(seconds[name] * share[name] for name in seconds)
+    in_steps = sum(seconds[kind] * count for kind, count in steps.items())
     evaluations = -(-sampler.total_steps // (config.evaluation.every or sampler.steps_per_epoch))
     whole, each = _evaluation_seconds(training), _save_seconds(training)
     watched = sum(whole[name] * len(one) for name, one in training.data.watched.items())
@@ -81,7 +84,8 @@ def estimate(config: Config) -> tuple[Estimate, Training]:
         training_minutes=(in_steps + saves) / 60,
         evaluation_minutes=(watched * evaluations + final) / 60,
         peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        tokens=tokens,
+        examples=examples,
+        tokens={name: round(examples[name] * _tokens(one)) for name, one in training.data.train.items()},
         parameters=(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)),
     )
     return made, training
@@ -94,8 +98,8 @@ def render(config: Config) -> Group:
     for heading in ("task", "train examples", "seen in an epoch", "tokens in an epoch", "dev examples", "loss", "head"):
         table.add_column(heading, justify="left" if heading in ("task", "loss", "head") else "right")
     for name, task in config.tasks.items():
-        seen, own = _examples_per_epoch(training, name) if task.trained else 0, training.data.own.get(name, 0)
-        tokens, dev = made.tokens.get(name, 0), len(training.data.dev[name])
+        own, seen, tokens = (column.get(name, 0) for column in (training.data.own, made.examples, made.tokens))
+        dev = len(training.data.dev[name])
         table.add_row(name, f"{own:,}", f"{seen:,.0f}", f"{tokens:,}", f"{dev:,}", task.trained_by, task.head)
     everything, trained = made.parameters
     text = Text(
@@ -108,25 +112,15 @@ def render(config: Config) -> Group:
     return Group(Text(options.to_toml(config)), table, text)
 
 
-def _examples_per_epoch(training: Training, name: str) -> float:
-    """How many examples of a task an epoch has; an expectation where tasks are drawn."""
-    sampler, pool = training.sampler, training.sampler.pools[name]
-    if training.config.sampling.order in WHOLE_PASSES:
-        return float(pool.size)
-    return sampler.steps_per_epoch * _step_shares(training).get(name, 1.0) * pool.batch_size
-
-
-def _step_shares(training: Training) -> dict[str, float]:
-    """Which share of the steps a task has; with `joint` all steps are of all tasks."""
-    sampler, order = training.sampler, training.config.sampling.order
-    if order == "joint":
-        return {"joint": 1.0}
-    if order in WHOLE_PASSES:
-        batches = {name: pool.batches for name, pool in sampler.pools.items()}
-        return {name: count / sum(batches.values()) for name, count in batches.items()}
-    if order == "round-robin":
-        return dict.fromkeys(sampler.names, 1 / len(sampler.names))
-    return dict(zip(sampler.names, sampler.probabilities().tolist(), strict=True))
+def _course(training: Training) -> tuple[Counter[str], dict[str, int]]:
+    """How many steps of the run each task will have (or all together), and how many examples of it will be seen."""
+    config = training.config
+    sampler = setup.sampler(config, training.data)
+    steps: Counter[str] = Counter()
+    while sampler.step < sampler.total_steps:
+        names = sampler.next()
+        steps[JOINT if config.sampling.order == "joint" else next(iter(names))] += 1
+    return steps, sampler.seen()
 
 
 def _tokens(examples: Examples) -> float:
@@ -138,7 +132,7 @@ def _tokens(examples: Examples) -> float:
 def _step_seconds(training: Training) -> dict[str, float]:
     """Seconds of a step of each task, or of a joint one, with what follows a step."""
     joint = training.config.sampling.order == "joint"
-    kinds = {"joint": training.sampler.names} if joint else {name: [name] for name in training.sampler.names}
+    kinds = {JOINT: training.sampler.names} if joint else {name: [name] for name in training.sampler.names}
     found, number = {}, 0
     for kind, names in kinds.items():
         times = []

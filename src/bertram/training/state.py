@@ -118,6 +118,8 @@ def begin(config: Config, device: torch.device) -> Training:
     Raises:
         ConfigError: what cannot work, all of it together.
     """
+    if config.threads:
+        torch.set_num_threads(config.threads)
     setup.check_method(config)
     model, precision = setup.build_model(config, device)
     data = setup.read_data(config, model.tokenizer, model.max_tokens)

@@ -46,8 +46,6 @@ def train(
         TrainingError: a loss or gradient is not finite.
     """
     processes.start()
-    if config.threads:
-        torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     path = Path(out) if out is not None else default_path(config)
     if resume and path.is_dir() and Run(path).finished:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 from matplotlib.figure import Figure
 
 from bertram.study.report.drawing import MUTED, css, mixed, series
@@ -54,14 +54,13 @@ def _round_up(value: float) -> float:
     return next((limit for limit in (0.1, 0.2, 0.3, 0.5) if value <= limit), 1.0)
 
 
-def _diverging() -> ListedColormap:
+def _diverging() -> Colormap:
     """From conflict over the colour of an empty cell to agreement."""
     half = LEVELS // 2
     shares = [(number + 1) / half for number in range(half)]
     warm = [mixed("var(--warm)", share) for share in reversed(shares)]
     colours = ListedColormap([*warm, *(mixed("var(--cool)", share) for share in shares)])
-    colours.set_bad(css("var(--card)"))
-    return colours
+    return colours.with_extremes(bad=css("var(--card)"))
 
 
 def conflict_lines(figure: Figure, conflicts: Conflicts) -> None:
@@ -103,7 +102,8 @@ def panels_over_time(
     for axes, (title, tasks) in zip(panels, curves.items(), strict=True):
         for task, curve in tasks.items():
             steps, values = columns(curve)
-            values = np.where(values > 0, values, np.nan) if title in log else values
+            if title in log and (values > 0).any():  # a penalty that is zero throughout is drawn as such
+                values = np.where(values > 0, values, np.nan)
             colour = series(order.index(task))
             axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
             axes.plot(steps, running_mean(values), color=colour, label=task)

@@ -223,7 +223,14 @@ def columns(curve: Curve) -> tuple[NDArray[np.int64], Floats]:
 
 
 def logarithmic(axes: Axes) -> None:
-    """Make the vertical axis logarithmic, with plain numbers."""
+    """Make the vertical axis logarithmic, with plain numbers, once everything is drawn; without values it stays."""
+    values = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in axes.lines])
+    values = values[values > 0]
+    if not values.size:
+        return
+    low, high = values.min(), values.max()
+    if high < 1.1 * low:
+        axes.set_ylim(low / 2, 2 * high)  # Matplotlib cannot choose the limits of a constant
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())

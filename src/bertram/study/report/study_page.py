@@ -172,14 +172,14 @@ def effects_section(ablation: Mapping[str, Any]) -> Section:
             by_outcome.setdefault(one["outcome"], []).append(_mark(one["name"], one["value"], one))
     numbers = ("size", "95 %, other seeds", "other seeds and examples", "p (Holm)")
     columns = [
-        Column("outcome"),
         Column("effect"),
+        Column("on"),
         *(Column(name, number=True) for name in numbers),
         Column("verdict", sentence=True),
     ]
     rows: list[list[Cell]] = [
-        [one["name"], one["outcome"], signed(one["value"]),
-         shown_interval(one["ci95"]), shown_interval(one["ci95_new"]), shown(one["p_holm"]), one["verdict"]]
+        [one["name"], one["outcome"], signed(one["value"]), shown_interval(one["ci95"]),
+         shown_interval(one["ci95_new"]), _chance(one["p_holm"]), one["verdict"]]
         for one in ablation["effects"]
     ]  # fmt: skip
     lead = (
@@ -187,6 +187,10 @@ def effects_section(ablation: Mapping[str, Any]) -> Section:
         "from zero, after Holm's correction."
     )
     return Section("effects", "Effects", lead, _forests(by_outcome), [Table(columns, rows)])
+
+
+def _chance(p: float | None) -> str:
+    return "< 0.001" if p is not None and p < 0.001 else shown(p)
 
 
 def design_section(ablation: Mapping[str, Any]) -> Section:

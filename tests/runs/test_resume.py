@@ -1,0 +1,221 @@
+"""A run that is killed, at whatever moment and however often, ends as if it had not been."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trainings import PROCESSES, in_child, outcome, settings, train_until_killed
+
+from bertram import options
+from bertram.config import Config
+from bertram.errors import RunError
+from bertram.runs import checkpoint
+from bertram.runs.checkpoint import DamagedCheckpointWarning
+from bertram.training.train import train
+
+ALWAYS = {"minutes": 1e-9}  # a checkpoint after each step
+OFTEN = {"minutes": 0.0005}
+SMALL = {"embedding_update": "frozen", "encoder_rate": 1e-3, "head_rate": 1e-2, "warmup": 0.2, "decay": "linear"}
+EVERYTHING_WITH_A_STATE: dict[str, dict[str, Any]] = {
+    "joint steps": {
+        "sampling": {"epochs": 8},
+        "surgery": {"method": "gradvac", "granularity": "layer"},
+        "smart": {"tasks": ["sst"], "bregman": "momentum"},
+        "average": {"method": "tail", "start": 0.4},
+        "evaluation": {"every": 6, "patience": 2},
+        "log": {"every": 2, "diagnostics": 3},
+    },
+    "passes": {
+        "sampling": {"order": "worst-last", "epochs": 3},
+        "surgery": {"method": "pcgrad", "when": "epoch"},
+        "rdrop": {"tasks": ["all"]},
+        "average": {"method": "ema", "decay": 0.9},
+        "uncertainty": True,
+        "optimizer": SMALL,
+        "checkpoint": {"keep": 1},
+    },
+    "tasks by chance": {
+        "sampling": {"order": "annealed", "epochs": 2},
+        "smart": {"tasks": ["all"], "bregman": "vanilla", "bregman_every": 3},
+        "evaluation": {"keep": "last"},
+        "optimizer": SMALL,
+        "log": {"diagnostics": 4},
+    },
+}
+
+
+def configuration(encoder: Path, **changes: Any) -> Config:
+    return options.change(settings(encoder, checkpoint=ALWAYS), **changes)
+
+
+def killed_after(config: Config, out: Path, lines: int, delay: float) -> int:
+    """Train on, but be killed some time after so many more lines were logged; gives the exit code."""
+    metrics = out / "metrics.jsonl"
+
+    def logged() -> int:
+        return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+
+    process = PROCESSES.Process(target=train_until_killed, args=(config, out, 0))
+    wanted = logged() + lines
+    process.start()
+    while process.is_alive() and logged() < wanted:
+        time.sleep(0.002)
+    time.sleep(delay)
+    process.kill()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+@pytest.mark.parametrize("variant", EVERYTHING_WITH_A_STATE)
+def test_kills_at_random_moments_change_nothing(variant: str, tiny_encoder: Path, tmp_path: Path) -> None:
+    config = configuration(tiny_encoder, **EVERYTHING_WITH_A_STATE[variant])
+    expected = outcome(train(config, tmp_path / "whole").path)
+    chance, kills, code = random.Random(variant), 0, -signal.SIGKILL
+    while code:
+        assert code == -signal.SIGKILL
+        if kills % 2:  # in the midst of anything, or between two file operations
+            code = killed_after(config, tmp_path / "killed", chance.randint(1, 6), chance.uniform(0, 0.1))
+        else:
+            code = in_child(train_until_killed, config, tmp_path / "killed", chance.randint(10, 120))
+        kills += code != 0
+    assert kills >= 3
+    assert outcome(tmp_path / "killed") == expected
+    assert sorted(os.listdir(tmp_path / "killed")) == sorted(os.listdir(tmp_path / "whole"))  # noqa: PTH208
+
+
+def test_kills_at_the_very_beginning_change_nothing(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = configuration(tiny_encoder, sampling={"epochs": 1})
+    expected = outcome(train(config, tmp_path / "whole").path)
+    for operation in range(1, 9):  # before there is a directory, a configuration, a log, a checkpoint
+        assert in_child(train_until_killed, config, tmp_path / "killed", operation) == -signal.SIGKILL
+    assert outcome(train(config, tmp_path / "killed", resume=True).path) == expected
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = configuration(tiny_encoder, checkpoint={"minutes": 100.0})
+    expected = outcome(train(config, tmp_path / "whole").path)
+    assert killed_after(config, tmp_path / "killed", 2, 0.0) == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "checkpoint").exists()
+    assert outcome(train(config, tmp_path / "killed", resume=True).path) == expected
+
+
+@pytest.fixture
+def interrupted(tiny_encoder: Path, tmp_path: Path) -> tuple[Config, Path]:
+    """A run that was killed when it had some checkpoints."""
+    config = configuration(tiny_encoder, checkpoint={"keep": 3}, optimizer=SMALL)
+    code = killed_after(config, tmp_path / "run", 5, 0.0)
+    assert code == -signal.SIGKILL
+    return config, tmp_path / "run"
+
+
+@pytest.mark.parametrize("damaged", [1, 3])
+def test_damaged_checkpoints_are_passed_over(damaged: int, interrupted: tuple[Config, Path], tmp_path: Path) -> None:
+    config, run = interrupted
+    checkpoints = sorted((run / "checkpoint").glob("step-*"))
+    assert len(checkpoints) == 3
+    for path in checkpoints[-damaged:]:
+        os.truncate(path / "state.safetensors", 1000)
+    with pytest.warns(DamagedCheckpointWarning) as told:
+        train(config, run, resume=True)
+    assert len(told) == damaged
+    assert outcome(run) == outcome(train(config, tmp_path / "whole").path)
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_nothing_is_touched(interrupted: tuple[Config, Path]) -> None:
+    config, run = interrupted
+    newest = max((run / "checkpoint").glob("step-*")) / "state.json"
+    newest.write_text(newest.read_text().replace('"format": 1', '"format": 2'))
+    before = files(run)
+    with pytest.raises(RunError, match="checkpoint format version 2 is unknown"):
+        train(config, run, resume=True)
+    assert files(run) == before
+
+
+def test_a_run_that_has_lost_its_best_weights_says_so(interrupted: tuple[Config, Path]) -> None:
+    config, run = interrupted
+    whole = train(config, run, resume=True)
+    (run / "record.json").unlink()
+    state = checkpoint.newest(run / "checkpoint")
+    assert state is None  # removed when the run was finished
+    assert whole.finished is False
+
+
+# ------------------------------------------------------------------------------------------ full disks
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A file system of a size that can be changed."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def sized(size: str) -> Path:
+        again = ["-o", f"remount,size={size}", str(place)] if place.is_mount() else []
+        command = ["mount", *(again or ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)])]
+        if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("mounting a small file system needs root")
+        return place
+
+    yield sized
+    if place.is_mount():
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_an_error_after_which_the_run_can_go_on(
+    tiny_encoder: Path, tmp_path: Path, disk: Callable[[str], Path]
+) -> None:
+    config = configuration(tiny_encoder)
+    run = disk("30m") / "run"  # enough for two checkpoints of 12 MB and one model of 5
+    with pytest.raises(RunError, match="the disk is full; make room and go on with --resume"):
+        train(config, run)
+    sound = checkpoint.newest(run / "checkpoint")
+    assert sound is not None
+    assert sound[0] >= 1
+    assert not [path for path in run.rglob("*") if path.name.endswith(".writing")]
+    disk("100m")
+    train(config, run, resume=True)
+    assert outcome(run) == outcome(train(config, tmp_path / "whole").path)
+
+
+# ------------------------------------------------------------------------------------------ by the command line
+
+
+def files(run: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file below a directory with its time and content."""
+    found = (path for path in run.rglob("*") if path.is_file())
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+
+def bertram(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "bertram", *words]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_command_goes_on_after_kill_9_and_leaves_a_finished_run_alone(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = configuration(tiny_encoder, checkpoint=OFTEN, sampling={"epochs": 8}, optimizer=SMALL)
+    (tmp_path / "mine.toml").write_text(options.to_toml(config))
+    begun, metrics = ("train", "--config", "mine.toml", "--out", "run", "--resume"), tmp_path / "run" / "metrics.jsonl"
+    process = bertram(*begun, cwd=tmp_path)
+    while process.poll() is None and not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 8):
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    going_on = bertram("train", "--out", "run", "--resume", cwd=tmp_path)
+    assert going_on.communicate()[0].endswith("run: run\n")
+    assert going_on.returncode == 0
+    assert outcome(tmp_path / "run") == outcome(train(config, tmp_path / "whole").path)
+
+    before = files(tmp_path / "run")
+    again = bertram("train", "--out", "run", "--resume", cwd=tmp_path)
+    assert again.communicate()[0].startswith("run is finished already\n")
+    assert again.returncode == 0
+    assert files(tmp_path / "run") == before

@@ -1,0 +1,15 @@
+"""A finished run to serve."""
+
+from pathlib import Path
+
+import pytest
+
+import trainings
+from bertram.runs.directory import Run
+from bertram.training.train import train
+
+
+@pytest.fixture(scope="session")
+def run(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    config = trainings.settings(tiny_encoder, sampling={"epochs": 1})
+    return train(config, tmp_path_factory.mktemp("runs") / "served")

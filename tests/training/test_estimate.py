@@ -1,0 +1,91 @@
+"""The estimate of a run agrees with what the run then does; its minutes are measured, so no test looks at them."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from trainings import begun, settings
+
+from bertram.config import Config
+from bertram.errors import ConfigError
+from bertram.training.estimate import estimate, render
+from bertram.training.train import train
+
+
+def tokens_of_all(config: Config) -> dict[str, int]:
+    """Real tokens of one pass over each task's training examples."""
+    return {
+        name: sum(len(ids) for ids, _ in examples.batch(range(len(examples))).sequences)
+        for name, examples in begun(config).data.train.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("order", "more"),
+    [
+        ("joint", {}),
+        ("joint", {"epoch_of": "sts"}),
+        ("sequential", {}),
+        ("worst-last", {"steps_per_epoch": 5}),
+        ("annealed", {}),
+        ("temperature", {"alpha": 0.3, "cap": 12}),
+    ],
+)
+def test_steps_examples_tokens_and_parameters_are_those_of_the_run(
+    order: str, more: dict[str, Any], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    config = settings(
+        tiny_encoder,
+        tasks={"sst": {"limit": 40}, "quora": {"encoding": "bi", "head": "cosine"}, "sts": {"batch_size": 5}},
+        sampling={"order": order, "epochs": 2, **more},
+        optimizer={"embedding_update": "frozen"},
+        evaluation={"dev_limit": 2},
+    )
+    made, _ = estimate(config)
+    record = train(config, tmp_path / "run").record
+    assert made.steps == record["steps"]["taken"]
+    assert made.parameters == (record["parameters"]["all"], record["parameters"]["trained"])
+    assert made.parameters[0] - made.parameters[1] == 30522 * 32  # the table of word embeddings is frozen
+    whole = tokens_of_all(config)
+    for task, seen in record["examples_seen"].items():
+        assert made.examples[task] == seen / 2
+        assert made.tokens[task] == round(seen / 2 * whole[task] / config.tasks[task].limit)  # type: ignore[operator]
+
+
+def test_an_estimate_uses_the_threads_and_leaves_no_files(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        made, _ = estimate(settings(tiny_encoder, evaluation={"dev_limit": 2}))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    assert list(tmp_path.iterdir()) == []
+    assert made.peak_memory_mib > 0
+    assert math.isfinite(made.minutes)
+    assert made.minutes == made.training_minutes + made.evaluation_minutes > 0
+
+
+def test_a_dry_run_shows_what_would_be_trained_on_what(tiny_encoder: Path) -> None:
+    config = settings(tiny_encoder, smart={"tasks": ["sst"]}, tasks={"sts": {"trained": False}}, seed=17)
+    console = Console(width=150, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(render(config))
+    text = console.export_text()
+    assert "seed = 17" in text
+    rows = {line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line}
+    assert rows["sst"][1:3] == ["24", "24"]
+    assert rows["sst"][4:] == ["16", "cross-entropy", "linear"]
+    assert rows["sts"][1:4] == ["0", "0", "0"]
+    assert "steps       6 (3 an epoch)" in text
+    assert "parameters  997,255, of which 997,255 are trained" in text
+
+
+def test_what_cannot_work_is_refused_before_anything_is_measured(tiny_encoder: Path) -> None:
+    with pytest.raises(ConfigError, match="model.max_tokens: the encoder has 64 positions"):
+        estimate(settings(tiny_encoder, model={"max_tokens": 128}))
