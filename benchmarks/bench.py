@@ -90,7 +90,11 @@ def run(settings: "Settings") -> dict[str, Any]:  # type: ignore[name-defined]  
     record["agreement"] = measure.agreement(work, settings)
     record["bf16_loss_difference"] = measure.bf16_difference(work, settings)
     gc.collect()
-    for name, phase in (("steps", measure.steps), ("evaluation", measure.evaluation), ("prediction", measure.prediction)):
+    for name, phase in (
+        ("steps", measure.steps),
+        ("evaluation", measure.evaluation),
+        ("prediction", measure.prediction),
+    ):
         say(name)
         record[name] = phase(work, settings)
         gc.collect()

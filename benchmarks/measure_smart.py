@@ -7,7 +7,18 @@ import copy
 from collections.abc import Mapping
 
 import torch
-from short_training import HEAD_STEPS, arguments, batches, cosine, mean, perturbable, prepared, train, train_heads, write
+from short_training import (
+    HEAD_STEPS,
+    arguments,
+    batches,
+    cosine,
+    mean,
+    perturbable,
+    prepared,
+    train,
+    train_heads,
+    write,
+)
 from smart_pytorch import SMARTLoss, kl_loss, sym_kl_loss
 from torch import Tensor
 

@@ -77,9 +77,7 @@ def conflicts(gramian: Tensor, own: Tensor) -> list[float]:
     With heads inside, g_i loses (g_i . g_j / (|g_j|^2 + |h_j|^2)) g_j instead of (g_i . g_j / |g_j|^2) g_j.
     """
     tasks = range(len(gramian))
-    return [
-        float(own[j] / (gramian[j, j] + own[j])) for i in tasks for j in tasks if i != j and gramian[i, j] < 0
-    ]
+    return [float(own[j] / (gramian[j, j] + own[j])) for i in tasks for j in tasks if i != j and gramian[i, j] < 0]
 
 
 def change(gramian: Tensor) -> float:

@@ -31,7 +31,9 @@ def main(arguments: Sequence[str]) -> None:
     for path in chosen:
         record = json.loads(path.read_text(encoding="utf-8"))
         growth = path.name.startswith("growth")
-        text = between(text, "growth" if growth else "benchmark", (growth_tables if growth else benchmark_tables)(record))
+        text = between(
+            text, "growth" if growth else "benchmark", (growth_tables if growth else benchmark_tables)(record)
+        )
     PAGE.write_text(text, encoding="utf-8")
     print(f"{PAGE.name}: {', '.join(path.name for path in chosen) or 'no record'}")
 
@@ -185,7 +187,16 @@ def _prediction(found: Record) -> str:
          f"{one['memory_ms']:.1f}", f"{one['launches_ms']:.1f}", f"{one['step_ms']:.1f}"]
         for one in found["rows"]
     ]  # fmt: skip
-    heads = ["device", "step", "tokens", "TFLOP", "products, ms", "memory, ms", "launches, ms", "**predicted step, ms**"]
+    heads = [
+        "device",
+        "step",
+        "tokens",
+        "TFLOP",
+        "products, ms",
+        "memory, ms",
+        "launches, ms",
+        "**predicted step, ms**",
+    ]
     return f"**{found['title']}**\n\n{_table(heads, rows)}\n\n{found['assumptions']}"
 
 

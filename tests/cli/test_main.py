@@ -1,5 +1,6 @@
 """What holds for every command: help with an example, exit codes, no traceback."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -68,6 +69,25 @@ def test_wrong_usage_exits_2(words: list[str]) -> None:
     assert (code, out) == (2, "")
     assert "Error" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_output_that_cannot_be_written_is_one_line_and_a_closed_pipe_is_none() -> None:
+    words = [sys.executable, "-m", "bertram", "--help"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "bertram: output: No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_commands_are_listed_in_the_order_in_which_they_are_used() -> None:
+    _, out, _ = call("--help")
+    places = [out.index(f"│ {name} ") for name in COMMANDS]
+    assert places == sorted(places)
 
 
 def test_a_failure_is_one_line_and_a_traceback_only_on_demand(tmp_path: Path) -> None:

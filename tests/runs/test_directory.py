@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import begun, settings
 
 from bertram.errors import BertramError, RunError
 from bertram.model.storage import load_model, save_model
@@ -23,6 +22,7 @@ from bertram.runs.directory import (
     read_predictions,
     write_predictions,
 )
+from trainings import begun, settings
 
 
 def test_a_new_run_directory_holds_its_configuration(tmp_path: Path) -> None:
@@ -147,7 +147,10 @@ MODEL_DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no tasks": (lambda path: change_config(path, tasks=None), "its tasks cannot be read"),
     "another version": (lambda path: change_config(path, format=7), "format version 7 is unknown"),
     "other heads": (lambda path: change_config(path, tasks={}), "weights do not fit config.json"),
-    "no tokenizer": (lambda path: [(path / name).unlink() for name in ("tokenizer.json", "vocab.txt")], "no tokenizer.json"),
+    "no tokenizer": (
+        lambda path: [(path / name).unlink() for name in ("tokenizer.json", "vocab.txt")],
+        "no tokenizer.json",
+    ),
 }
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import in_child, kill_at
 
 from bertram.errors import RunError
 from bertram.runs.files import (
@@ -21,6 +20,7 @@ from bertram.runs.files import (
     write_json_lines_gz,
     write_text,
 )
+from trainings import in_child, kill_at
 
 MOST_OPERATIONS = 40  # file operations of one write
 

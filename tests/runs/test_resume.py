@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import PROCESSES, in_child, outcome, settings, train_until_killed
 
 from bertram import options
 from bertram.config import Config
@@ -19,6 +18,7 @@ from bertram.errors import RunError
 from bertram.runs import checkpoint
 from bertram.runs.checkpoint import DamagedCheckpointWarning
 from bertram.training.train import train
+from trainings import PROCESSES, in_child, outcome, settings, train_until_killed
 
 ALWAYS = {"minutes": 1e-9}  # a checkpoint after each step
 OFTEN = {"minutes": 0.0005}

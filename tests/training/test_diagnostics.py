@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-import trainings
 from torch import Tensor
-from trainings import NO_DROPOUT, begun, same, settings, take_steps, weights
 
+import trainings
 from bertram.training.diagnostics import IDLE_STEPS, Idle, conflicts
 from bertram.training.step import StepReport, group_gradients
+from trainings import NO_DROPOUT, begun, same, settings, take_steps, weights
 
 PEACE, CONFLICT = torch.eye(2), torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from trainings import begun, settings
 
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.training.estimate import estimate, render
 from bertram.training.train import train
+from trainings import begun, settings
 
 
 def tokens_of_all(config: Config) -> dict[str, int]:
@@ -78,7 +78,11 @@ def test_a_dry_run_shows_what_would_be_trained_on_what(tiny_encoder: Path) -> No
     console.print(render(config))
     text = console.export_text()
     assert "seed = 17" in text
-    rows = {line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line}
+    rows = {
+        line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in text.splitlines()
+        if "│" in line
+    }
     assert rows["sst"][1:3] == ["24", "24"]
     assert rows["sst"][4:] == ["16", "cross-entropy", "linear"]
     assert rows["sts"][1:4] == ["0", "0", "0"]

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from trainings import begun, logged, outcome, same, settings
 
 from bertram import options
 from bertram.config import Config
@@ -17,6 +16,7 @@ from bertram.training import loop
 from bertram.training.progress import Silent
 from bertram.training.state import Training
 from bertram.training.train import train
+from trainings import begun, logged, outcome, same, settings
 
 QUICK = {"dev_limit": 2}
 

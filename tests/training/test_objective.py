@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-import trainings
-from trainings import NO_DROPOUT, begun, same, settings, take_steps, weights
 
+import trainings
 from bertram import options
 from bertram.errors import ConfigError
 from bertram.tasks import QUORA, SST, STS, Task
 from bertram.training.objective import LOWEST_LOG_VARIANCE
 from bertram.training.state import Training
 from bertram.training.step import group_gradients
+from trainings import NO_DROPOUT, begun, same, settings, take_steps, weights
 
 EVERY_OUTPUT: dict[str, tuple[Task, dict[str, Any]]] = {  # each kind, loss, head and encoding, as tasks of one training
     "classes": (SST, {}),
@@ -136,7 +136,9 @@ def test_the_variant_of_the_public_package_trains(tiny_encoder: Path) -> None:
     training = begun(settings(tiny_encoder, smart=smart))
     (report,) = take_steps(training, 1)
     assert report.losses["sst"]["smart/penalty"] > 0
-    assert report.losses["sst"]["smart/radius"] == pytest.approx(1.0, rel=1e-3)  # the offset is as large as its infinity norm
+    assert report.losses["sst"]["smart/radius"] == pytest.approx(
+        1.0, rel=1e-3
+    )  # the offset is as large as its infinity norm
 
 
 # ------------------------------------------------------------------------------------------ learned task weights

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-import trainings
 from safetensors.torch import load_file
-from trainings import NO_DROPOUT, PROCESSES, logged, outcome, settings, together, train_together
 
+import trainings
 from bertram import options
 from bertram.config import Config
 from bertram.training import processes
 from bertram.training.train import train
+from trainings import NO_DROPOUT, PROCESSES, logged, outcome, settings, together, train_together
 
 # A large eps, since Adam blows up what is rounding only, such as a key's bias has, to steps of the whole rate.
 ALIKE = {"model": NO_DROPOUT, "optimizer": {"eps": 1e-3, "clip_norm": 1.0}}
@@ -99,7 +99,7 @@ def test_two_processes_that_are_killed_go_on_to_the_same_end(tiny_encoder: Path,
     ranks = together(config, tmp_path / "killed", 2)
     metrics = tmp_path / "killed" / "metrics.jsonl"
     for _ in itertools.count():
-        if metrics.exists() and metrics.read_bytes().count(b"\n") >= 4 or not all(rank.is_alive() for rank in ranks):
+        if (metrics.exists() and metrics.read_bytes().count(b"\n") >= 4) or not all(rank.is_alive() for rank in ranks):
             break
         time.sleep(0.005)
     for rank in ranks:

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import trainings
 from torch import Tensor, nn
 from torch.nn import functional as F
-from trainings import NO_DROPOUT, begun, same, settings, step_gradients, take_steps, weights
 
+import trainings
 from bertram import surgery
 from bertram.errors import TrainingError
 from bertram.optimizer import global_norm
 from bertram.training import setup
 from bertram.training.state import Training
 from bertram.training.step import group_gradients, step
+from trainings import NO_DROPOUT, begun, same, settings, step_gradients, take_steps, weights
 
 Gradients = dict[str, Tensor | None]
 TECHNIQUES: dict[str, dict[str, Any]] = {
@@ -72,7 +72,9 @@ def reference_losses(training: Training, batches: list[list[Any]], rate: float, 
 
     network = training.model.network
     bert = BertModel.from_pretrained(training.config.encoder, add_pooling_layer=False).eval().double()
-    heads = {name: nn.Linear(head.compare.in_features, head.compare.out_features) for name, head in network.task_heads()}
+    heads = {
+        name: nn.Linear(head.compare.in_features, head.compare.out_features) for name, head in network.task_heads()
+    }
     for name, head in network.task_heads():
         heads[name].load_state_dict(head.compare.state_dict())
     parameters = [(p, rate) for p in bert.parameters()]
@@ -106,7 +108,12 @@ def reference_losses(training: Training, batches: list[list[Any]], rate: float, 
 
 
 # What the plain loop above gives for seed 0 and the first four batches of the sample: sst, quora, sts.
-GOLDEN = [[1.5836, 0.69626, 2.69686], [1.55739, 0.69254, 2.61498], [1.74992, 0.68898, 3.4785], [1.4532, 0.67066, 3.34119]]
+GOLDEN = [
+    [1.5836, 0.69626, 2.69686],
+    [1.55739, 0.69254, 2.61498],
+    [1.74992, 0.68898, 3.4785],
+    [1.4532, 0.67066, 3.34119],
+]
 
 
 def test_losses_are_those_of_a_plain_loop_with_hugging_face_s_bert(tiny_encoder: Path) -> None:
@@ -272,4 +279,6 @@ def test_a_task_s_gradient_does_not_depend_on_the_tasks_packed_with_it(tiny_enco
         if gradient is None:
             assert parts == [None] * len(batches)
         else:
-            torch.testing.assert_close(torch.stack([p for p in parts if p is not None]).sum(0), gradient, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(
+                torch.stack([p for p in parts if p is not None]).sum(0), gradient, rtol=1e-4, atol=1e-5
+            )

@@ -39,8 +39,8 @@ COMMANDS = {
     "report": "Write a run or a study as one HTML file.",
     "data": "Describe or check data files.",
 }
-for name, text in COMMANDS.items():
-    app.command(f"bertram.cli.{name}:app", name=name, help=text)
+for number, (name, text) in enumerate(COMMANDS.items()):
+    app.command(f"bertram.cli.{name}:app", name=name, help=text, sort_key=number)
 
 
 def main() -> None:
@@ -51,6 +51,7 @@ def main() -> None:
         if arguments and arguments[0] in COMMANDS and app[arguments[0]].default_command is not None:
             app[arguments[0]].help = None  # its own docstring, which says more than its line in the list
         app(arguments, exit_on_error=False, result_action="return_value")
+        sys.stdout.flush()  # so that a full disk is found out while it can still be told
     except CycloptsError:
         sys.exit(2)
     except BertramError as error:
@@ -59,8 +60,20 @@ def main() -> None:
         sys.stderr.write(f"bertram: {error}\n")
         sys.exit(1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more on exit
+        _give_up_output()
+        sys.exit(1)
+    except OSError as error:
+        if debug:
+            raise
+        if error.filename is None:
+            _give_up_output()
+        sys.stderr.write(f"bertram: {error.filename or 'output'}: {error.strerror or error}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("bertram: interrupted\n")
         sys.exit(130)
+
+
+def _give_up_output() -> None:
+    """Send what is left of the output nowhere, or Python complains once more on exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -154,7 +154,7 @@ def write(out: Path, config: Config, merged: Merged, dev: Dev, fill_model: Calla
 def _record(config: Config, merged: Merged, dev: Dev) -> dict[str, Any]:
     members = [_member(run) for run in merged.members]
     parts = [merged.how, merged.choice, config.data, *(member["config_hash"] for member in members)]
-    trained = sum(run.record["seconds"]["training"] for run in merged.members)
+    trained = sum(run.record.get("seconds", {}).get("training", 0.0) for run in merged.members)
     return {
         "format": FORMAT,
         "recipe": config.recipe,
@@ -167,7 +167,7 @@ def _record(config: Config, merged: Merged, dev: Dev) -> dict[str, Any]:
             "left_out": [_member(run) for run in merged.left_out],
         },
         "config": options.dump(config),
-        "encoder": merged.members[0].record["encoder"],
+        "encoder": merged.members[0].record.get("encoder", {}),
         "parameters": {"all": merged.parameters, "trained": 0},
         "data": dev.files,
         "precision": "fp32",
@@ -189,7 +189,7 @@ def _member(run: Run) -> dict[str, Any]:
 
 def _baselines(first: Run, dev: Dev) -> dict[str, Any]:
     """Those of the first run, whose constants are chosen on training labels, where it saw the same dev files."""
-    known = first.record["data"]
+    known = first.record.get("data", {})
     if all(known.get(name, {}).get("sha256") == file["sha256"] for name, file in dev.files.items()):
         return dict(first.record["baselines"])
     return {name: baselines(examples) for name, examples in dev.examples.items()}

@@ -104,7 +104,7 @@ def _read(path: Path) -> State:
     try:
         return load_file(str(path))
     except FileNotFoundError:
-        raise RunError(f"{path}: missing") from None
+        raise RunError(f"{path}: missing; the run has no model of its own") from None
     except (SafetensorError, OSError) as error:
         raise RunError(f"{path}: damaged, it cannot be read: {error}") from None
 
@@ -122,7 +122,7 @@ def _recorded_overall(run: Run) -> float:
 def _shape(run: Run) -> dict[str, object]:
     """What must be the same so that weights can be averaged: besides the tasks, encoder, pooling and heads."""
     config = run.config
-    encoder = run.record["encoder"]["shape"]
+    encoder = run.record.get("encoder", {}).get("shape", {})
     return meaning(run, run.model) | {
         "encoder": config.encoder,
         **{f"encoder.{name}": value for name, value in encoder.items() if not name.endswith("dropout")},
