@@ -23,7 +23,7 @@ def main() -> None:
     for group in sorted({path.parent.parent for path in HERE.glob("*/*/record.json")}):
         records = [(path.parent.name, json.loads(path.read_text())) for path in sorted(group.glob("*/record.json"))]
         about = group / "README.md"
-        lines += [f"## {group.name}", "", about.read_text().strip() if about.is_file() else "", *table(records), ""]
+        lines += [f"## {group.name}", "", about.read_text().strip() if about.is_file() else "", "", *table(records), ""]
     (HERE / "README.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
