@@ -109,7 +109,7 @@ def run(settings: "Settings") -> dict[str, Any]:  # type: ignore[name-defined]  
 
 
 def memory_of(side: str, data: str, encoder: str) -> dict[str, int]:
-    """Peak memory of a process that does nothing but steps with SMART and PCGrad, in MiB, and before the first step."""
+    """Memory of a process that does nothing but steps with SMART and PCGrad, in MiB: before the first, and the peak."""
     work = workload(data, encoder, MEMORY_STEPS)
     config = configuration("smart+pcgrad", data=data, encoder=encoder, precision="fp32" if side != "ours" else "auto")
     trained: Any = Ours(config, work.data)
@@ -118,7 +118,8 @@ def memory_of(side: str, data: str, encoder: str) -> dict[str, int]:
 
         way = peers.WAYS[-1] if side.endswith("memory") else peers.WAYS[0]
         trained = peers.Peers(config, trained.model.network, way)
-        gc.collect()
+    gc.collect()
+    timing.forget_peak_memory()
     before = timing.peak_memory_mib()
     for batches in work.plain:
         trained.step(batches)

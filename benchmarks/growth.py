@@ -109,7 +109,7 @@ def run(data: str, shapes: Mapping[str, EncoderConfig], rounds: int, largest: fl
             "size": point.size, "tokens": point.tokens, "seconds": timing.spread(times),
             "gflop_per_second": round(counting.step_flop(shape, point.tokens) / max(median, 1e-9) / 1e9, 1),
         })  # fmt: skip
-    name, shape = list(shapes.items())[-1]
+    largest_shape = list(shapes.values())[-1]
     return {
         "format": 1,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -117,7 +117,7 @@ def run(data: str, shapes: Mapping[str, EncoderConfig], rounds: int, largest: fl
         "versions": {"torch": version("torch"), "bertram": version("bertram")},
         "precision": precision,
         "series": series,
-        "prediction": _prediction(shape, work),
+        "prediction": _prediction(largest_shape, work),
         "communication": communication(shapes, work),
     }
 
@@ -128,12 +128,13 @@ def _points(name: str, shape: EncoderConfig, work: Workload, precision: Precisio
     several = _learner(shape, tasks, precision)
     operated = setup.operating(several, _config(tasks, "pcgrad"), torch.Generator().manual_seed(0))
     sentences = [_renamed(_drawn(work, USUAL_BATCH)[0], name) for name in tasks]
+    lengths = [size for size in LENGTHS if size <= shape.max_tokens]
     return [
         *(Point("batch size", name, size, study, _drawn(work, size)) for size in BATCH_SIZES),
-        *(Point("length", name, size, several, [_of_length(size, shape)]) for size in LENGTHS if size <= shape.max_tokens),
+        *(Point("length", name, size, several, [_of_length(size, shape)]) for size in lengths),
         *(Point("tasks", name, count, several, sentences[:count]) for count in TASKS),
         *(Point("tasks", f"{name}{PCGRAD}", count, operated, sentences[:count]) for count in TASKS),
-    ]  # fmt: skip
+    ]
 
 
 def _config(tasks: Mapping[str, Task], method: str = "none") -> Config:

@@ -161,7 +161,8 @@ def growth_tables(record: Record) -> str:
     host = record["host"]
     parts = [
         f"{record['finished'][:10]} · {host['processor']} ({host['instructions']}), {host['threads']} threads · "
-        f"torch {record['versions']['torch']} · precision {record['precision']}"
+        f"torch {record['versions']['torch']} · precision {record['precision']}",
+        "![Seconds a step against batch size, length and number of tasks](growth.png)",
     ]
     for name, series in record["series"].items():
         encoders = list(series["points"])
@@ -177,7 +178,7 @@ def growth_tables(record: Record) -> str:
             rows.append(row)
         heads = [f"{encoder}: {unit}" for encoder in encoders for unit in ("tokens", "ms", "GFLOP/s")]
         parts.append(f"**{series['title']}**\n\n" + _table([name, *heads], rows))
-    parts.append(_prediction(record["prediction"]))
+    parts += [_prediction(record["prediction"]), _communication(record["communication"])]
     return "\n\n".join(parts)
 
 
@@ -198,6 +199,15 @@ def _prediction(found: Record) -> str:
         "**predicted step, ms**",
     ]
     return f"**{found['title']}**\n\n{_table(heads, rows)}\n\n{found['assumptions']}"
+
+
+def _communication(found: Sequence[Record]) -> str:
+    rows = [
+        [one["encoder"], f"{one['word_rows']:,}", f"{one['rows_bytes'] / 1e6:.1f}", f"{one['dense_bytes'] / 1e6:.1f}"]
+        for one in found
+    ]
+    heads = ["encoder", "distinct words of a step", "`embedding_update = rows`, MB", "`dense`, MB"]
+    return f"**One gradient of the study's step, as it is summed over processes (counted)**\n\n{_table(heads, rows)}"
 
 
 def _ms(found: Record) -> str:

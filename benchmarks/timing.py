@@ -1,5 +1,6 @@
 """Times of several things that take turns in one process, so that the drift of a machine touches all of them alike."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -70,8 +71,14 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
+def forget_peak_memory() -> None:
+    """Let the peak be counted from now on, where the system can; else it stays that of the whole process."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def peak_memory_mib() -> int:
-    """The largest memory this process had so far, in MiB.
+    """The largest memory this process had since `forget_peak_memory`, in MiB.
 
     Linux keeps it by process image; what `resource` reports would count the parent's memory for a forked child.
     """

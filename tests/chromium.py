@@ -90,6 +90,7 @@ class Browser:
         self.ask("Emulation.setEmulatedMedia", features=[scheme, {"name": "prefers-reduced-motion", "value": "reduce"}])
         self.ask("Page.navigate", url="about:blank")  # or a change of the fragment alone would load nothing
         self.ask("Page.navigate", url=address)
+        self.until("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
         found = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)

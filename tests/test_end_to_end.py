@@ -78,8 +78,6 @@ def test_texts_and_pairs_are_predicted_from_standard_input_csv_and_jsonl(work: P
     assert [json.loads(line)["id"] for line in lines] == ["p0", "p1"]
     values = [one.value for one in model.predict("sts", pairs)]
     assert [json.loads(line)["value"] for line in lines] == pytest.approx(values, abs=1e-5)
-    lines = done(spawn("predict", "a", "--task", "sts", stdin=b"a b\tc d\n", cwd=work)).splitlines()
-    assert json.loads(lines[0])["value"] == pytest.approx(model.predict("sts", [("a b", "c d")])[0].value, abs=1e-5)
 
 
 def test_a_submission_gets_the_scores_of_the_record(work: Path) -> None:

@@ -89,7 +89,7 @@ class Recorder:
         """Keep the gradients."""
         self.gradients = {n: None if p.grad is None else p.grad.to_dense().clone() for n, p in self.named.items()}
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
+    def zero_grad(self, set_to_none: bool) -> None:  # noqa: ARG002
         """Forget the parameters' own."""
         for parameter in self.named.values():
             parameter.grad = None

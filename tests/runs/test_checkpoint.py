@@ -119,11 +119,11 @@ def test_every_single_flipped_byte_of_the_plain_part_is_noticed(tmp_path: Path) 
         path.write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            try:
-                found = newest(tmp_path)
-            except RunError as error:  # the byte of the format version is refused by name
-                assert "checkpoint format version 0" in str(error)
+            if sound[:place].endswith(b'"format": '):  # refused by name
+                with pytest.raises(RunError, match="checkpoint format version 0 is unknown"):
+                    newest(tmp_path)
                 continue
+            found = newest(tmp_path)
         if found is not None:
             assert_equal(found[1], state_of(1))  # é by another escape, a space for another
         else:

@@ -77,7 +77,7 @@ def damaged(path: Path, content: str | bytes) -> Path:
 )
 def test_a_damaged_record_names_its_file(content: str | bytes, reason: str, tmp_path: Path) -> None:
     damaged(tmp_path / "record.json", content)
-    with pytest.raises(RunError, match="record.json") as failed:
+    with pytest.raises(RunError, match=r"record\.json") as failed:
         _ = Run(tmp_path).record
     assert reason in str(failed.value)
 
@@ -88,7 +88,7 @@ def test_a_damaged_record_names_its_file(content: str | bytes, reason: str, tmp_
 )
 def test_a_damaged_configuration_names_its_file(content: str | bytes, tmp_path: Path) -> None:
     damaged(tmp_path / "config.toml", content)
-    with pytest.raises(RunError, match="config.toml: damaged"):
+    with pytest.raises(RunError, match=r"config\.toml: damaged"):
         read_config(tmp_path)
 
 
@@ -99,7 +99,7 @@ def test_what_is_no_run_or_not_finished_says_so(tmp_path: Path) -> None:
         open_run(tmp_path)
     with pytest.raises(RunError, match=r"config\.toml: missing"):
         read_config(tmp_path)
-    with pytest.raises(RunError, match="not a finished run: it has no record.json; train on with --resume"):
+    with pytest.raises(RunError, match=r"not a finished run: it has no record\.json; train on with --resume"):
         _ = Run(tmp_path).record
 
 
@@ -109,7 +109,7 @@ def flipped(content: bytes, place: int) -> bytes:
 
 PREDICTION_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "cut": lambda content: content[: len(content) // 2],
-    "not compressed": lambda content: gzip.decompress(content),
+    "not compressed": gzip.decompress,
     "no lines of JSON": lambda _: gzip.compress(b"id,value\n1,2\n"),
     "not text": lambda _: gzip.compress(b'{"id": "\xff"}\n'),
     **{f"byte {place} flipped": lambda content, place=place: flipped(content, place) for place in (0, 15, 40, -8, -2)},
@@ -122,7 +122,7 @@ def test_damaged_predictions_name_their_file(damage: str, tmp_path: Path) -> Non
     write_predictions(path, [str(i) for i in range(50)], list(range(50)), None)
     assert len(read_predictions(path)) == 50
     path.write_bytes(PREDICTION_DAMAGES[damage](path.read_bytes()))
-    with pytest.raises(RunError, match="sst.jsonl.gz: damaged"):
+    with pytest.raises(RunError, match=r"sst\.jsonl\.gz: damaged"):
         read_predictions(path)
 
 

@@ -139,13 +139,24 @@ def test_a_checkpoint_of_another_version_is_refused_and_nothing_is_touched(inter
     assert files(run) == before
 
 
-def test_a_run_that_has_lost_its_best_weights_says_so(interrupted: tuple[Config, Path]) -> None:
-    config, run = interrupted
-    whole = train(config, run, resume=True)
-    (run / "record.json").unlink()
-    state = checkpoint.newest(run / "checkpoint")
-    assert state is None  # removed when the run was finished
-    assert whole.finished is False
+def test_a_run_that_has_lost_its_best_weights_says_so(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, run = configuration(tiny_encoder, optimizer=SMALL), tmp_path / "run"
+    monkeypatch.setattr("bertram.training.train._finish", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, run)  # after the last step, before the record
+    monkeypatch.undo()
+    kept = (run / "model" / "model.safetensors").read_bytes()
+    os.truncate(run / "model" / "model.safetensors", 1000)
+    with pytest.raises(RunError, match=r"model\.safetensors: missing or damaged.*start a new run"):
+        train(config, run, resume=True)
+    (run / "model" / "model.safetensors").write_bytes(kept)
+    assert train(config, run, resume=True).finished
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 # ------------------------------------------------------------------------------------------ full disks

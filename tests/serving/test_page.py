@@ -87,13 +87,13 @@ def test_the_keyboard_alone_is_enough(browser: chromium.Browser, address: str) -
 
 def test_it_answers_while_one_types_and_asks_for_a_second_text(browser: chromium.Browser, address: str) -> None:
     browser.open(at(address, task="quora", first="", second=""))
-    browser.until("document.querySelector('.missing')")
+    browser.until("!!document.querySelector('.missing')")
     browser.run("document.getElementById('first').focus()")
     browser.type("How do I learn to swim?")
     browser.until("document.querySelector('.result .missing')?.textContent.includes('second')")
     browser.run("document.getElementById('second').focus()")
     browser.type("How can I learn swimming?")
-    browser.until("document.querySelector('.result .split')")
+    browser.until("!!document.querySelector('.result .split')")
 
 
 def test_an_example_is_taken_with_a_click(browser: chromium.Browser, address: str) -> None:

@@ -91,5 +91,5 @@ def test_a_dry_run_shows_what_would_be_trained_on_what(tiny_encoder: Path) -> No
 
 
 def test_what_cannot_work_is_refused_before_anything_is_measured(tiny_encoder: Path) -> None:
-    with pytest.raises(ConfigError, match="model.max_tokens: the encoder has 64 positions"):
+    with pytest.raises(ConfigError, match=r"model\.max_tokens: the encoder has 64 positions"):
         estimate(settings(tiny_encoder, model={"max_tokens": 128}))

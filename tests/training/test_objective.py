@@ -229,7 +229,7 @@ def test_a_surgery_that_cannot_work_is_refused_before_anything_is_read(
     method: str, explanation: str, tmp_path: Path
 ) -> None:
     config = settings(tmp_path / "no encoder", surgery={"method": method})
-    with pytest.raises(ConfigError, match="surgery.method") as refused:
+    with pytest.raises(ConfigError, match=r"surgery\.method") as refused:
         begun(config)
     assert explanation in str(refused.value)
 

@@ -103,7 +103,7 @@ def reference_losses(training: Training, batches: list[list[Any]], rate: float, 
             for (p, lr), (m, v), g in zip(parameters, moments, gradients, strict=True):
                 m.lerp_(g, 0.1)
                 v.lerp_(g * g, 0.001)
-                p -= lr * math.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (v.sqrt() + 1e-6)
+                p.sub_(lr * math.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (v.sqrt() + 1e-6))
     return found
 
 

@@ -121,7 +121,7 @@ def _describe_task(task: Task, data: str, tokenizer: Tokenizer, max_tokens: int)
         except DataError as error:
             parts.append(PartDescription(part, problem=str(error)))
             continue
-        forms[part] = [_form(texts) for texts in rows.texts]
+        forms[part] = [words_of(texts) for texts in rows.texts]
         parts.append(_describe_rows(task, part, rows, forms[part], _lengths(task, rows, tokenizer, max_tokens)))
     others: tuple[Part, ...] = ("train", "extra", "test")
     overlaps = tuple(_overlap(forms, other) for other in others if other in forms and "dev" in forms)
@@ -179,7 +179,7 @@ def _repeated(rows: Rows, forms: list[Form]) -> tuple[int, int]:
     return len(repeated), differing
 
 
-def _form(texts: tuple[str, ...]) -> Form:
+def words_of(texts: tuple[str, ...]) -> Form:
     """What two examples must have in common to count as the same; a text without words stands for itself."""
     return tuple(sorted(" ".join(_WORD.findall(text.lower())) or text for text in texts))
 

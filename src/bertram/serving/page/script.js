@@ -201,7 +201,7 @@ function taskButtons() {
 
 function theme() {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const next = (document.documentElement.dataset.theme ?? (dark ? "dark" : "light")) === "dark" ? "light" : "dark";
+  const next = (document.documentElement.dataset.theme || (dark ? "dark" : "light")) === "dark" ? "light" : "dark";
   document.documentElement.dataset.theme = next;
   try { localStorage.setItem("theme", next); } catch { /* a browser that keeps nothing */ }
 }

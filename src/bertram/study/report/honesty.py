@@ -10,7 +10,7 @@ from bertram.config import Config
 from bertram.evaluation.statistics import LEAST_SEEDS
 from bertram.study.report.outcomes import Library, Outcomes, Shown
 from bertram.tasks import Task
-from bertram.text.describe import _form as words_of
+from bertram.text.describe import words_of
 from bertram.text.reading import Rows
 
 Level = Literal["warning", "note", "fine"]
