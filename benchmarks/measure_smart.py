@@ -69,7 +69,7 @@ def task_loss(network: Multitask, batch: Batch) -> float:
 
 def public_offset(network: Multitask, batch: Batch, seed: int) -> dict[str, float]:
     """What smart-pytorch adds to the word embeddings, with its own defaults."""
-    f, inputs, zeros = perturbable(network, batch)
+    f, _, zeros = perturbable(network, batch)
     seen: list[Tensor] = []
 
     def watched(offset: Tensor) -> Tensor:
@@ -159,21 +159,18 @@ def block_twice(network: Multitask, batch: Batch) -> dict[str, float]:
     """The output of the embedding block fed back as word embeddings: two LayerNorms, positions added twice."""
     f, inputs, zeros = perturbable(network, batch)
     e, p = network.encoder, inputs.packed
-    with torch.no_grad():
-        block = e.norm(e.words[p.token_ids] + e.positions[p.positions] + e.segments[p.segments])
-        clean, twice = f(zeros), network([batch], inputs, words=lambda _: block)[0]
-        return {"divergence": float(smart.symmetric_kl(twice, clean)), "changed_classes": changed(twice, clean)}
+    block = e.norm(e.words[p.token_ids] + e.positions[p.positions] + e.segments[p.segments]).detach()
+    clean, twice = f(zeros).detach(), network([batch], inputs, words=lambda _: block)[0].detach()
+    return {"divergence": float(smart.symmetric_kl(twice, clean)), "changed_classes": changed(twice, clean)}
 
 
 def dropout_floor(training: Training, batch: Batch, settings: smart.Settings) -> dict[str, float]:
     """The divergence of two passes without any offset, and the penalty's own size with the same masks."""
     dropout = training.learner.objective.ways["sst"].dropout
     f, inputs, zeros = perturbable(training.model.network, batch, dropout)
-    with torch.no_grad():
-        clean = f(zeros)
-        again = f(zeros)
-        dropout.generator.manual_seed(1)
-        other = perturbable(training.model.network, batch, dropout)[0](zeros)
+    clean, again = f(zeros).detach(), f(zeros).detach()
+    dropout.generator.manual_seed(1)
+    other = perturbable(training.model.network, batch, dropout)[0](zeros).detach()
     noise = settings.noise_std * torch.randn(zeros.shape, generator=torch.Generator().manual_seed(0))
     found = offset_of(f, clean, zeros, settings, noise, example=inputs.example, mask=inputs.movable)
     return {
@@ -191,9 +188,8 @@ def detached_targets(network: Multitask, batch: Batch, settings: smart.Settings)
     offset = offset_of(f, clean.detach(), zeros, settings, noise, example=inputs.example, mask=inputs.movable).offset
     perturbed = f(offset)
     parameters = list(network.encoder.layers.parameters())
-    found = []
-    for value in (sym_kl_loss(perturbed, clean) / len(batch), smart.symmetric_kl(perturbed, clean)):
-        found.append(torch.autograd.grad(value, parameters, retain_graph=True))
+    values = (sym_kl_loss(perturbed, clean) / len(batch), smart.symmetric_kl(perturbed, clean))
+    found = [torch.autograd.grad(value, parameters, retain_graph=True) for value in values]
     theirs, true = (torch.cat([g.flatten() for g in one]) for one in found)
     return {"cosine": cosine(theirs, true), "length": float(theirs.norm() / true.norm())}
 
@@ -224,9 +220,8 @@ def broadcast(data: str) -> dict[str, float]:
         f, clean, apart_by, zeros, radius=settings.radius, noise_std=settings.noise_std,
         step_size=settings.step_size, noise=noise, example=inputs.example, mask=inputs.movable,
     )  # fmt: skip
-    with torch.no_grad():
-        p, q = (f(found.offset) + 1) / 2, (clean + 1) / 2
-        right, spread = float((p - q).square().mean()), float((p - q[:, None]).square().mean())
+    p, q = (f(found.offset).detach() + 1) / 2, (clean + 1) / 2
+    right, spread = float((p - q).square().mean()), float((p - q[:, None]).square().mean())
     return {"right": right, "broadcast": spread, "ratio": spread / right}
 
 
@@ -242,9 +237,8 @@ def gradient_at(f, offset: Tensor, clean: Tensor, divergence) -> Tensor:
     return torch.autograd.grad(divergence(f(offset), clean), offset)[0]
 
 
-@torch.no_grad()
 def apart(f, offset: Tensor, clean: Tensor) -> float:
-    return float(smart.symmetric_kl(f(offset), clean))
+    return float(smart.symmetric_kl(f(offset).detach(), clean))  # with the kernels that training uses
 
 
 def changed(p: Tensor, q: Tensor) -> float:

@@ -45,8 +45,7 @@ def prepared(data: str, tasks: Mapping[str, Mapping[str, Any]], batch_size: int,
         **changes,
     }
     config = options.overlay(named("cross"), values, {})
-    training = begin(config, torch.device("cpu"))
-    return training
+    return begin(config, torch.device("cpu"))
 
 
 def train_heads(training: Training, steps: int = HEAD_STEPS) -> None:

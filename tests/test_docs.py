@@ -1,4 +1,4 @@
-"""The documentation holds: its code runs, its excerpts are the source, its commands exist, its figures were measured."""
+"""The documentation holds: its code runs, its excerpts are the source, its commands exist, its figures are measured."""
 
 import ast
 import itertools
