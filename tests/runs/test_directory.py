@@ -213,6 +213,13 @@ def test_a_last_line_that_is_being_written_is_left_out_and_a_damaged_one_named(t
     assert list(read_metrics(tmp_path / "none")) == []
 
 
+def test_numbers_that_json_has_not_are_null(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        log.write({"losses": {"sst": {"smart/gradient_cosine": float("nan")}}, "norms": [1.5, float("inf")], "step": 1})
+    content = (tmp_path / "metrics.jsonl").read_text()
+    assert content == '{"losses": {"sst": {"smart/gradient_cosine": null}}, "norms": [1.5, null], "step": 1}\n'
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_a_clear_error_of_the_log_too() -> None:
     with pytest.raises(RunError, match="the disk is full"), MetricsLog(Path("/dev/full")) as log:

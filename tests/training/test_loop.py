@@ -200,6 +200,23 @@ def test_averaged_weights_are_scored_and_saved_while_training_goes_on_with_its_o
     assert not torch.equal(kept, plain.model.network.encoder.norm.weight)
 
 
+def test_an_average_takes_the_weights_once_a_step_after_all_that_a_step_does(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    config = settings(
+        tiny_encoder,
+        sampling={"steps_per_epoch": 10, "epochs": 1},
+        surgery={"method": "pcgrad", "when": "epoch"},
+        average={"method": "tail", "start": 0.0},
+        evaluation=QUICK,
+    )
+    training = fitted(config, tmp_path / "run")
+    assert training.average.updates == 1
+    assert training.average.weights is not None
+    own = [p for p in training.model.network.parameters() if p.requires_grad]
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(training.average.weights, own, strict=True))
+
+
 def test_a_training_that_blows_up_names_the_step_and_leaves_no_record(tiny_encoder: Path, tmp_path: Path) -> None:
     rates = {"encoder_rate": 1e38, "head_rate": 1e38, "clip_norm": 0.0}
     with pytest.raises(TrainingError, match="step 2: the loss is not finite; task sst, examples ") as failed:

@@ -258,3 +258,15 @@ def test_surgery_needs_something_shared_and_two_tasks(tiny_encoder: Path) -> Non
     assert "smart.tasks: the encoder is frozen" in problems
     assert "surgery.main_task: name the main task, one of sst" in problems
     assert "rdrop.tasks: a task has either SMART or R-Drop" in problems
+
+
+def test_a_head_without_weights_on_a_frozen_encoder_is_refused(tiny_encoder: Path) -> None:
+    tasks = {name: {"encoding": "bi", "head": "cosine", "raw_cosine": True} for name in ("quora", "sts")}
+    with pytest.raises(ConfigError) as refused:
+        begun(settings(tiny_encoder, model={"freeze_encoder": True}, tasks=tasks))
+    assert [problem.split(":")[0] for problem in refused.value.problems] == ["tasks.quora", "tasks.sts"]
+    training = begun(settings(tiny_encoder, model={"freeze_encoder": True}, sampling={"order": "sequential"}))
+    before = weights(training)
+    take_steps(training, 1)
+    moved = {name for name, value in weights(training).items() if not torch.equal(value, before[name])}
+    assert moved == {"heads.sst.compare.weight", "heads.sst.compare.bias"}

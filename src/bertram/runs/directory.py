@@ -10,6 +10,7 @@ predictions/<split>/      id and output of each example, no text and no gold lab
 
 import gzip
 import json
+import math
 import os
 import tomllib
 import zlib
@@ -214,8 +215,8 @@ class MetricsLog:
                 self._file.seek(position)
 
     def write(self, values: dict[str, Any]) -> None:
-        """Append a line."""
-        line = json.dumps(values).encode() + b"\n"
+        """Append a line, with null for numbers that are not finite."""
+        line = json.dumps(_without_nan(values), allow_nan=False).encode() + b"\n"
         with disk_errors(self._place):
             while line:
                 line = line[self._file.write(line) :]
@@ -231,6 +232,15 @@ class MetricsLog:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+def _without_nan(value: Any) -> Any:
+    """The value with null for numbers that JSON has not."""
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:

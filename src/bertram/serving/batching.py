@@ -8,9 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
-from bertram.model.predict import Prediction, Predictor, Text, predict
+from bertram.model.predict import Prediction, Predictor, Text
+from bertram.serving.together import predict_together
 
 log = logging.getLogger(__name__)
 Answer = list[Prediction] | Exception
@@ -139,24 +139,12 @@ class Batcher:
         return taken
 
     def _compute(self, jobs: list[_Job]) -> list[Answer]:
-        """An answer for each job; where a batch fails, each of its jobs is tried alone."""
-        answers: dict[_Job, Answer] = {}
-        for task in dict.fromkeys(job.task for job in jobs):
-            chosen = [job for job in jobs if job.task == task]
-            try:
-                answers |= self._predict(task, chosen)
-            except Exception as error:  # whatever it is, the thread must live on
-                log.exception("a batch of %d requests failed", len(chosen))
-                answers |= {chosen[0]: error} if len(chosen) == 1 else self._each_alone(chosen)
-        return [answers[job] for job in jobs]
-
-    def _each_alone(self, jobs: list[_Job]) -> dict[_Job, Answer]:
-        return {job: self._compute([job])[0] for job in jobs}
-
-    def _predict(self, task: str, jobs: list[_Job]) -> dict[_Job, Answer]:
-        texts = [text for job in jobs for text in job.texts]
-        found = iter(predict(self.model, task, texts, batch_size=max(self.together, 16)))
-        return {job: list(islice(found, len(job.texts))) for job in jobs}
+        """An answer for each job; where they fail together, each is tried alone."""
+        try:
+            return list(predict_together(self.model, [(job.task, job.texts) for job in jobs], self.together))
+        except Exception as error:  # whatever it is, the thread must live on
+            log.exception("a batch of %d requests failed", len(jobs))
+            return [error] if len(jobs) == 1 else [self._compute([job])[0] for job in jobs]
 
 
 def _deliver(jobs: list[_Job], answers: list[Answer]) -> None:

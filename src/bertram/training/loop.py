@@ -49,6 +49,7 @@ def fit(training: Training, run: Run, log: MetricsLog, display: Display) -> None
         _record(training, log, display, report, clock)
         if sampler.step % sampler.steps_per_epoch == 0:
             _close_epoch(training, log)
+        training.average.update(sampler.step)
         if sampler.step % every == 0 or sampler.step == sampler.total_steps:
             _evaluate(training, run, log, display)
             if config.evaluation.patience and training.best.since >= config.evaluation.patience:
@@ -70,7 +71,6 @@ def _update(training: Training, learner: Learner, places: dict[str, Any], number
     except TrainingError as error:
         raise TrainingError(f"step {number}: {error}") from None
     learner.objective.after_update()
-    training.average.update(number)
     return report
 
 
