@@ -13,11 +13,14 @@ import argparse
 import gc
 import json
 import os
+import pickle
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +32,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import targets
 import timing
 import torch
-from ours import Ours, configuration, workload
+from ours import Ours, Workload, configuration, workload
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE_FILES = ROOT.parent / "shared" / "data"
@@ -44,17 +47,18 @@ PACKAGES = ("bertram", "torch", "transformers", "sentence-transformers", "smart-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write a record."""
     given = _arguments(arguments)
-    quiet()
+    warnings.filterwarnings("ignore", message="There is a performance drop")  # torchjd's vmap over attention
     torch.set_num_threads(given.threads)
     if given.memory_of:
-        sys.stdout.write(json.dumps(memory_of(given.memory_of, given.data, given.encoder)))
+        sys.stdout.write(json.dumps(memory_of(given.memory_of, pickle.loads(given.work.read_bytes()), given.encoder)))
         return
     from measure import Settings  # noqa: PLC0415  (it loads the peers, which our side's memory must not hold)
 
+    settings = Settings(
+        given.data, given.encoder, warm_up=2, rounds=15, passes=3, calls=100, sentences=2000, memory=True
+    )
     if given.quick:
-        settings = Settings(given.data, given.encoder, rounds=5, passes=1, calls=30, sentences=2000, memory=True)
-    else:
-        settings = Settings(given.data, given.encoder, rounds=15, passes=3, calls=100, sentences=2000, memory=True)
+        settings = replace(settings, rounds=5, passes=1, calls=30)
     record = run(settings) | {"quick": given.quick}
     from tables import benchmark_tables  # noqa: PLC0415
 
@@ -100,7 +104,7 @@ def run(settings: "Settings") -> dict[str, Any]:  # type: ignore[name-defined]  
         gc.collect()
     if settings.memory:
         say("memory")
-        record["memory"] = {side: _in_own_process(side, settings) for side in MEMORY_SIDES}
+        record["memory"] = memory(work, settings.encoder)
     record["targets"] = targets.reached(record)
     record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     record["minutes"] = round((time.monotonic() - begun) / 60, 1)
@@ -108,10 +112,10 @@ def run(settings: "Settings") -> dict[str, Any]:  # type: ignore[name-defined]  
     return record
 
 
-def memory_of(side: str, data: str, encoder: str) -> dict[str, int]:
+def memory_of(side: str, work: Workload, encoder: str) -> dict[str, int]:
     """Memory of a process that does nothing but steps with SMART and PCGrad, in MiB: before the first, and the peak."""
-    work = workload(data, encoder, MEMORY_STEPS)
-    config = configuration("smart+pcgrad", data=data, encoder=encoder, precision="fp32" if side != "ours" else "auto")
+    precision = "auto" if side == "ours" else "fp32"
+    config = configuration("smart+pcgrad", data="sample", encoder=encoder, precision=precision)
     trained: Any = Ours(config, work.data)
     if side != "ours":
         import peers  # noqa: PLC0415
@@ -121,24 +125,24 @@ def memory_of(side: str, data: str, encoder: str) -> dict[str, int]:
     gc.collect()
     timing.forget_peak_memory()
     before = timing.peak_memory_mib()
-    for batches in work.plain:
+    for batches in work.plain[:MEMORY_STEPS]:
         trained.step(batches)
     return {"before": before, "peak": timing.peak_memory_mib()}
 
 
-def _in_own_process(side: str, settings: "Settings") -> dict[str, int]:  # type: ignore[name-defined]  # noqa: F821
-    command = [sys.executable, str(Path(__file__)), "--memory-of", side, "--data", settings.data,
-               "--encoder", settings.encoder, "--threads", str(torch.get_num_threads())]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+def memory(work: Workload, encoder: str) -> dict[str, dict[str, int]]:
+    """Memory of each side, in processes of their own that get their sentences ready made."""
+    found = {}
+    small = replace(work, data=replace(work.data, dev={}, watched={}, train_sample={}), texts=[])
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "work"
+        path.write_bytes(pickle.dumps(small))
+        for side in MEMORY_SIDES:
+            command = [sys.executable, str(Path(__file__)), "--memory-of", side, "--work", str(path),
+                       "--encoder", encoder, "--threads", str(torch.get_num_threads())]  # fmt: skip
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            found[side] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def quiet() -> None:
-    """Silence what the peers say while they load and differentiate."""
-    warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet implemented")
-    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -150,6 +154,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the record goes")
     parser.add_argument("--memory-of", choices=MEMORY_SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 

@@ -21,12 +21,16 @@ from torch.nn.utils.rnn import pad_sequence
 from torchjd.aggregation import PCGrad
 from torchjd.autojac import jac_to_grad, mtl_backward
 from transformers import BertModel
+from transformers.utils import logging
 
 from bertram.config import Config
 from bertram.model.heads import Similarity
 from bertram.model.multitask import Multitask
 from bertram.model.pretrained import find
 from bertram.text.examples import Batch, Examples, Sequences
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 
 SMART_WEIGHT = 0.02  # as in the package's own example
 

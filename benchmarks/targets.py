@@ -25,12 +25,12 @@ class Target:
 
 
 def _ratio(variant: str, precision: str) -> Callable[[Record], float]:
-    return lambda record: record["steps"]["variants"][variant][precision]["ratio"]["median"]  # type: ignore[no-any-return]
+    return lambda record: record["steps"]["variants"][variant][precision]["ratio"]["median"]
 
 
 def _ours(variant: str) -> Callable[[Record], float]:
     """A variant's cost as a multiple of our plain step."""
-    return lambda record: record["steps"]["ours"][record["default_precision"]][variant]["median"]  # type: ignore[no-any-return]
+    return lambda record: record["steps"]["ours"][record["default_precision"]][variant]["median"]
 
 
 def _memory(record: Record) -> float:

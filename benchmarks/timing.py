@@ -14,7 +14,7 @@ from bertram.model.linear import choose_precision
 Times = dict[str, list[float]]  # seconds of each round, by name
 
 
-def alternate(turns: Mapping[str, Callable[[int], object]], rounds: int, warm_up: int = 2) -> Times:
+def alternate(turns: Mapping[str, Callable[[int], object]], rounds: int, warm_up: int) -> Times:
     """Let everything run once a round, in an order that rotates from round to round.
 
     Args:

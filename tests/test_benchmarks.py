@@ -36,14 +36,10 @@ pytestmark = [
 SHAPE = EncoderConfig(hidden=32, layers=2, heads=4, intermediate=64, max_tokens=64)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _quiet() -> None:
-    bench.quiet()
-
-
 @pytest.fixture(scope="module")
 def settings(tiny_encoder: Path) -> measure.Settings:
-    return measure.Settings("sample", str(tiny_encoder), rounds=1, passes=1, calls=1, sentences=20, memory=False)
+    few = {"warm_up": 0, "rounds": 1, "passes": 1, "calls": 1, "sentences": 20}
+    return measure.Settings("sample", str(tiny_encoder), memory=False, **few)
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +53,10 @@ def record(settings: measure.Settings) -> dict[str, Any]:
     return bench.run(settings)
 
 
-def test_both_sides_have_the_same_losses_before_and_after_an_update(
-    settings: measure.Settings, work: ours.Workload
-) -> None:
-    found = measure.agreement(work, settings)
+def test_both_sides_have_the_same_losses_before_and_after_an_update(record: dict[str, Any]) -> None:
+    found = record["agreement"]
     assert found.keys() == {"plain", "smart", "pcgrad", "smart+pcgrad", "cross"}
-    assert max(one["apart"] for one in found.values()) < 1e-5
+    assert max(one["apart"] for one in found.values()) < 5e-6
     assert found["plain"]["apart_after_update"] < 1e-4  # the same gradients and, nearly, the same AdamW
 
 
@@ -80,15 +74,12 @@ def test_sides_that_differ_are_not_timed(
         measure.agreement(work, settings)
 
 
-@pytest.mark.parametrize("way", peers.WAYS, ids=str)
-def test_each_way_of_torchjd_gives_the_same_gradients(
-    way: peers.SurgeryWay, settings: measure.Settings, work: ours.Workload
-) -> None:
-    mine = measure.build_ours("pcgrad", work, settings)
-    usual, other = (peers.Peers(mine.config, mine.model.network, one) for one in (peers.WAYS[0], way))
+def test_torchjds_ways_differ_in_cost_only(settings: measure.Settings, work: ours.Workload) -> None:
+    mine = measure.build_ours("smart+pcgrad", work, settings)
     weights = []
-    for side in (usual, other):
-        torch.manual_seed(0)  # torchjd draws the order of the projections from it
+    for way in (peers.WAYS[0], peers.WAYS[-1]):
+        side = peers.Peers(mine.config, mine.model.network, way)
+        torch.manual_seed(0)  # the order of the projections and smart-pytorch's noise are drawn from it
         with side.without_dropout():
             side.step(work.plain[0])
         weights.append(torch.cat([p.detach().flatten() for p in side.network.parameters()]))

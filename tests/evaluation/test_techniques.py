@@ -93,9 +93,9 @@ def test_a_gain_that_other_examples_may_not_show_is_said_to_be_one_on_these() ->
     generator = np.random.default_rng(3)
     gold = generator.integers(0, 2, 60)
     said = {}
-    for arm, wrong in (("plain", 20), ("better", 17)):  # 3 examples more with each seed: no noise but the examples'
+    for arm, wrong in (("plain", 20), ("better", 17)):  # the same 3 examples more with each seed
         for seed in SEEDS:
-            errors = np.where(np.arange(60) < wrong + seed, 1 - gold, gold)
+            errors = np.where(np.arange(60) < wrong, 1 - gold, gold)
             said[f"{arm}{seed}"] = keyed(errors)
     tasks = {"quora": TaskPredictions("binary", keyed(gold), said)}
     (found,) = compare_techniques(tasks, [Arm(a, {s: f"{a}{s}" for s in SEEDS}) for a in ("plain", "better")])

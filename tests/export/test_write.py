@@ -1,6 +1,5 @@
 """From a run to an exported directory with a card whose code runs."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -41,9 +40,7 @@ def run_code(card: str) -> dict[str, Any]:
     [
         ("cross", "hf", None),
         ("cross", "sentence-transformers", "quora"),
-        ("cross", "onnx", None),
         ("bi", "sentence-transformers", None),
-        ("bi", "onnx", "sts"),
     ],
 )
 def test_the_code_of_every_card_runs(
@@ -60,12 +57,6 @@ def test_the_code_of_every_card_runs(
     model = load(run)
     if form == "hf":
         assert found["hidden"].shape[2] == 32
-    elif recipe == "cross" and form == "onnx":
-        [wanted] = model.predict("sts", [("How do I learn the piano?", "What is a good way to start piano?")])
-        assert found["score"][0] == pytest.approx(wanted.value, abs=1e-4)  # the last graph of the card
-    elif form == "onnx":
-        assert sorted(path.name for path in Path().glob("*.onnx")) == ["sts.onnx"]
-        assert json.loads(Path("tasks.json").read_text())["sts"]["sequences"] == ["the first text", "the second text"]
     elif recipe == "cross":
         [wanted] = model.predict("quora", [("a lovely film", "a fine movie")])
         assert wanted.probabilities is not None
@@ -111,7 +102,7 @@ def test_a_card_names_the_origin_of_weights_and_data(encoder: str, data: str, sa
 
 def test_what_cannot_be_exported_is_refused(cross: Run, tmp_path: Path) -> None:
     with pytest.raises(BertramError, match="there is no task 'nli'; this run has sst, quora, sts"):
-        export(cross.path, "onnx", tmp_path / "out", "nli")
+        export(cross.path, "sentence-transformers", tmp_path / "out", "nli")
     with pytest.raises(BertramError, match="leave --task out"):
         export(cross.path, "hf", tmp_path / "out", "sst")
     with pytest.raises(RunError, match="there is no such run directory"):

@@ -96,6 +96,9 @@ def test_the_precision_is_chosen_when_loading(saved: Path) -> None:
     for name in ("quora", "sts"):
         first, second = exact.predict(name, PAIRS)[0].value, rounded.predict(name, PAIRS)[0].value
         assert first == pytest.approx(second, abs=0.2)
+    ids = exact.tokenizer.encode(["a fine film"])
+    states = [one.network.encoder.hidden_states(ids)[0] for one in (exact, rounded)]
+    assert 0 < float((states[0] - states[1]).norm() / states[0].norm()) < 0.03
 
 
 @pytest.mark.parametrize(

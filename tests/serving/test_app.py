@@ -142,7 +142,7 @@ def test_a_full_queue_and_a_late_answer_have_statuses_of_their_own(model: Model,
     from bertram.serving import batching
 
     client = Client(create_app(model, ABOUT, Limits(seconds=0.05)))
-    monkeypatch.setattr(batching, "predict", lambda *_, **__: __import__("time").sleep(0.3))
+    monkeypatch.setattr(batching, "predict_together", lambda *_, **__: __import__("time").sleep(0.3))
     late = client.ask("POST", "/predict/sst", json={"text": "a"})
     assert (late.status_code, late.json()["detail"]) == (504, "no answer within 0.05 s; try again with fewer texts")
 
@@ -160,7 +160,7 @@ def test_a_failure_of_the_model_is_500_for_that_request_only(model: Model, monke
 
     client = Client(create_app(model, ABOUT))
     with monkeypatch.context() as patch:
-        patch.setattr(batching, "predict", lambda *_, **__: 1 / 0)
+        patch.setattr(batching, "predict_together", lambda *_, **__: 1 / 0)
         assert client.ask("POST", "/predict/sst", json={"text": "a"}).status_code == 500
     assert client.ask("POST", "/predict/sst", json={"text": "a"}).status_code == 200
     client.close()

@@ -9,7 +9,6 @@ EXAMPLES = """Examples:
 
   bertram export RUN --format hf --out DIR
   bertram export RUN --format sentence-transformers --task quora --out DIR
-  bertram export RUN --format onnx --out DIR
 """
 
 app = App(name="export", help_epilogue=EXAMPLES, help_format="plaintext")
@@ -19,7 +18,7 @@ app = App(name="export", help_epilogue=EXAMPLES, help_format="plaintext")
 def export(
     run: Path,
     *,
-    form: Annotated[Literal["hf", "sentence-transformers", "onnx"], Parameter(name="--format")],
+    form: Annotated[Literal["hf", "sentence-transformers"], Parameter(name="--format")],
     out: Path,
     task: str | None = None,
 ) -> None:
@@ -31,11 +30,11 @@ def export(
         A run directory.
     form
         hf: the encoder, for transformers. sentence-transformers: vectors of texts where pairs are encoded text by
-        text, else scores of pairs. onnx: one graph a task.
+        text, else scores of pairs.
     out
         The directory to write; it must not exist yet.
     task
-        Which task, where the format holds one; with onnx the only one that is written.
+        Which task, where the format holds one.
     """
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.export.write import export as write  # noqa: PLC0415

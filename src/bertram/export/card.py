@@ -11,11 +11,10 @@ from bertram.model.predict import Model
 from bertram.runs.directory import Run
 from bertram.tasks import QUORA, SST, STS, Task
 
-LIBRARIES = {"hf": "transformers", "sentence-transformers": "sentence-transformers", "onnx": "onnx"}
+LIBRARIES = {"hf": "transformers", "sentence-transformers": "sentence-transformers"}
 HOLDS = {
     "hf": "The encoder, for `transformers`.",
     "sentence-transformers": "For `sentence-transformers`.",
-    "onnx": "One graph a task, for ONNX runtimes; `tasks.json` says what each reads and gives.",
 }
 COURSE = {str(task.files.train): name for name, task in (("sst", SST), ("quora", QUORA), ("sts", STS))}
 

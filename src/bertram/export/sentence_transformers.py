@@ -73,12 +73,12 @@ def chosen_task(model: Model, name: str | None) -> Task | None:
     if name is not None:
         task = model.tasks[name]
         if not task.pair:
-            raise BertramError(f"tasks.{name}: one text each, and a CrossEncoder scores pairs; use --format onnx")
+            raise BertramError(f"tasks.{name}: one text each, and a CrossEncoder scores pairs")
         return _holdable(model, task) if task.encoding == "cross" else None
     if any(task.pair and task.encoding == "bi" for task in model.tasks.values()):
         return None
     if not cross:
-        raise BertramError(f"no task of this run compares texts ({', '.join(model.tasks)}); use --format hf or onnx")
+        raise BertramError(f"no task of this run compares texts ({', '.join(model.tasks)}); use --format hf")
     if len(cross) > 1:
         raise BertramError(f"a CrossEncoder has one task; choose --task {' or --task '.join(t.name for t in cross)}")
     return _holdable(model, cross[0])
@@ -86,11 +86,9 @@ def chosen_task(model: Model, name: str | None) -> Task | None:
 
 def _holdable(model: Model, task: Task) -> Task:
     if task.trained_by == "coral":
-        raise BertramError(f"tasks.{task.name}: a CrossEncoder cannot hold a CORAL head; use --format onnx")
+        raise BertramError(f"tasks.{task.name}: a CrossEncoder cannot hold a CORAL head")
     if model.both_orders:
-        raise BertramError(
-            "model.both_orders: a CrossEncoder reads a pair in one order, this run averages both; use --format onnx"
-        )
+        raise BertramError("model.both_orders: a CrossEncoder reads a pair in one order, this run averages both")
     return task
 
 
