@@ -39,18 +39,22 @@ class FileScores:
 
 
 def evaluate_files(run: Run, data: str, split: Split, batch_size: int = 64) -> FileScores:
-    """Score a run on the labelled files of a split, and keep its predictions in the run.
+    """Score a run on the labelled files of a split; predictions of the run's own data are kept in the run.
 
     Raises:
         DataError: the files cannot be used.
     """
     model = load(run)
-    rows = {name: reading.read(task, data, split) for name, task in model.tasks.items()}
+    rows = {
+        name: reading.read(task, data, split, allow_rejects=run.config.allow_rejects)
+        for name, task in model.tasks.items()
+    }
     examples = {
         name: tokenized(task, rows[name], model.tokenizer, model.max_tokens) for name, task in model.tasks.items()
     }
     found = evaluate(model, examples, batch_size)
-    keep_predictions(run, found, split)
+    if data == run.config.data:
+        keep_predictions(run, found, split)
     return FileScores(found.scores(), {name: baselines(one) for name, one in examples.items()}, confusions(found))
 
 

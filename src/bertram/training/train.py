@@ -18,7 +18,7 @@ from bertram.errors import RunError
 from bertram.evaluation.files import baselines, confusions, keep_predictions
 from bertram.model.storage import WEIGHTS, load_state
 from bertram.runs import checkpoint
-from bertram.runs.directory import FORMAT, MetricsLog, Run, create
+from bertram.runs.directory import FORMAT, MetricsLog, Run, create, refuse_existing
 from bertram.runs.files import write_json
 from bertram.runs.provenance import provenance
 from bertram.training import loop, processes
@@ -50,6 +50,8 @@ def train(
     path = Path(out) if out is not None else default_path(config)
     if resume and path.is_dir() and Run(path).finished:
         return Run(path)
+    if not (resume and (path / "config.toml").is_file()) and processes.is_writer():
+        refuse_existing(path)  # before the data are read
     shown = display if display is not None and processes.is_writer() else Silent()
     training = begin(config, choose_device(config))
     run = _directory(path, config, resume=resume)
@@ -172,6 +174,8 @@ def describe(training: Training) -> dict[str, Any]:
 def _epoch_in_words(config: Config) -> str:
     if config.sampling.steps_per_epoch:
         return f"{config.sampling.steps_per_epoch} steps"
+    if config.sampling.epoch_of:
+        return f"a whole pass over {config.sampling.epoch_of}"
     if config.sampling.order in ("sequential", "rotating", "worst-last"):
         return "a whole pass over each task"
     return "as many examples as all tasks have together"
