@@ -3,8 +3,9 @@
 Writes results/measurements/smart-calibration.json; about four minutes on one core.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import torch
 from short_training import (
@@ -23,52 +24,74 @@ from torch.nn.functional import cross_entropy
 
 from bertram import smart
 from bertram.text.examples import Batch
+from bertram.training import setup
 from bertram.training.state import Training
 
-BATCH, BATCHES, STEPS = 16, 2, 60
+BATCH, BATCHES, STEPS = 16, 3, 60
 RADII = (0.01, 0.03, 0.1, 0.3, 1.0)  # in units of the word embeddings' root mean square, as all lengths here
 STEP_SIZES = (1, 10)  # in radii
 NOISE = 0.1  # in radii
-STARTS = ((0.01, "fp32"), (0.1, "fp32"), (1.0, "fp32"), (0.01, "bf16"), (0.1, "bf16"), (1.0, "bf16"))
+CHOSEN = (0.03, 0.3)  # radius and step
+STARTS = (0.01, 0.1, 1.0)  # in radii
 
 
 def main() -> None:
     asked = arguments(__doc__)
-    training = prepared(asked.data, {"sst": {}}, BATCH)
-    train_heads(training)
-    several = [batches(training)[0] for _ in range(BATCHES)]
-    early = {(r, k): look(training, several, r, k * r, NOISE * r)["share"] for k, r in product(STEP_SIZES, RADII)}
+    training, several = after_heads(asked.data)
+    early = {(k, r): look(training, several, r, k * r, NOISE * r)["share"] for k, r in product(STEP_SIZES, RADII)}
     train(training, STEPS)
-    best = {r: look(training, several, r, 10 * r, NOISE * r, steps=3)["divergence_after"] for r in RADII}
-    rows = {}
-    for k in STEP_SIZES:
-        rows[f"step_of_{k}_radius"] = [
-            {**found, "share_of_best": found["divergence_after"] / best[r], "early_share": early[r, k]}
-            for r in RADII
-            for found in [look(training, several, r, k * r, NOISE * r)]
-        ]
-    starts = []
-    for (noise, precision), (radius, step) in product(STARTS, ((0.03, 0.3),)):
-        training.model.network.encoder.set_precision(precision)
-        starts.append({"precision": precision, **look(training, several, radius, step, noise * radius)})
+    results = {
+        "radius": {f"step_of_{k}": [row(training, several, r, k, early[k, r]) for r in RADII] for k in STEP_SIZES},
+        "start": starts(training, several),
+        "trained_without": look(training, several, *CHOSEN, NOISE * CHOSEN[0]),
+    }
+    training, several = after_heads(asked.data, smart_on())
+    train(training, STEPS)
+    results["trained_with"] = look(training, several, *CHOSEN, NOISE * CHOSEN[0])
     settings = {
         "encoder": "minilm", "task": "sst", "batch_size": BATCH, "batches": BATCHES, "head_steps": HEAD_STEPS,
         "steps": STEPS, "encoder_rate": training.config.optimizer.encoder_rate, "noise_in_radii": NOISE,
         "unit": "embedding-rms", "weight": 1.0,
     }  # fmt: skip
-    write(
-        asked.out / "smart-calibration.json",
-        "benchmarks/calibrate_smart.py",
-        settings,
-        {"radius": rows, "start": starts},
-    )
+    write(asked.out / "smart-calibration.json", "benchmarks/calibrate_smart.py", settings, results)
+
+
+def after_heads(data: str, technique: Mapping[str, Any] | None = None) -> tuple[Training, list[Batch]]:
+    """A model whose head alone was trained, and batches to look at."""
+    training = prepared(data, {"sst": {}}, BATCH, smart=technique or {})
+    train_heads(training)
+    return training, [batches(training)[0] for _ in range(BATCHES)]
+
+
+def smart_on() -> dict[str, Any]:
+    radius, step = CHOSEN
+    return {"tasks": ["sst"], "weight": 1.0, "radius": radius, "step_size": step, "noise_std": NOISE * radius}
+
+
+def row(training: Training, several: Sequence[Batch], radius: float, step: float, early: float) -> dict[str, float]:
+    """One step from a radius, against the most that three long steps find in the same ball."""
+    found = look(training, several, radius, step * radius, NOISE * radius)
+    most = look(training, several, radius, 10 * radius, NOISE * radius, steps=3)["divergence_after"]
+    return {**found, "share_of_most": found["divergence_after"] / most, "early_share": early}
+
+
+def starts(training: Training, several: Sequence[Batch]) -> list[Mapping[str, Any]]:
+    """Random starts of several sizes, in both precisions."""
+    found = []
+    for precision, noise in product(("fp32", "bf16"), STARTS):
+        training.model.network.encoder.set_precision(precision)
+        figures = look(training, several, *CHOSEN, noise * CHOSEN[0])
+        found.append({"precision": precision, **figures})
+    training.model.network.encoder.set_precision("fp32")
+    return found
 
 
 def look(
     training: Training, several: Sequence[Batch], radius: float, step_size: float, noise_std: float, steps: int = 1
 ) -> dict[str, float]:
     """The offsets that the ascent finds for some batches, with the training's dropout, the same in every pass."""
-    network, dropout = training.model.network, training.learner.objective.ways["sst"].dropout
+    network = training.model.network
+    dropout = setup.training_dropout(training.config, network.encoder, torch.Generator())
     rms = smart.embedding_rms(network.encoder.words)
     figures = []
     for seed, batch in enumerate(several):

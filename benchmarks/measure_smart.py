@@ -4,7 +4,8 @@ Writes results/measurements/smart.json; about three minutes on one core.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from short_training import (
@@ -26,11 +27,14 @@ from bertram import smart
 from bertram.model import losses
 from bertram.model.multitask import Multitask
 from bertram.text.examples import Batch
-from bertram.training.objective import smart_settings
+from bertram.training import setup
 from bertram.training.state import Training
 
-BATCH, BATCHES, STEPS = 16, 2, 60
+BATCH, BATCHES, STEPS = 16, 3, 60
+OURS = smart.Settings(radius=0.03, noise_std=0.003, step_size=0.3)  # as calibrated
 LITERAL = smart.Settings(radius=1e-5, noise_std=1e-5, step_size=1e-3, unit="absolute")  # the paper's values
+
+Function = Callable[[Tensor], Tensor]
 
 
 def main() -> None:
@@ -39,7 +43,7 @@ def main() -> None:
     train_heads(training)
     train(training, STEPS)
     network, several = training.model.network, [batches(training)[0] for _ in range(BATCHES)]
-    ours = smart_settings(training.config).absolute(network.encoder.words)
+    ours = OURS.absolute(network.encoder.words)
     results = {
         "loss": mean([{"loss": task_loss(network, batch)} for batch in several])["loss"],
         "embedding_rms": smart.embedding_rms(network.encoder.words),
@@ -58,6 +62,7 @@ def main() -> None:
     settings = {
         "encoder": "minilm", "task": "sst", "batch_size": BATCH, "batches": BATCHES,
         "head_steps": HEAD_STEPS, "steps": STEPS, "encoder_rate": training.config.optimizer.encoder_rate,
+        "ours": vars(OURS), "literal": vars(LITERAL),
     }  # fmt: skip
     write(asked.out / "smart.json", "benchmarks/measure_smart.py", settings, results)
 
@@ -141,6 +146,7 @@ def literal_figures(model: Multitask, exact: Multitask, batch: Batch, seed: int)
     start = (noise * inputs.movable[:, None]).clamp(-1e-5, 1e-5)
     true = gradient_at(reference, start.double(), clean64, smart.symmetric_kl)
     return {
+        "start": float(found.divergence_before),
         "divergence": apart(f, found.offset, clean),
         "true_divergence": apart(reference, found.offset, clean64),
         "gradient_cosine_with_fp64": cosine(gradient_at(f, start, clean, smart.symmetric_kl), true),
@@ -166,11 +172,12 @@ def block_twice(network: Multitask, batch: Batch) -> dict[str, float]:
 
 def dropout_floor(training: Training, batch: Batch, settings: smart.Settings) -> dict[str, float]:
     """The divergence of two passes without any offset, and the penalty's own size with the same masks."""
-    dropout = training.learner.objective.ways["sst"].dropout
-    f, inputs, zeros = perturbable(training.model.network, batch, dropout)
+    network = training.model.network
+    dropout = setup.training_dropout(training.config, network.encoder, torch.Generator())
+    f, inputs, zeros = perturbable(network, batch, dropout)
     clean, again = f(zeros).detach(), f(zeros).detach()
-    dropout.generator.manual_seed(1)
-    other = perturbable(training.model.network, batch, dropout)[0](zeros).detach()
+    drawn_anew = setup.training_dropout(training.config, network.encoder, torch.Generator().manual_seed(1))
+    other = perturbable(network, batch, drawn_anew)[0](zeros).detach()
     noise = settings.noise_std * torch.randn(zeros.shape, generator=torch.Generator().manual_seed(0))
     found = offset_of(f, clean, zeros, settings, noise, example=inputs.example, mask=inputs.movable)
     return {
@@ -211,7 +218,7 @@ def broadcast(data: str) -> dict[str, float]:
     """Squared differences of [B] against [B, 1], on similarity scores from MiniLM's own cosine."""
     training = prepared(data, {"sts": {"encoding": "bi", "head": "cosine", "loss": "cosine-mse"}}, BATCH)
     network, batch = training.model.network, batches(training)[0]
-    settings = smart_settings(training.config).absolute(network.encoder.words)
+    settings = OURS.absolute(network.encoder.words)
     f, inputs, zeros = perturbable(network, batch)
     apart_by = losses.divergence(network.tasks["sts"])
     noise = settings.noise_std * torch.randn(zeros.shape, generator=torch.Generator().manual_seed(0))
@@ -225,19 +232,21 @@ def broadcast(data: str) -> dict[str, float]:
     return {"right": right, "broadcast": spread, "ratio": spread / right}
 
 
-def offset_of(f, clean, zeros, settings, noise, **where) -> smart.Perturbation:
+def offset_of(
+    f: Function, clean: Tensor, zeros: Tensor, settings: smart.Settings, noise: Tensor, **where: Any
+) -> smart.Perturbation:
     return smart.adversarial_offset(
         f, clean, smart.symmetric_kl, zeros, radius=settings.radius, noise_std=settings.noise_std,
         step_size=settings.step_size, steps=settings.steps, noise=noise, **where,
     )  # fmt: skip
 
 
-def gradient_at(f, offset: Tensor, clean: Tensor, divergence) -> Tensor:
+def gradient_at(f: Function, offset: Tensor, clean: Tensor, divergence: Callable[..., Tensor]) -> Tensor:
     offset = offset.detach().requires_grad_()
     return torch.autograd.grad(divergence(f(offset), clean), offset)[0]
 
 
-def apart(f, offset: Tensor, clean: Tensor) -> float:
+def apart(f: Function, offset: Tensor, clean: Tensor) -> float:
     return float(smart.symmetric_kl(f(offset).detach(), clean))  # with the kernels that training uses
 
 
