@@ -216,12 +216,12 @@ def hostile(run: Path, names: list[str], options: argparse.Namespace) -> dict[st
     with serving(run) as server:
 
         async def everything(count: int) -> None:
-            for _ in range(0, count, 20):
+            for _ in range(0, count, 100):
                 path = f"/predict/{generator.choice(names)}"
                 await asyncio.gather(
                     *(
                         throw(server, hostile_bytes(generator, path), tally, slowly=generator.random() < 0.05)
-                        for _ in range(20)
+                        for _ in range(100)
                     )
                 )
 
