@@ -1,6 +1,6 @@
 """What a step of ours costs as batches, sentences, tasks and the encoder grow.
 
-    python benchmarks/growth.py             about 10 minutes on 2 cores
+    python benchmarks/growth.py             about 15 minutes on 2 cores
     python benchmarks/growth.py --quick     the small sizes only
 
 Weights are random, since time does not depend on them. Writes a record to results/benchmarks/ and docs/growth.png;

@@ -33,11 +33,11 @@ class Device:
 DEVICES = [Device("A100 80 GB", 312e12, 2.04e12), Device("H100 SXM", 989e12, 3.35e12)]
 
 
-class Traffic(TorchDispatchMode):
+class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operations that launch a kernel, and the bytes that those beside the matrix products read and write."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.launches = self.bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
