@@ -28,7 +28,7 @@ FILE_OPERATIONS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncat
 
 # Children are forked from a small process that has imported everything already: cheap, and really killed.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["bertram.training.train"])
+PROCESSES.set_forkserver_preload(["bertram.training.train", "torch._dynamo"])  # which the first optimizer loads
 
 
 def settings(encoder: Path, **changes: Any) -> Config:

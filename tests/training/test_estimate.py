@@ -31,6 +31,7 @@ def tokens_of_all(config: Config) -> dict[str, int]:
         ("joint", {"epoch_of": "sts"}),
         ("sequential", {}),
         ("worst-last", {}),
+        ("rotating", {"steps_per_epoch": 5}),
         ("annealed", {}),
         ("temperature", {"alpha": 0.3, "cap": 12}),
     ],

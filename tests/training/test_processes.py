@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 import trainings
 from bertram import options
 from bertram.config import Config
+from bertram.runs.directory import read_config
 from bertram.training import processes
 from bertram.training.train import train
 from trainings import NO_DROPOUT, PROCESSES, logged, outcome, settings, together, train_together
@@ -89,7 +90,7 @@ def test_torchrun_trains_as_one_process_does_and_only_one_of_them_writes(tiny_en
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("run: two") == 1
     assert found.stderr.count("(best so far)") == 1
-    assert_alike(tmp_path / "two", of_one(config, tmp_path / "one"))
+    assert_alike(tmp_path / "two", of_one(read_config(tmp_path / "two"), tmp_path / "one"))
 
 
 def test_two_processes_that_are_killed_go_on_to_the_same_end(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -199,14 +199,6 @@ def learner(config: Config, network: Multitask, objective: Objective, generator:
     return operating(made, config, generator) if each_step else made
 
 
-def check_trainable(learner: Learner, data: Data) -> None:
-    """Raise ConfigError for tasks of which nothing would move: a head without weights on a frozen encoder."""
-    idle = [name for name in data.train if not (learner.shared or learner.own(name))]
-    if idle:
-        text = "the encoder is frozen and its head has no weights; train the encoder, or set trained = false"
-        raise ConfigError([f"tasks.{name}: {text}" for name in idle])
-
-
 def operating(base: Learner, config: Config, generator: torch.Generator, own_optimizer: AdamW | None = None) -> Learner:
     """The same learner with the configuration's surgery, and possibly an optimizer of its own."""
     layers = surgery_layers(base) if config.surgery.granularity == "layer" else None

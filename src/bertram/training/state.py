@@ -129,7 +129,6 @@ def begin(config: Config, device: torch.device) -> Training:
     dropout = setup.training_dropout(config, model.network.encoder, generators.dropout)
     objective = Objective(model.network, config, dropout, generators.noise, sampler.total_steps)
     learner = setup.learner(config, model.network, objective, generators.surgery)
-    setup.check_trainable(learner, data)
     epoch_learner = None
     if config.surgery.method != "none" and config.surgery.when == "epoch":
         own = setup.optimizer(config, model.network, objective)
