@@ -83,9 +83,9 @@ class SmartConfig(Strict):
     tasks: tuple[str, ...] = Field((), description='tasks it applies to, or "all" for the combined loss')
     weight: NonNegative = Field(1.0, description="lambda_s")
     unit: Literal["embedding-rms", "absolute"] = Field("embedding-rms", description="of radius, noise and step")
-    radius: Positive = Field(0.1, description="epsilon: largest offset of a word embedding's coordinate")
-    noise_std: NonNegative = Field(0.01, description="sigma: of the random start")
-    step_size: Positive = Field(0.1, description="eta: of one ascent step")
+    radius: Positive = Field(0.03, description="epsilon: largest offset of a word embedding's coordinate")
+    noise_std: NonNegative = Field(0.003, description="sigma: of the random start")
+    step_size: Positive = Field(0.3, description="eta: of one ascent step")
     steps: Count = Field(1, description="T_x: ascent steps")
     dropout: Literal["same", "off", "independent"] = Field("same", description="masks of clean and perturbed pass")
     variant: Literal["paper", "smart-pytorch"] = "paper"

@@ -15,7 +15,7 @@ In a training loop of one's own, where one would have called ``SMARTLoss(eval_fn
     >>> from bertram import smart
     >>> words, head = torch.nn.Embedding(100, 16), torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.Linear(16, 5))
     >>> optimizer = torch.optim.AdamW([*words.parameters(), *head.parameters()])
-    >>> settings = smart.Settings(weight=1.0, radius=0.1).absolute(words.weight)
+    >>> settings = smart.Settings(weight=1.0).absolute(words.weight)
     >>> for step in range(3):
     ...     tokens, real, labels = torch.randint(100, (8, 12)), torch.ones(8, 12).bool(), torch.randint(5, (8,))
     ...     embeddings = words(tokens)  # with transformers: model.get_input_embeddings()(tokens), and inputs_embeds=
@@ -85,9 +85,9 @@ class Settings:
     """
 
     weight: float = 1.0
-    radius: float = 0.1
-    noise_std: float = 0.01
-    step_size: float = 0.1
+    radius: float = 0.03
+    noise_std: float = 0.003
+    step_size: float = 0.3
     steps: int = 1
     unit: Literal["embedding-rms", "absolute"] = "embedding-rms"
     variant: Literal["paper", "smart-pytorch"] = "paper"
