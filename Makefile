@@ -18,7 +18,7 @@ lint: .venv/dev
 bench: .venv/dev
 	$(BIN)/python benchmarks/bench.py
 
-tables: .venv/demo
+tables: .venv/dev
 	$(BIN)/python results/tables.py
 
 .venv/demo: pyproject.toml constraints.txt

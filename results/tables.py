@@ -1,4 +1,7 @@
-"""Make results/README.md from the records below this directory: `make tables`."""
+"""Make results/README.md, and the tables and pictures of studies, from the records below this directory: `make tables`.
+
+A study's intervals need the gold labels. Where its data are not at hand, its tables are made from their own values.
+"""
 
 import json
 from collections.abc import Iterator
@@ -6,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+OF_A_STUDY = ("asked.json", "table.json", "ablation.json")
 TASKS = {"sst": "accuracy", "quora": "accuracy", "sts": "pearson"}
 INTRODUCTION = """# Records of real runs
 
@@ -20,11 +24,35 @@ was not always idle.
 def main() -> None:
     """Write the page."""
     lines = [INTRODUCTION]
-    for group in sorted({path.parent.parent for path in HERE.glob("*/*/record.json")}):
-        records = [(path.parent.name, json.loads(path.read_text())) for path in sorted(group.glob("*/record.json"))]
+    for group in sorted(folder for folder in HERE.iterdir() if is_group(folder)):
         about = group / "README.md"
-        lines += [f"## {group.name}", "", about.read_text().strip() if about.is_file() else "", "", *table(records), ""]
+        lines += [f"## {group.name}", "", about.read_text().strip() if about.is_file() else "", ""]
+        if any((group / name).is_file() for name in OF_A_STUDY):
+            lines += [*study(group), ""]
+            continue
+        records = [(path.parent.name, json.loads(path.read_text())) for path in sorted(group.glob("*/record.json"))]
+        lines += [*table(records), ""]
     (HERE / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def is_group(folder: Path) -> bool:
+    """Whether a folder has runs or the tables of a study."""
+    return any(folder.glob("*/record.json")) or any((folder / name).is_file() for name in OF_A_STUDY)
+
+
+def study(folder: Path) -> Iterator[str]:
+    """The tables of a reproduction or an ablation, made again, and its picture."""
+    from bertram.study.asked import make_again  # noqa: PLC0415 - the other tables need no torch
+    from bertram.study.report.forest import PICTURE, write_forest  # noqa: PLC0415
+
+    anew = make_again(folder)
+    print(f"{folder.name}: {'computed from its records' if anew else 'its data are not here; from its own values'}")
+    if (folder / "table.json").is_file():
+        yield (folder / "table.md").read_text()
+    if (folder / "ablation.json").is_file():
+        yield (folder / "ablation.md").read_text()
+        if write_forest(folder, json.loads((folder / "ablation.json").read_text())) is not None:
+            yield f"![Effects with 95 % intervals]({folder.name}/{PICTURE})"
 
 
 def table(records: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:

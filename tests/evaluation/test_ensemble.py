@@ -74,6 +74,17 @@ def test_runs_of_other_tasks_are_refused(tiny_encoder: Path, tiny_runs: Path, tm
     ]
 
 
+def test_every_member_of_an_ensemble_is_looked_at(tiny_runs: Path, tmp_path: Path) -> None:
+    made = ensemble([tiny_runs / "cross-0", tiny_runs / "bi-0"], tmp_path / "two")
+    second = made.model / "member-1"
+    (second / "vocab.txt").write_text((second / "vocab.txt").read_text().replace("\nthe\n", "\nthx\n"))
+    with pytest.raises(RunError) as error:
+        ensemble([tiny_runs / "cross-1", made.path], tmp_path / "together")
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"{second}: vocab.txt is SHA-256 ")
+    assert line.endswith(f" in {tiny_runs / 'cross-1'}")
+
+
 def test_the_tokenizers_must_agree(tiny_runs: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_runs / "cross-1", tmp_path / "cased")
     settings_file = tmp_path / "cased" / "model" / "tokenizer_config.json"

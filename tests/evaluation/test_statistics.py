@@ -21,6 +21,7 @@ from bertram.evaluation.statistics import (
     mcnemar,
     percentile_interval,
     seeds_needed,
+    shared_example_error,
     smallest_visible_effect,
     technique_effect,
     technique_verdict,
@@ -191,23 +192,80 @@ def test_effects_cover_the_truth_and_hold_their_level_over_seeds() -> None:
     assert rejected / trials == pytest.approx(0.05, abs=0.02)
 
 
-def test_the_wide_interval_covers_the_truth_beyond_the_examples() -> None:
-    """Two arms over 4 seeds on the same 400 examples; examples and seeds are drawn anew in each trial."""
-    generator, trials, n, seeds = GENERATOR(10), 1500, 400, 4
-    true = float(stats.norm.cdf(0.15 / sqrt(2 + 0.09 + 0.0025))) - 0.5
+@pytest.mark.parametrize("df", [2, 3, 4, 8, 16])
+@pytest.mark.parametrize("seed_part", [0.05, 0.3, 0.5, 1.0, 2.0, 5.0, 20.0])
+def test_the_wide_interval_covers_whatever_the_two_variances_are(df: int, seed_part: float) -> None:
+    """Coverage on average over the estimates of the seeds' variance; the examples' standard error is 1."""
+    quantiles = stats.chi2.ppf((np.arange(500) + 0.5) / 500, df) / df
+    total, covered = sqrt(1 + seed_part**2), []
+    for error in (seed_part * np.sqrt(quantiles)).tolist():
+        low, high = interval_for_new_examples(Effect(0.0, 3, None, df, error, None, None), 1.0) or (1, 0)
+        assert high >= error * stats.t.ppf(0.975, df) - 1e-12  # never within the interval for these examples
+        covered.append(stats.norm.cdf(high / total) - stats.norm.cdf(low / total))
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.01)
+
+
+def test_one_degree_of_freedom_gives_no_wide_interval_and_no_seed_noise_that_of_the_examples() -> None:
+    assert interval_for_new_examples(Effect(0.5, 2, 0.01, 1, 0.01, None, None), 0.02) is None
+    assert interval_for_new_examples(Effect(0.5, 3, None, 4, None, None, None), 0.02) is None
+    found = interval_for_new_examples(Effect(0.5, 3, 0.0, 2, 0.0, None, None), 0.02)
+    assert found == pytest.approx((0.5 - 0.0392, 0.5 + 0.0392), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "arms", "whim", "shift"),
+    [
+        (2, 4, 0.1, 0.02),  # a design's two seeds
+        (3, 2, 0.1, 0.02),
+        (3, 2, 1.0, 0.0),  # seeds disagree on many examples, and on nothing else
+        (4, 2, 0.3, 0.05),
+        (5, 2, 0.1, 0.3),  # some seeds are much better
+    ],
+)
+def test_the_wide_interval_covers_the_truth_beyond_the_examples(
+    seeds: int, arms: int, whim: float, shift: float
+) -> None:
+    """Arms on the same 400 examples, the last against the first; examples and seeds are drawn anew in each trial."""
+    generator, trials, n = GENERATOR(10), 1500, 400
+    true = float(stats.norm.cdf(0.15 / sqrt(2 + whim**2 + shift**2))) - 0.5
     wide = narrow = 0
     for _ in range(trials):
         margin, helped = generator.normal(size=(2, n))  # the technique helps some examples and harms others
-        noise = generator.normal(scale=0.3, size=(2, seeds, n)) + generator.normal(scale=0.05, size=(2, seeds, 1))
-        right = margin + np.stack([np.zeros(n), helped + 0.15])[:, None] + noise > 0
-        effect = technique_effect(scores_of(right.mean(2)), "1", "0")
-        of_example = (right[1].astype(float) - right[0]).mean(0)
-        low, high = interval_for_new_examples(effect, float(of_example.std()) / sqrt(n)) or (1, 0)
+        noise = whim * generator.normal(size=(arms, seeds, n)) + shift * generator.normal(size=(arms, seeds, 1))
+        gain = np.stack([*(np.zeros(n) for _ in range(arms - 1)), helped + 0.15])
+        right = (margin + gain[:, None] + noise > 0).astype(float)
+        effect = contrast(scores_of(right.mean(2)), {str(arms - 1): 1.0, "0": -1.0}, least_seeds=2)
+        of_example = right[-1] - right[0]  # [seeds, n]; what a bootstrap finds is their covariance
+        drawn = np.linalg.cholesky(np.cov(of_example) / n + 1e-12 * np.eye(seeds)) @ orthonormal(seeds)
+        low, high = interval_for_new_examples(effect, shared_example_error(drawn)) or (1, 0)
         wide += low <= true <= high
         low, high = effect.ci95 or (1, 0)
         narrow += low <= true <= high
     assert wide / trials == pytest.approx(0.95, abs=0.02)
-    assert narrow / trials < 0.9  # it speaks of these examples only
+    assert narrow <= wide
+    if whim < 1 and shift < 0.1:
+        assert narrow / trials < 0.93  # it speaks of these examples only
+
+
+def orthonormal(rows: int) -> np.ndarray:
+    """Draws [rows, columns] whose sample covariance is exactly the identity."""
+    return np.sqrt(2 * rows - 1) * np.concatenate([np.eye(rows), -np.eye(rows)], axis=1) / sqrt(2)
+
+
+def test_the_example_error_that_seeds_share_is_found_by_the_bootstrap() -> None:
+    generator, n = GENERATOR(12), 2000
+    shared, own = generator.normal(size=n), 0.7 * generator.normal(size=(4, n))
+    columns = list(shared + own)
+
+    def means(weights: np.ndarray, *values: np.ndarray) -> np.ndarray:
+        return np.array([weights @ one / n for one in values])
+
+    draws = bootstrap(means, columns, generator, 2000)
+    assert shared_example_error(draws) == pytest.approx(1 / sqrt(n), rel=0.08)
+    assert shared_example_error(draws[:1]) == pytest.approx(sqrt(1.49 / n), rel=0.08)
+    assert shared_example_error(np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0]])) == 0.0
+    with_gap = np.append(draws, np.full((4, 1), np.nan), axis=1)
+    assert shared_example_error(with_gap) == shared_example_error(draws)
 
 
 @pytest.mark.parametrize(("seeds", "arms"), [(3, 2), (3, 4), (6, 2)])

@@ -146,5 +146,7 @@ def test_the_same_finding_of_several_runs_is_told_once() -> None:
 def test_findings_that_differ_by_run_are_told_apart_or_by_an_example() -> None:
     few = {name: [Finding("note", "cut", f"{name} cut.")] for name in "ab"}
     assert honesty.together(few)[0].text == "In all runs: a: a cut; b: b cut."
+    most = {f"r{n}": [Finding("note", "cut", "Cut.")] * (n < 9) for n in range(10)}
+    assert honesty.together(most)[0].text == "In 9 of 10 runs (r0, r1, r2, r3, r4, r5 and 3 others). Cut."
     many = {name: [Finding("note", "cut", f"{name} cut.")] for name in "abcdef"}
     assert honesty.together(many)[0].text == "In all runs; in a: a cut."

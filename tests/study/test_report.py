@@ -298,6 +298,7 @@ def test_a_reproduction_shows_the_study_beside_ours(study: Path, tmp_path: Path)
     text = Page(write_report(folder).read_text(encoding="utf-8")).text
     assert "Table 1 again (2 epochs)" in text
     assert "0.500 ± 0.010 0.480 to 0.520 study, test 0.469" in text
+    assert "e4, 3 seeds study: test; not comparable" in text
     assert "+0.010 −0.010 to 0.030 no verdict on e6" in text
     assert (
         "Comparisons with too few seeds. Fewer than 3 seeds compare these models, not the techniques: e6 (1)." in text

@@ -1,5 +1,8 @@
 """Studies on the sample with a tiny encoder: skipping, resuming, failing, and what is left on disk."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +104,46 @@ def test_row_12_leaves_its_submission_and_row_13_is_the_same_run(study: Callable
     assert len(list((wanted[0].path / "submission").iterdir())) == 6
     assert (wanted[0].path / "model").is_dir()
     assert not wanted[1].submission
+    shutil.rmtree(wanted[0].path / "submission")  # as if it had been killed after its record
+    (wanted[0].path / "checkpoint").mkdir()
+    assert run_jobs(wanted[:1], Board()) == []
+    assert len(list((wanted[0].path / "submission").iterdir())) == 6
+    assert not (wanted[0].path / "checkpoint").exists()
+
+
+def test_an_attempt_that_failed_before_it_was_a_run_is_made_again(study: Callable[..., Study]) -> None:
+    job = jobs(study("1"))[0]
+    job.path.mkdir(parents=True)
+    (job.path / "error.txt").write_text("out of memory")
+    assert run_jobs([job], Board()) == []
+    assert job.finished
+    assert not (job.path / "error.txt").exists()
+
+
+ORPHAN = """
+import time
+from multiprocessing import get_context
+from bertram.study.schedule import _begin_worker
+
+def work(events):
+    _begin_worker(events, 1)
+    print("at work", flush=True)
+    time.sleep(3600)
+
+if __name__ == "__main__":
+    spawn = get_context("spawn")
+    spawn.Process(target=work, args=(spawn.Queue(),)).start()
+    time.sleep(3600)
+"""
+
+
+def test_processes_end_with_a_study_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    with subprocess.Popen([sys.executable, tmp_path / "orphan.py"], stdout=subprocess.PIPE, text=True) as study:
+        assert study.stdout is not None
+        assert study.stdout.readline() == "at work\n"
+        study.kill()
+        assert study.communicate(timeout=300)[0] == ""  # the end of the file: nobody holds it open
 
 
 def test_an_ablation_from_pilot_to_effects(budget: Budget, tmp_path: Path) -> None:

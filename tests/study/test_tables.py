@@ -95,6 +95,17 @@ def test_rows_13_and_14_have_the_study_s_test_scores_and_row_13_is_row_12_s_run(
     assert any("test scores" in note for note in made["notes"])
 
 
+def test_values_of_a_sweep_are_shown_when_one_of_them_is_a_run_of_its_own(study: Study, tmp_path: Path) -> None:
+    for name in ("e4", "e11"):
+        make_run(tmp_path, study.budget.of(EXPERIMENTS[name], 0), 0.5)
+    asked = Study([EXPERIMENTS["e4"]], range(1), study.budget, tmp_path)
+    assert [one["experiment"] for one in table(asked)["rows"]] == ["e4", "e11"]
+    make_run(tmp_path, study.budget.of(EXPERIMENTS["dropout-0.5"], 0), 0.6)
+    rows = table(asked)["rows"]
+    assert [one["experiment"] for one in rows] == ["e4", "e11", "dropout-0.3", "dropout-0.5"]
+    assert rows[2]["verdict"].startswith("the run of e11: ")
+
+
 def test_a_single_task_has_no_overall_and_is_compared_on_its_own(made: dict) -> None:
     alone = row(made, "sentiment")
     assert alone["ours"]["overall"] is None
@@ -106,7 +117,7 @@ def test_files_hold_the_table_and_can_be_read_again(made: dict, tmp_path: Path) 
     write_table(tmp_path, made)
     assert read_table(tmp_path / "table.json") == json.loads(json.dumps(made))
     text = (tmp_path / "table.md").read_text()
-    assert "study, test | 0.500 | 0.517 | 0.555 | 0.598" in text
+    assert "study, test; not comparable | 0.500 | 0.517 | 0.555 | 0.598" in text
     assert text.count("\n| ") == 1 + sum(1 + (one["study"] is not None) for one in made["rows"])
     render.terminal(made)
 

@@ -50,7 +50,7 @@ def ablate(
     data: str | None = None,
     encoder: str | None = None,
     out: Path = Path("results/ablation"),
-    records: Path = Path("results/study"),
+    records: Path = Path("results/reproduction"),
     keep_models: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -93,33 +93,54 @@ def ablate(
     dry_run
         Show design, power and hours, and stop.
     """
-    from bertram.cli.show import console  # noqa: PLC0415  (torch loads only now)
-    from bertram.errors import RunError  # noqa: PLC0415
-    from bertram.study import ablation as study  # noqa: PLC0415
+    from bertram.study import ablation as study  # noqa: PLC0415  (torch loads only now)
     from bertram.study.design import made  # noqa: PLC0415
     from bertram.study.factors import parse  # noqa: PLC0415
-    from bertram.study.progress import Board  # noqa: PLC0415
-    from bertram.study.schedule import run_jobs  # noqa: PLC0415
 
     chosen = parse(factors)
     designed = made(design, [factor.name for factor in chosen], resolution)
     limits = budget(given, epochs, fraction, dev_limit, data, encoder)
     asked = study.Ablation(recipe, chosen, designed, range(seeds), limits, out, (records,))
+    _run(asked, effect, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
+
+
+def _run(asked: "Ablation", target: float, *, dry_run: bool, at_once: int, keep_models: bool) -> None:
+    """Say what can be seen, run what is wanted, and show what came out."""
+    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.errors import RunError  # noqa: PLC0415
+    from bertram.study import ablation as study  # noqa: PLC0415
+    from bertram.study.asked import note_ablation  # noqa: PLC0415
+    from bertram.study.progress import Board  # noqa: PLC0415
+    from bertram.study.schedule import run_jobs  # noqa: PLC0415
+
     wanted = study.jobs(asked)
-    for line in designed.in_words():
+    for line in asked.design.in_words():
         console().print(line)
     board = Board()
-    expected = _power(asked, wanted, effect, board, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
+    expected = _power(asked, wanted, target, board, dry_run=dry_run, at_once=at_once, keep_models=keep_models)
     if dry_run:
         return
-    failures = run_jobs(wanted, board, at_once=jobs, keep_models=keep_models)
+    note_ablation(asked, expected)
+    failures = run_jobs(wanted, board, at_once=at_once, keep_models=keep_models)
     found = study.result(asked, wanted, expected)
-    study.write(out, found)
+    study.write(asked.out, found)
     console().print(effect_table(found["title"], found["effects"]))
-    console().print(f"effects: {out / study.TABLE}")
+    console().print(f"effects: {asked.out / study.TABLE}{_drawn(asked.out, found)}", soft_wrap=True)
     if failures:
         listed = "\n  - ".join(failures)
         raise RunError(f"{len(failures)} of {len(wanted)} runs failed; start again to go on with them:\n  - {listed}")
+
+
+def _drawn(out: Path, found: "Mapping[str, Any]") -> str:
+    """Where the forest plot is, or what it needs."""
+    try:
+        from bertram.study.report.forest import write_forest  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name not in ("matplotlib", "jinja2", "markupsafe"):
+            raise
+        return f" (a forest plot needs {error.name}: pip install 'bertram[report]')"
+    picture = write_forest(out, found)
+    return "" if picture is None else f", {picture}"
 
 
 def _power(

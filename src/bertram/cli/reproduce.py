@@ -36,7 +36,7 @@ def reproduce(
     jobs: int = 1,
     data: str | None = None,
     encoder: str | None = None,
-    out: Path = Path("results/study"),
+    out: Path = Path("results/reproduction"),
     as_published: Annotated[bool, Parameter(negative="")] = False,
     keep_models: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
@@ -76,6 +76,7 @@ def reproduce(
     from bertram.errors import RunError  # noqa: PLC0415
     from bertram.study import catalogue, render  # noqa: PLC0415
     from bertram.study import reproduce as study  # noqa: PLC0415
+    from bertram.study.asked import note_study  # noqa: PLC0415
     from bertram.study.progress import Board  # noqa: PLC0415
     from bertram.study.schedule import run_jobs  # noqa: PLC0415
 
@@ -85,6 +86,7 @@ def reproduce(
     if dry_run:
         console().print(plan(wanted, study.expected_hours(wanted, asked.finished())))
         return
+    note_study(asked)
     failures = run_jobs(wanted, Board(), at_once=jobs, keep_models=keep_models)
     found = study.table(asked)
     study.write_table(out, found)

@@ -61,6 +61,8 @@ def field_help() -> str:
 
 def _lines() -> Iterator[str]:
     for name, kind, default, text in options.fields():
+        if name == "tasks.NAME.name":
+            continue  # it is NAME, whatever is given
         yield f"  --{name}  {kind}  [{default}]"
         if text:
             yield f"      {text}"

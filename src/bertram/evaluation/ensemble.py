@@ -29,9 +29,11 @@ def ensemble(paths: Sequence[Path], out: Path, *, data: str | None = None) -> Ru
     begun = time.monotonic()
     refuse_existing(out, resumable=False)
     runs = open_runs(paths)
-    require_alike(runs, lambda run: meaning(run, _models(run)[0]))
     directories = [model for run in runs for model in _models(run)]
     model = Ensemble([load_model(directory) for directory in directories])
+    named = [run.path if len(_models(run)) == 1 else one for run in runs for one in _models(run)]
+    alike = zip(named, model.members, directories, strict=True)
+    require_alike({name: meaning(member.tasks, directory) for name, member, directory in alike})
     config = config_of(runs, data)
     dev = read_dev(config, model)
     found = evaluate(model, dev.examples, config.evaluation.batch_size)

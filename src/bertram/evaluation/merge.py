@@ -23,6 +23,7 @@ from bertram.model.predict import Predictor
 from bertram.runs.directory import FORMAT, Run, create
 from bertram.runs.files import replace_directory, write_json
 from bertram.runs.provenance import provenance
+from bertram.tasks import Task
 from bertram.text import reading
 from bertram.text.examples import Examples, tokenized
 
@@ -88,37 +89,34 @@ def read_dev(config: Config, model: Predictor) -> Dev:
     return Dev(examples, files)
 
 
-def require_alike(runs: Sequence[Run], traits: Callable[[Run], Mapping[str, object]]) -> None:
-    """Refuse runs that differ from the first in what must be the same.
+def require_alike(traits: Mapping[Path, Mapping[str, object]]) -> None:
+    """Refuse runs, or models, that differ from the first in what must be the same.
 
     Args:
-        runs: the first is the measure.
-        traits: what must be the same, by name.
+        traits: for each directory what must be the same, by name; the first is the measure.
 
     Raises:
         RunError: all differences together.
     """
-    wanted = traits(runs[0])
+    (first, wanted), *others = traits.items()
     faults = []
-    for run in runs[1:]:
-        theirs = traits(run)
+    for path, theirs in others:
         for name in dict.fromkeys([*wanted, *theirs]):
             here, there = theirs.get(name, "missing"), wanted.get(name, "missing")
             if here != there:
-                faults.append(f"{run.path}: {name} is {here}, but {there} in {runs[0].path}")
+                faults.append(f"{path}: {name} is {here}, but {there} in {first}")
     if faults:
         more = [f"and {len(faults) - DIFFERENCES_SHOWN} more differences"] if len(faults) > DIFFERENCES_SHOWN else []
         raise RunError("\n".join(faults[:DIFFERENCES_SHOWN] + more))
 
 
-def meaning(run: Run, model: Path) -> dict[str, object]:
+def meaning(tasks: Mapping[str, Task], model: Path) -> dict[str, object]:
     """What must be the same so that predictions can be averaged: the tasks and the tokenizer.
 
     Args:
-        run: whose tasks.
-        model: the directory of its model, or of one of them.
+        tasks: of the model.
+        model: its directory.
     """
-    tasks = run.config.tasks
     traits: dict[str, object] = {f"tasks.{n}.{field}": getattr(tasks[n], field) for n in tasks for field in TASK_FIELDS}
     for name in ("vocab.txt", "tokenizer_config.json"):
         there = (model / name).is_file()

@@ -46,7 +46,7 @@ def soup(
     ensembles = [str(run.path) for run in runs if (run.model / MEMBERS).is_file()]
     if ensembles:
         raise RunError(f"{', '.join(ensembles)}: an ensemble; a soup averages the weights of single models")
-    require_alike(runs, _shape)
+    require_alike({run.path: _shape(run) for run in runs})
     config = config_of(runs, data)
     model = load_model(runs[0].model)
     dev = read_dev(config, model)
@@ -123,7 +123,7 @@ def _shape(run: Run) -> dict[str, object]:
     """What must be the same so that weights can be averaged: besides the tasks, encoder, pooling and heads."""
     config = run.config
     encoder = run.record.get("encoder", {}).get("shape", {})
-    return meaning(run, run.model) | {
+    return meaning(run.config.tasks, run.model) | {
         "encoder": config.encoder,
         **{f"encoder.{name}": value for name, value in encoder.items() if not name.endswith("dropout")},
         **{f"model.{field}": getattr(config.model, field) for field in MODEL_FIELDS},

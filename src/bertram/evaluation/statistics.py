@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
 LEAST_SEEDS = 3  # fewer compare two models, not two techniques
+LEAST_DF = 2  # of the variance over seeds, for an interval that holds for other seeds and other examples
 _FEW_CELLS = 64  # up to here a multinomial draw is cheaper than drawing every example
 _CHUNK = 1 << 17  # examples drawn at a time: 1 MiB of float64, which stays in the processor's cache
 
@@ -202,21 +203,47 @@ def contrast(
     return Effect(value, len(common), seed_sd, df, error, (value - half, value + half), p)
 
 
+def shared_example_error(draws: Floats) -> float:
+    """Standard error, over examples, of what all seeds have in common.
+
+    Examples on which the seeds disagree make the seeds' scores vary too, so the variance over seeds has their noise
+    already; counted twice it would make intervals too wide. What is left is the covariance of two seeds' scores.
+
+    Args:
+        draws: bootstrapped scores or differences of each seed on the same resamples, [seeds, resamples].
+
+    Returns:
+        The root of the mean covariance of two seeds, 0 where that is negative; of one seed its whole error.
+    """
+    defined = draws[:, ~np.isnan(draws).any(axis=0)]
+    if len(draws) == 1:
+        return float(defined.std())
+    covariance = np.cov(defined)
+    pairs = len(draws) * (len(draws) - 1)
+    return sqrt(max(0.0, float(covariance.sum() - np.trace(covariance)) / pairs))
+
+
 def interval_for_new_examples(effect: Effect, example_error: float) -> Interval | None:
     """Widen the interval of an effect by the noise of the examples, so that it holds beyond these examples.
 
+    The variance over seeds is estimated, with few degrees of freedom, that of the examples is as good as known:
+    Satterthwaite (1946), Biometrics Bulletin 2, 110. Alone it covers only 92 % with 2 degrees of freedom, since a
+    variance that came out small also seems surer than it is; so the bounds never lie within those for these examples.
+    Together they cover 94.3 to 95.5 % whatever the two variances are. One degree of freedom is not enough: what holds
+    the seeds' own interval, 12.7 standard errors to each side, then covers up to 98 %.
+
     Args:
         effect: the effect over seeds.
-        example_error: standard error of the difference, averaged over seeds, from a bootstrap of the examples.
+        example_error: standard error over examples of what the seeds share, from `shared_example_error`.
 
     Returns:
-        The 95 % interval with Satterthwaite's (1946) degrees of freedom; None where the effect has none.
+        The 95 % interval; None where the effect has no standard error, or one from a single degree of freedom.
     """
-    if effect.standard_error is None:
+    if effect.standard_error is None or effect.df < LEAST_DF:
         return None
     seed_part, total = effect.standard_error**2, effect.standard_error**2 + example_error**2
-    df = effect.df * (total / seed_part) ** 2 if seed_part > 0 else 1e9
-    half = sqrt(total) * float(stdtrit(df, 0.975))
+    df = min(1e9, effect.df * (total / seed_part) ** 2) if seed_part > 0 else 1e9
+    half = max(sqrt(total) * float(stdtrit(df, 0.975)), effect.standard_error * float(stdtrit(effect.df, 0.975)))
     return effect.value - half, effect.value + half
 
 

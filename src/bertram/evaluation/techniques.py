@@ -16,6 +16,7 @@ from bertram.evaluation.statistics import (
     holm,
     interval_for_new_examples,
     percentile_interval,
+    shared_example_error,
     technique_effect,
     technique_verdict,
 )
@@ -146,18 +147,18 @@ def _columns(task: TaskPredictions, runs: Sequence[str]) -> tuple[Floats, list[F
 def _example_draws(
     task: TaskPredictions, pair: tuple[Arm, Arm], generator: np.random.Generator, resamples: int
 ) -> Floats:
-    """The difference of two arms, averaged over their common seeds, in resamples of the examples [resamples]."""
+    """The difference of two arms for each common seed, in resamples of the examples [seeds, resamples]."""
     before, after = pair
     seeds = [seed for seed in before.runs if seed in after.runs]
     runs = [arm.runs[seed] for arm in pair for seed in seeds]
     if not seeds or any(run not in task.predicted for run in runs):
-        return np.full(resamples, np.nan)
+        return np.full((max(1, len(seeds)), resamples), np.nan)
     metric = METRICS[task.kind][task.main_metric]
 
     def difference(weights: Floats, gold: Floats, *predicted: Floats) -> Floats:
         found = np.array([metric(gold, one, weights) for one in predicted])  # [2 seeds, b]
-        averaged: Floats = found[len(seeds) :].mean(0) - found[: len(seeds)].mean(0)
-        return averaged
+        paired: Floats = found[len(seeds) :] - found[: len(seeds)]
+        return paired
 
     gold, predicted = _columns(task, runs)
     return bootstrap(difference, (gold, *predicted), generator, resamples)
@@ -177,15 +178,10 @@ def _compare(name: str, scores: _Scores, pair: tuple[Arm, Arm], draws: Floats) -
     if len(common) < LEAST_SEEDS:
         effect = Effect(means[1] - means[0], len(common), None, 0, None, None, None)
         words = technique_verdict(after, before, effect)
-        return replace(row, difference=effect.value, ci95_new=percentile_interval(draws), verdict=words)
+        return replace(row, difference=effect.value, ci95_new=percentile_interval(draws.mean(0)), verdict=words)
     effect = technique_effect(scores.values, after, before)
-    new = _hull(effect.ci95, interval_for_new_examples(effect, float(np.nanstd(draws))))
+    new = interval_for_new_examples(effect, shared_example_error(draws))
     return replace(row, difference=effect.value, ci95=effect.ci95, ci95_new=new, p=effect.p)
-
-
-def _hull(seeds: Interval | None, new: Interval | None) -> Interval | None:
-    """The wider bounds: with few seeds, t's factor falls faster with new examples' noise than the error grows."""
-    return new if seeds is None or new is None else (min(seeds[0], new[0]), max(seeds[1], new[1]))
 
 
 def _with_verdicts(rows: list[TechniqueDifference]) -> list[TechniqueDifference]:

@@ -110,13 +110,10 @@ def _beyond_these_examples(
 ) -> Interval | None:
     if examples is None:
         return None
-    each = {runs[cell][seed]: weight / len(cells[cell]) for cell, weight in weights.items() for seed in cells[cell]}
-    error = examples.error(outcome, each)
-    wide = None if error is None else interval_for_new_examples(estimate, error)
-    if wide is None or estimate.ci95 is None:
-        return None
-    # With few degrees of freedom Satterthwaite's interval can come out narrower than the one of the seeds alone.
-    return min(wide[0], estimate.ci95[0]), max(wide[1], estimate.ci95[1])
+    common = sorted(set.intersection(*(set(cells[cell]) for cell in weights)))
+    by_seed = [{runs[cell][seed]: weight for cell, weight in weights.items()} for seed in common]
+    error = examples.shared_error(outcome, by_seed)
+    return None if error is None else interval_for_new_examples(estimate, error)
 
 
 def _with_verdicts(rows: Sequence[Measured]) -> list[Measured]:

@@ -11,7 +11,7 @@ import numpy as np
 from bertram.evaluation.compare import TaskPredictions, check_same_examples
 from bertram.evaluation.gold import gold_labels, run_predictions
 from bertram.evaluation.metrics import METRICS, on_unit_scale
-from bertram.evaluation.statistics import Floats, bootstrap, contrast
+from bertram.evaluation.statistics import Floats, bootstrap, contrast, shared_example_error
 from bertram.runs.directory import Run
 
 RESAMPLES = 1000
@@ -60,10 +60,29 @@ class ExampleDraws:
             outcome: a task, or overall.
             weights: run -> weight.
         """
+        total = self._sum(outcome, weights)
+        return None if np.isnan(total).mean() > 0.05 else float(np.nanstd(total))
+
+    def shared_error(self, outcome: str, by_seed: Sequence[Mapping[str, float]]) -> float | None:
+        """Standard error, over examples, of what the same weighted sum has in common for all seeds.
+
+        Args:
+            outcome: a task, or overall.
+            by_seed: for each seed run -> weight.
+
+        Returns:
+            See `statistics.shared_example_error`; None where it is undefined, or there is no seed.
+        """
+        each = [self._sum(outcome, weights) for weights in by_seed]
+        if not each or np.isnan(each).any(axis=0).mean() > 0.05:
+            return None
+        return shared_example_error(np.stack(each))
+
+    def _sum(self, outcome: str, weights: Mapping[str, float]) -> Floats:
         chosen = np.array([weights.get(run, 0.0) for run in self.runs])
         used = chosen != 0
-        total = chosen[used] @ self.draws[outcome][used]
-        return None if np.isnan(total).mean() > 0.05 else float(np.nanstd(total))
+        total: Floats = chosen[used] @ self.draws[outcome][used]
+        return total
 
 
 def example_draws(runs: Mapping[str, Run], data: str, *, seed: int = 0, resamples: int = RESAMPLES) -> ExampleDraws:

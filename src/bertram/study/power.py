@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 from bertram.config import Config
 from bertram.evaluation.statistics import floor_of_examples, seeds_needed, smallest_visible_effect
@@ -123,7 +124,7 @@ def known_noise(runs: Iterable[Run], like: Config) -> Noise | None:
         if found is not None:
             several = [one for one in scores.values() if len(one) > 1]
             source = f"{sum(map(len, several))} runs of {len(several)} configuration{'s' * (len(several) != 1)} {where}"
-            return Noise(source, *found, _example_error(list(arms.values()), like.data))
+            return Noise(source, *found, _example_error(sorted(arms.values(), key=len, reverse=True), like.data))
     return None
 
 
@@ -146,10 +147,11 @@ def _budget(config: Config) -> tuple[object, ...]:
 
 
 def _example_error(arms: list[dict[int, Run]], data: str) -> float | None:
-    """Of the difference of two runs that differ by more than their seed, if there are any."""
-    firsts = [next(iter(runs.values())) for runs in arms][:2]
-    limits = {run.config.evaluation.dev_limit for run in firsts}
-    if len(firsts) < 2 or len(limits) > 1:
-        return None
-    draws = example_draws({"one": firsts[0], "other": firsts[1]}, data)
-    return draws.error(OVERALL, {"one": 1.0, "other": -1.0})
+    """Of the difference of two configurations, if there are two with a seed in common: what their seeds share."""
+    for one, other in combinations(arms, 2):
+        common = sorted(one.keys() & other.keys())
+        if common and len({run.config.evaluation.dev_limit for run in (one[common[0]], other[common[0]])}) == 1:
+            names = {f"{arm} {seed}": runs[seed] for arm, runs in (("one", one), ("other", other)) for seed in common}
+            differences = [{f"one {seed}": 1.0, f"other {seed}": -1.0} for seed in common]
+            return example_draws(names, data).shared_error(OVERALL, differences)
+    return None

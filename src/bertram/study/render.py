@@ -56,7 +56,7 @@ def _headings(table: Mapping[str, Any]) -> list[str]:
 
 
 def _study(row: Mapping[str, Any]) -> str:
-    return "study, test" if row["study"]["split"] == "test" else "study"
+    return "study, test; not comparable" if row["study"]["split"] == "test" else "study"
 
 
 def _ours(row: Mapping[str, Any]) -> str:

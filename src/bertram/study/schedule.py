@@ -8,17 +8,19 @@ share the folder, from taking the same run.
 """
 
 import fcntl
+import os
 import shutil
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
+from threading import Thread
 
 import torch
 
@@ -134,6 +136,8 @@ def run_jobs(jobs: Sequence[Job], board: Board, *, at_once: int = 1, keep_models
     with board:
         for job in jobs:
             board.tell(Event(job.key, "waiting" if job in waiting else "skipped"))
+            if job not in waiting:
+                _mend(job, board.tell)
         if at_once == 1 or len(waiting) < 2:
             for job in waiting:
                 work(job, board.tell, keep_models=keep_models)
@@ -154,8 +158,9 @@ def work(job: Job, tell: Tell, *, keep_models: bool) -> None:
     except BertramError as error:
         tell(Event(job.key, "failed", text=str(error)))
     except Exception as error:  # a fault of the program in one run must not cost the others
-        job.path.mkdir(parents=True, exist_ok=True)
-        (job.path / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+        with suppress(OSError):
+            job.path.mkdir(parents=True, exist_ok=True)
+            (job.path / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
         tell(Event(job.key, "failed", text=f"{type(error).__name__}: {error}; see {job.path / ERROR}"))
 
 
@@ -163,19 +168,37 @@ def _run(job: Job, tell: Tell, *, keep_models: bool) -> None:
     if job.finished:  # by another process meanwhile
         return
     tell(Event(job.key, "running"))
+    if job.path.is_dir():
+        (job.path / ERROR).unlink(missing_ok=True)  # of an earlier attempt, that failed before it was a run
     if job.constant:
         trivial.answer(job.config, job.path, yes=job.config.recipe.endswith("-yes"))
         return
     run = train(job.config, job.path, resume=True, display=Reporter(job.key, tell))
     if job.submission:
-        try:
-            rejects = job.config.allow_rejects
-            submit(run, job.config.data, run.path / SUBMISSION, allow_rejects=rejects, complain=lambda _: None)
-        except BertramError as error:
-            tell(Event(job.key, "said", text=f"no submission: {error}"))
+        _submit(job, run, tell)
     if not keep_models:
         shutil.rmtree(run.path / "model", ignore_errors=True)
-    (run.path / ERROR).unlink(missing_ok=True)
+
+
+def _submit(job: Job, run: Run, tell: Tell) -> None:
+    try:
+        rejects = job.config.allow_rejects
+        submit(run, job.config.data, run.path / SUBMISSION, allow_rejects=rejects, complain=lambda _: None)
+    except BertramError as error:
+        tell(Event(job.key, "said", text=f"no submission: {error}"))
+
+
+def _mend(job: Job, tell: Tell) -> None:
+    """Make up for what a kill between the record and the end has left undone."""
+    run = Run(job.path)
+    lacking = job.submission and run.model.is_dir() and not (run.path / SUBMISSION).is_dir()
+    if not lacking and not run.checkpoints.is_dir():
+        return
+    with _claimed(job.path) as mine:
+        if mine:
+            shutil.rmtree(run.checkpoints, ignore_errors=True)
+            if lacking:
+                _submit(job, run, tell)
 
 
 def main_scores(run: Run) -> dict[str, float | None]:
@@ -191,15 +214,16 @@ def _claimed(path: Path) -> Iterator[bool]:
     lock = path.parent / LOCKS / path.name
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+        file = lock.open("w")
     except OSError as error:
         raise RunError(f"{path.parent}: cannot be written: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def _in_processes(jobs: Sequence[Job], board: Board, at_once: int, *, keep_models: bool) -> None:
@@ -243,6 +267,15 @@ def _begin_worker(events: "Queue[Event]", threads: int) -> None:
     global _events  # noqa: PLW0603 - a pool hands its queue to its processes in no other way
     _events = events
     torch.set_num_threads(threads)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A study that was killed must not train on, unseen, what its next start goes on with."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work_in_process(job: Job, *, keep_models: bool) -> None:

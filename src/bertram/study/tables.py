@@ -1,6 +1,6 @@
 """Table 1: the study's figures beside ours, made from run directories alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from statistics import fmean, stdev
@@ -8,16 +8,32 @@ from typing import Any
 
 from bertram.evaluation.compare import TaskPredictions, check_same_examples
 from bertram.evaluation.gold import gold_labels, run_predictions
-from bertram.evaluation.statistics import Effect, Interval, interval_for_new_examples
+from bertram.evaluation.statistics import LEAST_DF, Effect, Interval, interval_for_new_examples
 from bertram.evaluation.techniques import Arm, TechniqueDifference, compare_techniques
 from bertram.runs.directory import Run
 from bertram.study.catalogue import REFERENCE, Experiment
+from bertram.study.noise import example_draws
 from bertram.study.schedule import main_scores
 
 TASKS = ("sst", "quora", "sts")
 OUTCOMES = (*TASKS, "overall")
 FORM = 1
 Runs = Mapping[int, Run]  # by seed
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What makes a mean over seeds uncertain, pooled over the rows of the table.
+
+    Attributes:
+        sd: of one run over seeds, on these examples.
+        df: degrees of freedom of it.
+        shared: share of the examples' variance that the seeds of a row have in common; `sd` has the rest already.
+    """
+
+    sd: float
+    df: int
+    shared: float
 
 
 @dataclass(frozen=True)
@@ -44,13 +60,13 @@ def table_1(rows: Sequence[Row], data: str, title: str, notes: Sequence[str] = (
         - `experiment`, `label`, `seeds`, `runs` (names of the run directories, in the order of `seeds`);
         - `study`: `split` and the published `sst`, `quora`, `sts`, `overall`, null where there is none;
         - `ours`: for each of these, null or `mean`, `sd` (over seeds; null for one), `seeds`, `n` (examples), `ci95`
-          of the mean, and `covers`: "examples and seeds", or "examples" alone where no row has several seeds;
+          of the mean, and `covers`: "examples and seeds", or "examples" alone where too few rows have several seeds;
         - `differences`: for each, null or the fields of `evaluation.techniques.TechniqueDifference`: this row minus
           the reference, paired by seed and example;
         - `verdict`: in words.
     """
-    present = [row for row in rows if row.runs]
-    noise = {outcome: _pooled_sd(present, outcome) for outcome in OUTCOMES}
+    present = _worth_a_line([row for row in rows if row.runs])
+    noise = _noise(present, data)
     differences = _differences(present, data)
     return {
         "form": FORM,
@@ -62,10 +78,23 @@ def table_1(rows: Sequence[Row], data: str, title: str, notes: Sequence[str] = (
     }
 
 
+def _worth_a_line(rows: Sequence[Row]) -> list[Row]:
+    """Without those values of a sweep that are another row's runs, where no other value of the sweep was run."""
+    first: dict[tuple[str, ...], str] = {}
+    for row in rows:
+        first.setdefault(_names(row.runs), row.experiment.name)
+
+    def sweep(row: Row) -> str | None:
+        return row.experiment.name.split("-")[0] if row.experiment.group == "sweeps" else None
+
+    swept = {sweep(row) for row in rows if first[_names(row.runs)] == row.experiment.name}
+    return [row for row in rows if sweep(row) is None or sweep(row) in swept]
+
+
 Differences = Mapping[tuple[str, ...], Mapping[str, TechniqueDifference]]  # by the names of the runs, by outcome
 
 
-def _row(row: Row, noise: Mapping[str, tuple[float, int] | None], differences: Differences) -> dict[str, Any]:
+def _row(row: Row, noise: Mapping[str, Noise], differences: Differences) -> dict[str, Any]:
     one, published = row.experiment, row.experiment.published
     found = differences.get(_names(row.runs), {})
     return {
@@ -75,7 +104,7 @@ def _row(row: Row, noise: Mapping[str, tuple[float, int] | None], differences: D
         "seeds": sorted(row.runs),
         "runs": list(_names(row.runs)),
         "study": None if published is None else asdict(published),
-        "ours": {outcome: _summary(row.runs, outcome, noise[outcome]) for outcome in OUTCOMES},
+        "ours": {outcome: _summary(row.runs, outcome, noise.get(outcome)) for outcome in OUTCOMES},
         "differences": {outcome: asdict(found[outcome]) if outcome in found else None for outcome in OUTCOMES},
         "verdict": _verdict(one, found),
     }
@@ -89,7 +118,10 @@ def _verdict(one: Experiment, found: Mapping[str, TechniqueDifference]) -> str:
     if one.name == REFERENCE:
         return "the row that all others are compared with"
     main = found.get("overall") or next(iter(found.values()), None)
-    return main.verdict if main is not None else f"not compared: {REFERENCE} was not run with these seeds"
+    if main is None:
+        return f"not compared: {REFERENCE} was not run with these seeds"
+    shared = "" if main.technique == one.name else f"the run of {main.technique}: "
+    return shared + (main.verdict if main.task == "overall" else f"on {main.task} alone: {main.verdict}")
 
 
 def values(runs: Runs, outcome: str) -> dict[int, float]:
@@ -103,7 +135,7 @@ def values(runs: Runs, outcome: str) -> dict[int, float]:
     return found
 
 
-def _summary(runs: Runs, outcome: str, noise: tuple[float, int] | None) -> dict[str, Any] | None:
+def _summary(runs: Runs, outcome: str, noise: Noise | None) -> dict[str, Any] | None:
     scores = values(runs, outcome)
     if not scores:
         return None
@@ -128,7 +160,7 @@ def _score(run: Run, outcome: str) -> Mapping[str, Any]:
 
 
 def _interval(
-    each: Sequence[float], intervals: Sequence[Sequence[float] | None], noise: tuple[float, int] | None
+    each: Sequence[float], intervals: Sequence[Sequence[float] | None], noise: Noise | None
 ) -> tuple[Interval | None, str]:
     """Of a mean over seeds: the examples' noise as the runs have it, the seeds' pooled over the table."""
     widths = [high - low for low, high in (pair for pair in intervals if pair is not None)]
@@ -138,9 +170,8 @@ def _interval(
     if noise is None:
         half = 1.96 * example_error
         return (fmean(each) - half, fmean(each) + half), "examples"
-    sd, df = noise
-    effect = Effect(fmean(each), len(each), sd, df, sd / sqrt(len(each)), None, None)
-    return interval_for_new_examples(effect, example_error), "examples and seeds"
+    effect = Effect(fmean(each), len(each), noise.sd, noise.df, noise.sd / sqrt(len(each)), None, None)
+    return interval_for_new_examples(effect, sqrt(noise.shared) * example_error), "examples and seeds"
 
 
 def trained(row: Row) -> bool:
@@ -148,12 +179,34 @@ def trained(row: Row) -> bool:
     return not row.experiment.constant and not row.experiment.config().model.freeze_encoder
 
 
-def _pooled_sd(rows: Sequence[Row], outcome: str) -> tuple[float, int] | None:
-    """Standard deviation over seeds within rows, and its degrees of freedom, of rows that were trained."""
-    groups = {_names(row.runs): values(row.runs, outcome).values() for row in rows if trained(row)}
-    squares = sum((value - fmean(group)) ** 2 for group in groups.values() for value in group)
-    df = sum(max(0, len(group) - 1) for group in groups.values())
-    return (sqrt(squares / df), df) if df else None
+def _noise(rows: Sequence[Row], data: str) -> dict[str, Noise]:
+    """By outcome, from the trained rows with several seeds; nothing of an outcome with too few of them."""
+    several = {_names(row.runs): row.runs for row in rows if trained(row) and len(row.runs) > 1}
+    shares: dict[str, list[float]] = {outcome: [] for outcome in OUTCOMES}
+    for runs in several.values():
+        for outcome, share in _shares(runs, data):
+            shares[outcome].append(share)
+    found = {}
+    for outcome, known in shares.items():
+        groups = [list(values(runs, outcome).values()) for runs in several.values()]
+        squares = sum((value - fmean(group)) ** 2 for group in groups for value in group)
+        df = sum(max(0, len(group) - 1) for group in groups)
+        if df >= LEAST_DF:
+            found[outcome] = Noise(sqrt(squares / df), df, fmean(known) if known else 1.0)
+    return found
+
+
+def _shares(runs: Runs, data: str) -> Iterator[tuple[str, float]]:
+    """How much of the examples' variance the seeds of a row have in common, by outcome."""
+    names = {str(seed): run for seed, run in runs.items()}
+    draws = example_draws(names, data)
+    for outcome in OUTCOMES:
+        if not all(seed in values(runs, outcome) for seed in runs):
+            continue
+        shared = draws.shared_error(outcome, [{name: 1.0} for name in names])
+        own = [draws.error(outcome, {name: 1.0}) or 0.0 for name in names]
+        if shared is not None and all(own):
+            yield outcome, min(1.0, shared**2 / fmean(error**2 for error in own))
 
 
 def _differences(rows: Sequence[Row], data: str) -> Differences:

@@ -1,13 +1,15 @@
 """Figures as inline SVG whose colours are the page's: they follow its light, dark and printed form.
 
 Matplotlib knows only fixed colours. So everything is drawn in stand-ins, one for each CSS colour that is asked for,
-and the stand-ins are replaced in the SVG text.
+and the stand-ins are replaced in the SVG text. For the page's named colours they are those of its light form, no two
+of which are the same, so that a picture of its own (PNG) has the same look.
 """
 
 import hashlib
 import io
 import re
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any, Concatenate, ParamSpec
 
 from matplotlib import style
@@ -15,7 +17,11 @@ from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 WIDTH = 400  # px of a figure: two stand side by side on a desk, and the text is still readable on a phone
-_STAND_INS: dict[str, str] = {}  # CSS colour -> stand-in
+_STYLE_SHEET = files("bertram.study.report").joinpath("style.css").read_text(encoding="utf-8")
+_LIGHT = _STYLE_SHEET[: _STYLE_SHEET.index("@media")]
+_STAND_INS: dict[str, str] = {
+    f"var({name})": value for name, value in re.findall(r"(--[\w-]+): (#[0-9a-f]{6})\b", _LIGHT)
+}  # by colour
 _FONT = re.compile(r"font: ((?:\w+ )?)([\d.]+)px [^;\"]+")
 _DATED = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _REFERENCE = re.compile(r'(\bid="|href="#|url\(#)')

@@ -19,6 +19,7 @@ MUCH_OVERLAP = 0.01  # of the scored rows
 SAME_SCORE = 1e-6
 LOWER_IS_BETTER = ("mse", "mae")
 TOLD_APART = 4  # runs whose findings are told in full
+NAMED = 6  # runs of a finding that are named; of more the rest are counted
 QUORA = ("quora", "qqp")
 
 
@@ -242,7 +243,8 @@ def together(findings: Mapping[str, Sequence[Finding]]) -> list[Finding]:
 def _in_runs(texts: Mapping[str, str], count: int) -> str:
     """The same words once with their runs; different words by run, or one of them where there are many."""
     which = "all runs" if len(texts) == count else f"{len(texts)} of {count} runs"
-    names = "" if len(texts) == count else f" ({', '.join(texts)})"
+    further = f" and {len(texts) - NAMED} others" if len(texts) > NAMED + 1 else ""
+    names = "" if len(texts) == count else f" ({', '.join(list(texts)[: NAMED if further else None])}{further})"
     first = next(iter(texts.values()))
     if count == 1 or len(set(texts.values())) == 1:
         return first if len(texts) == count else f"In {which}{names}. {first}"

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from bertram import options
 from bertram.evaluation.statistics import LEAST_SEEDS
 from bertram.study.effects import LEAST_SEEDS_IN_DESIGN
+from bertram.study.noise import OVERALL
 from bertram.study.power import Power
 from bertram.study.report import plots
 from bertram.study.report.drawing import WIDTH, svg
@@ -110,9 +111,11 @@ def table_section(table: Mapping[str, Any]) -> Section:
 
 def _table_row(row: Mapping[str, Any], outcomes: Sequence[str]) -> list[Cell]:
     seeds = len(row["seeds"])
-    name = _lines(row["label"], f"{row['experiment']}, {seeds} seed{'s' * (seeds != 1)}")
     published = row.get("study") or {}
-    split = f"study, {published['split']}" if published.get("split") == "test" else "study"
+    on_test = published.get("split") == "test"
+    marks = ["study: test; not comparable"] if on_test else []
+    name = _lines(row["label"], f"{row['experiment']}, {seeds} seed{'s' * (seeds != 1)}", *marks)
+    split = "study, test" if on_test else "study"
     cells: list[Cell] = [name]
     for outcome in outcomes:
         ours, theirs = row["ours"].get(outcome), published.get(outcome)
@@ -166,10 +169,6 @@ def _forests(by_outcome: Mapping[str, Sequence[plots.Marked]]) -> list[Picture]:
 
 def effects_section(ablation: Mapping[str, Any]) -> Section:
     """The effects of an ablation: main effects and interactions, a forest for each outcome, and all of them listed."""
-    by_outcome: dict[str, list[plots.Marked]] = {}
-    for one in ablation["effects"]:
-        if one["value"] is not None:
-            by_outcome.setdefault(one["outcome"], []).append(_mark(one["name"], one["value"], one))
     numbers = ("size", "95 %, other seeds", "other seeds and examples", "p (Holm)")
     columns = [
         Column("effect"),
@@ -186,7 +185,16 @@ def effects_section(ablation: Mapping[str, Any]) -> Section:
         "Mean score with the factor minus without it, with 95 % intervals; × is an interaction. Filled: can be told "
         "from zero, after Holm's correction."
     )
-    return Section("effects", "Effects", lead, _forests(by_outcome), [Table(columns, rows)])
+    return Section("effects", "Effects", lead, _forests(effects_by_outcome(ablation)), [Table(columns, rows)])
+
+
+def effects_by_outcome(ablation: Mapping[str, Any]) -> dict[str, list[plots.Marked]]:
+    """The effects that have a value, as they are drawn; the main question, overall, first."""
+    found: dict[str, list[plots.Marked]] = {}
+    for one in ablation["effects"]:
+        if one["value"] is not None:
+            found.setdefault(one["outcome"], []).append(_mark(one["name"], one["value"], one))
+    return {name: found[name] for name in sorted(found, key=lambda name: name != OVERALL)}
 
 
 def _chance(p: float | None) -> str:
