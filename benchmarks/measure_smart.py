@@ -1,6 +1,6 @@
 """What public SMART code computes, measured on MiniLM after a short training on sentiment.
 
-Writes results/measurements/smart.json; about three minutes on one core.
+Writes results/measurements/smart.json; about two minutes of one core.
 """
 
 import copy
@@ -31,7 +31,8 @@ from bertram.training import setup
 from bertram.training.state import Training
 
 BATCH, BATCHES, STEPS = 16, 2, 60
-OURS = smart.Settings(radius=0.03, noise_std=0.003, step_size=0.3)  # as calibrated
+FEW = 8  # examples of each batch that bf16 products see, which are slow where the processor has no such instructions
+OURS = smart.Settings()
 LITERAL = smart.Settings(radius=1e-5, noise_std=1e-5, step_size=1e-3, unit="absolute")  # the paper's values
 
 Function = Callable[[Tensor], Tensor]
@@ -51,7 +52,7 @@ def main() -> None:
             "smart_pytorch": mean([public_offset(network, batch, seed) for seed, batch in enumerate(several)]),
             "ours": mean([our_offset(network, batch, ours, seed) for seed, batch in enumerate(several)]),
         },
-        "literal_radius": literal_radius(network, several),
+        "literal_radius": literal_radius(network, [batch.part(range(FEW)) for batch in several]),
         "bf16_embeddings": mean([rounded_embeddings(network, batch) for batch in several]),
         "embedding_block_twice": mean([block_twice(network, batch) for batch in several]),
         "dropout": mean([dropout_floor(training, batch, ours) for batch in several]),
@@ -60,7 +61,7 @@ def main() -> None:
         "broadcast": broadcast(asked.data),
     }
     settings = {
-        "encoder": "minilm", "task": "sst", "batch_size": BATCH, "batches": BATCHES,
+        "encoder": "minilm", "task": "sst", "batch_size": BATCH, "batches": BATCHES, "few": FEW,
         "head_steps": HEAD_STEPS, "steps": STEPS, "encoder_rate": training.config.optimizer.encoder_rate,
         "ours": vars(OURS), "literal": vars(LITERAL),
     }  # fmt: skip

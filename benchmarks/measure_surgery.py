@@ -1,6 +1,6 @@
 """What public PCGrad code does to the encoder's gradient, measured on MiniLM and the study's three tasks.
 
-Writes results/measurements/surgery.json; about three minutes on one core.
+Writes results/measurements/surgery.json; about a minute of one core.
 """
 
 from collections.abc import Sequence

@@ -21,6 +21,7 @@ import growth  # noqa: E402
 import measure  # noqa: E402
 import ours  # noqa: E402
 import peers  # noqa: E402
+import precision  # noqa: E402
 import prediction  # noqa: E402
 import tables  # noqa: E402
 import targets  # noqa: E402
@@ -182,3 +183,19 @@ def test_growth_covers_its_series(tmp_path: Path) -> None:
     assert "prediction, not a measurement" in tables.growth_tables(record)
     growth.plot(record, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 1000
+
+
+def test_rounded_products_are_those_of_bf16_kernels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(7, 64, generator=generator).bfloat16().requires_grad_()
+    weight = torch.randn(5, 64, generator=generator).bfloat16().requires_grad_()
+    upstream = torch.randn(7, 5, generator=generator).bfloat16()
+    rounded, kernel = precision.RoundedLinear.apply(x, weight), torch.nn.functional.linear(x, weight)
+    ulp = 2.0**-7  # of a bf16 number, relative; sums in another order may round to the neighbour
+    torch.testing.assert_close(rounded, kernel, rtol=ulp, atol=1e-6)
+    for mine, theirs in zip(
+        torch.autograd.grad(rounded, [x, weight], upstream),
+        torch.autograd.grad(kernel, [x, weight], upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=ulp, atol=1e-6)

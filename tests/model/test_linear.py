@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from bertram.model import linear
 from bertram.model.linear import Linear, choose_precision
@@ -56,6 +57,20 @@ def test_only_what_is_asked_for_gets_a_gradient(layer: Linear) -> None:
     layer(x).sum().backward()
     assert layer.weight.grad is None
     assert torch.allclose(layer.bias.grad, torch.full((24,), 3.0))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("wanted", "products"), [("x", 1), ("weight", 1), ("x weight", 2), ("bias", 0)])
+def test_only_the_products_that_are_asked_for_are_computed(
+    precision: linear.Precision, wanted: str, products: int, layer: Linear
+) -> None:
+    """All three require a gradient, as in SMART's ascent, which asks for that of the input."""
+    layer.precision = precision
+    leaves = {"x": torch.randn(5, 48, requires_grad=True), "weight": layer.weight, "bias": layer.bias}
+    total = layer(leaves["x"]).sum()
+    with FlopCounterMode(display=False) as counted:
+        torch.autograd.grad(total, [leaves[name] for name in wanted.split()])
+    assert counted.get_total_flops() == products * 2 * 5 * 48 * 24
 
 
 def _step(layer: Linear) -> None:

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 import trainings
-from bertram import options
+from bertram import options, smart
 from bertram.errors import ConfigError
 from bertram.tasks import QUORA, SST, STS, Task
-from bertram.training.objective import LOWEST_LOG_VARIANCE
+from bertram.training.objective import LOWEST_LOG_VARIANCE, smart_settings
 from bertram.training.state import Training
 from bertram.training.step import group_gradients
 from trainings import NO_DROPOUT, begun, same, settings, take_steps, weights
 
+METHODS = ("type", "keys", "values")  # of ModuleDict and ParameterDict
 EVERY_OUTPUT: dict[str, tuple[Task, dict[str, Any]]] = {  # each kind, loss, head and encoding, as tasks of one training
     "classes": (SST, {}),
     "classes-mlp": (SST, {"head": "mlp"}),
@@ -46,6 +47,10 @@ def config_of_every_output(encoder: Path, **changes: Any) -> Any:
 
 def first_batches(training: Training) -> list[Any]:
     return training.batches({name: torch.arange(4).numpy() for name in training.data.train})
+
+
+def test_a_run_has_the_defaults_of_the_library(tiny_encoder: Path) -> None:
+    assert smart_settings(settings(tiny_encoder)) == smart.Settings()
 
 
 @pytest.mark.parametrize("dropout", ["same", "off", "independent"])
@@ -156,6 +161,23 @@ def test_uncertainty_weighs_losses_as_kendall_et_al_do(tiny_encoder: Path) -> No
     for loss, s, half, factor in ((sst, -0.5, 1.0, 3.0), (quora, 0.5, 1.0, 1.0), (sts, 1.5, 0.5, 1.0)):
         expected = factor * (half * math.exp(-s) * loss.loss.item() + s / 2)
         assert objective.weighted(loss).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_tasks_may_have_the_names_of_methods(tiny_encoder: Path) -> None:
+    """PyTorch's containers keep their entries as attributes, and refuse such names."""
+    tasks = {name: task.model_copy(update={"limit": 8}) for name, task in zip(METHODS, (SST, QUORA, STS), strict=True)}
+    config = options.make(options.dump(settings(tiny_encoder, uncertainty=True)) | {"tasks": tasks})
+    first, second = begun(config), begun(config)
+    take_steps(first, 2)
+    second.model.network.load_state_dict(weights(first))
+    second.learner.objective.load_state_dict(first.learner.objective.state_dict())
+    moved, loaded = (
+        {name: s.item() for name, s in (training.learner.objective.log_variances or {}).items()}
+        for training in (first, second)
+    )
+    assert moved == loaded
+    assert list(moved) == list(METHODS)
+    assert all(moved.values())
 
 
 def test_log_variances_move_outside_the_surgery_and_without_decay(tiny_encoder: Path) -> None:

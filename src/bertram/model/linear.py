@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 Precision = Literal["fp32", "bf16"]
 
@@ -33,10 +32,8 @@ class Linear(nn.Module):
         """[rows, inputs] to [rows, outputs]."""
         if self.precision == "fp32":
             return F.linear(x, self.weight, self.bias)
-        result: Tensor = _Bf16Linear.apply(  # type: ignore[no-untyped-call]
-            x, self.weight, self.bias, self._bf16_weight()
-        )
-        return result
+        weight: Tensor = _Kept.apply(self.weight, self._bf16_weight())  # type: ignore[no-untyped-call]
+        return F.linear(x.to(torch.bfloat16), weight).float().add_(self.bias)
 
     def _bf16_weight(self) -> Tensor:
         known, now = self._cast_of, (self.weight, self.weight._version, self.weight.device)
@@ -47,26 +44,20 @@ class Linear(nn.Module):
         return self._cast
 
 
-class _Bf16Linear(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, _: Tensor, bias: Tensor, cast: Tensor) -> Tensor:
-        x16 = x.to(torch.bfloat16)
-        ctx.save_for_backward(x16, cast)
-        ctx.needs = ctx.needs_input_grad
-        return F.linear(x16, cast).float().add_(bias)
+class _Kept(torch.autograd.Function):
+    """A weight's cast that was made before, with the weight's gradient.
+
+    The product itself is left to PyTorch: it knows which gradients are asked for, and SMART's ascent asks for that of
+    the input alone.
+    """
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        x16, cast = ctx.saved_tensors
-        grad16 = grad.to(torch.bfloat16)
-        needs_x, needs_weight, needs_bias, _ = ctx.needs
-        return (
-            (grad16 @ cast).float() if needs_x else None,
-            (grad16.t() @ x16).float() if needs_weight else None,
-            grad.sum(0) if needs_bias else None,
-            None,
-        )
+    def forward(ctx: Any, weight: Tensor, cast: Tensor) -> Tensor:  # noqa: ARG004
+        return cast.view_as(cast)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
+        return grad.float(), None
 
 
 def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:

@@ -218,10 +218,9 @@ class Objective:
                 proximal=self.proximal,
             )
             self.ways |= dict.fromkeys(smart_tasks, way)
-        self.log_variances: nn.ParameterDict | None = None
+        self.log_variances: dict[str, nn.Parameter] | None = None  # a ParameterDict would refuse a task called "type"
         if config.uncertainty:
-            start = {name: nn.Parameter(torch.zeros((), device=network.device)) for name in network.tasks}
-            self.log_variances = nn.ParameterDict(start)
+            self.log_variances = {name: nn.Parameter(torch.zeros((), device=network.device)) for name in network.tasks}
         self.tasks = network.tasks
 
     def __call__(self, batches: Sequence[Batch], words: WordRows | None) -> list[TaskLoss]:
@@ -260,15 +259,16 @@ class Objective:
         if self.proximal is not None:
             state["proximal"] = self.proximal.state_dict()
         if self.log_variances is not None:
-            state["log_variances"] = dict(self.log_variances.state_dict())
+            state["log_variances"] = {name: s.detach() for name, s in self.log_variances.items()}
         return state
 
+    @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         if self.proximal is not None:
             self.proximal.load_state_dict({"buffers": {}, **state["proximal"]})
-        if self.log_variances is not None:
-            self.log_variances.load_state_dict(state["log_variances"])
+        for name, s in (self.log_variances or {}).items():
+            s.copy_(state["log_variances"][name])
 
 
 def smart_settings(config: Config) -> smart.Settings:
