@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bertram.surgery_names import why_not
 from bertram.tasks import Strict, Task
 
 Order = Literal[
@@ -242,6 +243,8 @@ class Config(Strict):
         surgery = self.surgery
         if surgery.method == "none":
             return
+        if (fault := why_not(surgery.method)) is not None:
+            yield f"surgery.method: {fault}"
         if surgery.when == "step" and self.sampling.order != "joint":
             yield (
                 f'surgery.when: a step of order "{self.sampling.order}" has one task, so there is nothing to operate '

@@ -40,7 +40,8 @@ import torch
 from torch import Tensor
 
 from bertram.errors import BertramError
-from bertram.surgery_methods import from_torchjd, methods, weighting
+from bertram.surgery_methods import from_torchjd, weighting
+from bertram.surgery_names import methods
 from bertram.surgery_rules import AsymmetricProjection, GradVac, PCGrad, Sum, Weighting, pcgrad_weights
 
 __all__ = [

@@ -1,6 +1,5 @@
 """Rules of gradient surgery by name: our own, and those of torchjd that see nothing but the Gramian."""
 
-import difflib
 import importlib
 from typing import Any, cast
 
@@ -8,39 +7,8 @@ import torch
 from torch import Tensor
 
 from bertram.errors import BertramError
+from bertram.surgery_names import TORCHJD, why_not
 from bertram.surgery_rules import AsymmetricProjection, GradVac, PCGrad, Sum, Weighting
-
-_BUILT_IN = ("none", "pcgrad", "gradvac", "asymmetric")
-_TORCHJD: dict[str, tuple[str, dict[str, Any]]] = {  # its class, and arguments that it leaves without a default
-    "aligned-mtl": ("AlignedMTLWeighting", {}),
-    "cagrad": ("CAGradWeighting", {"c": 0.4}),
-    "dualproj": ("DualProjWeighting", {}),
-    "fairgrad": ("FairGradWeighting", {"alpha": 1.0}),
-    "imtl-g": ("IMTLGWeighting", {}),
-    "krum": ("KrumWeighting", {"n_byzantine": 0}),
-    "mean": ("MeanWeighting", {}),
-    "mgda": ("MGDAWeighting", {}),
-    "upgrad": ("UPGradWeighting", {}),
-}
-_JACOBIAN = "it needs the whole Jacobian, and only its Gramian is at hand"
-_STATE = "it keeps a state between steps that a checkpoint could not hold"
-_REFUSED = {
-    "config": _JACOBIAN,
-    "excess-mtl": _JACOBIAN,
-    "graddrop": _JACOBIAN,
-    "nash-mtl": _JACOBIAN,
-    "trimmed-mean": _JACOBIAN,
-    "cr-mogm": _STATE,
-    "pcd": _STATE,
-    "modo": "it needs gradients of two independent batches",
-    "sdmgrad": "it needs gradients of two independent batches",
-    "random": "it draws from the global generator, so that a run could not be repeated",
-}
-
-
-def methods() -> tuple[str, ...]:
-    """The names that `weighting` knows."""
-    return (*_BUILT_IN, *_TORCHJD)
 
 
 def weighting(
@@ -83,15 +51,12 @@ def from_torchjd(name: str, **options: Any) -> Weighting:
     Raises:
         BertramError: no such weighting, one that needs more than the Gramian, a missing package or a wrong option.
     """
-    if name in _REFUSED:
-        raise BertramError(
-            f"surgery method {name} is not offered: {_REFUSED[name]}; take one of {', '.join(methods())}"
-        )
-    if name not in _TORCHJD:
-        near = difflib.get_close_matches(name, methods(), 1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(methods())}"
-        raise BertramError(f"surgery method {name}: there is none of that name; {hint}")
-    kind, defaults = _TORCHJD[name]
+    fault = why_not(name)
+    if fault is None and name not in TORCHJD:
+        fault = f"{name} is not torchjd's; `weighting` has it"
+    if fault is not None:
+        raise BertramError(f"surgery method: {fault}")
+    kind, defaults = TORCHJD[name]
     try:
         solve = getattr(importlib.import_module("torchjd.aggregation"), kind)(**{**defaults, **options})
     except ModuleNotFoundError:

@@ -248,12 +248,12 @@ def test_combinations_that_cannot_work_are_refused_together(tiny_encoder: Path) 
         ("pcgard", "did you mean pcgrad?"),
     ],
 )
-def test_a_surgery_that_cannot_work_is_refused_before_anything_is_read(
+def test_a_surgery_that_cannot_work_is_refused_with_the_other_faults(
     method: str, explanation: str, tmp_path: Path
 ) -> None:
-    config = settings(tmp_path / "no encoder", surgery={"method": method})
     with pytest.raises(ConfigError, match=r"surgery\.method") as refused:
-        begun(config)
+        settings(tmp_path / "no encoder", surgery={"method": method, "when": "step"}, sampling={"order": "rotating"})
+    assert len(refused.value.problems) == 2
     assert explanation in str(refused.value)
 
 

@@ -1,0 +1,47 @@
+"""The names of the surgery methods, and what speaks against one; known without PyTorch."""
+
+import difflib
+from typing import Any
+
+_BUILT_IN = ("none", "pcgrad", "gradvac", "asymmetric")
+TORCHJD: dict[str, tuple[str, dict[str, Any]]] = {  # its class, and arguments that it leaves without a default
+    "aligned-mtl": ("AlignedMTLWeighting", {}),
+    "cagrad": ("CAGradWeighting", {"c": 0.4}),
+    "dualproj": ("DualProjWeighting", {}),
+    "fairgrad": ("FairGradWeighting", {"alpha": 1.0}),
+    "imtl-g": ("IMTLGWeighting", {}),
+    "krum": ("KrumWeighting", {"n_byzantine": 0}),
+    "mean": ("MeanWeighting", {}),
+    "mgda": ("MGDAWeighting", {}),
+    "upgrad": ("UPGradWeighting", {}),
+}
+_JACOBIAN = "it needs the whole Jacobian, and only its Gramian is at hand"
+_STATE = "it keeps a state between steps that a checkpoint could not hold"
+_REFUSED = {
+    "config": _JACOBIAN,
+    "excess-mtl": _JACOBIAN,
+    "graddrop": _JACOBIAN,
+    "nash-mtl": _JACOBIAN,
+    "trimmed-mean": _JACOBIAN,
+    "cr-mogm": _STATE,
+    "pcd": _STATE,
+    "modo": "it needs gradients of two independent batches",
+    "sdmgrad": "it needs gradients of two independent batches",
+    "random": "it draws from the global generator, so that a run could not be repeated",
+}
+
+
+def methods() -> tuple[str, ...]:
+    """The names that `bertram.surgery.weighting` knows."""
+    return (*_BUILT_IN, *TORCHJD)
+
+
+def why_not(method: str) -> str | None:
+    """What speaks against a method wherever it runs, with what to do; None for one that there is."""
+    if method in _REFUSED:
+        return f"{method} is not offered: {_REFUSED[method]}; take one of {', '.join(methods())}"
+    if method not in methods():
+        near = difflib.get_close_matches(method, methods(), 1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(methods())}"
+        return f"there is no {method!r}; {hint}"
+    return None
