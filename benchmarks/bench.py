@@ -1,6 +1,6 @@
 """BERTram beside what people use, in one process, on the same sentences, weights and mathematics.
 
-    python benchmarks/bench.py              everything, less than 20 minutes on 2 cores
+    python benchmarks/bench.py              everything, less than 15 minutes on 2 cores
     python benchmarks/bench.py --quick      fewer rounds
     python benchmarks/tables.py             the newest record as tables, into docs/performance.md
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from measure import Settings  # noqa: PLC0415  (it loads the peers, which our side's memory must not hold)
 
     settings = Settings(
-        given.data, given.encoder, warm_up=2, rounds=15, passes=3, calls=100, sentences=2000, memory=True
+        given.data, given.encoder, warm_up=2, rounds=9, passes=2, calls=60, sentences=2000, memory=True
     )
     if given.quick:
         settings = replace(settings, rounds=5, passes=1, calls=30)

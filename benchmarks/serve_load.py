@@ -3,8 +3,9 @@
 Every server is a process of its own on the loopback address, and so is the load: so many connections, each of which
 sends its next request when it has the answer to the last one.
 
-    python benchmarks/serve_load.py RUN                     60 s, 16 clients, all four parts
-    python benchmarks/serve_load.py RUN --seconds 10 --parts load
+    python benchmarks/serve_load.py RUN                     60 s, 16 clients, all four parts; writes the record
+    python benchmarks/serve_load.py RUN --seconds 5 --parts load --out /tmp/trial.json
+    python benchmarks/tables.py                             puts the record into docs/serving.md
 """
 
 import argparse
@@ -15,22 +16,28 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
 import hypothesis
 import schemathesis
+import timing
 from schemathesis import GenerationMode
 
 TEXT = """the a of and to in it is was film plot this but with an on for that as not from actors story about light good
 bad slow funny clever dull warm long short scene music ending people how do i learn play piano best way"""
 PARTS = ("load", "hostile", "schema", "stop")
+PACKAGES = ("bertram", "torch", "fastapi", "uvicorn", "schemathesis")
+RECORD = Path(__file__).resolve().parents[1] / "results" / "serving" / "record.json"
 
 
 @dataclass
@@ -52,12 +59,17 @@ class Server:
 @contextmanager
 def serving(run: Path, *options: str) -> Iterator[Server]:
     command = [sys.executable, "-m", "bertram", "serve", str(run), "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryFile("w+") as errors,  # not a pipe: one that nobody reads would stop the server when full
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
         assert process.stdout is not None
         line = process.stdout.readline()
         address = next((word for word in line.split() if word.startswith("http://")), None)
         if address is None:
-            raise SystemExit(f"the server did not start: {process.communicate()[1]}")
+            process.wait(60)
+            errors.seek(0)
+            raise SystemExit(f"the server did not start: {errors.read()}")
         host, _, port = address.removeprefix("http://").partition(":")
         try:
             yield Server(process, host, int(port))
@@ -287,17 +299,26 @@ def main() -> None:
     parser.add_argument("--hostile", type=int, default=2000)
     parser.add_argument("--stops", type=int, default=5)
     parser.add_argument("--tasks", default="sst,quora,sts", help="of the run; sst reads one text, the others two")
-    parser.add_argument("--out", type=Path, help="a JSON file for the figures")
+    parser.add_argument("--out", type=Path, default=RECORD, help="a JSON file for the figures")
     options = parser.parse_args()
-    names = options.tasks.split(",")
-    found = {}
-    for part in options.parts.split(","):
+    names, parts = options.tasks.split(","), options.parts.split(",")
+    if options.out == RECORD and set(parts) != set(PARTS):
+        parser.error("the record has all parts; give the figures of some another --out")
+    found: dict[str, Any] = {
+        "host": timing.host(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "run": options.run.resolve().name,
+        "clients": options.clients,
+        "seconds": options.seconds,
+    }
+    for part in parts:
         found[part] = {"load": load, "hostile": hostile, "schema": schema, "stop": stop}[part](
             options.run, names, options
         )
         print(f"{part}: {json.dumps(found[part], indent=2)}")
-    if options.out is not None:
-        options.out.write_text(json.dumps(found, indent=2) + "\n")
+    found["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Records as Markdown, and into docs/performance.md between its marks.
+"""Records as Markdown, and into docs/performance.md and docs/serving.md between their marks.
 
 python benchmarks/tables.py [RECORD]
 """
@@ -11,6 +11,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
+SERVING_PAGE = ROOT / "docs" / "serving.md"
+SERVING_RECORD = ROOT / "results" / "serving" / "record.json"
 NAMES = {
     "plain": "plain step",
     "smart": "with SMART on SST",
@@ -24,7 +26,9 @@ Record = Mapping[str, Any]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Put the newest records into the page."""
+    """Put the newest records into the pages."""
+    if not arguments:
+        _fill_serving()
     results = ROOT / "results" / "benchmarks"
     chosen = [Path(one) for one in arguments] or [*_newest(results, "growth-*"), *_newest(results, "[0-9]*")]
     text = PAGE.read_text(encoding="utf-8")
@@ -36,6 +40,13 @@ def main(arguments: Sequence[str]) -> None:
         )
     PAGE.write_text(text, encoding="utf-8")
     print(f"{PAGE.name}: {', '.join(path.name for path in chosen) or 'no record'}")
+
+
+def _fill_serving() -> None:
+    if SERVING_RECORD.is_file():
+        new = serving_tables(json.loads(SERVING_RECORD.read_text(encoding="utf-8")))
+        SERVING_PAGE.write_text(between(SERVING_PAGE.read_text(encoding="utf-8"), "serving", new), encoding="utf-8")
+    print(f"{SERVING_PAGE.name}: {SERVING_RECORD.name if SERVING_RECORD.is_file() else 'no record'}")
 
 
 def _newest(results: Path, pattern: str) -> list[Path]:
@@ -208,6 +219,64 @@ def _communication(found: Sequence[Record]) -> str:
     ]
     heads = ["encoder", "distinct words of a step", "`embedding_update = rows`, MB", "`dense`, MB"]
     return f"**One gradient of the study's step, as it is summed over processes (counted)**\n\n{_table(heads, rows)}"
+
+
+def serving_tables(record: Record) -> str:
+    """Everything of a record of a server under load."""
+    host, load = record["host"], record["load"]
+    rows = [
+        [words, f"{one['answered']:,}", f"{one['failed']:,}", f"{one['per_second']:.1f}", f"{one['p50_ms']:.1f}",
+         f"{one['p99_ms']:.1f}", f"{one['processor_ms_per_request']:.1f}", f"{one['resident_mib']:,}"]
+        for name, words in (("batching", "together"), ("alone", "alone (`--batch-size 1`)")) for one in load[name]
+    ]  # fmt: skip
+    heads = ["requests computed", "answered", "failed", "a second", "p50, ms", "p99, ms", "processor, ms", "MiB"]
+    parts = [
+        f"{record['finished'][:10]} · {host['processor']} ({host['instructions']}), {host['threads']} threads, shared "
+        f"by server and clients · torch {record['versions']['torch']} · {record['clients']} clients on loopback for "
+        f"{record['seconds']:g} s, one request each at a time, its task drawn",
+        _table(heads, rows),
+        f"Throughput together over alone: {load['ratio']:.2f}.",
+        _hostile(record["hostile"], record["schema"]),
+        _stops(record["stop"]),
+    ]
+    return "\n\n".join(parts)
+
+
+def _hostile(thrown: Record, made: Record) -> str:
+    rows = [
+        [
+            how,
+            f"{sum(one['statuses'].values()):,}",
+            _statuses(one),
+            f"{one['statuses'].get('500', 0)}",
+            _afterwards(one),
+        ]
+        for how, one in (("by hand", thrown), ("from the interface", made))
+    ]
+    memory = thrown["resident_mib"]
+    return (
+        _table(["hostile requests", "sent", "status: how many", "500", "afterwards"], rows)
+        + "\n\nBy hand: wrong types, bodies of megabytes, deep JSON, broken UTF-8, wrong lengths, slow senders; "
+        "status 0 is a connection that ended without an answer, or whose sender gave up. The server's memory was "
+        f"{memory['after a quarter']:,} MiB after a quarter of them and {memory['after all']:,} MiB after all. From "
+        "the interface: made by schemathesis from the server's own description, fitting it and not, with "
+        f"{len(made['faults'])} answers that it does not describe."
+    )
+
+
+def _statuses(found: Record) -> str:
+    return ", ".join(f"{status}: {count:,}" for status, count in found["statuses"].items())
+
+
+def _afterwards(found: Record) -> str:
+    return "runs on" if found["alive"] else "**has ended**"
+
+
+def _stops(found: Record) -> str:
+    return (
+        f"`kill -TERM` under this load, {found['stops']} times: {found['answered']:,} requests answered, "
+        f"{found['lost']} lost; exit codes {', '.join(map(str, found['exit_codes']))}."
+    )
 
 
 def _ms(found: Record) -> str:

@@ -13,6 +13,8 @@ from bertram.model.load import load
 from bertram.runs.directory import Run
 from bertram.training.train import train
 
+FILMS = ("a lovely film", "a fine movie")
+
 
 @pytest.fixture(scope="module")
 def cross(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
@@ -41,6 +43,9 @@ def run_code(card: str) -> dict[str, Any]:
         ("cross", "hf", None),
         ("cross", "sentence-transformers", "quora"),
         ("bi", "sentence-transformers", None),
+        ("cross", "onnx", None),
+        ("bi", "onnx", None),
+        ("cross", "onnx", "quora"),
     ],
 )
 def test_the_code_of_every_card_runs(
@@ -55,10 +60,15 @@ def test_the_code_of_every_card_runs(
     monkeypatch.chdir(export(run.path, form, tmp_path / "out", task))
     found = run_code(Path("README.md").read_text(encoding="utf-8"))
     model = load(run)
-    if form == "hf":
+    if form == "onnx":
+        for name in [task] if task else model.tasks:
+            [wanted] = model.predict(name, [FILMS if model.tasks[name].pair else FILMS[0]])
+            assert found[name][0] == pytest.approx(wanted.probabilities or wanted.value, abs=1e-4)
+        assert sorted(path.stem for path in Path().glob("*.onnx")) == sorted([task] if task else model.tasks)
+    elif form == "hf":
         assert found["hidden"].shape[2] == 32
     elif recipe == "cross":
-        [wanted] = model.predict("quora", [("a lovely film", "a fine movie")])
+        [wanted] = model.predict("quora", [FILMS])
         assert wanted.probabilities is not None
         assert found["scores"][0] == pytest.approx(wanted.probabilities[1], abs=1e-5)
 
@@ -107,6 +117,17 @@ def test_what_cannot_be_exported_is_refused(cross: Run, tmp_path: Path) -> None:
         export(cross.path, "hf", tmp_path / "out", "sst")
     with pytest.raises(RunError, match="there is no such run directory"):
         export(tmp_path / "nowhere", "hf", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_exporter_is_named_with_its_remedy(
+    cross: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bertram.export import onnx
+
+    monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxscript" else object())
+    with pytest.raises(BertramError, match=r"needs onnxscript; run: pip install 'bertram\[onnx\]'"):
+        export(cross.path, "onnx", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 

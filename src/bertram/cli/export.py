@@ -9,6 +9,7 @@ EXAMPLES = """Examples:
 
   bertram export RUN --format hf --out DIR
   bertram export RUN --format sentence-transformers --task quora --out DIR
+  bertram export RUN --format onnx --out DIR
 """
 
 app = App(name="export", help_epilogue=EXAMPLES, help_format="plaintext")
@@ -18,7 +19,7 @@ app = App(name="export", help_epilogue=EXAMPLES, help_format="plaintext")
 def export(
     run: Path,
     *,
-    form: Annotated[Literal["hf", "sentence-transformers"], Parameter(name="--format")],
+    form: Annotated[Literal["hf", "sentence-transformers", "onnx"], Parameter(name="--format")],
     out: Path,
     task: str | None = None,
 ) -> None:
@@ -30,11 +31,11 @@ def export(
         A run directory.
     form
         hf: the encoder, for transformers. sentence-transformers: vectors of texts where pairs are encoded text by
-        text, else scores of pairs.
+        text, else scores of pairs. onnx: a graph for each task, for onnxruntime.
     out
         The directory to write; it must not exist yet.
     task
-        Which task, where the format holds one.
+        Which task, where the format holds one or more; default for onnx: all.
     """
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.export.write import export as write  # noqa: PLC0415

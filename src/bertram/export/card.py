@@ -11,10 +11,11 @@ from bertram.model.predict import Model
 from bertram.runs.directory import Run
 from bertram.tasks import QUORA, SST, STS, Task
 
-LIBRARIES = {"hf": "transformers", "sentence-transformers": "sentence-transformers"}
+LIBRARIES = {"hf": "transformers", "sentence-transformers": "sentence-transformers", "onnx": "onnx"}
 HOLDS = {
     "hf": "The encoder, for `transformers`.",
     "sentence-transformers": "For `sentence-transformers`.",
+    "onnx": "A graph for each task, for `onnxruntime`.",
 }
 COURSE = {str(task.files.train): name for name, task in (("sst", SST), ("quora", QUORA), ("sts", STS))}
 

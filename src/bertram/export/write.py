@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 from bertram.errors import BertramError
-from bertram.export import hf, sentence_transformers
+from bertram.export import hf, onnx, sentence_transformers
 from bertram.export.card import card
 from bertram.model.load import load
 from bertram.model.predict import Model
 from bertram.runs.directory import open_run, refuse_existing
 from bertram.runs.files import replace_directory
 
-Form = Literal["hf", "sentence-transformers"]
+Form = Literal["hf", "sentence-transformers", "onnx"]
 Fill = Callable[[Path], None]
 
 
@@ -36,7 +36,7 @@ def export(path: Path, form: Form, out: Path, task: str | None = None) -> Path:
         raise BertramError(f"{path}: an ensemble; export one of its members, or make one model of them: bertram soup")
     if task is not None and task not in model.tasks:
         raise BertramError(f"there is no task {task!r}; this run has {', '.join(model.tasks)}")
-    fill, usage = {"hf": _hf, "sentence-transformers": _sentence_transformers}[form](model, task)
+    fill, usage = {"hf": _hf, "sentence-transformers": _sentence_transformers, "onnx": _onnx}[form](model, task)
     text = card(run, model, form, usage)
 
     def write(directory: Path) -> None:
@@ -64,3 +64,8 @@ def _sentence_transformers(model: Model, name: str | None) -> tuple[Fill, str]:
         lambda directory: sentence_transformers.save_scores(model, task, directory),
         sentence_transformers.scores_usage(task),
     )
+
+
+def _onnx(model: Model, name: str | None) -> tuple[Fill, str]:
+    tasks = [task for task in model.tasks.values() if name in (None, task.name)]
+    return lambda directory: onnx.save_graphs(model, tasks, directory), onnx.usage(model, tasks)

@@ -1,0 +1,243 @@
+"""Graphs for ONNX runtimes: one a task, from token ids to probabilities or scores, for any number and length.
+
+Packing has no fixed shapes to write down, so the encoder is said again here on padded batches with a mask; its
+modules and weights are the model's own.
+"""
+
+import json
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertram.errors import BertramError
+from bertram.export.hf import save_tokenizer
+from bertram.model import losses
+from bertram.model.dropout import NO_DROPOUT
+from bertram.model.encoder import Encoder, Layer
+from bertram.model.heads import Similarity, TaskHead
+from bertram.model.predict import Model
+from bertram.tasks import Task
+
+OPSET = 18
+BLOCKED = -1e9  # added to the scores of padding; finite, for -inf - -inf is no number
+USAGE = """\
+```python
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+tokenizer = Tokenizer.from_file("tokenizer.json")
+tokenizer.enable_truncation({max_tokens})
+tokenizer.enable_padding()
+
+
+def tokens(texts, end=""):
+    rows = tokenizer.encode_batch(texts)
+    ids, mask, segments = zip(*((row.ids, row.attention_mask, row.type_ids) for row in rows))
+    return {{
+        "input_ids" + end: np.array(ids),
+        "attention_mask" + end: np.array(mask),
+        "token_type_ids" + end: np.array(segments),
+    }}
+
+
+def run(graph, inputs):
+    session = onnxruntime.InferenceSession(graph)
+    return session.run(None, {{one.name: inputs[one.name] for one in session.get_inputs()}})[0]
+
+
+{examples}```
+
+A graph takes any number of examples of any length up to {max_tokens} tokens. `tasks.json` names each graph's inputs and
+output, and the labels in the order of the probabilities.
+"""
+
+
+class Padded(nn.Module):
+    """The model for one task, on padded batches.
+
+    Args:
+        model: whose weights are used.
+        task: which of its tasks.
+    """
+
+    def __init__(self, model: Model, task: Task) -> None:
+        super().__init__()
+        self.task, self.pooling = task, model.network.pooling
+        self.encoder, self.head = model.network.encoder, model.network.head(task.name)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The tensors [n, L] that `input_names` names, to [n, K] probabilities or [n] scores in label units."""
+        if self.task.encodings_per_example == 2:
+            return _meaning(self.task, _compared(self.head, [self.pooled(*inputs[:2]), self.pooled(*inputs[2:])]))
+        orders = [self.pooled(*inputs[start : start + 3]) for start in range(0, len(inputs), 3)]
+        return torch.stack([_meaning(self.task, self.head(vector, NO_DROPOUT)) for vector in orders]).mean(0)
+
+    def pooled(self, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
+        """[n, L], as for `encode`, to [n, H]."""
+        hidden = encode(self.encoder, token_ids, mask, segments)
+        if self.pooling == "mean":
+            real = mask[:, :, None].to(hidden.dtype)
+            return (hidden * real).sum(1) / real.sum(1)
+        first = hidden[:, 0]
+        return torch.tanh(self.encoder.pooler(first)) if self.pooling == "pooler" else first
+
+
+def encode(encoder: Encoder, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
+    """The last hidden states of padded sequences.
+
+    Args:
+        encoder: whose weights are used.
+        token_ids: [n, L].
+        mask: [n, L], 1 for real tokens, 0 for padding.
+        segments: [n, L]; default: all 0.
+
+    Returns:
+        [n, L, H]; those of padding mean nothing.
+    """
+    of_segment = encoder.segments[0] if segments is None else F.embedding(segments, encoder.segments)
+    x = F.embedding(token_ids, encoder.words) + encoder.positions[: token_ids.shape[1]] + of_segment
+    x = encoder.norm(x)
+    blocked = (1 - mask[:, None, None, :].to(x.dtype)) * BLOCKED
+    for layer in encoder.layers:
+        assert isinstance(layer, Layer)
+        x = layer.mix_norm(x + layer.mix(_attend(layer, x, blocked)))
+        x = layer.norm(x + layer.down(F.gelu(layer.up(x))))
+    states: Tensor = x
+    return states
+
+
+def _attend(layer: Layer, x: Tensor, blocked: Tensor) -> Tensor:
+    width = x.shape[2] // layer.heads
+
+    def split(rows: Tensor) -> Tensor:
+        return torch.unflatten(rows, 2, (layer.heads, width)).transpose(1, 2)  # [n, heads, L, width]
+
+    query, (key, value) = split(layer.query(x)), map(split, layer.key_value(x).chunk(2, dim=2))
+    shares = torch.softmax(query @ key.transpose(2, 3) / math.sqrt(width) + blocked, dim=-1)
+    return (shares @ value).transpose(1, 2).flatten(2)
+
+
+def _compared(head: TaskHead, vectors: Sequence[Tensor]) -> Tensor:
+    """The head of texts apart; it takes them as one batch, and a graph cannot halve what has no fixed size."""
+    u, v = vectors
+    if isinstance(head.compare, Similarity):
+        similarity: Tensor = head.compare(u, v)
+        return similarity
+    raw: Tensor = head.compare(torch.cat([u, v, (u - v).abs(), u * v], dim=1))
+    return raw if head.task.kind == "class" else raw.squeeze(1)
+
+
+def _meaning(task: Task, raw: Tensor) -> Tensor:
+    if task.kind == "score":
+        return losses.scores(task, raw)
+    return _ranks(raw) if task.trained_by == "coral" else losses.probabilities(task, raw)
+
+
+def _ranks(raw: Tensor) -> Tensor:
+    """CORAL's probabilities, [n, K-1] to [n, K]; ONNX has no cumulative minimum, so it is taken step by step."""
+    above = list(accumulate(torch.sigmoid(raw).unbind(1), torch.minimum))  # P(y > k)
+    ends = [torch.ones_like(above[0]), *above, torch.zeros_like(above[0])]
+    return torch.stack([before - after for before, after in pairwise(ends)], dim=1)
+
+
+def input_names(model: Model, task: Task) -> list[str]:
+    """What a graph reads: ids and mask, and segments unless texts are encoded apart; ``_1`` and ``_2`` where twice."""
+    apart = task.encodings_per_example == 2
+    names = ("input_ids", "attention_mask") if apart else ("input_ids", "attention_mask", "token_type_ids")
+    twice = apart or (model.both_orders and task.pair)
+    return [name + end for end in (("_1", "_2") if twice else ("",)) for name in names]
+
+
+def output_name(task: Task) -> str:
+    """What a graph gives."""
+    return "score" if task.kind == "score" else "probabilities"
+
+
+def save_graphs(model: Model, tasks: Sequence[Task], directory: Path) -> None:
+    """Write a graph for each task, the tokenizer, and `tasks.json`, which says what the graphs read and give.
+
+    Raises:
+        BertramError: the exporter is not installed.
+    """
+    missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
+    if missing:
+        raise BertramError(f"--format onnx needs {' and '.join(missing)}; run: pip install 'bertram[onnx]'")
+    directory.mkdir(parents=True, exist_ok=True)
+    for task in tasks:
+        _save_graph(model, task, directory / f"{task.name}.onnx")
+    save_tokenizer(model, directory)
+    described = {task.name: _described(model, task) for task in tasks}
+    text = json.dumps(described, indent=2, ensure_ascii=False)
+    (directory / "tasks.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _save_graph(model: Model, task: Task, path: Path) -> None:
+    names = input_names(model, task)
+    examples = torch.export.Dim("examples")
+    ends = {end: torch.export.Dim(f"tokens{end}", min=2, max=model.max_tokens) for end in ("", "_1", "_2")}
+    sizes = tuple({0: examples, 1: ends[name[-2:] if name[-2:] in ends else ""]} for name in names)
+    traced = tuple(torch.ones(3, 9 if name.endswith("_2") else 7, dtype=torch.long) for name in names)
+    with _quietly(), torch.no_grad():
+        torch.onnx.export(
+            Padded(model, task).eval(),
+            traced,
+            str(path),
+            input_names=names,
+            output_names=[output_name(task)],
+            dynamic_shapes={"inputs": sizes},
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what the exporter has to say to its authors."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _described(model: Model, task: Task) -> dict[str, Any]:
+    return {
+        "graph": f"{task.name}.onnx",
+        "inputs": input_names(model, task),
+        "output": output_name(task),
+        "labels": list(task.label_names),
+        "range": list(task.range) if task.kind == "score" else None,
+    }
+
+
+def usage(model: Model, tasks: Sequence[Task]) -> str:
+    """How to use the graphs, for the card."""
+    lines = [f'{task.name} = run("{task.name}.onnx", {_example(model, task)})\n' for task in tasks]
+    return USAGE.format(max_tokens=model.max_tokens, examples="".join(lines))
+
+
+def _example(model: Model, task: Task) -> str:
+    a, b = '"a lovely film"', '"a fine movie"'
+    if not task.pair:
+        return f"tokens([{a}])"
+    if task.encodings_per_example == 2:
+        return f'tokens([{a}], "_1") | tokens([{b}], "_2")'
+    if model.both_orders:
+        return f'tokens([({a}, {b})], "_1") | tokens([({b}, {a})], "_2")'
+    return f"tokens([({a}, {b})])"

@@ -1,0 +1,48 @@
+"""The figures of a server under load that a page shows are those of the record."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+import tables
+
+
+@pytest.fixture
+def record() -> dict[str, Any]:
+    one = {"answered": 6000, "failed": 0, "per_second": 100.0, "p50_ms": 50.0, "p99_ms": 99.0,
+           "processor_ms_per_request": 12.0, "resident_mib": 500}  # fmt: skip
+    return {
+        "finished": "2026-01-02T03:04:05+00:00",
+        "host": {"processor": "P", "instructions": "I", "threads": 2},
+        "versions": {"torch": "2"},
+        "clients": 16,
+        "seconds": 60.0,
+        "load": {"batching": [one], "alone": [one | {"failed": 7, "per_second": 40.0}], "ratio": 2.5},
+        "hostile": {"sent": 10, "statuses": {"0": 3, "422": 6, "500": 1}, "status_500": 1, "alive": True,
+                    "resident_mib": {"after a quarter": 500, "after all": 501}},
+        "schema": {"statuses": {"200": 5}, "faults": ["one"], "alive": False},
+        "stop": {"stops": 2, "answered": 99, "lost": 4, "how": [], "exit_codes": [0, 1]},
+    }  # fmt: skip
+
+
+def test_failures_are_shown_as_they_are(record: dict[str, Any]) -> None:
+    shown = tables.serving_tables(record)
+    assert "| alone (`--batch-size 1`) | 6,000 | 7 | 40.0 |" in shown
+    assert "| by hand | 10 | 0: 3, 422: 6, 500: 1 | 1 | runs on |" in shown
+    assert "| from the interface | 5 | 200: 5 | 0 | **has ended** |" in shown
+    assert "with 1 answers that it does not describe" in shown
+    assert "99 requests answered, 4 lost; exit codes 0, 1." in shown
+
+
+def test_the_page_shows_the_record() -> None:
+    page = tables.SERVING_PAGE.read_text(encoding="utf-8")
+    if not tables.SERVING_RECORD.is_file():
+        assert tables.between(page, "serving", "No record yet.") == page
+        return
+    shown = tables.serving_tables(json.loads(tables.SERVING_RECORD.read_text(encoding="utf-8")))
+    assert tables.between(page, "serving", shown) == page
