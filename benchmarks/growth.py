@@ -227,14 +227,18 @@ def plot(record: Mapping[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     figure, panels = plt.subplots(1, len(record["series"]), figsize=(10, 3.2), sharey=True, layout="constrained")
+    colors: dict[str, str] = {}
     for panel, (name, series) in zip(panels, record["series"].items(), strict=True):
         for label, points in series["points"].items():
             sizes = [point["size"] for point in points]
+            encoder, dashes = label.removesuffix(PCGRAD), "--" if label.endswith(PCGRAD) else "-"
+            color = colors.setdefault(encoder, f"C{len(colors)}")
             low, median, high = ([point["seconds"][key] for point in points] for key in ("low", "median", "high"))
-            (line,) = panel.plot(sizes, median, marker="o", markersize=3, linewidth=1, label=label)
-            panel.fill_between(sizes, low, high, alpha=0.2, color=line.get_color())
+            panel.plot(sizes, median, dashes, color=color, marker="o", markersize=3, linewidth=1, label=label)
+            panel.fill_between(sizes, low, high, alpha=0.2, color=color)
         panel.set(xscale="log", yscale="log", xlabel=name)
-        panel.set_xticks(sizes, labels=[str(size) for size in sizes])
+        ticks = sorted({point["size"] for points in series["points"].values() for point in points})
+        panel.set_xticks(ticks, labels=[str(size) for size in ticks])
         panel.minorticks_off()
         panel.grid(visible=True, linewidth=0.3)
     panels[0].set_ylabel("seconds a step")
