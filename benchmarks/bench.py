@@ -54,9 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     from measure import Settings  # noqa: PLC0415  (it loads the peers, which our side's memory must not hold)
 
-    settings = Settings(
-        given.data, given.encoder, warm_up=2, rounds=9, passes=2, calls=60, sentences=2000, memory=True
-    )
+    settings = Settings(given.data, given.encoder, warm_up=2, rounds=9, passes=2, calls=60, sentences=2000, memory=True)
     if given.quick:
         settings = replace(settings, rounds=5, passes=1, calls=30)
     record = run(settings) | {"quick": given.quick}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from fastapi import FastAPI
 
 from bertram.model.predict import Model
 from bertram.serving.app import create_app
-from bertram.serving.messages import Limits
+from bertram.serving.messages import NOT_EMPTY, Limits
 from bertram.tasks import SST
 from served import PAIRS, TEXTS, changed, random_model, tasks
 
@@ -204,6 +205,15 @@ def test_the_interface_is_described_for_each_task(client: Client) -> None:
     entry = post["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["predictions"]["items"]
     assert entry["properties"]["label"]["enum"] == list(SST.names)
     assert {"400", "408", "413", "422", "503", "504"} <= set(post["responses"])
+
+
+def test_the_description_calls_empty_what_the_server_does() -> None:
+    """Judged by another language's idea of a space: the pattern must not lean on it."""
+    judge = pytest.importorskip("jsonschema_rs")
+    pattern = {"type": "string", "pattern": NOT_EMPTY}
+    spaces = "".join(map(chr, filter(lambda code: chr(code).isspace(), range(sys.maxunicode))))
+    assert not any(judge.is_valid(pattern, text) for text in (*spaces, spaces, "a\0"))
+    assert all(judge.is_valid(pattern, text) for text in ("a", f"{spaces}a{spaces}"))
 
 
 def test_the_page_asks_nobody_but_this_server(client: Client) -> None:

@@ -11,7 +11,7 @@ from bertram.model.predict import Prediction, Text, checked
 from bertram.tasks import Task
 
 FAULTS_SHOWN = 5
-NOT_EMPTY = r"^[^\x00]*[^\s\x00][^\x00]*$"
+NOT_EMPTY = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"  # Python's spaces, of which JSON schema's \s lacks a few
 
 
 @dataclass(frozen=True)
