@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from bertram.errors import DataError
-from bertram.evaluation import files
-from bertram.evaluation.files import predict_file
+from bertram.evaluation import predict_file as files
 from bertram.evaluation.going_on import Output, count_lines
+from bertram.evaluation.predict_file import predict_file
 from bertram.model.predict import Model
 from bertram.tasks import SST, STS
 from bertram.text.examples import Examples

@@ -54,8 +54,8 @@ def predict(
         Examples computed together.
     """
     from bertram.cli.show import complain  # noqa: PLC0415
-    from bertram.evaluation.files import predict_file  # noqa: PLC0415
     from bertram.evaluation.going_on import Output  # noqa: PLC0415
+    from bertram.evaluation.predict_file import predict_file  # noqa: PLC0415
     from bertram.model.load import load  # noqa: PLC0415
 
     model = load(run)
