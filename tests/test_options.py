@@ -80,6 +80,7 @@ def test_a_recipe_is_a_whole_configuration_that_toml_gives_back(name: str) -> No
     assert options.to_toml(again) == text
     assert options.digest(again) == options.digest(config)
     assert options.overlay(config, {}, {}) == config
+    assert options.overlay(recipe("cross"), tomllib.loads(text), {}) == config  # a run's config.toml, given as a file
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -150,8 +150,15 @@ def nest(options: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def to_toml(config: BaseModel) -> str:
-    """The configuration as TOML text."""
-    return "\n".join(_tables(dump(config), ())) + "\n"
+    """The configuration as TOML text; fields that are None are "none", so that no recipe's value takes their place."""
+    return "\n".join(_tables(_named_none(config.model_dump(mode="json")), ())) + "\n"
+
+
+def _named_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _named_none(value) if isinstance(value, Mapping) else "none" if value is None else value
+        for key, value in values.items()
+    }
 
 
 def digest(config: Config) -> str:

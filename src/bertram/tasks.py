@@ -3,7 +3,8 @@
 SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's own tasks are further values.
 """
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -28,9 +29,18 @@ COSINE_LOSSES: tuple[Loss, ...] = ("cosine-mse", "cosine-embedding")
 
 
 class Strict(BaseModel):
-    """A frozen value that refuses unknown fields."""
+    """A frozen value that refuses unknown fields; "none" unsets a field that may be unset, since TOML has no null."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unset(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        known = cls.model_fields
+        unset = {key for key, value in values.items() if value == "none" and key in known}
+        return {**values, **{key: None for key in unset if type(None) in get_args(known[key].annotation)}}
 
 
 class Files(Strict):
