@@ -132,8 +132,10 @@ def work(events):
 
 if __name__ == "__main__":
     spawn = get_context("spawn")
-    spawn.Process(target=work, args=(spawn.Queue(),)).start()
-    time.sleep(3600)
+    events = spawn.Queue()  # named, or it may be gone before the process has opened it
+    process = spawn.Process(target=work, args=(events,))
+    process.start()
+    process.join()
 """
 
 
