@@ -44,8 +44,7 @@ def run_code(card: str) -> dict[str, Any]:
         ("cross", "sentence-transformers", "quora"),
         ("bi", "sentence-transformers", None),
         ("cross", "onnx", None),
-        ("bi", "onnx", None),
-        ("cross", "onnx", "quora"),
+        ("bi", "onnx", "quora"),
     ],
 )
 def test_the_code_of_every_card_runs(
