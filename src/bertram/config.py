@@ -205,18 +205,23 @@ class Config(Strict):
             seen[name.casefold()] = name
             if not name.replace("-", "").replace("_", "").isalnum():
                 yield f"tasks: the name {name!r} may hold letters, digits, - and _ only"
-        for name in trained if self.model.freeze_encoder else ():
-            if self.tasks[name].plain_similarity:
-                yield f"model.freeze_encoder: the head of {name} has no weights of its own, so it would learn nothing"
         for field, chosen in (("smart.tasks", self.smart.tasks), ("rdrop.tasks", self.rdrop.tasks)):
             for name in chosen:
                 if name != ALL and name not in trained:
                     yield f"{field}: {name!r} is not a trained task; there are {', '.join(trained)}"
+        yield from self._model_faults(trained)
         yield from self._sampling_faults(trained)
         yield from self._surgery_faults(trained)
         yield from self._smart_faults()
         if self.smart.tasks and self.rdrop.tasks and set(self.chosen("smart")) & set(self.chosen("rdrop")):
             yield "rdrop.tasks: a task has either SMART or R-Drop: both would regularize the same passes"
+
+    def _model_faults(self, trained: list[str]) -> Iterator[str]:
+        for name, task in self.tasks.items():
+            if self.model.freeze_encoder and name in trained and task.plain_similarity:
+                yield f"model.freeze_encoder: the head of {name} has no weights of its own, so it would learn nothing"
+            if self.model.pooling != "mean" and task.head == "features" and task.encoding == "cross":
+                yield f"tasks.{name}.head: features of a pair read together are means; use --model.pooling mean"
 
     def _sampling_faults(self, trained: list[str]) -> Iterator[str]:
         sampling = self.sampling

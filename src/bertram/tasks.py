@@ -126,8 +126,10 @@ class Task(Strict):
     def _head_faults(self) -> list[str]:
         bi_pair = self.pair and self.encoding == "bi"
         found = []
-        if self.head in (*SIMILARITIES, "features") and not bi_pair:
+        if self.head in SIMILARITIES and not bi_pair:
             found.append(f'head {self.head!r} compares two texts: it needs two text columns and encoding = "bi"')
+        if self.head == "features" and not self.pair:
+            found.append("head 'features' compares two texts: it needs two text columns")
         if self.head in SIMILARITIES and self.kind == "class":
             found.append(f"head {self.head!r} gives one number: it cannot tell {len(self.labels)} classes apart")
         if self.head in ("linear", "mlp") and bi_pair:
@@ -151,6 +153,11 @@ class Task(Strict):
     def encodings_per_example(self) -> int:
         """How many sequences the encoder reads for one example."""
         return 2 if self.pair and self.encoding == "bi" else 1
+
+    @property
+    def compares(self) -> bool:
+        """Whether the head takes a vector of each of two texts, rather than one of the input."""
+        return self.head in (*SIMILARITIES, "features")
 
     @property
     def plain_similarity(self) -> bool:

@@ -27,6 +27,7 @@ CASES: dict[str, tuple[Task, dict[str, Any]]] = {
         changed(STS, encoding="bi", head="cosine", loss="cosine-mse"), {"pooling": "pooler"}
     ),
     "texts apart, distance": (changed(STS, encoding="bi", head="euclidean"), {"pooling": "cls"}),
+    "texts together, features": (changed(QUORA, head="features"), {"pooling": "mean"}),
     "texts apart, features": (changed(STS, encoding="bi", head="features"), {"pooling": "cls"}),
 }  # fmt: skip
 Arrays = dict[str, np.ndarray[Any, Any]]

@@ -9,7 +9,6 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from bertram.errors import BertramError
 from bertram.export.sentence_transformers import chosen_task, save_scores, save_vectors, vectors_usage
-from bertram.model.dropout import NO_DROPOUT
 from bertram.model.predict import Model
 from bertram.tasks import QUORA, SST, STS
 from bertram.text.batches import pack
@@ -21,9 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the 
 def our_vectors(model: Model, texts: list[str]) -> torch.Tensor:
     pieces = model.tokenizer.encode(texts)
     with torch.no_grad():
-        return model.network.pooled(
-            pack([model.tokenizer.joined([p], model.max_tokens)[0] for p in pieces]), NO_DROPOUT
-        )
+        return model.network.pooled(pack([model.tokenizer.joined([p], model.max_tokens)[0] for p in pieces]))
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "pooler"])
@@ -79,6 +76,8 @@ def test_what_it_is_depends_on_how_pairs_are_encoded(tiny_encoder: Path) -> None
     mixed = random_model(tiny_encoder, {"quora": QUORA, "sts": changed(STS, encoding="bi", head="cosine")})
     assert chosen_task(mixed, None) is None
     assert chosen_task(mixed, "quora") == QUORA
+    with pytest.raises(BertramError, match="compares its texts"):
+        chosen_task(random_model(tiny_encoder, {"sts": changed(STS, head="features")}), "sts")
 
 
 @pytest.mark.parametrize(

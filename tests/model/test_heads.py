@@ -224,7 +224,7 @@ def admitted(kind: str, name: str, loss: str, encoding: str, texts: int) -> bool
     apart = texts == 2 and encoding == "bi"
     if name in SIMILARITIES:
         return apart and kind != "class"
-    return apart if name == "features" else not apart
+    return texts == 2 if name == "features" else not apart
 
 
 COMBINATIONS = list(itertools.product(*map(get_args, (Kind, Head, Loss, Encoding)), (1, 2)))

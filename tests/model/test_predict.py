@@ -79,7 +79,7 @@ def test_pooling_makes_one_vector_of_a_text(tiny_encoder: Path, pooling: str) ->
     inputs = [(tokens, [0] * len(tokens)) for tokens in ids]
     packed = network.inputs([Batch("sst", ("a", "b", "c"), inputs, None)]).packed
     with torch.no_grad():
-        found = network.pooled(packed, NO_DROPOUT)
+        found = network.pooled(packed)
         for one, states in zip(found, encoder.hidden_states(ids), strict=True):
             expected = {
                 "cls": states[0],
@@ -87,6 +87,19 @@ def test_pooling_makes_one_vector_of_a_text(tiny_encoder: Path, pooling: str) ->
                 "pooler": torch.tanh(encoder.pooler.weight @ states[0] + encoder.pooler.bias),
             }[pooling]
             assert torch.allclose(one, expected, atol=1e-5)
+
+
+def test_features_of_a_pair_read_together_are_the_means_of_its_texts(tiny_encoder: Path) -> None:
+    tasks = {"sst": SST, "sts": Task.model_validate(STS.model_dump() | {"head": "features"})}
+    network = build(tiny_encoder, tasks, "mean").network
+    pairs = [([5, 6, 7, 8, 9], [0, 0, 0, 1, 1]), ([9, 4], [0, 1]), ([3, 4, 6], [0, 0, 1])]
+    single = Batch("sst", ("s", "t"), [([8, 7, 6], [0, 0, 0]), ([4], [0])], None)
+    states = network.encoder.hidden_states([ids for ids, _ in pairs], [segments for _, segments in pairs])
+    halves = [[one[torch.tensor(of) == k].mean(0) for one, (_, of) in zip(states, pairs, strict=True)] for k in (0, 1)]
+    with torch.no_grad():
+        sst, sts = network([single, Batch("sts", ("a", "b", "c"), pairs, None)])
+        assert torch.allclose(sts, network.head("sts")(torch.stack(halves[0] + halves[1]), NO_DROPOUT), atol=1e-5)
+        assert torch.allclose(sst, network([single])[0], atol=1e-5)  # whose head takes the mean of everything
 
 
 def test_both_orders_of_a_pair_are_averaged(tiny_encoder: Path) -> None:

@@ -80,17 +80,30 @@ class Padded(nn.Module):
         """The tensors [n, L] that `input_names` names, to [n, K] probabilities or [n] scores in label units."""
         if self.task.encodings_per_example == 2:
             return _meaning(self.task, _compared(self.head, [self.pooled(*inputs[:2]), self.pooled(*inputs[2:])]))
-        orders = [self.pooled(*inputs[start : start + 3]) for start in range(0, len(inputs), 3)]
-        return torch.stack([_meaning(self.task, self.head(vector, NO_DROPOUT)) for vector in orders]).mean(0)
+        orders = [self.joint(*inputs[start : start + 3]) for start in range(0, len(inputs), 3)]
+        return torch.stack([_meaning(self.task, raw) for raw in orders]).mean(0)
+
+    def joint(self, token_ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+        """The head's raw output for inputs that are one sequence each."""
+        if self.task.compares:
+            hidden = encode(self.encoder, token_ids, mask, segments)
+            return _compared(self.head, [_mean(hidden, mask * (1 - segments)), _mean(hidden, mask * segments)])
+        raw: Tensor = self.head(self.pooled(token_ids, mask, segments), NO_DROPOUT)
+        return raw
 
     def pooled(self, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
         """[n, L], as for `encode`, to [n, H]."""
         hidden = encode(self.encoder, token_ids, mask, segments)
         if self.pooling == "mean":
-            real = mask[:, :, None].to(hidden.dtype)
-            return (hidden * real).sum(1) / real.sum(1)
+            return _mean(hidden, mask)
         first = hidden[:, 0]
         return torch.tanh(self.encoder.pooler(first)) if self.pooling == "pooler" else first
+
+
+def _mean(hidden: Tensor, chosen: Tensor) -> Tensor:
+    """[n, L, H] to [n, H]: over the chosen tokens, of which a text cut off may have none."""
+    weight = chosen[:, :, None].to(hidden.dtype)
+    return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
 def encode(encoder: Encoder, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:

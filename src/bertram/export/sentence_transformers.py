@@ -87,6 +87,8 @@ def chosen_task(model: Model, name: str | None) -> Task | None:
 def _holdable(model: Model, task: Task) -> Task:
     if task.trained_by == "coral":
         raise BertramError(f"tasks.{task.name}: a CrossEncoder cannot hold a CORAL head")
+    if task.compares:
+        raise BertramError(f"tasks.{task.name}: a CrossEncoder has one vector a pair, this head compares its texts")
     if model.both_orders:
         raise BertramError("model.both_orders: a CrossEncoder reads a pair in one order, this run averages both")
     return task

@@ -91,23 +91,41 @@ class Multitask(nn.Module):
             offset: [N, H], added to the word embeddings.
         """
         inputs = inputs or self.inputs(batches)
-        pooled = self.pooled(inputs.packed, dropout, words=words, offset=offset)
-        parts = torch.split(pooled, list(inputs.sequences))
-        return [self.heads[batch.task](part, dropout) for batch, part in zip(batches, parts, strict=True)]
+        packed = inputs.packed
+        hidden = self._hidden(packed, dropout, words=words, offset=offset)
+        one_each = torch.split(self._vectors(hidden, packed), list(inputs.sequences))
+        within = [self._compares_within(batch) for batch in batches]
+        two_each = torch.split(_text_means(hidden, packed), list(inputs.sequences)) if any(within) else one_each
+        return [
+            self.heads[batch.task](torch.cat(two.unbind(1)) if compares else one, dropout)  # first texts first
+            for batch, one, two, compares in zip(batches, one_each, two_each, within, strict=True)
+        ]
 
-    def pooled(
+    def pooled(self, packed: Packed, dropout: Dropout = NO_DROPOUT) -> Tensor:
+        """One vector a sequence, [S, H], in the order given."""
+        return self._vectors(self._hidden(packed, dropout), packed)
+
+    def _hidden(
         self, packed: Packed, dropout: Dropout, *, words: WordRows | None = None, offset: Tensor | None = None
     ) -> Tensor:
-        """One vector a sequence, [S, H], in the order given."""
+        """[N, H], or [S, H] of the first tokens where the pooling asks for no others."""
         first_only = self.pooling != "mean"
-        hidden = self.encoder(packed, dropout, words=words, offset=offset, first_only=first_only)
+        states: Tensor = self.encoder(packed, dropout, words=words, offset=offset, first_only=first_only)
+        return states
+
+    def _vectors(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """[S, H] of the hidden states, in the order given."""
         if self.pooling == "mean":
             total = hidden.new_zeros(len(packed), hidden.shape[1]).index_add(0, packed.sequence, hidden)
             hidden = total / packed.lengths[:, None]
         elif self.pooling == "pooler":
             hidden = torch.tanh(self.encoder.pooler(hidden))
-        by_request: Tensor = hidden[packed.rank]
-        return by_request
+        return hidden[packed.rank]
+
+    def _compares_within(self, batch: Batch) -> bool:
+        """Whether a head compares the two texts of one sequence."""
+        task = self.tasks[batch.task]
+        return task.compares and task.encodings_per_example == 1
 
     @torch.no_grad()
     def similarities(self, batch: Batch) -> Tensor | None:
@@ -115,8 +133,17 @@ class Multitask(nn.Module):
         compare = self.head(batch.task).compare
         if not isinstance(compare, Similarity):
             return None
-        u, v = self.pooled(self.inputs([batch]).packed, NO_DROPOUT).chunk(2)
+        u, v = self.pooled(self.inputs([batch]).packed).chunk(2)
         return compare.similarity(u, v)
+
+
+def _text_means(hidden: Tensor, packed: Packed) -> Tensor:
+    """The means over the tokens of each segment, [S, 2, H], in the order given; separators count as text."""
+    place = 2 * packed.sequence + packed.segments
+    total = hidden.new_zeros(2 * len(packed), hidden.shape[1]).index_add(0, place, hidden)
+    tokens = torch.bincount(place, minlength=2 * len(packed)).clamp(min=1)
+    means = (total / tokens[:, None]).reshape(len(packed), 2, -1)
+    return means[packed.rank]
 
 
 def _examples(batches: Sequence[Batch]) -> list[int]:
