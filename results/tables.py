@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import frontier
+
 HERE = Path(__file__).parent
 OF_A_STUDY = ("asked.json", "table.json", "ablation.json")
 TASKS = {"sst": "accuracy", "quora": "accuracy", "sts": "pearson"}
@@ -19,11 +21,20 @@ examples; one row is one run, so a difference between two rows says nothing abou
 seeds. `minilm` has seen Quora pairs in its pretraining. Minutes are those of the machine that the record names, which
 was not always idle.
 """
+FRONTIER = f"""## The frontier
+
+Every recorded run of the three tasks on real data: the overall dev score against the training time, in minutes of two
+cores that are both used perfectly (thread-minutes halved). The runs that no quicker one equals:
+
+![Overall score against training minutes]({frontier.PICTURE})
+"""
 
 
 def main() -> None:
     """Write the page."""
-    lines = [INTRODUCTION]
+    runs = frontier.points()
+    frontier.draw(runs, HERE / frontier.PICTURE)
+    lines = [INTRODUCTION, FRONTIER, *frontier.table(runs), ""]
     for group in sorted(folder for folder in HERE.iterdir() if is_group(folder)):
         about = group / "README.md"
         lines += [f"## {group.name}", "", about.read_text().strip() if about.is_file() else "", ""]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertram import options, recipe
+from bertram.cli.settings import resolved
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.study.recipes import RECIPES
@@ -415,3 +416,12 @@ def test_values_of_tasks_may_be_given_as_tasks() -> None:
 def test_a_recipe_that_does_not_exist_is_answered_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"recipe: there is no 'crss'; did you mean cross\?"):
         recipe("crss")
+
+
+def test_who_names_no_recipe_gets_the_best_on_real_data_and_cross_elsewhere(tmp_path: Path) -> None:
+    assert resolved(None, None, [], [("data", "DIR")]).recipe == "best"
+    assert resolved(None, None, [], []).recipe == "cross"
+    own = tmp_path / "own.toml"
+    own.write_text('data = "DIR"\n[tasks.sst]\n')
+    assert resolved(None, own, [], []).recipe == "cross"
+    assert resolved("quick", own, [], []).recipe == "quick"

@@ -25,7 +25,8 @@ def resolved(
     """
     values = options.read(file) if file is not None else {}
     changes = options.merge(options.nest(pairs(given)), {name: value for name, value in top if value is not None})
-    name = recipe or values.get("recipe") or recipes.USUAL
+    data = str(changes.get("data") or values.get("data") or "sample")
+    name = recipe or values.get("recipe") or recipes.usual(data, own_tasks="tasks" in values)
     return options.overlay(recipes.named(str(name)), values, changes)
 
 

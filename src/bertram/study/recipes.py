@@ -73,9 +73,26 @@ def best() -> Config:
     )
 
 
-USUAL = "cross"  # for those who name none
-RECIPES: dict[str, Callable[[], Config]] = {recipe.__name__: recipe for recipe in (quick, best, cross, baseline)}
+def best_base() -> Config:
+    """As best for BERT-base, with the literature's rates and dropout; not run by us."""
+    return options.change(
+        best(),
+        recipe="best-base",
+        encoder="google-bert/bert-base-uncased",
+        model={"encoder_dropout": None},
+        optimizer={"encoder_rate": 3e-5, "warmup": 0.1},
+    )
+
+
+RECIPES: dict[str, Callable[[], Config]] = {
+    recipe.__name__.replace("_", "-"): recipe for recipe in (quick, best, best_base, cross, baseline)
+}
 RECIPES |= {one.name: one.config for one in EXPERIMENTS.values() if not one.constant}
+
+
+def usual(data: str, *, own_tasks: bool) -> str:
+    """The recipe for those who name none: the best where its length and its further data fit, else cross."""
+    return "cross" if own_tasks or data == "sample" else "best"
 
 
 def named(name: str) -> Config:

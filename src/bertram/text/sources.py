@@ -50,12 +50,16 @@ def locate_extra(task: Task, data: str) -> Path:
         DataError: the file is missing, or the data are the Hub's.
     """
     assert task.extra is not None
+    field, without = f"tasks.{task.name}.extra.file", f"do without by --tasks.{task.name}.extra none"
     if data == "hub" and not Path(task.extra.file).is_absolute():
         raise DataError(
-            f"tasks.{task.name}.extra.file: {task.extra.file} is looked for below the data directory, and the Hub has "
-            "none; give its absolute path, or use --data DIR"
+            f"{field}: {task.extra.file} is looked for below the data directory, and the Hub has none; give its "
+            f"absolute path, use --data DIR, or {without}"
         )
-    return _in_directory(data, task.extra.file)
+    try:
+        return _in_directory(data, task.extra.file)
+    except DataError as error:
+        raise DataError(f"{error}; {field} names further training rows: {without}") from None
 
 
 def _in_directory(data: str, name: str) -> Path:
