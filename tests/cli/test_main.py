@@ -12,7 +12,9 @@ from bertram.cli.main import COMMANDS
 from bertram.errors import RunError
 from commands import call
 
-COMMAND_LINES = [[name] for name in COMMANDS if name != "data"] + [["data", "describe"], ["data", "check"]]
+COMMAND_LINES = [[name] for name in COMMANDS if name != "data"] + [
+    ["data", one] for one in ("describe", "check", "phrases")
+]
 HELP_OF_ALL = """
 import contextlib, io, sys
 from bertram.cli.main import main

@@ -1,4 +1,4 @@
-"""``bertram data describe`` and ``bertram data check``."""
+"""``bertram data describe``, ``bertram data check`` and ``bertram data phrases``."""
 
 import sys
 from pathlib import Path
@@ -61,6 +61,25 @@ def check(data: str, *given: Given, config: Path | None = None) -> None:
     for reject in reading.rejects(settings.tasks, settings.data):
         console().print(f"rejected: {reject}")
     console().print(f"{data}: fit for training {', '.join(settings.tasks)}")
+
+
+@app.command
+def phrases(trees: Path, *, out: Path) -> None:
+    """Make further training rows for sentiment out of the Stanford Sentiment Treebank, as the recipe best reads them.
+
+    Example: bertram data phrases trees --out DIR/extra/sst-train-phrases.tsv
+
+    Parameters
+    ----------
+    trees
+        The directory with the treebank's train.txt, dev.txt and test.txt, a tree a line.
+    out
+        The file to write.
+    """
+    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.text.trees import write_phrases  # noqa: PLC0415
+
+    console().print(f"{out}: {write_phrases(trees, out):,} phrases")
 
 
 def _settings(data: str, given: tuple[str, ...], config: Path | None) -> Config:
