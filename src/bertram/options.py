@@ -85,6 +85,15 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Fields of tables by their dotted names: ``{"smart": {"weight": 3}}`` gives ``("smart.weight", 3)``."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 def change(config: Config, **values: Any) -> Config:
     """A copy with some fields changed, tables given as dictionaries: ``change(c, smart={"weight": 3})``."""
     return make(merge(dump(config), values))

@@ -38,6 +38,8 @@ def test_limits_above_small_data_mean_all_of_them() -> None:
 def test_other_fields_and_dev() -> None:
     made = Budget(dev_limit=50, changes={"optimizer": {"embedding_update": "rows"}}).applied(e.e4(), 7)
     assert (made.seed, made.evaluation.dev_limit, made.optimizer.embedding_update) == (7, 50, "rows")
+    words = Budget(dev_limit=50, changes={"evaluation": {"limit": 9}}).in_words()
+    assert words.endswith("50 dev rows a task, evaluation.limit = 9")
 
 
 def copied(directory: Path) -> str:

@@ -64,8 +64,8 @@ class Budget:
         parts = [f"encoder {encoder}", f"data {data}", epochs, f"{self.fraction:.0%} of the training rows"]
         parts.append("all dev rows" if self.dev_limit is None else f"{self.dev_limit:,} dev rows a task")
         known = ("data", "encoder")
-        parts += [f"{name} = {value}" for name, value in self.changes.items() if name not in known]
-        return ", ".join(parts)
+        others = {name: value for name, value in self.changes.items() if name not in known}
+        return ", ".join([*parts, *(f"{name} = {value}" for name, value in options.leaves(others))])
 
 
 def check_data(config: Config) -> None:

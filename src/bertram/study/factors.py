@@ -141,15 +141,7 @@ def _conflicts(factors: Sequence[Factor]) -> Iterator[str]:
     """Factors that set one field to different values when they are on: neither level would be their own."""
     for number, one in enumerate(factors):
         for other in factors[number + 1 :]:
-            mine, theirs = dict(_leaves(one.on)), dict(_leaves(other.on))
+            mine, theirs = dict(options.leaves(one.on)), dict(options.leaves(other.on))
             fields = [name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]]
             if fields:
                 yield f"--factors: {one.name} and {other.name} both decide {', '.join(sorted(fields))}; leave one out"
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -185,6 +185,7 @@ def forest(figure: Figure, marks: Sequence[Marked]) -> None:
     axes.set_yticks(range(len(marks)), [mark.label for mark in marks])
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_ylim(len(marks) - 0.5, -0.5)
+    axes.locator_params(axis="x", nbins=5)
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("difference")

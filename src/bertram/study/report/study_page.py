@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from markupsafe import Markup
@@ -21,6 +22,7 @@ from bertram.study.reproduce import read_table
 
 RESULTS = ("table.json", "ablation.json")
 OF_ONE_RUN = ("one run is one seed",)  # said of a whole study by its comparisons
+FAR = 6.0  # times the median size of a forest's differences
 ROW_HEIGHT = 26  # px of a line in a forest
 
 
@@ -161,10 +163,16 @@ def _mark(label: str, value: float, found: Mapping[str, Any]) -> plots.Marked:
 
 def _forests(by_outcome: Mapping[str, Sequence[plots.Marked]]) -> list[Picture]:
     ordered = sorted(by_outcome, key=lambda name: name != "overall")  # the main question first
-    return [
-        Picture(name, svg(plots.forest, WIDTH, 60 + ROW_HEIGHT * len(by_outcome[name]), by_outcome[name]))
-        for name in ordered
-    ]
+    return [_forest(name, by_outcome[name]) for name in ordered]
+
+
+def _forest(outcome: str, marks: Sequence[plots.Marked]) -> Picture:
+    """Marks so far off that the others could not be told apart beside them are named below the picture instead."""
+    usual = median(abs(mark.value) for mark in marks)
+    near = [mark for mark in marks if abs(mark.value) <= FAR * usual or usual == 0]
+    far = [f"{mark.label} {signed(mark.value)}" for mark in marks if mark not in near]
+    note = f"Far beyond the picture: {', '.join(far)}." if far else ""
+    return Picture(outcome, svg(plots.forest, WIDTH, 60 + ROW_HEIGHT * len(near), near), note)
 
 
 def effects_section(ablation: Mapping[str, Any]) -> Section:
