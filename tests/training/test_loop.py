@@ -343,3 +343,16 @@ def test_the_same_configuration_gives_the_same_run(tiny_encoder: Path, finished:
     assert outcome(train(settings(tiny_encoder), tmp_path / "again").path) == outcome(finished)
     other = outcome(train(settings(tiny_encoder, seed=1), tmp_path / "other").path)
     assert other["weights"] != outcome(finished)["weights"]
+
+
+def test_further_rows_are_trained_on_but_neither_scored_nor_counted_as_the_task_s_labels(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    further = tmp_path / "further.tsv"
+    further.write_text("phrase\tlabel\n" + "so so\t2\n" * 200)
+    extra = {"file": str(further), "texts": ["phrase"], "label": "label"}
+    data = begun(settings(tiny_encoder, tasks={"sst": {"extra": extra}})).data
+    assert (len(data.train["sst"]), data.own["sst"], len(data.train_sample["sst"])) == (224, 24, 24)
+    labels = data.own_labels("sst")
+    assert labels is not None
+    assert len(labels) == 24

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from bertram.evaluation.metrics import METRICS, TaskOutputs, score_run, selection_score
@@ -89,12 +88,4 @@ def sample(examples: Examples, count: int, seed: int) -> Examples:
     """At most `count` of the examples, drawn by a seed; all of them where there are no more."""
     if len(examples) <= count:
         return examples
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(examples))[:count])
-    return Examples(
-        examples.task,
-        [examples.ids[i] for i in chosen],
-        [examples.pieces[i] for i in chosen],
-        None if examples.labels is None else examples.labels[torch.from_numpy(chosen)],
-        examples.tokenizer,
-        examples.max_tokens,
-    )
+    return examples.at(np.sort(np.random.default_rng(seed).permutation(len(examples))[:count]))

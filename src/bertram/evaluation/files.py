@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
 from bertram.model.load import load
@@ -57,11 +59,10 @@ def confusions(found: Evaluation) -> dict[str, list[list[int]]]:
     return tables
 
 
-def baselines(examples: Examples, train: Examples | None = None) -> dict[str, Any]:
+def baselines(examples: Examples, train: Tensor | None = None) -> dict[str, Any]:
     """Scores that need no model; constants are chosen on the training labels where they are given."""
-    labels = (train or examples).labels
-    assert labels is not None
     assert examples.labels is not None
+    labels = examples.labels if train is None else train
     return dict(trivial_baselines(examples.task.kind, labels.numpy(), examples.labels.numpy()))
 
 

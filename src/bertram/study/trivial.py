@@ -48,7 +48,7 @@ def answer(config: Config, path: Path, *, yes: bool = False) -> Run:
         "data": data.files,
         "scores": {"dev": found.scores()},
         "confusion": confusions(found),
-        "baselines": {name: baselines(one, data.train.get(name)) for name, one in data.dev.items()},
+        "baselines": {name: baselines(one, data.own_labels(name)) for name, one in data.dev.items()},
         "seconds": {"training": 0.0, "final_evaluation": round(time.monotonic() - begun, 1)},
         **provenance(torch.device("cpu")),
     }

@@ -80,7 +80,16 @@ class Examples:
             task=self.task.name,
             ids=tuple(self.ids[int(i)] for i in places),
             sequences=self._sequences(chosen),
-            labels=None if self.labels is None else self.labels[torch.as_tensor(np.asarray(places))],
+            labels=None if self.labels is None else self.labels[torch.as_tensor(np.asarray(places, dtype=np.int64))],
+        )
+
+    def at(self, places: Sequence[int] | npt.NDArray[np.int64]) -> "Examples":
+        """Only the examples at these places."""
+        return replace(
+            self,
+            ids=[self.ids[int(i)] for i in places],
+            pieces=[self.pieces[int(i)] for i in places],
+            labels=None if self.labels is None else self.labels[torch.as_tensor(np.asarray(places, dtype=np.int64))],
         )
 
     def lengths(self) -> npt.NDArray[np.int64]:

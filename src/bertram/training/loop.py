@@ -141,7 +141,8 @@ def predict(training: Training, examples: dict[str, Examples], display: Display 
     each = display.evaluating if display is not None else iter
     if processes.count() == 1:
         return evaluate(training.model, examples, size, each)
-    parts = {name: _part(one) for name, one in examples.items()}
+    mine_of = slice(processes.rank(), None, processes.count())
+    parts = {name: one.at(range(len(one))[mine_of]) for name, one in examples.items()}
     mine = {name: part for name, part in parts.items() if len(part)}
     outputs = processes.collected(dict(evaluate(training.model, mine, size, each).outputs))
     whole = {}
@@ -152,14 +153,6 @@ def predict(training: Training, examples: dict[str, Examples], display: Display 
             if name in found:
                 whole[name][rank :: len(outputs)] = found[name]
     return Evaluation(examples, whole)
-
-
-def _part(examples: Examples) -> Examples:
-    chosen = slice(processes.rank(), None, processes.count())
-    labels = None if examples.labels is None else examples.labels[chosen]
-    return Examples(
-        examples.task, examples.ids[chosen], examples.pieces[chosen], labels, examples.tokenizer, examples.max_tokens
-    )
 
 
 def _save_if_due(training: Training, run: Run, log: MetricsLog, clock: Clock) -> None:

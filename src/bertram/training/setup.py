@@ -40,7 +40,7 @@ class Data:
         own: how many of them are the task's own.
         dev: all dev examples.
         watched: those dev examples that are looked at while training.
-        train_sample: a fixed sample of the training examples.
+        train_sample: a fixed sample of the own training examples.
         files: SHA-256 and rejected rows of each file.
     """
 
@@ -50,6 +50,11 @@ class Data:
     watched: dict[str, Examples]
     train_sample: dict[str, Examples]
     files: dict[str, dict[str, object]]
+
+    def own_labels(self, name: str) -> torch.Tensor | None:
+        """The training labels of a task's own examples; None where it is not trained."""
+        examples = self.train.get(name)
+        return None if examples is None or examples.labels is None else examples.labels[: self.own[name]]
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> Data:
         dev = {name: sample(one, config.evaluation.dev_limit, seed=0) for name, one in dev.items()}
     limit = config.evaluation.limit
     watched = dev if limit is None else {name: sample(one, limit, seed=0) for name, one in dev.items()}
-    train_sample = {name: sample(one, TRAIN_SAMPLE, seed=0) for name, one in train.items()}
+    train_sample = {name: sample(one.at(range(own[name])), TRAIN_SAMPLE, seed=0) for name, one in train.items()}
     return Data(train, own, dev, watched, train_sample, files)
 
 
@@ -152,10 +157,11 @@ def build_model(config: Config, device: torch.device) -> tuple[Model, Precision]
 def fit_starts(network: Multitask, data: Data) -> None:
     """Put thresholds and boundaries where training starts well; see `TaskHead.fit_start`."""
     for name, examples in data.train.items():
-        assert examples.labels is not None
+        labels = data.own_labels(name)
+        assert labels is not None
         chosen = sample(examples, START_PAIRS, seed=0)
         similarities = network.similarities(chosen.batch(range(len(chosen))))
-        network.head(name).fit_start(examples.labels[: data.own[name]], similarities)
+        network.head(name).fit_start(labels, similarities)
 
 
 def generators(seed: int, device: torch.device) -> Generators:

@@ -118,7 +118,7 @@ def _finish(training: Training, run: Run, display: Display) -> None:
     record = describe(training) | {
         "scores": {split: found.scores() for split, found in evaluations.items()},
         "confusion": confusions(evaluations["dev"]),
-        "baselines": {n: baselines(e, training.data.train.get(n)) for n, e in training.data.dev.items()},
+        "baselines": {n: baselines(e, training.data.own_labels(n)) for n, e in training.data.dev.items()},
         "seconds": {"training": round(training.seconds, 1), "final_evaluation": round(time.monotonic() - begun, 1)},
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
