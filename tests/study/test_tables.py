@@ -1,6 +1,8 @@
 """Table 1 from run directories with made-up predictions, whose truth is known."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from bertram.study.reproduce import Budget, Study, expected_hours, jobs, read_ta
 HOW_GOOD = {"e4": 0.55, "e5": 0.35, "e6": 0.56, "e12": 0.6, "sentiment": 0.56, "e2": 0.4}
 
 
-def make_run(out: Path, config: Config, good: float, seconds: float = 60.0) -> Run:
+def make_run(out: Path, config: Config, good: float, seconds: float = 60.0, *, trained: bool = True) -> Run:
     """A finished run that is right about so many examples, with predictions that differ by seed."""
     run = create(out / f"{config.recipe}-{config.seed}", config)
     generator = np.random.default_rng([config.seed, int(good * 100)])
@@ -37,7 +39,7 @@ def make_run(out: Path, config: Config, good: float, seconds: float = 60.0) -> R
         outputs[name] = TaskOutputs(task.kind, values, said, task.scored_by)
     data = {str(number): {"sha256": one} for number, one in enumerate(held_files(config))}
     record = {"format": FORMAT, "recipe": config.recipe, "seed": config.seed, "config": options.dump(config),
-              "data": data, "scores": {"dev": score_run(outputs, resamples=200)}, "trained": True,
+              "data": data, "scores": {"dev": score_run(outputs, resamples=200)}, "trained": trained,
               "seconds": {"training": seconds, "final_evaluation": 0.0}}  # fmt: skip
     write_json(run.path / "record.json", record)
     return run
@@ -68,6 +70,14 @@ def test_rows_are_all_runs_of_this_budget_also_those_not_asked_for(made: dict) -
     assert [one["experiment"] for one in made["rows"]] == ["e2", "e4", "e5", "e6", "e12", "e13", "sentiment"]
     assert "2 epochs" in made["title"]
     assert "minilm, which has seen Quora pairs" in made["title"]
+
+
+def test_a_row_that_trains_nothing_has_no_noise_of_training(study: Study, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(study.out, tmp_path / "study"))
+    make_run(out, study.budget.of(EXPERIMENTS["e1"], 0), 0.4, trained=False)
+    found = table(replace(study, out=out))
+    assert row(found, "e1")["ours"]["sst"]["covers"] == "examples"
+    assert row(found, "e4")["ours"]["sst"]["covers"] == "examples and seeds"
 
 
 def test_means_and_paired_differences(made: dict, study: Study) -> None:

@@ -60,7 +60,8 @@ def table_1(rows: Sequence[Row], data: str, title: str, notes: Sequence[str] = (
         - `experiment`, `label`, `seeds`, `runs` (names of the run directories, in the order of `seeds`);
         - `study`: `split` and the published `sst`, `quora`, `sts`, `overall`, null where there is none;
         - `ours`: for each of these, null or `mean`, `sd` (over seeds; null for one), `seeds`, `n` (examples), `ci95`
-          of the mean, and `covers`: "examples and seeds", or "examples" alone where too few rows have several seeds;
+          of the mean, and `covers`: "examples and seeds", or "examples" alone where nothing is trained or too few rows
+          have several seeds;
         - `differences`: for each, null or the fields of `evaluation.techniques.TechniqueDifference`: this row minus
           the reference, paired by seed and example;
         - `verdict`: in words.
@@ -97,6 +98,7 @@ Differences = Mapping[tuple[str, ...], Mapping[str, TechniqueDifference]]  # by 
 def _row(row: Row, noise: Mapping[str, Noise], differences: Differences) -> dict[str, Any]:
     one, published = row.experiment, row.experiment.published
     found = differences.get(_names(row.runs), {})
+    seeds_differ = {} if one.constant else noise  # nothing is trained, so nothing has noise of training
     return {
         "experiment": one.name,
         "label": one.label,
@@ -104,7 +106,7 @@ def _row(row: Row, noise: Mapping[str, Noise], differences: Differences) -> dict
         "seeds": sorted(row.runs),
         "runs": list(_names(row.runs)),
         "study": None if published is None else asdict(published),
-        "ours": {outcome: _summary(row.runs, outcome, noise.get(outcome)) for outcome in OUTCOMES},
+        "ours": {outcome: _summary(row.runs, outcome, seeds_differ.get(outcome)) for outcome in OUTCOMES},
         "differences": {outcome: asdict(found[outcome]) if outcome in found else None for outcome in OUTCOMES},
         "verdict": _verdict(one, found),
     }
