@@ -23,7 +23,7 @@ from bertram.study.report import gradient_plots, gradients, plots
 from bertram.study.report.drawing import css, svg
 from bertram.study.report.outcomes import Library, Outcomes, Shown
 from bertram.study.report.predictions import worst
-from bertram.study.report.study_page import _forest
+from bertram.study.report.study_page import FAR, _forest
 from bertram.study.report.write import write_report
 from bertram.tasks import SST
 from bertram.text.reading import read
@@ -433,8 +433,8 @@ def test_nothing_sticks_out_of_the_page(html: str, width: int, tmp_path: Path) -
 
 def test_a_difference_far_beyond_the_others_is_named_below_the_forest() -> None:
     marks = [plots.Marked(f"e{number}", 0.01 * number, None) for number in range(-3, 4)]
-    picture = _forest("overall", [*marks, plots.Marked("e1-yes", -0.274, (-0.3, -0.25))])
+    picture = _forest("overall", [*marks, plots.Marked("e1-yes", -0.274, (-0.3, -0.25))], FAR)
     assert picture.caption == "Far beyond the picture: e1-yes −0.274."
     assert "e1-yes" not in picture.svg
     assert "e3" in picture.svg
-    assert _forest("overall", marks).caption == ""
+    assert _forest("overall", marks, FAR).caption == ""

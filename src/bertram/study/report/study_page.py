@@ -1,6 +1,7 @@
 """The report of a folder of runs: a reproduction, an ablation, or runs alone."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,7 +23,7 @@ from bertram.study.reproduce import read_table
 
 RESULTS = ("table.json", "ablation.json")
 OF_ONE_RUN = ("one run is one seed",)  # said of a whole study by its comparisons
-FAR = 6.0  # times the median size of a forest's differences
+FAR = 6.0  # times the median size of a forest: rows that train nothing, beside those that differ in a technique
 ROW_HEIGHT = 26  # px of a line in a forest
 
 
@@ -149,7 +150,7 @@ def differences_section(table: Mapping[str, Any]) -> Section:
         f"Difference from {table['reference']}, paired by seed and example. Filled: at least {LEAST_SEEDS} seeds, and "
         "the interval excludes zero. Hollow: cannot be told from zero, or too few seeds to say."
     )
-    return Section("differences", f"Differences from {table['reference']}", lead, _forests(by_outcome))
+    return Section("differences", f"Differences from {table['reference']}", lead, _forests(by_outcome, FAR))
 
 
 def _mark(label: str, value: float, found: Mapping[str, Any]) -> plots.Marked:
@@ -161,17 +162,17 @@ def _mark(label: str, value: float, found: Mapping[str, Any]) -> plots.Marked:
     return plots.Marked(label, value, None if interval is None else (interval[0], interval[1]), strong=sure and holds)
 
 
-def _forests(by_outcome: Mapping[str, Sequence[plots.Marked]]) -> list[Picture]:
+def _forests(by_outcome: Mapping[str, Sequence[plots.Marked]], far: float = inf) -> list[Picture]:
     ordered = sorted(by_outcome, key=lambda name: name != "overall")  # the main question first
-    return [_forest(name, by_outcome[name]) for name in ordered]
+    return [_forest(name, by_outcome[name], far) for name in ordered]
 
 
-def _forest(outcome: str, marks: Sequence[plots.Marked]) -> Picture:
+def _forest(outcome: str, marks: Sequence[plots.Marked], far: float) -> Picture:
     """Marks so far off that the others could not be told apart beside them are named below the picture instead."""
     usual = median(abs(mark.value) for mark in marks)
-    near = [mark for mark in marks if abs(mark.value) <= FAR * usual or usual == 0]
-    far = [f"{mark.label} {signed(mark.value)}" for mark in marks if mark not in near]
-    note = f"Far beyond the picture: {', '.join(far)}." if far else ""
+    near = [mark for mark in marks if usual == 0 or abs(mark.value) <= far * usual]
+    others = [f"{mark.label} {signed(mark.value)}" for mark in marks if mark not in near]
+    note = f"Far beyond the picture: {', '.join(others)}." if others else ""
     return Picture(outcome, svg(plots.forest, WIDTH, 60 + ROW_HEIGHT * len(near), near), note)
 
 
