@@ -59,6 +59,8 @@ def locate_extra(task: Task, data: str) -> Path:
     try:
         return _in_directory(data, task.extra.file)
     except DataError as error:
+        if data != "sample" and not Path(data).expanduser().is_dir():
+            raise  # as for every other file
         raise DataError(f"{error}; {field} names further training rows: {without}") from None
 
 

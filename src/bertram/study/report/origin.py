@@ -25,20 +25,12 @@ def config_section(run: Shown) -> Section:
 
 def _changed(run: Shown) -> list[list[str]]:
     try:
-        base = dict(_flat(options.dump(recipes.named(run.config.recipe))))
+        base = dict(options.leaves(options.dump(recipes.named(run.config.recipe))))
     except BertramError:
         return []
-    mine = dict(_flat(options.dump(run.config)))
+    mine = dict(options.leaves(options.dump(run.config)))
     fields = [name for name in {**base, **mine} if base.get(name) != mine.get(name)]
     return [[name, _text(base.get(name)), _text(mine.get(name))] for name in fields]
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _text(value: Any) -> str:
