@@ -1,6 +1,6 @@
 """The rows differ in what the study says they differ in, and in nothing else."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,17 +13,9 @@ from bertram.model.losses import yes_probability
 from bertram.study import catalogue, experiments, recipes
 
 
-def leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
 def difference(one: Config, other: Config) -> dict[str, Any]:
     """Fields of `one` that `other` has not, or has otherwise; None where `one` has none."""
-    mine, theirs = dict(leaves(options.dump(one))), dict(leaves(options.dump(other)))
+    mine, theirs = dict(options.leaves(options.dump(one))), dict(options.leaves(options.dump(other)))
     changed = {name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name)}
     return {name: mine.get(name) for name in changed - {"recipe"}}
 
