@@ -15,7 +15,7 @@ PHRASES = Extra(
     texts=("phrase",),
     label="sentiment",
     exclude={"eq_dev_or_test_sentence": "1"},
-    share=0.5,
+    share=0.75,
 )
 
 
@@ -69,7 +69,7 @@ def best() -> Config:
     return options.change(
         quick(),
         recipe="best",
-        tasks={"sst": {"batch_size": 16, "extra": PHRASES.model_dump()}},
+        tasks={"sst": {"batch_size": 32, "extra": PHRASES.model_dump()}},
         sampling={"steps_per_epoch": 600, "epochs": 4},
     )
 
