@@ -67,16 +67,18 @@ def study(folder: Path) -> Iterator[str]:
 
 
 def table(records: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
-    """A row for each run."""
+    """A row for each run; the scores of tasks that it did not train are left out."""
     yield "| run | seed | steps | SST accuracy | Quora accuracy | STS Pearson | overall | minutes | memory, MiB |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for name, record in records:
         dev = record["scores"]["dev"]
-        scores = [cell(dev[task][metric]) if task in dev else "" for task, metric in TASKS.items()]
+        trained = {task for task, its in record["config"]["tasks"].items() if its["trained"]}
+        scores = [cell(dev[task][metric]) if task in trained else "" for task, metric in TASKS.items()]
+        overall = cell(dev["overall"]) if trained >= set(dev) & set(TASKS) else ""
         minutes = record["seconds"]["training"] / 60
         yield (
             f"| {name} | {record['seed']} | {record['steps']['taken']:,} | {' | '.join(scores)} "
-            f"| {cell(dev['overall'])} | {minutes:.1f} | {record['peak_memory_mib']:,} |"
+            f"| {overall} | {minutes:.1f} | {record['peak_memory_mib']:,} |"
         )
 
 

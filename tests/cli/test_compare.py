@@ -47,6 +47,16 @@ def test_values_are_those_of_the_records(tiny_runs: Path) -> None:
             assert value == pytest.approx(recorded["value"])
 
 
+def test_a_task_that_a_run_did_not_train_is_named(tiny_runs: Path, tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    shutil.copytree(tiny_runs / "cross-1", one)
+    config = options.change(Run(one).config, tasks={"sts": {"trained": False}})
+    (one / "config.toml").write_text(options.to_toml(config))
+    said = compare_runs([tiny_runs / "cross-0", one]).notes
+    assert said[0] == "one did not train sts: its scores there, and overall, are of new heads."
+    assert not any("cross-0" in note for note in said)
+
+
 def test_runs_that_differ_by_seed_are_taken_together_and_the_verdict_is_on_the_technique(arms: Path) -> None:
     runs = [arms / f"{name}-{seed}" for name in ("plain", "warm") for seed in range(3)]
     code, out, _ = call("compare", *runs)
