@@ -5,10 +5,15 @@ A study's intervals need the gold labels. Where its data are not at hand, its ta
 
 import json
 from collections.abc import Iterator
+from math import sqrt
 from pathlib import Path
-from typing import Any
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
 
 import frontier
+
+if TYPE_CHECKING:
+    from bertram.evaluation.statistics import Floats
 
 HERE = Path(__file__).parent
 OF_A_STUDY = ("asked.json", "table.json", "ablation.json")
@@ -42,7 +47,7 @@ def main() -> None:
             lines += [*study(group), ""]
             continue
         records = [(path.parent.name, json.loads(path.read_text())) for path in sorted(group.glob("*/record.json"))]
-        lines += [*table(records), ""]
+        lines += [*table(records), "", *means(group)]
     (HERE / "README.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
@@ -80,6 +85,52 @@ def table(records: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
             f"| {name} | {record['seed']} | {record['steps']['taken']:,} | {' | '.join(scores)} "
             f"| {overall} | {minutes:.1f} | {record['peak_memory_mib']:,} |"
         )
+
+
+def means(group: Path) -> Iterator[str]:
+    """A row for each configuration that was run with three seeds or more; the runs are called name-seed<n>."""
+    from bertram.evaluation.statistics import LEAST_SEEDS  # noqa: PLC0415 - the other tables need no torch
+    from bertram.runs.directory import Run, open_run  # noqa: PLC0415
+    from bertram.study.noise import example_draws  # noqa: PLC0415
+
+    arms: dict[str, list[Run]] = {}
+    for run in [open_run(path.parent) for path in sorted(group.glob("*-seed*/record.json"))]:
+        arms.setdefault(run.path.name.rpartition("-seed")[0], []).append(run)
+    arms = {name: runs for name, runs in arms.items() if len(runs) >= LEAST_SEEDS}
+    if not arms:
+        return
+    yield "Means over seeds; the 95 % intervals hold for other seeds and, where the data were at hand, other examples:"
+    yield ""
+    yield "| runs | seeds | SST accuracy | Quora accuracy | STS Pearson | overall |"
+    yield "|---|---|---|---|---|---|"
+    for name, runs in arms.items():
+        data = runs[0].config.data
+        draws = example_draws({str(run.path): run for run in runs}, data).draws if Path(data).is_dir() else {}
+        dev = [run.record["scores"]["dev"] for run in runs]
+        scores = {task: [one[task][metric]["value"] for one in dev] for task, metric in TASKS.items()}
+        scores["overall"] = [one["overall"]["value"] for one in dev]
+        cells = [mean(values, draws.get(outcome)) for outcome, values in scores.items()]
+        yield f"| {name} | {len(runs)} | {' | '.join(cells)} |"
+    yield ""
+
+
+def mean(scores: list[float], draws: "Floats | None") -> str:
+    """The mean of runs that differ by their seed, with its interval.
+
+    Args:
+        scores: of the runs.
+        draws: their scores on resampled examples, [runs, resamples]; None: the interval is for other seeds alone.
+    """
+    from bertram.evaluation.statistics import (  # noqa: PLC0415
+        Effect,
+        interval_for_new_examples,
+        shared_example_error,
+    )
+
+    count, sd = len(scores), stdev(scores)
+    effect = Effect(fmean(scores), count, sd, count - 1, sd / sqrt(count), None, None)
+    interval = interval_for_new_examples(effect, 0.0 if draws is None else shared_example_error(draws))
+    return cell({"value": effect.value, "ci95": interval})
 
 
 def cell(score: dict[str, Any]) -> str:
