@@ -28,8 +28,8 @@ was not always idle.
 """
 FRONTIER = f"""## The frontier
 
-Every recorded run of the three tasks on real data: the overall dev score against the training time, in minutes of two
-cores that are both used perfectly (thread-minutes halved). The runs that no quicker one equals:
+Every recorded single run of the three tasks on real data: the overall dev score against the training time, in minutes
+of two cores that are both used perfectly (thread-minutes halved). The runs that no quicker one equals:
 
 ![Overall score against training minutes]({frontier.PICTURE})
 """
@@ -80,11 +80,11 @@ def table(records: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
         trained = {task for task, its in record["config"]["tasks"].items() if its["trained"]}
         scores = [cell(dev[task][metric]) if task in trained else "" for task, metric in TASKS.items()]
         overall = cell(dev["overall"]) if trained >= set(dev) & set(TASKS) else ""
-        minutes = record["seconds"]["training"] / 60
-        yield (
-            f"| {name} | {record['seed']} | {record['steps']['taken']:,} | {' | '.join(scores)} "
-            f"| {overall} | {minutes:.1f} | {record['peak_memory_mib']:,} |"
-        )
+        seed, steps, cost = "–", "–", "– | –"
+        if "merged" not in record:
+            seed, steps = record["seed"], f"{record['steps']['taken']:,}"
+            cost = f"{record['seconds']['training'] / 60:.1f} | {record['peak_memory_mib']:,}"
+        yield f"| {name} | {seed} | {steps} | {' | '.join(scores)} | {overall} | {cost} |"
 
 
 def means(group: Path) -> Iterator[str]:
