@@ -73,7 +73,7 @@ class SamplingConfig(Strict):
         description="default: a whole pass over each task, or as many examples as all tasks have together",
     )
     epoch_of: str | None = Field(None, description="joint, round-robin: an epoch is a whole pass over this task")
-    fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of each task's training rows used")
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of each task's own rows trained on")
     alpha: NonNegative = Field(1.0, description="temperature: a task is drawn in proportion to size^alpha")
     cap: Count | None = Field(None, description="temperature: sizes above this count as this")
 

@@ -118,6 +118,14 @@ def test_fewer_than_three_common_seeds_give_an_interval_of_the_examples_and_no_v
     assert found.difference == pytest.approx(np.mean(better) - np.mean(plain))
 
 
+def test_a_difference_is_the_mean_over_the_common_seeds_whatever_other_runs_there_are() -> None:
+    tasks, (plain, better, other) = simulated({"plain": 0.7, "better": 0.8, "other": 0.7})
+    fewer = Arm("plain", {seed: run for seed, run in plain.runs.items() if seed != max(SEEDS)})
+    found = row(compare_techniques(tasks, [fewer, better, other]), "better", "quora")
+    assert found.seeds == len(SEEDS) - 1
+    assert found.difference == pytest.approx((found.value or 0) - (found.baseline_value or 0))
+
+
 def test_arms_without_a_common_seed_and_undefined_scores_are_named() -> None:
     tasks, arms = simulated({"plain": 0.7, "better": 0.8})
     other = [arms[0], Arm("better", {seed + 10: run for seed, run in arms[1].runs.items()})]

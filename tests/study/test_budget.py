@@ -10,6 +10,7 @@ from bertram import options, sample
 from bertram.study import experiments as e
 from bertram.study.budget import Budget, identity, identity_of
 from bertram.text import reading
+from bertram.training.train import train
 
 
 def test_epochs_are_in_proportion_to_the_study_s() -> None:
@@ -74,6 +75,22 @@ def test_a_record_is_known_by_what_it_was_made_with() -> None:
     assert identity_of({"config": other, "data": held}) != identity(config)
     assert identity_of({"config": {"tasks": {}}, "data": held}) is None
     assert identity_of({}) is None
+
+
+def test_files_of_one_name_in_two_directories_are_two(tmp_path: Path, tiny_encoder: Path) -> None:
+    tasks = {}
+    for name, label in (("a", "yes"), ("b", "no")):
+        (tmp_path / name).mkdir()
+        rows = "".join(f"text {number} of {name}\t{label if number else 'other'}\n" for number in range(4))
+        for split in ("train", "dev"):
+            (tmp_path / name / f"{split}.tsv").write_text("text\tlabel\n" + rows)
+        files = {"train": f"{name}/train.tsv", "dev": f"{name}/dev.tsv", "texts": ["text"]}
+        tasks[name] = {"kind": "class", "labels": [label, "other"], "files": files}
+    config = options.make({"tasks": tasks, "data": str(tmp_path), "encoder": str(tiny_encoder),
+                           "sampling": {"epochs": 1, "batch_size": 4}})  # fmt: skip
+    record = train(config, tmp_path / "run").record
+    assert sorted(record["data"]) == ["a/dev.tsv", "a/train.tsv", "b/dev.tsv", "b/train.tsv"]
+    assert identity_of(record) == identity(config)
 
 
 def _files() -> list[str]:

@@ -22,7 +22,8 @@ def config(**changes: Any) -> Config:
 
 def rows(texts: list[tuple[str, ...]], labels: list[float]) -> Rows:
     n = len(texts)
-    return Rows([str(i) for i in range(n)], texts, np.array(labels), np.arange(n), [], Path("train.csv"), "0")
+    ids, file = [str(i) for i in range(n)], Path("train.csv")
+    return Rows(ids, texts, np.array(labels), np.arange(n), [], file, file.name, "0")
 
 
 def outcomes(texts: list[tuple[str, ...]], gold: list[int], predicted: list[int], task: Any = SST) -> Outcomes:

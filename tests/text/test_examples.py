@@ -31,7 +31,7 @@ def rows(task: Task, texts: list[tuple[str, ...]], labels: list[float] | None) -
     count = len(texts)
     kind = np.float64 if task.kind == "score" else np.int64
     made = None if labels is None else np.array(labels, kind)
-    return Rows([f"id{i}" for i in range(count)], texts, made, np.arange(count), [], Path("rows.csv"), "")
+    return Rows([f"id{i}" for i in range(count)], texts, made, np.arange(count), [], Path("rows.csv"), "rows.csv", "")
 
 
 def examples(task: Task, tokenizer: Tokenizer, count: int = 5, max_tokens: int = 16) -> Examples:

@@ -247,7 +247,7 @@ def test_extra_rows_are_left_out_where_the_task_says_so(tmp_path: Path) -> None:
 
 def some_rows(count: int) -> Rows:
     texts = [(str(i),) for i in range(count)]
-    return Rows([*map(str, range(count))], texts, np.arange(count), np.arange(count), [], Path("f"), "")
+    return Rows([*map(str, range(count))], texts, np.arange(count), np.arange(count), [], Path("f"), "f", "")
 
 
 def test_a_limit_draws_rows_by_the_seed_and_fewer_are_a_part_of_more() -> None:

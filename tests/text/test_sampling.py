@@ -7,10 +7,11 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bertram.config import WHOLE_PASSES, Order, SamplingConfig
+from bertram.errors import ConfigError
 from bertram.text.sampling import Pool, Sampler, Stream
 
 ANY = settings(deadline=None, max_examples=40)
@@ -26,6 +27,12 @@ def pools(sizes: list[int], batch_size: int = 4, **more: Any) -> dict[str, Pool]
 def sampler(sizes: list[int], order: str, seed: int = 0, batch_size: int = 4, **config: Any) -> Sampler:
     settings_ = SamplingConfig.model_validate({"order": order, "epochs": 2, "batch_size": batch_size, **config})
     return Sampler(pools(sizes, batch_size), settings_, seed)
+
+
+def enough(sizes: list[int]) -> int:
+    """Steps that give each task one where an epoch has passes."""
+    batches = [-(-size // 4) for size in sizes]
+    return -(-sum(batches) // min(batches))
 
 
 def steps(source: Sampler, count: int) -> list[dict[str, list[int]]]:
@@ -128,6 +135,15 @@ def test_an_epoch_of_drawn_tasks_has_as_many_examples_as_all_have(sizes: list[in
     found = epoch(source)
     assert all(len(one) == 1 and len(next(iter(one.values()))) == 4 for one in found)
     assert sum(sizes) <= sum(source.seen().values()) < sum(sizes) + 4
+
+
+@pytest.mark.parametrize("order", DRAWN)
+def test_an_epoch_of_drawn_tasks_with_unequal_batches_has_as_many_examples_on_average(order: str) -> None:
+    unequal = {"large": Pool(3000, 16), "small": Pool(1000, 4)}
+    config = SamplingConfig.model_validate({"order": order, "epochs": 1, "alpha": 0.7 if order == "temperature" else 1})
+    source = Sampler(unequal, config, 0)
+    steps(source, source.steps_per_epoch)
+    assert sum(source.seen().values()) == pytest.approx(4000, rel=0.1)
 
 
 @ANY
@@ -263,6 +279,7 @@ def test_a_batch_of_one_is_of_the_tasks_own() -> None:
 @ANY
 @given(sizes=SIZES, order=ORDERS, count=st.integers(1, 50))
 def test_an_epoch_may_be_a_number_of_steps(sizes: list[int], order: str, count: int) -> None:
+    assume(order not in WHOLE_PASSES or count >= enough(sizes))
     source = sampler(sizes, order, steps_per_epoch=count, epochs=3)
     assert (source.steps_per_epoch, source.total_steps) == (count, 3 * count)
     found = steps(source, source.total_steps)
@@ -275,10 +292,15 @@ def test_an_epoch_may_be_a_number_of_steps(sizes: list[int], order: str, count: 
 @ANY
 @given(sizes=SIZES, order=st.sampled_from(WHOLE_PASSES), count=st.integers(1, 200))
 def test_with_a_number_of_steps_each_task_has_its_part_of_them(sizes: list[int], order: str, count: int) -> None:
+    if count < enough(sizes):
+        refusal = rf"sampling.steps_per_epoch: {count} steps leave none to .*; give {enough(sizes)} or more"
+        with pytest.raises(ConfigError, match=refusal):
+            sampler(sizes, order, steps_per_epoch=count)
+        return
     source = sampler(sizes, order, steps_per_epoch=count)
     passes = [pool.batches for pool in source.pools.values()]
     found = epoch(source)
     mine = Counter(next(iter(one)) for one in found)
     for name, batches in zip(source.names, passes, strict=True):
         assert abs(mine[name] - count * batches / sum(passes)) < 1
-    assert turns(found) == [name for name in source.names if mine[name]]
+    assert turns(found) == source.names

@@ -31,8 +31,17 @@ def averaged(average: Average, network: nn.Linear) -> Tensor:
 
 def test_a_tail_average_is_the_mean_of_the_weights_from_its_start_on() -> None:
     average, network, path = walk(100, method="tail", start=0.5)
-    expected = torch.stack([path[step - 1] for step in range(50, 101, EVERY)]).mean(0)
+    expected = torch.stack([path[step - 1] for step in range(50, 101, average.every)]).mean(0)
     torch.testing.assert_close(averaged(average, network), expected)
+
+
+@pytest.mark.parametrize(("steps", "every"), [(1, 1), (16, 1), (39, 1), (40, 2), (199, 9), (200, 10), (2000, 10)])
+def test_the_average_of_a_short_tail_is_of_ten_snapshots_or_of_all(steps: int, every: int) -> None:
+    average, network, path = walk(steps, method="tail", start=0.5)
+    assert average.every == every
+    taken = [path[step - 1] for step in range(max(1, average.first), steps + 1) if step % every == 0]
+    assert len(taken) >= min(10, steps - average.first)
+    torch.testing.assert_close(averaged(average, network), torch.stack(taken).mean(0))
 
 
 def test_an_exponential_average_forgets_its_start_and_then_at_its_rate() -> None:
@@ -47,13 +56,16 @@ def test_an_exponential_average_forgets_its_start_and_then_at_its_rate() -> None
 
 def test_a_slow_exponential_average_is_the_plain_mean() -> None:
     average, network, path = walk(60, method="ema", decay=0.99999)
-    torch.testing.assert_close(averaged(average, network), torch.stack(path[EVERY - 1 :: EVERY]).mean(0))
+    expected = torch.stack(path[average.every - 1 :: average.every]).mean(0)
+    torch.testing.assert_close(averaged(average, network), expected)
 
 
 @pytest.mark.parametrize("config", [{"method": "none"}, {"method": "tail", "start": 0.9}])
 def test_without_an_average_yet_the_network_s_own_weights_are_applied(config: dict[str, Any]) -> None:
-    average, network, path = walk(EVERY - 1, **config)
-    assert torch.equal(averaged(average, network), path[-1])
+    network = nn.Linear(3, 2)
+    average = Average(network, AverageConfig(**config), total_steps=100)
+    average.update(80)
+    assert torch.equal(averaged(average, network), network.weight)
 
 
 def test_the_network_gets_its_own_weights_back_even_after_a_failure() -> None:
@@ -74,6 +86,7 @@ def test_an_average_goes_on_from_its_state(method: str) -> None:
     again.load_state_dict({**state, "weights": [weight.clone() for weight in state["weights"]]})
     with torch.no_grad():
         network.weight.add_(1.0)
-    average.update(70)
-    again.update(70)
+    average.update(72)
+    again.update(72)
+    assert average.updates == again.updates == state["updates"] + 1
     assert torch.equal(averaged(average, network), averaged(again, network))

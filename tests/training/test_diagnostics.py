@@ -79,9 +79,9 @@ def idle(tmp_path: Path, **changes: Any) -> Idle:
     return Idle(settings(tmp_path, **changes))
 
 
-def said(watcher: Idle, gramian: Tensor | None = None, **penalties: float) -> list[str]:
+def said(watcher: Idle, *gramians: Tensor, **penalties: float) -> list[str]:
     losses = {task: {"loss": 2.0, "smart/penalty": penalty} for task, penalty in penalties.items()}
-    return list(watcher.watch(StepReport(losses, 1.0, gramian)))
+    return list(watcher.watch(StepReport(losses, 1.0, gramians)))
 
 
 def test_surgery_without_a_conflict_in_500_steps_is_reported_once(tmp_path: Path) -> None:
@@ -108,12 +108,33 @@ def test_a_conflict_starts_the_count_again_and_a_checkpoint_keeps_it(tmp_path: P
     assert said(once_more, PEACE) == []
 
 
+def test_a_conflict_in_one_layer_counts(tmp_path: Path) -> None:
+    watcher = idle(tmp_path, surgery={"method": "pcgrad", "granularity": "layer"})
+    small = CONFLICT / 100  # in the sum of the layers it would not be seen
+    assert [line for _ in range(IDLE_STEPS + 1) for line in said(watcher, PEACE, small)] == []
+    assert len([line for _ in range(IDLE_STEPS + 1) for line in said(watcher, PEACE, PEACE)]) == 1
+
+
+@pytest.mark.parametrize("method", ["gradvac", "mgda", "mean"])
+def test_methods_that_change_gradients_without_a_conflict_are_never_called_idle(tmp_path: Path, method: str) -> None:
+    watcher = idle(tmp_path, surgery={"method": method})
+    assert [line for _ in range(IDLE_STEPS + 1) for line in said(watcher, PEACE)] == []
+
+
 def test_a_penalty_far_below_the_loss_is_reported_once(tmp_path: Path) -> None:
     watcher = idle(tmp_path, smart={"tasks": ["sst", "sts"]})
     assert said(watcher, sst=1e-7, sts=1e-3) == []
     (warning,) = said(watcher, sst=1e-7, sts=1e-6)
     assert warning == "SMART does nothing: its penalty is 5.0e-07 of the loss; use a larger smart.radius"
     assert said(watcher, sst=1e-7, sts=1e-7) == []
+
+
+def test_r_drop_without_dropout_is_reported(tiny_encoder: Path) -> None:
+    for rate, warnings in ((0.0, ["R-Drop does nothing"]), (0.1, [])):
+        model = {"dropout": rate, "encoder_dropout": 0.0}
+        training = begun(settings(tiny_encoder, model=model, rdrop={"tasks": ["sst"]}))
+        (report,) = take_steps(training, 1)
+        assert [line.split(":")[0] for line in training.idle.watch(report)] == warnings
 
 
 def test_what_is_switched_off_is_not_reported(tmp_path: Path) -> None:

@@ -147,6 +147,16 @@ def test_the_variant_of_the_public_package_trains(tiny_encoder: Path) -> None:
     )  # the offset is as large as its infinity norm
 
 
+def test_the_public_package_s_penalty_is_a_sum_over_the_batch_in_however_many_parts(tiny_encoder: Path) -> None:
+    smart = {"tasks": ["sst"], "variant": "smart-pytorch", "unit": "absolute", "radius": 1e-6, "noise_std": 0.01,
+             "step_size": 1e-3}  # fmt: skip
+    found = []
+    for parts in (1, 4):
+        training = begun(settings(tiny_encoder, model=NO_DROPOUT, smart=smart, sampling={"accumulation": parts}))
+        found.append(take_steps(training, 1)[0].losses["sst"]["smart/penalty"])
+    assert found[1] == pytest.approx(found[0], rel=0.5)  # the random starts differ; a mean would be a quarter
+
+
 # ------------------------------------------------------------------------------------------ learned task weights
 
 

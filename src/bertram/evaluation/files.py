@@ -30,7 +30,10 @@ class FileScores:
 
 
 def evaluate_files(run: Run, data: str, split: Split, batch_size: int = 64) -> FileScores:
-    """Score a run on the labelled files of a split; predictions of the run's own data are kept in the run.
+    """Score a run on the labelled files of a split.
+
+    Predictions of the run's own data are kept in the run if it has none of that split yet: those that its training has
+    written may be of fewer rows or of another precision, and its record is about them.
 
     Raises:
         DataError: the files cannot be used.
@@ -44,7 +47,7 @@ def evaluate_files(run: Run, data: str, split: Split, batch_size: int = 64) -> F
         name: tokenized(task, rows[name], model.tokenizer, model.max_tokens) for name, task in model.tasks.items()
     }
     found = evaluate(model, examples, batch_size)
-    if data == run.config.data:
+    if data == run.config.data and not any(run.predictions(name, split).exists() for name in model.tasks):
         keep_predictions(run, found, split)
     return FileScores(found.scores(), {name: baselines(one) for name, one in examples.items()}, confusions(found))
 

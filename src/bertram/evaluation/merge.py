@@ -82,7 +82,7 @@ def read_dev(config: Config, model: Predictor) -> Dev:
     examples = {}
     for name, task in model.tasks.items():
         rows = reading.read(task, config.data, "dev", allow_rejects=config.allow_rejects)
-        files[rows.file.name] = {"sha256": rows.sha256, "rows": len(rows), "rejected": len(rows.rejects)}
+        files[rows.name] = rows.facts()
         whole = tokenized(task, rows, model.tokenizer, model.max_tokens)
         limit = config.evaluation.dev_limit
         examples[name] = whole if limit is None else sample(whole, limit, seed=0)

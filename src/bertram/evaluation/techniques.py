@@ -179,7 +179,8 @@ def _compare(name: str, scores: _Scores, pair: tuple[Arm, Arm], draws: Floats) -
         effect = Effect(means[1] - means[0], len(common), None, 0, None, None, None)
         words = technique_verdict(after, before, effect)
         return replace(row, difference=effect.value, ci95_new=percentile_interval(draws.mean(0)), verdict=words)
-    effect = technique_effect(scores.values, after, before)
+    paired = {arm: {seed: scores.values[arm][seed] for seed in common} for arm in (before, after)}
+    effect = technique_effect({**scores.values, **paired}, after, before)  # so it is the mean over the common seeds
     new = interval_for_new_examples(effect, shared_example_error(draws))
     return replace(row, difference=effect.value, ci95=effect.ci95, ci95_new=new, p=effect.p)
 

@@ -47,6 +47,7 @@ class Rows:
         lines: [rows] physical line in which each row begins; in a Parquet file the number of the row.
         rejects: the rows that cannot be used.
         file: where they come from.
+        name: that file as the configuration names it, with its Hub repository.
         sha256: of that file.
         excluded: how many rows were left out because the task's definition says so.
     """
@@ -57,11 +58,16 @@ class Rows:
     lines: NDArray[np.int64]
     rejects: list[Reject]
     file: Path
+    name: str
     sha256: str
     excluded: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def facts(self) -> dict[str, object]:
+        """What a record says of the file."""
+        return {"sha256": self.sha256, "rows": len(self), "rejected": len(self.rejects)}
 
     def take(self, chosen: NDArray[np.int64]) -> "Rows":
         """The rows at these places, in this order; rejects and file stay."""
@@ -72,6 +78,7 @@ class Rows:
             self.lines[chosen],
             self.rejects,
             self.file,
+            self.name,
             self.sha256,
             self.excluded,
         )
@@ -110,17 +117,18 @@ def read(task: Task, data: str, split: Split, *, labelled: bool = True, allow_re
         raise DataError(f"tasks.{task.name}.{table}.{split}: names no file, and it is needed")
     files = files_of(task, data)
     layout = _Layout(files.texts, files.label if labelled else None, files.id, {})
-    return _read(path, layout, task, allow_rejects)
+    name = str(getattr(files, split))
+    return _read(path, f"{files.repo}/{name}" if data == "hub" else name, layout, task, allow_rejects)
 
 
 def read_extra(task: Task, data: str, *, allow_rejects: bool = False) -> Rows:
     """The further training rows of a task that has them, as `read` reads its files."""
     assert task.extra is not None
     layout = _Layout(task.extra.texts, task.extra.label, None, task.extra.exclude)
-    return _read(locate_extra(task, data), layout, task, allow_rejects)
+    return _read(locate_extra(task, data), task.extra.file, layout, task, allow_rejects)
 
 
-def _read(path: Path, layout: _Layout, task: Task, allow_rejects: bool) -> Rows:
+def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: bool) -> Rows:
     ids: list[str] = []
     texts: list[tuple[str, ...]] = []
     labels: list[float] = []
@@ -148,7 +156,7 @@ def _read(path: Path, layout: _Layout, task: Task, allow_rejects: bool) -> Rows:
     made: NDArray[np.int64] | NDArray[np.float64] | None = None
     if layout.label is not None:
         made = np.array(labels, np.float64) if task.kind == "score" else np.array(labels, np.int64)
-    return Rows(ids, texts, made, np.array(lines, dtype=np.int64), rejects, path, _sha256(path), excluded)
+    return Rows(ids, texts, made, np.array(lines, dtype=np.int64), rejects, path, name, _sha256(path), excluded)
 
 
 def _require(table: Table, layout: _Layout) -> None:

@@ -9,6 +9,7 @@ many examples as all tasks have together, so that a small task is seen more ofte
 then has its part as in whole passes, going on in the next epoch where it stopped.
 """
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bertram.config import WHOLE_PASSES, SamplingConfig
+from bertram.errors import ConfigError
 
 Places = npt.NDArray[np.int64]
+
+ANNEALED = (1.0, 0.2)  # alpha in the first step, and in the last
 
 
 @dataclass
@@ -86,6 +90,7 @@ class Sampler:
         self.pools, self.config, self.seed = dict(pools), config, seed
         self.names = list(pools)
         self.steps_per_epoch = config.steps_per_epoch or self._epoch()
+        self._require_steps_for_all()
         self.total_steps = self.steps_per_epoch * config.epochs
         self.step = 0
         self.last = self.names[-1]  # worst-last: the task that closes the epoch
@@ -127,11 +132,19 @@ class Sampler:
 
     def probabilities(self) -> npt.NDArray[np.float64]:
         """How likely each task is to be drawn in the next step."""
+        return self._probabilities(self._alpha())
+
+    def _probabilities(self, alpha: float) -> npt.NDArray[np.float64]:
         sizes = np.array([pool.size for pool in self.pools.values()], dtype=np.float64)
         if self.config.order == "temperature" and self.config.cap:
             sizes = np.minimum(sizes, self.config.cap)
-        weights = sizes ** self._alpha()
+        weights = sizes**alpha
         return np.asarray(weights / weights.sum())
+
+    def _mean_probabilities(self) -> npt.NDArray[np.float64]:
+        """Over the whole run."""
+        alphas = np.linspace(*ANNEALED, 101) if self.config.order == "annealed" else [self._alpha()]
+        return np.asarray(np.mean([self._probabilities(alpha) for alpha in alphas], axis=0))
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs."""
@@ -152,12 +165,23 @@ class Sampler:
     def _epoch(self) -> int:
         pools = list(self.pools.values())
         if self.config.order in WHOLE_PASSES:
-            return sum(pool.batches for pool in pools)
+            return self._passes()
         turns = 1 if self.config.order == "joint" else len(pools)  # steps until each task has had one
         if self.config.epoch_of is not None:
             return self.pools[self.config.epoch_of].batches * turns
-        examples = sum(pool.size for pool in pools)
-        return -(-examples * turns // sum(pool.own for pool in pools))
+        examples, own = sum(pool.size for pool in pools), np.array([pool.own for pool in pools])
+        if self.config.order in ("joint", "round-robin"):
+            return -(-examples * turns // int(own.sum()))
+        return math.ceil(round(examples / float(self._mean_probabilities() @ own), 6))
+
+    def _require_steps_for_all(self) -> None:
+        if self.config.order not in WHOLE_PASSES:
+            return
+        passes, smallest = self._passes(), min(self.pools, key=lambda name: self.pools[name].batches)
+        needed = -(-passes // self.pools[smallest].batches)
+        if self.steps_per_epoch < needed:
+            given = f"sampling.steps_per_epoch: {self.steps_per_epoch} steps"
+            raise ConfigError([f"{given} leave none to {smallest}; give {needed} or more"])
 
     def _next_tasks(self) -> Sequence[str]:
         if self.config.order == "joint":
@@ -169,9 +193,13 @@ class Sampler:
         generator = np.random.default_rng([self.seed, zlib.crc32(b"which task"), self.step])
         return [str(generator.choice(self.names, p=self.probabilities()))]
 
+    def _passes(self) -> int:
+        """Batches of a whole pass over each task."""
+        return sum(pool.batches for pool in self.pools.values())
+
     def _of_pass(self) -> str:
-        passes = sum(pool.batches for pool in self.pools.values())
-        within = self.step % self.steps_per_epoch * passes // self.steps_per_epoch  # steps_per_epoch stretches passes
+        # steps_per_epoch stretches the passes
+        within = self.step % self.steps_per_epoch * self._passes() // self.steps_per_epoch
         *others, last = self.epoch_order()
         for name in others:
             if within < self.pools[name].batches:
@@ -181,5 +209,6 @@ class Sampler:
 
     def _alpha(self) -> float:
         if self.config.order == "annealed":  # Stickland & Murray (2019), over the whole run instead of its epochs
-            return 1.0 - 0.8 * self.step / max(self.total_steps - 1, 1)
+            first, last = ANNEALED
+            return first + (last - first) * self.step / max(self.total_steps - 1, 1)
         return {"proportional": 1.0, "square-root": 0.5}.get(self.config.order, self.config.alpha)

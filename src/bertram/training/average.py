@@ -9,7 +9,7 @@ from torch import nn
 
 from bertram.config import AverageConfig
 
-EVERY = 10  # steps between two updates of the moving average, whose decay is raised to that power
+EVERY = 10  # at most so many steps between two updates; an average over fewer than 100 steps is updated more often
 
 
 class Average:
@@ -24,13 +24,14 @@ class Average:
     def __init__(self, network: nn.Module, config: AverageConfig, total_steps: int) -> None:
         self.network, self.config = network, config
         self.first = round(config.start * total_steps) if config.method == "tail" else 0
+        self.every = max(1, min(EVERY, (total_steps - self.first) // EVERY))
         self.weights: list[torch.Tensor] | None = None
         self.updates = 0
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after an update."""
-        if self.config.method == "none" or step < self.first or step % EVERY:
+        if self.config.method == "none" or step < self.first or step % self.every:
             return
         now: list[torch.Tensor] = [p.detach() for p in self.network.parameters() if p.requires_grad]
         self.updates += 1
@@ -39,7 +40,7 @@ class Average:
             return
         share = 1 / self.updates  # of the newest weights: the plain mean
         if self.config.method == "ema":  # the plain mean at first, so that the start is forgotten
-            share = max(share, 1 - self.config.decay**EVERY)
+            share = max(share, 1 - self.config.decay**self.every)
         torch._foreach_lerp_(self.weights, now, share)
 
     @contextmanager

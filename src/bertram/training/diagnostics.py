@@ -14,6 +14,7 @@ from bertram.training.step import Learner, StepReport, group_gradients, word_row
 
 IDLE_SHARE = 1e-6  # of the loss: a penalty below it does nothing
 IDLE_STEPS = 500  # without a conflict: surgery does nothing
+ACT_ON_CONFLICT = ("pcgrad", "asymmetric")  # all other methods change gradients that agree, too
 
 
 def conflicts(learner: Learner, batches: Sequence[Batch], generators: Generators) -> dict[str, Any]:
@@ -59,14 +60,15 @@ class Idle:
 
     def __init__(self, config: Config) -> None:
         self.smart = bool(config.smart.tasks) and config.smart.weight > 0
-        self.surgery = config.surgery.method != "none" and config.surgery.when == "step"
+        self.surgery = config.surgery.method in ACT_ON_CONFLICT and config.surgery.when == "step"
         self.peaceful = 0
         self.said: list[str] = []
 
     def watch(self, report: StepReport) -> Iterator[str]:
         """What there is to say after a step; each thing is said once."""
-        if self.surgery and report.gramian is not None:
-            self.peaceful = 0 if surgery.conflict_rate(report.gramian) > 0 else self.peaceful + 1
+        if self.surgery and report.gramians:
+            conflict = any(surgery.conflict_rate(gramian) > 0 for gramian in report.gramians)
+            self.peaceful = 0 if conflict else self.peaceful + 1
             if self.peaceful >= IDLE_STEPS:
                 yield from self._once(
                     "surgery", f"surgery does nothing: no two gradients were in conflict in {IDLE_STEPS} steps"
@@ -78,6 +80,12 @@ class Idle:
                     "smart",
                     f"SMART does nothing: its penalty is {max(shares):.1e} of the loss; use a larger smart.radius",
                 )
+
+        apart = [figures["rdrop/divergence"] for figures in report.losses.values() if "rdrop/divergence" in figures]
+        if apart and max(apart) == 0:
+            yield from self._once(
+                "rdrop", "R-Drop does nothing: without dropout both passes are the same; use model.encoder_dropout"
+            )
 
     def _once(self, technique: str, text: str) -> Iterator[str]:
         if technique not in self.said:

@@ -158,6 +158,7 @@ class Smart:
             value, found = smart.penalty(
                 lambda offset: f(offset)[0], clean[0], divergences[0], like, own, generator=generator
             )
+            value = value / batches[0].share  # it is a sum over the batch: the parts' sums add up to that of the whole
         if found is None:
             return [(clean[0].new_zeros(()), {}) for _ in batches]
         values = [value] if len(batches) == 1 else [self.settings.weight * part for part in parts]
@@ -266,7 +267,7 @@ class Objective:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         if self.proximal is not None:
-            self.proximal.load_state_dict({"buffers": {}, **state["proximal"]})
+            self.proximal.load_state_dict(state["proximal"])
         for name, s in (self.log_variances or {}).items():
             s.copy_(state["log_variances"][name])
 

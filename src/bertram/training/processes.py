@@ -15,13 +15,17 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def start() -> None:
-    """Join the other processes if there are any, as `torchrun` says."""
+def start(device: str = "auto") -> None:
+    """Join the other processes if there are any, as `torchrun` says.
+
+    Args:
+        device: the configuration's; with ``cpu`` gradients never go through a GPU.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
-        if torch.cuda.is_available():
+        cuda = device != "cpu" and torch.cuda.is_available()
+        if cuda:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        dist.init_process_group(backend)
+        dist.init_process_group("nccl" if cuda else "gloo")
 
 
 def finish() -> None:

@@ -1,7 +1,6 @@
 """From a configuration to everything a training works on: examples, network, optimizer, weightings."""
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -41,7 +40,7 @@ class Data:
         dev: all dev examples.
         watched: those dev examples that are looked at while training.
         train_sample: a fixed sample of the own training examples.
-        files: SHA-256 and rejected rows of each file.
+        files: SHA-256, rows and rejected rows of each file, as the configuration names it.
     """
 
     train: dict[str, Examples]
@@ -89,7 +88,7 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> Data:
     files: dict[str, dict[str, object]] = {}
 
     def examples(task: Task, rows: reading.Rows) -> Examples:
-        files[rows.file.name] = {"sha256": rows.sha256, "rows": len(rows), "rejected": len(rows.rejects)}
+        files[rows.name] = rows.facts()
         return tokenized(task, rows, tokenizer, max_tokens)
 
     train, own = {}, {}
@@ -264,8 +263,3 @@ def _depths(encoder: Encoder) -> dict[int, int]:
 def sampler(config: Config, data: Data) -> Sampler:
     """The batches of the run, in order."""
     return Sampler(pools(config, data), config.sampling, config.seed)
-
-
-def labels_of(examples: Mapping[str, Examples]) -> dict[str, torch.Tensor]:
-    """The labels of each task's examples."""
-    return {name: one.labels for name, one in examples.items() if one.labels is not None}

@@ -83,7 +83,7 @@ class StepReport:
 
     losses: dict[str, dict[str, float]]
     gradient_norm: float
-    gramian: Tensor | None = None  # of the tasks, where surgery has computed it
+    gramians: Sequence[Tensor] = ()  # of the tasks: what surgery looked at, one or layer by layer
 
 
 def step(learner: Learner, batches: Sequence[Batch]) -> StepReport:
@@ -99,11 +99,11 @@ def step(learner: Learner, batches: Sequence[Batch]) -> StepReport:
     words = word_rows(learner, batches)
     groups = [batches] if learner.weighting is None else [[batch] for batch in batches]
     found = [group_gradients(learner, group, words) for group in groups]
-    shared, gramian = combined(learner, [group.shared for group in found])
+    shared, gramians = combined(learner, [group.shared for group in found])
     losses = {task: figures for group in found for task, figures in group.losses.items()}
     own = [pair for group in found for pair in group.own]
     norm = update(learner, batches, shared, own, words)
-    return StepReport(losses, norm, gramian)
+    return StepReport(losses, norm, gramians)
 
 
 def word_rows(learner: Learner, batches: Sequence[Batch]) -> WordRows | None:
@@ -135,10 +135,10 @@ def group_gradients(learner: Learner, batches: Sequence[Batch], words: WordRows 
     return Gradients(total[:count], list(zip(own, total[count:], strict=True)), figures)
 
 
-def combined(learner: Learner, gradients: list[list[Tensor | None]]) -> tuple[list[Tensor | None], Tensor | None]:
-    """One gradient of the shared parameters, and the tasks' Gramian where there was surgery."""
+def combined(learner: Learner, gradients: list[list[Tensor | None]]) -> tuple[list[Tensor | None], list[Tensor]]:
+    """One gradient of the shared parameters, and the tasks' Gramians that surgery looked at."""
     if learner.weighting is None:
-        return gradients[0], None
+        return gradients[0], []
     seen: list[Tensor] = []
 
     def watched(weighting: surgery.Weighting) -> surgery.Weighting:
@@ -151,7 +151,7 @@ def combined(learner: Learner, gradients: list[list[Tensor | None]]) -> tuple[li
     several = learner.weighting if isinstance(learner.weighting, Sequence) else [learner.weighting]
     weightings = [watched(weighting) for weighting in several]
     one = surgery.combine(gradients, weightings, groups=learner.layers, inplace=True)
-    return one, torch.stack(seen).sum(0)
+    return one, seen
 
 
 def update(

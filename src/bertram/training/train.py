@@ -45,7 +45,7 @@ def train(
         RunError: the run directory exists already, was started with other settings, or cannot be written.
         TrainingError: a loss or gradient is not finite.
     """
-    processes.start()
+    processes.start(config.device)
     torch.manual_seed(config.seed)
     path = Path(out) if out is not None else default_path(config)
     if resume and path.is_dir() and Run(path).finished:
@@ -89,6 +89,8 @@ def _directory(path: Path, config: Config, *, resume: bool) -> Run:
     elif options.digest(run.config) != options.digest(config):
         raise RunError(f"{path}: was started with other settings (config.toml there); resume it with those")
     processes.wait()
+    if not (path / "config.toml").is_file():
+        raise RunError(f"{path}: this process does not see what the first one wrote there; use a disk that all share")
     return run
 
 
@@ -106,7 +108,6 @@ def _continue(training: Training, run: Run, *, resume: bool) -> MetricsLog:
 
 def _finish(training: Training, run: Run, display: Display) -> None:
     """Score the weights that the run ends with, and write the record."""
-    training.latest.clear()
     begun = time.monotonic()
     _use_final_weights(training, run)
     evaluations = {"dev": loop.predict(training, training.data.dev, display)}

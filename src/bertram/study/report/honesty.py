@@ -194,7 +194,7 @@ def overlap(name: str, trained: Sequence[Rows], outcomes: Outcomes) -> Iterator[
 def _same_data(shown: Shown, library: Library, name: str, outcomes: Outcomes) -> Iterator[Finding]:
     """Whether the data that are read now are those that the run was scored on."""
     rows = library.rows(shown.config, name, "dev")
-    recorded = shown.record.get("data", {}).get(rows.file.name, {}).get("sha256") if rows else None
+    recorded = shown.record.get("data", {}).get(rows.name, {}).get("sha256") if rows else None
     if rows is not None and recorded not in (None, rows.sha256):
         yield Finding("warning", f"the dev file of {name} is not the one that was scored",
                       f"{rows.file} has another SHA-256 than in the record.")  # fmt: skip
