@@ -155,7 +155,7 @@ def _targets(record: Record) -> str:
         [one["what"], f"at {one['at']} {one['wanted']:g}", _or_dash(one["found"]), words[one["reached"]]]
         for one in record["targets"]
     ]
-    return _table(["figure (our default precision against theirs)", "wanted", "found", "reached"], rows)
+    return _table(["figure (our default precision against theirs)", "target", "found", "reached"], rows)
 
 
 def _agreement(record: Record) -> str:

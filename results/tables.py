@@ -24,7 +24,7 @@ Made from the records in this directory by `make tables`; do not edit. Each fold
 and dev predictions (id and output only). Scores are on the course's dev sets, with 95 % bootstrap intervals over
 examples; one row is one run, so a difference between two rows says nothing about a technique unless there are several
 seeds. `minilm` has seen Quora pairs in its pretraining. Minutes are those of the machine that the record names, which
-was not always idle.
+was not always idle. `../shared/data` in commands and records is the directory of the course's files.
 """
 FRONTIER = f"""## The frontier
 

@@ -43,7 +43,7 @@ def train(
     Parameters
     ----------
     recipe
-        What to start from, see below.
+        What to start from, see below; default: best on the course's data, cross for own tasks and the sample.
     config
         A TOML file laid over the recipe. If it has task tables, exactly these tasks are trained.
     data
