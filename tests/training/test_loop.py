@@ -192,7 +192,7 @@ def test_averaged_weights_are_scored_and_saved_while_training_goes_on_with_its_o
     averaging = settings(tiny_encoder, sampling=sampling, evaluation=quick, average={"method": "tail", "start": 0.3})
     averaged = fitted(averaging, tmp_path / "averaged")
     assert same(plain.model.network.state_dict(), averaged.model.network.state_dict())
-    assert averaged.average.updates == 3  # after steps 10, 20 and 30
+    assert averaged.average.updates == 11  # after every second step from 10 to 30
     kept = saved(tmp_path / "averaged")["bert.embeddings.LayerNorm.weight"]
     weights = averaged.average.weights
     assert weights is not None
@@ -207,11 +207,11 @@ def test_an_average_takes_the_weights_once_a_step_after_all_that_a_step_does(
         tiny_encoder,
         sampling={"steps_per_epoch": 10, "epochs": 1},
         surgery={"method": "pcgrad", "when": "epoch"},
-        average={"method": "tail", "start": 0.0},
+        average={"method": "tail", "start": 0.99},
         evaluation=QUICK,
     )
     training = fitted(config, tmp_path / "run")
-    assert training.average.updates == 1
+    assert training.average.updates == 1  # after step 10, the last, and the epoch's surgery
     assert training.average.weights is not None
     own = [p for p in training.model.network.parameters() if p.requires_grad]
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(training.average.weights, own, strict=True))
