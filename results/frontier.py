@@ -24,6 +24,7 @@ class Point:
         name: of its own folder.
         minutes: thread-minutes of training over the number of cores.
         threads: it ran on.
+        precision: of its matrix products.
         overall: its dev score.
         ci95: for other examples.
         quora: dev rows of Quora that were scored; a run that was scored on few has a wide interval.
@@ -33,6 +34,7 @@ class Point:
     name: str
     minutes: float
     threads: int
+    precision: str
     overall: float
     ci95: tuple[float, float]
     quora: int
@@ -58,6 +60,7 @@ def _point(path: Path) -> Point | None:
         path.parent.name,
         record["seconds"]["training"] * threads / CORES / 60,
         threads,
+        record["precision"],
         scores["overall"]["value"],
         tuple(scores["overall"]["ci95"]),
         scores["quora"]["accuracy"]["n"],
@@ -75,12 +78,12 @@ def frontier(runs: Sequence[Point]) -> list[Point]:
 
 def table(runs: Sequence[Point]) -> Iterator[str]:
     """The frontier as Markdown."""
-    yield "| run | minutes on two cores | threads | overall | dev rows of Quora |"
-    yield "|---|---:|---:|---|---:|"
+    yield "| run | minutes on two cores | threads | precision | overall | dev rows of Quora |"
+    yield "|---|---:|---:|---|---|---:|"
     for run in frontier(runs):
         low, high = run.ci95
         yield (
-            f"| {run.group}/{run.name} | {run.minutes:.1f} | {run.threads} "
+            f"| {run.group}/{run.name} | {run.minutes:.1f} | {run.threads} | {run.precision} "
             f"| {run.overall:.4f} [{low:.3f}, {high:.3f}] | {run.quora:,} |"
         )
 

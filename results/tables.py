@@ -29,7 +29,9 @@ was not always idle. `../shared/data` in commands and records is the directory o
 FRONTIER = f"""## The frontier
 
 Every recorded single run of the three tasks on real data: the overall dev score against the training time, in minutes
-of two cores that are both used perfectly (thread-minutes halved). The runs that no quicker one equals:
+of two cores that are both used perfectly (thread-minutes halved). Runs in
+bf16 are of a processor with instructions for it and are about twice as quick; those in fp32 are of one without. The runs
+that no quicker one equals:
 
 ![Overall score against training minutes]({frontier.PICTURE})
 """

@@ -16,7 +16,7 @@ def record(folder: Path, name: str, minutes: float, overall: float, threads: int
     path.mkdir(parents=True)
     (path / "record.json").write_text(json.dumps({
         "scores": {"dev": scores}, "config": {"data": "dir", "tasks": TASKS} | config,
-        "seconds": {"training": 60 * minutes}, "host": {"threads": threads},
+        "seconds": {"training": 60 * minutes}, "host": {"threads": threads}, "precision": "fp32",
     }))  # fmt: skip
 
 
@@ -44,5 +44,5 @@ def test_the_frontier_has_no_run_that_a_quicker_one_equals(tmp_path: Path) -> No
 
 def test_it_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    draw([Point("g", "n", 3.0, 1, 0.7, (0.69, 0.71), 100)], tmp_path / "frontier.png")
+    draw([Point("g", "n", 3.0, 1, "fp32", 0.7, (0.69, 0.71), 100)], tmp_path / "frontier.png")
     assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG")
