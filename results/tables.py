@@ -30,8 +30,8 @@ FRONTIER = f"""## The frontier
 
 Every recorded single run of the three tasks on real data: the overall dev score against the training time, in minutes
 of two cores that are both used perfectly (thread-minutes halved). Runs in
-bf16 are of a processor with instructions for it and are about twice as quick; those in fp32 are of one without. The runs
-that no quicker one equals:
+bf16 are of a processor with instructions for it, those in fp32 of processors without, so their minutes are not alike.
+The runs that no quicker one equals:
 
 ![Overall score against training minutes]({frontier.PICTURE})
 """
