@@ -30,6 +30,7 @@ def test_only_trainings_of_all_three_tasks_on_real_data_count(tmp_path: Path) ->
     record(tmp_path, "toy", minutes=1, overall=0.9, data="sample")
     record(tmp_path, "constant", minutes=0, overall=0.4)
     record(tmp_path, "two-tasks", minutes=1, overall=0.8, tasks={"sst": {}, "quora": {}})
+    record(tmp_path, "second-stage", minutes=1, overall=0.8, encoder="runs/first/hf")
     record(tmp_path, "untrained", minutes=1, overall=0.8, tasks=TASKS | {"sts": {"trained": False}})
     assert points(tmp_path) == []
 
