@@ -51,6 +51,17 @@ def test_bf16_is_close_to_fp32_forwards_and_backwards(layer: Linear) -> None:
     assert torch.allclose(found["fp32"][3], found["bf16"][3])  # the bias stays out of bf16
 
 
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 200])
+def test_rows_of_zeros_below_the_operand_change_nothing(layer: Linear, rows: int) -> None:
+    x, upstream = torch.randn(rows, 48, requires_grad=True), torch.randn(rows, 24)
+    y = layer(x)
+    of_x, of_weight = torch.autograd.grad(y, [x, layer.weight], upstream)
+    g, weight = upstream.bfloat16().float(), layer.weight.detach().bfloat16().float()
+    torch.testing.assert_close(y.detach(), product(layer, x.detach()), rtol=0.01, atol=1e-6)
+    torch.testing.assert_close(of_x, g @ weight, rtol=0.01, atol=1e-3)
+    torch.testing.assert_close(of_weight, g.t() @ x.detach().bfloat16().float(), rtol=0.01, atol=1e-3)
+
+
 def test_only_what_is_asked_for_gets_a_gradient(layer: Linear) -> None:
     layer.weight.requires_grad_(False)
     x = torch.randn(3, 48)
@@ -66,11 +77,11 @@ def test_only_the_products_that_are_asked_for_are_computed(
 ) -> None:
     """All three require a gradient, as in SMART's ascent, which asks for that of the input."""
     layer.precision = precision
-    leaves = {"x": torch.randn(5, 48, requires_grad=True), "weight": layer.weight, "bias": layer.bias}
+    leaves = {"x": torch.randn(linear.ROWS, 48, requires_grad=True), "weight": layer.weight, "bias": layer.bias}
     total = layer(leaves["x"]).sum()
     with FlopCounterMode(display=False) as counted:
         torch.autograd.grad(total, [leaves[name] for name in wanted.split()])
-    assert counted.get_total_flops() == products * 2 * 5 * 48 * 24
+    assert counted.get_total_flops() == products * 2 * linear.ROWS * 48 * 24
 
 
 def _step(layer: Linear) -> None:

@@ -1,7 +1,9 @@
 """Linear layers in fp32 or bf16: the one place where a precision is chosen.
 
 In bf16 the matrix products take bf16 operands and everything around them stays fp32. The cast of a weight is kept
-until the weight changes, so it is made once an update and not once a pass.
+until the weight changes, so it is made once an update and not once a pass. Packed tokens have another number of rows in
+each step; on a CPU, bf16 products of any number take three times as long as those of multiples of 64, and each new
+number has a kernel compiled and kept. So the operands are filled up with rows of zeros, which change no result.
 """
 
 import time
@@ -12,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Precision = Literal["fp32", "bf16"]
+ROWS = 64  # bf16 operands have a multiple of so many
 
 
 class Linear(nn.Module):
@@ -33,7 +36,9 @@ class Linear(nn.Module):
         if self.precision == "fp32":
             return F.linear(x, self.weight, self.bias)
         weight: Tensor = _Kept.apply(self.weight, self._bf16_weight())  # type: ignore[no-untyped-call]
-        return F.linear(x.to(torch.bfloat16), weight).float().add_(self.bias)
+        filled: Tensor = _Filled.apply(x)  # type: ignore[no-untyped-call]
+        y: Tensor = _Taken.apply(F.linear(filled, weight), len(x))  # type: ignore[no-untyped-call]
+        return y.add_(self.bias)
 
     def _bf16_weight(self) -> Tensor:
         known, now = self._cast_of, (self.weight, self.weight._version, self.weight.device)
@@ -42,6 +47,40 @@ class Linear(nn.Module):
                 self._cast = self.weight.detach().to(torch.bfloat16)
             self._cast_of = now
         return self._cast
+
+
+def _fill(x: Tensor) -> Tensor:
+    """[rows, n] to bf16 [rows or more, n], zeros below."""
+    rows = len(x)
+    filled = x.new_empty(-(-rows // ROWS) * ROWS, x.shape[1], dtype=torch.bfloat16)
+    filled[:rows] = x
+    filled[rows:] = 0
+    return filled
+
+
+class _Filled(torch.autograd.Function):
+    """fp32 rows as a bf16 operand."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.rows = len(x)
+        return _fill(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad[: ctx.rows].float()
+
+
+class _Taken(torch.autograd.Function):
+    """The rows of a bf16 product that are of real operands, in fp32."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, rows: int) -> Tensor:  # noqa: ARG004
+        return y[:rows].float()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
+        return _fill(grad), None
 
 
 class _Kept(torch.autograd.Function):
