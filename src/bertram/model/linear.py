@@ -2,8 +2,8 @@
 
 In bf16 the matrix products take bf16 operands and everything around them stays fp32. The cast of a weight is kept
 until the weight changes, so it is made once an update and not once a pass. Packed tokens have another number of rows in
-each step; on a CPU with AMX, bf16 products of any number take four times as long as those of multiples of 64, and each new
-number has a kernel compiled and kept. So the operands are filled up with rows of zeros, which change no result.
+each step; on a CPU with AMX, bf16 products of any number take four times as long as those of multiples of 64, and each
+new number has a kernel compiled and kept. So the operands are filled up with rows of zeros, which change no result.
 """
 
 import time
