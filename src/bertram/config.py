@@ -37,7 +37,9 @@ class ModelConfig(Strict):
     dropout: Share = Field(0.3, description="before the heads")
     encoder_dropout: Share | None = Field(None, description="inside the encoder; default: as it was pretrained")
     freeze_encoder: bool = Field(False, description="train the heads alone")
-    both_orders: bool = Field(False, description="average a cross-encoded pair's prediction over both orders")
+    both_orders: bool = Field(
+        False, description="read cross-encoded pairs in both orders: train on either, predict the mean of both"
+    )
     max_tokens: Annotated[int, Field(ge=8)] | None = Field(
         None, description="longer inputs are cut, and counted; default: as many as the encoder has positions"
     )

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -70,6 +71,19 @@ def test_switching_a_technique_on_leaves_order_and_content_of_the_batches_alone(
     assert [after_epochs[i] for i in (0, 1, 3, 4)] == plain  # the extra update takes the batches just seen
     assert [after_epochs[i] for i in (2, 5)] == [plain[1], plain[3]]
     assert all(found == plain for found in drawn.values())
+
+
+def test_pairs_read_together_are_trained_in_both_orders_where_a_run_reads_both(tiny_encoder: Path) -> None:
+    tasks = {"quora": {"encoding": "cross"}, "sts": {"encoding": "bi", "head": "cosine"}}
+    one, both = (begun(settings(tiny_encoder, tasks=tasks, model={"both_orders": flag})) for flag in (False, True))
+    for task in ("sst", "quora", "sts"):  # a single text, a pair read together, a pair read apart
+        for places in (np.array([3, 1]), np.array([3, 2])):  # an even and an odd sum
+            (plain,), (batch,) = one.batches({task: places}), both.batches({task: places})
+            swapped = task == "quora" and int(places.sum()) % 2 == 1
+            assert plain.sequences == one.data.train[task].batch(places).sequences
+            assert batch.sequences == both.data.train[task].batch(places, swapped=swapped).sequences
+            assert (batch.sequences != plain.sequences) == swapped
+            assert batch.ids == plain.ids
 
 
 def test_diagnostics_do_not_change_a_run(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Model:
         network: encoder and heads.
         tokenizer: the encoder's.
         max_tokens: longer inputs are cut.
-        both_orders: average a cross-encoded pair's output over both orders.
+        both_orders: read cross-encoded pairs in both orders; the output is the mean.
     """
 
     def __init__(self, network: Multitask, tokenizer: Tokenizer, max_tokens: int, *, both_orders: bool = False) -> None:
@@ -74,6 +74,10 @@ class Model:
         """
         return predict(self, task, texts, batch_size)
 
+    def orders(self, task: Task) -> tuple[bool, ...]:
+        """Whether a task's pairs are read as they are, and whether also with their texts swapped."""
+        return (False, True) if self.both_orders and task.pair and task.encoding == "cross" else (False,)
+
     @torch.inference_mode()
     def outputs(self, examples: Examples, batch_size: int = 64) -> Tensor:
         """[n, K] probabilities of the classes (of no and yes), or [n] scores in label units.
@@ -83,7 +87,7 @@ class Model:
             batch_size: examples computed together.
         """
         task = examples.task
-        swaps = (False, True) if self.both_orders and task.pair and task.encoding == "cross" else (False,)
+        swaps = self.orders(task)
         found: list[Tensor] = []
         places: list[int] = []
         for chosen in _by_length(examples, batch_size):

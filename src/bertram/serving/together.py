@@ -7,7 +7,6 @@ import torch
 
 from bertram.model import losses
 from bertram.model.predict import Model, Prediction, Predictor, Text, checked, predict, predictions
-from bertram.tasks import Task
 from bertram.text.examples import Batch, Examples, tokenize
 
 Asked = tuple[str, Sequence[Text]]  # a task and its texts or pairs
@@ -44,7 +43,7 @@ def _one_pass(model: Model, texts: dict[str, list[Text]]) -> dict[str, list[Pred
         ids = [str(number) for number in range(len(rows))]
         pieces = tokenize(rows, model.tokenizer)
         examples = Examples(task, ids, pieces, None, model.tokenizer, model.max_tokens)
-        batches[name] = [examples.batch(range(len(rows)), swapped=swapped) for swapped in _orders(model, task)]
+        batches[name] = [examples.batch(range(len(rows)), swapped=swapped) for swapped in model.orders(task)]
     raw = iter(model.network([batch for several in batches.values() for batch in several]))
     found = {}
     for name, several in batches.items():
@@ -52,8 +51,3 @@ def _one_pass(model: Model, texts: dict[str, list[Text]]) -> dict[str, list[Pred
         meaning = losses.scores if task.kind == "score" else losses.probabilities
         found[name] = predictions(task, torch.stack([meaning(task, next(raw)) for _ in several]).mean(0).cpu())
     return found
-
-
-def _orders(model: Model, task: Task) -> tuple[bool, ...]:
-    """Whether a pair is read as it is, and whether also with its texts swapped."""
-    return (False, True) if model.both_orders and task.pair and task.encoding == "cross" else (False,)

@@ -51,8 +51,13 @@ class Training:
     seconds: float = 0.0  # of training so far, over all resumptions
 
     def batches(self, places: dict[str, Places]) -> list[Batch]:
-        """The examples at these places, as batches."""
-        return [self.data.train[name].batch(chosen) for name, chosen in places.items()]
+        """The examples at these places, as batches; where pairs are read in both orders, each batch in one of them."""
+        batches = []
+        for name, chosen in places.items():
+            orders = self.model.orders(self.config.tasks[name])
+            swapped = orders[int(chosen.sum()) % len(orders)]  # by the chance that chose the places
+            batches.append(self.data.train[name].batch(chosen, swapped=swapped))
+        return batches
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a checkpoint needs; all processes call it together."""
