@@ -124,3 +124,37 @@ def test_many_effects_are_corrected_together() -> None:
     assert all(row.p_holm >= row.p for row in rows if row.p is not None and row.p_holm is not None)
     assert min(mains, key=lambda row: row.p or 1).p_holm == pytest.approx(3 * min(row.p or 1 for row in mains))
     assert "with a is better than without" in mains[0].verdict
+
+
+def test_the_words_of_an_interaction_say_what_both_have_beyond_their_sum() -> None:
+    generator = np.random.default_rng(6)
+    true = {(False, False): 0.5, (True, False): 0.6, (False, True): 0.6, (True, True): 0.8}
+    scores = {
+        str(number): {seed: true[cell] + generator.normal(scale=1e-4) for seed in range(3)}  # type: ignore[index]
+        for number, cell in enumerate(full("ab").cells)
+    }
+    *_, both = measure(full("ab"), {"overall": scores})
+    assert both.value == pytest.approx(0.05, abs=1e-3)
+    assert both.verdict.startswith("a×b together is better than the sum of their effects by 0.100 [")
+
+
+def test_a_sum_of_effects_is_called_one() -> None:
+    generator = np.random.default_rng(7)
+    design = fractional("abcd", 4)
+    scores = {
+        str(number): {seed: 0.5 + 0.02 * sign(cell, 0b0011) + generator.normal(scale=1e-4) for seed in range(2)}
+        for number, cell in enumerate(design.cells)
+    }
+    said = {row.name: row.verdict for row in measure(design, {"overall": scores}) if row.order == 2}
+    assert said["a×b + c×d"].startswith("the sum a×b + c×d is not nothing: +0.040 [")
+    assert said["a×c + b×d"].startswith("the sum a×c + b×d cannot be told from nothing: ")
+
+
+def test_seeds_without_which_there_is_no_verdict_are_counted_before_the_start_as_after() -> None:
+    noise = Noise("", SD, 4, None)
+    left_out = estimate(leave_one_out("abc"), noise, seeds=2, target=1.0, hours=1.0)
+    assert (left_out.visible, left_out.needed) == (None, 3)
+    assert left_out.in_words()[0].startswith(
+        "with 2 seeds no effect can be told from noise; for 1.000 you need 3 seeds"
+    )
+    assert estimate(full("abc"), noise, seeds=2, target=1.0, hours=1.0).needed == 2

@@ -23,7 +23,7 @@ from bertram.study.report import gradient_plots, gradients, plots
 from bertram.study.report.drawing import css, svg
 from bertram.study.report.outcomes import Library, Outcomes, Shown
 from bertram.study.report.predictions import worst
-from bertram.study.report.study_page import FAR, _forest
+from bertram.study.report.study_page import FAR, _forest, arms
 from bertram.study.report.write import write_report
 from bertram.tasks import SST
 from bertram.text.reading import read
@@ -337,6 +337,16 @@ def test_runs_without_a_table_are_grouped_by_what_they_are(study: Path, tmp_path
     assert "3 runs" in text
     assert "Every comparison has enough seeds" in text
     assert "One run is one seed" not in text
+
+
+def test_a_soup_is_a_line_of_its_own(study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(study, folder)
+    shutil.copytree(folder / "e4-0", folder / "soup")
+    record = json.loads((folder / "soup" / "record.json").read_text())
+    (folder / "soup" / "record.json").write_text(json.dumps({**record, "merged": {"how": "soup"}}))
+    found = arms([Shown(Run(path)) for path in sorted(folder.iterdir())], "overall")
+    assert {name: len(values) for name, values in found.items()} == {"baseline": 3, "soup": 1}
 
 
 def test_outcomes_are_matched_by_id(run: Run) -> None:

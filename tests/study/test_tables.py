@@ -13,11 +13,12 @@ from bertram.config import Config
 from bertram.evaluation.gold import gold_labels
 from bertram.evaluation.metrics import TaskOutputs, score_run
 from bertram.runs.directory import FORMAT, Run, create, write_predictions
-from bertram.runs.files import write_json
+from bertram.runs.files import write_json, write_text
 from bertram.study import render
 from bertram.study.budget import held_files
 from bertram.study.catalogue import EXPERIMENTS
 from bertram.study.reproduce import Budget, Study, expected_hours, jobs, read_table, table, write_table
+from bertram.study.schedule import finished_runs
 
 HOW_GOOD = {"e4": 0.55, "e5": 0.35, "e6": 0.56, "e12": 0.6, "sentiment": 0.56, "e2": 0.4}
 
@@ -139,3 +140,22 @@ def test_finished_runs_are_known_and_hours_come_from_their_seconds(study: Study)
     assert [job.key for job in todo] == ["e12 seed 1", "e12 seed 2"]
     hours = expected_hours(wanted, study.finished())
     assert hours == {job.key: pytest.approx(60 / 3600) for job in todo}
+
+
+def test_hours_are_told_where_the_data_of_the_records_are_not(study: Study, tmp_path: Path) -> None:
+    for path in study.out.glob("*/record.json"):
+        record = json.loads(path.read_text())
+        record["config"]["data"] = "elsewhere"
+        (tmp_path / path.parent.name).mkdir()
+        write_json(tmp_path / path.parent.name / "record.json", record)
+        write_text(tmp_path / path.parent.name / "config.toml", options.to_toml(options.make(record["config"])))
+    asked = Study(study.experiments, range(4), study.budget, tmp_path)
+    hours = expected_hours(jobs(asked), asked.finished())
+    assert hours["e5 seed 3"] == pytest.approx(60 / 3600)
+
+
+def test_a_soup_is_not_taken_for_the_training_of_its_first_member(study: Study, tmp_path: Path) -> None:
+    run = make_run(tmp_path, study.budget.of(EXPERIMENTS["e4"], 0), 0.5)
+    assert [one.path for one in finished_runs([tmp_path]).values()] == [run.path]
+    write_json(run.path / "record.json", {**run.record, "merged": {"how": "soup"}})
+    assert finished_runs([tmp_path]) == {}

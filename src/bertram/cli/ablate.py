@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
+from cyclopts.types import PositiveFloat, PositiveInt
 
 from bertram.cli.reproduce import budget, plan
 from bertram.study.factors import FACTORS
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from bertram.study.ablation import Ablation
     from bertram.study.power import Power
-    from bertram.study.progress import Board
     from bertram.study.schedule import Job
 
 EXAMPLES = """Examples:
@@ -39,14 +39,14 @@ def ablate(
     *given: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     factors: str,
     design: Literal["full", "fractional", "leave-one-out"] = "full",
-    resolution: int = 4,
+    resolution: Literal[3, 4, 5] = 4,
     recipe: str = "e4",
-    seeds: int = 2,
-    effect: float = 0.005,
+    seeds: PositiveInt = 2,
+    effect: PositiveFloat = 0.005,
     epochs: int | None = None,
     fraction: float = 1.0,
     dev_limit: int | None = None,
-    jobs: int = 1,
+    jobs: PositiveInt = 1,
     data: str | None = None,
     encoder: str | None = None,
     out: Path = Path("results/ablation"),
@@ -116,12 +116,11 @@ def _run(asked: "Ablation", target: float, *, dry_run: bool, at_once: int, keep_
     wanted = study.jobs(asked)
     for line in asked.design.in_words():
         console().print(line)
-    board = Board()
-    expected = _power(asked, wanted, target, board, dry_run=dry_run, at_once=at_once, keep_models=keep_models)
+    expected = _power(asked, wanted, target, dry_run=dry_run, at_once=at_once, keep_models=keep_models)
     if dry_run:
         return
     note_ablation(asked, expected)
-    failures = run_jobs(wanted, board, at_once=at_once, keep_models=keep_models)
+    failures = run_jobs(wanted, Board(), at_once=at_once, keep_models=keep_models)
     found = study.result(asked, wanted, expected)
     study.write(asked.out, found)
     console().print(effect_table(found["title"], found["effects"]))
@@ -147,7 +146,6 @@ def _power(
     asked: "Ablation",
     wanted: "Sequence[Job]",
     target: float,
-    board: "Board",
     *,
     dry_run: bool,
     at_once: int,
@@ -156,6 +154,7 @@ def _power(
     """Say what can be seen; without earlier records that tell, after a pilot of the design's own runs."""
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.study import ablation as study  # noqa: PLC0415
+    from bertram.study.progress import Board  # noqa: PLC0415
     from bertram.study.reproduce import expected_hours  # noqa: PLC0415
     from bertram.study.schedule import run_jobs  # noqa: PLC0415
 
@@ -163,7 +162,7 @@ def _power(
     first = study.pilot(asked, wanted)
     if expected is None and len(asked.seeds) > 1 and not dry_run:
         console().print(f"no earlier runs tell the noise of the seeds: {len(first)} runs of the design go first")
-        run_jobs(first, board, at_once=at_once, keep_models=keep_models)
+        run_jobs(first, Board(), at_once=at_once, keep_models=keep_models)
         expected = study.known_power(asked, wanted, target)
     for line in [] if expected is None else expected.in_words():
         console().print(line)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
+from cyclopts.types import PositiveInt
 
 from bertram import options
 from bertram.cli.settings import pairs
@@ -29,11 +30,11 @@ app = App(name="reproduce", help_epilogue=EXAMPLES, help_format="plaintext")
 def reproduce(
     *given: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     experiments: str = "1-14",
-    seeds: int = 1,
+    seeds: PositiveInt = 1,
     epochs: int | None = None,
     fraction: float = 1.0,
     dev_limit: int | None = None,
-    jobs: int = 1,
+    jobs: PositiveInt = 1,
     data: str | None = None,
     encoder: str | None = None,
     out: Path = Path("results/reproduction"),

@@ -270,16 +270,19 @@ def smallest_visible_effect(
     return noncentrality * seed_sd * sqrt(2 / (arms_per_side * seeds))
 
 
-def seeds_needed(effect: float, seed_sd: float, *, most: int = 10_000, **design: Any) -> int | None:
-    """Count the seeds, at least `LEAST_SEEDS`, that make an effect visible; None if `most` are not enough.
+def seeds_needed(
+    effect: float, seed_sd: float, *, least: int = LEAST_SEEDS, most: int = 10_000, **design: Any
+) -> int | None:
+    """Count the seeds that make an effect visible; None if `most` are not enough.
 
     Args:
         effect: size of the effect in units of the score, above 0.
         seed_sd: standard deviation of one run's score over seeds.
+        least: seeds without which there is no verdict.
         most: where to stop.
         **design: `arms`, `arms_per_side`, `power` and `level` of `smallest_visible_effect`.
     """
-    candidates = range(LEAST_SEEDS, most + 1)
+    candidates = range(least, most + 1)
     found = bisect.bisect_left(candidates, -effect, key=lambda n: -smallest_visible_effect(seed_sd, n, **design))
     return candidates[found] if found < len(candidates) else None
 
@@ -308,14 +311,29 @@ def verdict(
         p: p-value of "no difference".
         p_holm: the same after Holm's correction; it decides where it is given.
     """
-    chance = f"p{_exactly(p)}" + ("" if p_holm is None else f" (Holm{_exactly(p_holm)})")
     low, high = ci95
-    if (p if p_holm is None else p_holm) >= 0.05 or low <= 0 <= high:
+    chance = _chance(p, p_holm)
+    if not told_apart(ci95, p=p, p_holm=p_holm):
         return f"{name} and {baseline} cannot be told apart: {difference:+.3f} [{low:.3f}, {high:.3f}], {chance}"
     better, worse = (name, baseline) if difference > 0 else (baseline, name)
     if difference < 0:
         low, high = -high, -low
     return f"{better} is better than {worse} by {abs(difference):.3f} [{low:.3f}, {high:.3f}], {chance}"
+
+
+def verdict_on_sum(name: str, value: float, ci95: Interval, *, p: float, p_holm: float | None = None) -> str:
+    """Say in words whether a sum of effects is other than nothing; for the arguments see `verdict`."""
+    said = "is not nothing" if told_apart(ci95, p=p, p_holm=p_holm) else "cannot be told from nothing"
+    return f"the sum {name} {said}: {value:+.3f} [{ci95[0]:.3f}, {ci95[1]:.3f}], {_chance(p, p_holm)}"
+
+
+def told_apart(ci95: Interval, *, p: float, p_holm: float | None = None) -> bool:
+    """Whether a difference can be told from nothing at the 5 % level; the corrected p decides where it is given."""
+    return (p if p_holm is None else p_holm) < 0.05 and not ci95[0] <= 0 <= ci95[1]
+
+
+def _chance(p: float, p_holm: float | None) -> str:
+    return f"p{_exactly(p)}" + ("" if p_holm is None else f" (Holm{_exactly(p_holm)})")
 
 
 def _exactly(p: float) -> str:

@@ -124,7 +124,7 @@ def known_power(ablation: Ablation, wanted: Sequence[Job], target: float) -> pow
     cells = [job.config for job in wanted[: len(ablation.design.cells)]]
     alike = power.comparable(ablation.finished().values(), cells[0])
     noise = power.known_noise(alike, cells[0])
-    per_work = cost.seconds_per_work(alike)
+    per_work = cost.seconds_per_work(alike, cells[0].data)
     if noise is None or per_work is None:
         return None
     hours = sum(map(cost.work, cells)) * per_work / 3600

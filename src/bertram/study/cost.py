@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from bertram.config import WHOLE_PASSES, Config
+from bertram.errors import DataError
 from bertram.runs.directory import Run
 from bertram.study.budget import dev_rows, train_rows
 from bertram.study.schedule import Job
@@ -39,10 +40,18 @@ def work(config: Config) -> float:
     return training + predicting
 
 
-def seconds_per_work(runs: Sequence[Run]) -> float | None:
-    """What a unit of work took in finished runs; None if there are none that were trained."""
+def seconds_per_work(runs: Sequence[Run], data: str) -> float | None:
+    """What a unit of work took in finished runs; None where they do not tell.
+
+    Args:
+        runs: trained on the same data files.
+        data: where these are now; the directory that a record names need not be here.
+    """
     done = [run for run in runs if run.record.get("trained", True)]
-    total = sum(work(run.config) for run in done)
+    try:
+        total = sum(work(run.config.model_copy(update={"data": data})) for run in done)
+    except DataError:  # the files have other names here
+        return None
     return sum(seconds(run) for run in done) / total if done else None
 
 

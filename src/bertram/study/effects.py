@@ -4,19 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bertram.errors import BertramError
+from bertram.evaluation.statistics import Effect as Estimate
 from bertram.evaluation.statistics import (
-    LEAST_SEEDS,
     Interval,
     contrast,
     holm,
     interval_for_new_examples,
+    told_apart,
     verdict,
+    verdict_on_sum,
 )
-from bertram.evaluation.statistics import Effect as Estimate
 from bertram.study.design import Design, Effect
 from bertram.study.noise import ExampleDraws, Scores
-
-LEAST_SEEDS_IN_DESIGN = 2  # each side of an effect averages several cells, and the noise is pooled over all
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,14 @@ class Measured:
         aliases: what else is part of it.
         outcome: a task, or overall.
         value: main effects: mean score with the factor minus without; interactions: half the difference between one
-            factor's effects with and without the other. In units of the main score; None where it cannot be had.
+            factor's effects with and without the other, that is half of what both together have beyond the sum of their
+            effects. In units of the main score; None where it cannot be had.
         seeds: of each cell.
         seed_sd: standard deviation of one run over seeds, pooled over all cells, with `df` degrees of freedom.
         ci95: for other seeds, on these examples.
         ci95_new: for other seeds and other examples.
         p: of "no effect", and `p_holm`, corrected for the effects of its order on its outcome.
-        verdict: in words.
+        verdict: in words; of an interaction it says the whole of what both have beyond the sum of their effects.
     """
 
     name: str
@@ -90,9 +90,8 @@ def _measured(
         return replace(
             row, verdict=f"{effect.name}: no score in {len(lacking)} of the {len(weights)} configurations it needs"
         )
-    least = LEAST_SEEDS if design.kind == "leave-one-out" else LEAST_SEEDS_IN_DESIGN
     try:
-        estimate = contrast({cell: one for cell, one in cells.items() if one}, weights, least_seeds=least)
+        estimate = contrast({cell: one for cell, one in cells.items() if one}, weights, least_seeds=design.least_seeds)
     except BertramError as error:
         return replace(row, verdict=f"{effect.name}: {error}")
     new = _beyond_these_examples(estimate, outcome, weights, cells, examples, runs)
@@ -127,8 +126,15 @@ def _in_words(row: Measured, p_holm: float | None) -> Measured:
         over = f"{row.seeds} seed{'s' * (row.seeds != 1)}"
         words = f"no verdict on {row.name}: {row.value:+.3f} over {over} compares these models only; run more seeds"
         return replace(row, verdict=words)
-    sides = (f"with {row.name}", "without") if row.order == 1 else (f"{row.name} together", "the sum of their effects")
-    words = verdict(*sides, row.value, row.ci95, p=row.p, p_holm=p_holm)
-    if " is better than " in words and row.ci95_new is not None and row.ci95_new[0] <= 0 <= row.ci95_new[1]:
-        words += "; on these examples only: for new ones the interval is [{:.3f}, {:.3f}]".format(*row.ci95_new)
+    p, scale = row.p, 2.0 if row.order == 2 and not row.aliases else 1.0
+    value, ci95 = scale * row.value, (scale * row.ci95[0], scale * row.ci95[1])
+    if row.aliases:
+        words = verdict_on_sum(row.name, value, ci95, p=p, p_holm=p_holm)
+    else:
+        alone = (f"with {row.name}", "without")
+        sides = alone if row.order == 1 else (f"{row.name} together", "the sum of their effects")
+        words = verdict(*sides, value, ci95, p=p, p_holm=p_holm)
+    if told_apart(ci95, p=p, p_holm=p_holm) and row.ci95_new is not None and row.ci95_new[0] <= 0 <= row.ci95_new[1]:
+        low, high = (scale * end for end in row.ci95_new)
+        words += f"; on these examples only: for new ones the interval is [{low:.3f}, {high:.3f}]"
     return replace(row, p_holm=p_holm, verdict=words)

@@ -32,7 +32,7 @@ class Power:
         seed_sd: standard deviation of one run over seeds, with `df` degrees of freedom.
         example_error: standard error, over examples, of the difference of two runs; None where it is not known.
         seeds: asked for, of each cell.
-        visible: smallest effect that they show; None with one seed.
+        visible: smallest effect that they show; None where there are too few of them for a verdict.
         target: the effect one wants to see.
         needed: seeds that show it; None where no number of them does.
         floor: effect that stays unseen on other examples however many seeds are run.
@@ -53,7 +53,7 @@ class Power:
     def in_words(self) -> list[str]:
         """For whoever decides whether to start."""
         seen = (
-            "with 1 seed no effect can be told from noise"
+            f"with {self.seeds} seed{'s' * (self.seeds != 1)} no effect can be told from noise"
             if self.visible is None
             else f"with {self.seeds} seeds you can see {self.visible:.3f}"
         )
@@ -86,8 +86,8 @@ def estimate(design: Design, noise: Noise, *, seeds: int, target: float, hours: 
         hours: of one seed of all cells.
     """
     sizes = {"arms": len(design.cells), "arms_per_side": design.arms_per_side}
-    visible = smallest_visible_effect(noise.seed_sd, seeds, **sizes) if seeds > 1 else None
-    needed = seeds_needed(target, noise.seed_sd, **sizes)
+    visible = smallest_visible_effect(noise.seed_sd, seeds, **sizes) if seeds >= design.least_seeds else None
+    needed = seeds_needed(target, noise.seed_sd, least=design.least_seeds, **sizes)
     floor = None if noise.example_error is None else floor_of_examples(noise.example_error)
     return Power(
         noise.source, noise.seed_sd, noise.df, noise.example_error, seeds, visible, target, needed, floor, hours

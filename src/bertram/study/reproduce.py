@@ -13,6 +13,7 @@ from bertram.runs.files import write_json, write_text
 from bertram.study import cost, render
 from bertram.study.budget import Budget, check_data, identity
 from bertram.study.catalogue import EXPERIMENTS, REFERENCE, Experiment, variants
+from bertram.study.power import comparable
 from bertram.study.schedule import Job, distinct, finished_runs, make_job
 from bertram.study.tables import Row, table_1
 
@@ -67,14 +68,13 @@ def jobs(study: Study) -> list[Job]:
 
 
 def expected_hours(wanted: Sequence[Job], finished: Mapping[str, Run]) -> dict[str, float]:
-    """Hours of each run that is not finished, from earlier records of the same encoder, or a few measured steps."""
+    """Hours of each run that is not finished, from comparable earlier records, or from a few measured steps."""
     todo = [job for job in wanted if not job.finished]
     trained = [job for job in todo if not job.constant]
     if not trained:
         return cost.hours(wanted, 0.0)
     first = next((job.config for job in trained if not job.config.model.freeze_encoder), trained[0].config)
-    alike = [run for run in finished.values() if run.config.encoder == first.encoder]
-    per_work = cost.seconds_per_work(alike)
+    per_work = cost.seconds_per_work(comparable(finished.values(), first), first.data)
     return cost.hours(wanted, per_work or cost.measured_seconds_per_work(first))
 
 
@@ -123,7 +123,7 @@ def notes(reference: Config, rows: Sequence[Row]) -> list[str]:
     said = [
         "The study's encoder was BERT-base, its seeds one each. All of ours are dev scores.",
         "Intervals of the difference hold for other seeds and other examples where there are 3 seeds, and for other "
-        "examples and these very models where there are fewer.",
+        "examples and these very models where there are fewer. Those in the verdicts are for other seeds on these examples.",
     ]
     if "e1" in present:
         said.append("Row 1: the study's paraphrase score of .375 is that of always yes, not of always no.")

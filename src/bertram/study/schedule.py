@@ -70,13 +70,13 @@ class Job:
 
 
 def finished_runs(folders: Iterable[Path]) -> dict[str, Run]:
-    """The finished runs of some results folders, by identity; of two with one identity the first counts."""
+    """The finished trainings of some results folders, by identity; of two with one identity the first counts."""
     found: dict[str, Run] = {}
     for folder in folders:
         for path in sorted(folder.glob("*/record.json")):
             run = Run(path.parent)
             try:
-                known = identity_of(run.record)
+                known = None if "merged" in run.record else identity_of(run.record)
             except RunError:
                 continue
             if known is not None:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from bertram import options
 from bertram.evaluation.statistics import LEAST_SEEDS
-from bertram.study.effects import LEAST_SEEDS_IN_DESIGN
+from bertram.study.design import LEAST_SEEDS_IN_DESIGN
 from bertram.study.noise import OVERALL
 from bertram.study.power import Power
 from bertram.study.report import plots
@@ -237,16 +237,16 @@ def _mean_of(scores: Mapping[str, float] | None) -> str:
 
 
 def arms(runs: Sequence[Shown], outcome: str) -> dict[str, list[float]]:
-    """The scores of runs that differ by their seed alone, by the name of the arm."""
+    """The scores of runs that differ by their seed alone, by the name of the arm; a soup or ensemble stands alone."""
     by_config: dict[str, list[Shown]] = {}
     for run in runs:
-        alike = run.config.model_copy(update={"seed": 0, "data": ""})
-        by_config.setdefault(options.digest(alike), []).append(run)
+        alike = options.digest(run.config.model_copy(update={"seed": 0, "data": ""}))
+        by_config.setdefault(f"{alike} {run.name}" if "merged" in run.record else alike, []).append(run)
     found: dict[str, list[float]] = {}
     for several in by_config.values():
         scores = [run.main(outcome) for run in several]
         values = [score["value"] for score in scores if score is not None and score["value"] is not None]
-        name = several[0].config.recipe
+        name = several[0].name if "merged" in several[0].record else several[0].config.recipe
         if values:
             found[name if name not in found else several[0].name] = values
     return found
