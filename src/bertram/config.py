@@ -68,7 +68,7 @@ class SamplingConfig(Strict):
 
     order: Order = "joint"
     batch_size: Count = 8
-    accumulation: Count = Field(1, description="parts in which a batch is computed; the result is the same")
+    accumulation: Count = Field(1, description="parts in which a batch is computed; the same but for dropout and noise")
     epochs: Count = 3
     steps_per_epoch: Count | None = Field(
         None,
@@ -248,6 +248,8 @@ class Config(Strict):
 
     def _surgery_faults(self, trained: list[str]) -> Iterator[str]:
         surgery = self.surgery
+        if surgery.main_task is not None and surgery.main_task not in trained:
+            yield f"surgery.main_task: {surgery.main_task!r} is not a trained task; there are {', '.join(trained)}"
         if surgery.method == "none":
             return
         if (fault := why_not(surgery.method)) is not None:
@@ -261,7 +263,7 @@ class Config(Strict):
             yield "surgery.method: surgery needs at least two trained tasks"
         if self.model.freeze_encoder:
             yield "surgery.method: the encoder is frozen, so there are no shared gradients; use --surgery.method none"
-        if surgery.method == "asymmetric" and surgery.main_task not in trained:
+        if surgery.method == "asymmetric" and surgery.main_task is None:
             yield f"surgery.main_task: name the main task, one of {', '.join(trained)}"
 
     def _smart_faults(self) -> Iterator[str]:

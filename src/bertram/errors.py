@@ -39,4 +39,4 @@ class RunError(BertramError):
 
 
 class TrainingError(BertramError):
-    """Training cannot go on: a loss or gradient that is not finite, or a disk that is full."""
+    """Training cannot go on: a loss or gradient is not finite."""

@@ -236,7 +236,7 @@ def test_every_admitted_task_learns_and_predicts(tiny_encoder: Path, tokenizer: 
     examples = examples_of(task, tokenizer)
     batch = examples.batch(range(len(examples)))
     assert examples.labels is not None
-    network.head("t").fit_start(examples.labels, network.similarities(batch))
+    network.head("t").fit_start(examples.labels, network.similarities([batch]))
     objective = Objective(network, config, NO_DROPOUT, torch.Generator(), total_steps=5)
     learner = setup.learner(config, network, objective, torch.Generator())
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}

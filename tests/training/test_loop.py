@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from bertram import options
 from bertram.config import Config
 from bertram.errors import RunError, TrainingError
+from bertram.model.linear import Linear
 from bertram.runs.directory import MetricsLog, create, read_predictions
 from bertram.training import loop
 from bertram.training.progress import Silent
@@ -77,13 +78,26 @@ def test_pairs_read_together_are_trained_in_both_orders_where_a_run_reads_both(t
     tasks = {"quora": {"encoding": "cross"}, "sts": {"encoding": "bi", "head": "cosine"}}
     one, both = (begun(settings(tiny_encoder, tasks=tasks, model={"both_orders": flag})) for flag in (False, True))
     for task in ("sst", "quora", "sts"):  # a single text, a pair read together, a pair read apart
-        for places in (np.array([3, 1]), np.array([3, 2])):  # an even and an odd sum
+        for places in (np.array([2, 1]), np.array([3, 2])):  # an even one first, and an odd one
             (plain,), (batch,) = one.batches({task: places}), both.batches({task: places})
-            swapped = task == "quora" and int(places.sum()) % 2 == 1
+            swapped = task == "quora" and int(places[0]) % 2 == 1
             assert plain.sequences == one.data.train[task].batch(places).sequences
             assert batch.sequences == both.data.train[task].batch(places, swapped=swapped).sequences
             assert (batch.sequences != plain.sequences) == swapped
             assert batch.ids == plain.ids
+
+
+def test_a_task_of_one_batch_is_trained_in_both_orders(tiny_encoder: Path) -> None:
+    tasks = {"quora": {"encoding": "cross", "limit": 8}}
+    training = begun(settings(tiny_encoder, tasks=tasks, model={"both_orders": True}))
+    whole = training.data.train["quora"]
+    found = set()
+    for _ in range(20):
+        places = training.sampler.next()["quora"]
+        (batch,) = training.batches({"quora": places})
+        assert sorted(places) == list(range(8))
+        found.add(batch.sequences == whole.batch(places).sequences)
+    assert found == {True, False}
 
 
 def test_diagnostics_do_not_change_a_run(tiny_encoder: Path, tmp_path: Path) -> None:
@@ -335,6 +349,45 @@ def test_a_run_is_not_resumed_with_other_settings(tiny_encoder: Path, finished: 
         train(settings(tiny_encoder, seed=1), tmp_path / "run", resume=True)
     how_often_it_is_saved = settings(tiny_encoder, checkpoint={"minutes": 1.0}, log={"every": 2})
     assert train(how_often_it_is_saved, tmp_path / "run", resume=True).finished
+
+
+def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(tiny_encoder: Path, tmp_path: Path) -> None:
+    train(settings(tiny_encoder, evaluation=QUICK), tmp_path / "run")
+    with pytest.raises(RunError, match="was started with other settings"):
+        train(settings(tiny_encoder, evaluation=QUICK, seed=1), tmp_path / "run", resume=True)
+
+
+def test_what_is_shown_ends_with_an_interrupted_training(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Seen(Silent):
+        ended = 0
+
+        def end(self) -> None:
+            Seen.ended += 1
+
+    monkeypatch.setattr(loop, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(tiny_encoder), tmp_path / "run", display=Seen())
+    assert Seen.ended == 1
+
+
+def test_a_run_goes_on_in_the_precision_it_began_with_its_teacher_too(tiny_encoder: Path) -> None:
+    config = settings(tiny_encoder, smart={"tasks": ["sst"], "bregman": "momentum"})
+    first, other = begun(config), begun(options.change(config, precision="bf16"))
+    other.load_state_dict(first.state_dict())
+    proximal = other.learner.objective.proximal
+    assert proximal is not None
+    linear = [
+        one for net in (other.model.network, proximal.teacher) for one in net.modules() if isinstance(one, Linear)
+    ]
+    assert {one.precision for one in linear} == {other.precision} == {"fp32"}
+
+
+def test_a_run_is_not_resumed_on_another_kind_of_device(tiny_encoder: Path) -> None:
+    state = begun(settings(tiny_encoder)).state_dict()
+    with pytest.raises(RunError, match=r"was begun on cuda, .* on cpu; resume it there"):
+        begun(settings(tiny_encoder)).load_state_dict({**state, "device": "cuda"})
 
 
 def test_a_run_whose_data_have_changed_is_not_resumed(

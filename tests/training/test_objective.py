@@ -267,6 +267,15 @@ def test_a_surgery_that_cannot_work_is_refused_with_the_other_faults(
     assert explanation in str(refused.value)
 
 
+def test_a_surgery_that_needs_more_tasks_is_refused_before_the_start(tiny_encoder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"surgery\.method: .*at least 3 rows"):
+        begun(settings(tiny_encoder, tasks={"sts": {"trained": False}}, surgery={"method": "krum"}))
+
+
+def test_a_main_task_may_be_left_in_a_configuration_that_does_not_use_it(tiny_encoder: Path) -> None:
+    assert begun(settings(tiny_encoder, surgery={"method": "pcgrad", "main_task": "sts"})).learner.weighting is not None
+
+
 def test_a_surgery_whose_package_is_missing_says_how_to_get_it(
     tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,7 +298,7 @@ def test_surgery_needs_something_shared_and_two_tasks(tiny_encoder: Path) -> Non
     assert "surgery needs at least two trained tasks" in problems
     assert "surgery.method: the encoder is frozen" in problems
     assert "smart.tasks: the encoder is frozen" in problems
-    assert "surgery.main_task: name the main task, one of sst" in problems
+    assert "surgery.main_task: 'sts' is not a trained task; there are sst" in problems
     assert "rdrop.tasks: a task has either SMART or R-Drop" in problems
 
 

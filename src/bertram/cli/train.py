@@ -76,6 +76,7 @@ def train(
 def finished(settings: Config, out: Path | None, *, resume: bool) -> None:
     """Train, and show the scores."""
     from bertram.cli.show import console, run_scores  # noqa: PLC0415  (torch loads only now)
+    from bertram.training import processes  # noqa: PLC0415
     from bertram.training.progress import display  # noqa: PLC0415
     from bertram.training.train import train as train_model  # noqa: PLC0415
 
@@ -85,6 +86,7 @@ def finished(settings: Config, out: Path | None, *, resume: bool) -> None:
     if os.environ.get("RANK", "0") == "0":
         run_scores(run)
         console().print(f"run: {run.path}")
+    processes.finish()
 
 
 def estimate(settings: Config) -> None:

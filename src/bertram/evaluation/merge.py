@@ -5,7 +5,6 @@ The configuration of a merged run is that of its first member; its record says u
 
 import hashlib
 import json
-import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from bertram.evaluation.files import baselines, confusions, keep_predictions
 from bertram.model.predict import Predictor
 from bertram.runs.directory import FORMAT, Run, create
 from bertram.runs.files import replace_directory, write_json
-from bertram.runs.provenance import provenance
+from bertram.runs.provenance import peak_memory_mib, provenance
 from bertram.tasks import Task
 from bertram.text import reading
 from bertram.text.examples import Examples, tokenized
@@ -174,7 +173,7 @@ def _record(config: Config, merged: Merged, dev: Dev) -> dict[str, Any]:
         "confusion": confusions(merged.found),
         "baselines": _baselines(merged.members[0], dev),
         "seconds": {"training": trained, "merging": round(time.monotonic() - merged.begun, 1)},
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_memory_mib": peak_memory_mib(),
     }
 
 

@@ -100,11 +100,11 @@ class _Kept(torch.autograd.Function):
 
 
 def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
-    """bf16 where it is wanted, or where the processor has it and a short measurement says it is faster."""
+    """bf16 where it is wanted, a GPU has it, or a short measurement finds it faster on a processor that has it."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     capability = torch.backends.cpu.get_cpu_capability()
     if "AVX512" not in capability and "SVE" not in capability:
         return "fp32"

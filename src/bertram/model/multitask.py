@@ -128,13 +128,13 @@ class Multitask(nn.Module):
         return task.compares and task.encodings_per_example == 1
 
     @torch.no_grad()
-    def similarities(self, batch: Batch) -> Tensor | None:
-        """The plain similarities of a batch of pairs, [n], where the task's head is a similarity."""
-        compare = self.head(batch.task).compare
+    def similarities(self, batches: Sequence[Batch]) -> Tensor | None:
+        """The plain similarities of batches of one task's pairs, [n] in all, where its head is a similarity."""
+        compare = self.head(batches[0].task).compare
         if not isinstance(compare, Similarity):
             return None
-        u, v = self.pooled(self.inputs([batch]).packed).chunk(2)
-        return compare.similarity(u, v)
+        pairs = (self.pooled(self.inputs([batch]).packed).chunk(2) for batch in batches)
+        return torch.cat([compare.similarity(u, v) for u, v in pairs])
 
 
 def _text_means(hidden: Tensor, packed: Packed) -> Tensor:

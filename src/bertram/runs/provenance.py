@@ -2,7 +2,9 @@
 
 import os
 import platform
+import resource
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +28,12 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "git_commit": _git_commit(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
+
+
+def peak_memory_mib() -> int:
+    """The most memory that this process has had so far, MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 1024**2
 
 
 def _git_commit() -> str | None:

@@ -4,7 +4,8 @@ Everything here is a function of the seed and of how many steps were taken, so t
 technique see the same batches, and a run that is resumed goes on with the very next one.
 
 What an epoch is: with `sequential`, `rotating` and `worst-last` a whole pass over each task; with all others as
-many examples as all tasks have together, so that a small task is seen more often than once and a large one less.
+many examples as all tasks have together, so that a small task is seen more often than once and a large one less, unless
+tasks are drawn in proportion to their sizes.
 `sampling.epoch_of` makes it a pass over one task, and `sampling.steps_per_epoch` a number of steps, of which each task
 then has its part as in whole passes, going on in the next epoch where it stopped.
 """

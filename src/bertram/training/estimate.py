@@ -1,6 +1,5 @@
 """What a run would do and take, from its configuration and a few measured steps."""
 
-import resource
 import tempfile
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from bertram import options
 from bertram.config import Config
 from bertram.evaluation.evaluate import evaluate, sample
 from bertram.model.storage import save_model
+from bertram.runs.provenance import peak_memory_mib
 from bertram.text.examples import Examples
 from bertram.training import setup
 from bertram.training.state import Training, begin
@@ -83,7 +83,7 @@ def estimate(config: Config) -> tuple[Estimate, Training]:
         steps=sampler.total_steps,
         training_minutes=(in_steps + saves) / 60,
         evaluation_minutes=(watched * evaluations + final) / 60,
-        peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        peak_memory_mib=peak_memory_mib(),
         examples=examples,
         tokens={name: round(examples[name] * _tokens(one)) for name, one in training.data.train.items()},
         parameters=(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)),

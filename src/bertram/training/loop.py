@@ -37,10 +37,18 @@ def fit(training: Training, run: Run, log: MetricsLog, display: Display) -> None
         log: the run's metrics.
         display: what is shown.
     """
-    config, sampler = training.config, training.sampler
     now = time.monotonic()
     clock = Clock(begun=now - training.seconds, saved=now)
-    display.begin(sampler.step, sampler.total_steps)
+    display.begin(training.sampler.step, training.sampler.total_steps)
+    try:
+        _steps(training, run, log, display, clock)
+    finally:  # a live bar must not outlive an interrupted training
+        display.end()
+    training.seconds = time.monotonic() - clock.begun
+
+
+def _steps(training: Training, run: Run, log: MetricsLog, display: Display, clock: Clock) -> None:
+    config, sampler = training.config, training.sampler
     every = config.evaluation.every or sampler.steps_per_epoch
     while sampler.step < sampler.total_steps:
         places = sampler.next()
@@ -56,8 +64,6 @@ def fit(training: Training, run: Run, log: MetricsLog, display: Display) -> None
                 display.say(f"stopped early: no better score in {training.best.since} evaluations")
                 break
         _save_if_due(training, run, log, clock)
-    training.seconds = time.monotonic() - clock.begun
-    display.end()
 
 
 def _update(training: Training, learner: Learner, places: dict[str, Any], number: int) -> StepReport:

@@ -16,6 +16,7 @@ from bertram.config import Config
 from bertram.model import losses
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoder import WordRows
+from bertram.model.linear import Precision
 from bertram.model.multitask import Inputs, Multitask
 from bertram.text.examples import Batch
 
@@ -245,6 +246,13 @@ class Objective:
     def own_parameters(self, task: str) -> list[nn.Parameter]:
         """What a task trains beside its head."""
         return [] if self.log_variances is None else [self.log_variances[task]]
+
+    def set_teacher_precision(self, precision: Precision) -> None:
+        """Of the products of the Bregman teacher, where there is one; it must be the model's own."""
+        if self.proximal is not None:
+            teacher = self.proximal.teacher
+            assert isinstance(teacher, Multitask)
+            teacher.encoder.set_precision(precision)
 
     @torch.no_grad()
     def after_update(self) -> None:

@@ -69,9 +69,10 @@ class Generators:
 
 
 def check_method(config: Config) -> None:
-    """Raise ConfigError for a surgery that is not known, cannot work here, or needs a package."""
+    """Raise ConfigError for a surgery that is not known, cannot work with these tasks, or needs a package."""
+    count = sum(task.trained for task in config.tasks.values())
     try:
-        weighting(config, torch.Generator())
+        weighting(config, torch.Generator())(torch.eye(count, dtype=torch.float64))
     except ValueError as error:
         raise ConfigError([f"surgery.method: {error}"]) from None
 
@@ -159,8 +160,8 @@ def fit_starts(network: Multitask, data: Data) -> None:
         labels = data.own_labels(name)
         assert labels is not None
         chosen = sample(examples, START_PAIRS, seed=0)
-        similarities = network.similarities(chosen.batch(range(len(chosen))))
-        network.head(name).fit_start(labels, similarities)
+        parts = [chosen.batch(range(len(chosen))[begin : begin + 64]) for begin in range(0, len(chosen), 64)]
+        network.head(name).fit_start(labels, network.similarities(parts))
 
 
 def generators(seed: int, device: torch.device) -> Generators:
@@ -215,7 +216,7 @@ def operating(base: Learner, config: Config, generator: torch.Generator, own_opt
 def weighting(config: Config, generator: torch.Generator) -> surgery.Weighting:
     """The rule that the configuration names."""
     trained = [name for name, task in config.tasks.items() if task.trained]
-    main = None if config.surgery.main_task is None else trained.index(config.surgery.main_task)
+    main = trained.index(config.surgery.main_task) if config.surgery.main_task in trained else None
     return surgery.weighting(config.surgery.method, generator=generator, main=main)
 
 

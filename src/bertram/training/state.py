@@ -55,7 +55,7 @@ class Training:
         batches = []
         for name, chosen in places.items():
             orders = self.model.orders(self.config.tasks[name])
-            swapped = orders[int(chosen.sum()) % len(orders)]  # by the chance that chose the places
+            swapped = orders[int(chosen[0]) % len(orders)]  # by the chance that chose the places
             batches.append(self.data.train[name].batch(chosen, swapped=swapped))
         return batches
 
@@ -65,6 +65,7 @@ class Training:
         return {
             "data": self.data.files,
             "precision": self.precision,
+            "device": self.model.network.device.type,
             "network": dict(self.model.network.state_dict()),
             "optimizer": _optimizer_state(self.learner.optimizer),
             "epoch_optimizer": _optimizer_state(self.epoch_learner.optimizer) if self.epoch_learner else None,
@@ -84,13 +85,18 @@ class Training:
         """Go on from a checkpoint.
 
         Raises:
-            RunError: the data are not those that the run began with.
+            RunError: the data are not those that the run began with, or the device is of another kind.
         """
+        here = self.model.network.device.type
+        begun_on = state.get("device", here)
+        if begun_on != here:
+            raise RunError(f"was begun on {begun_on}, whose random numbers cannot go on on {here}; resume it there")
         if state["data"] != self.data.files:
             changed = [name for name, facts in self.data.files.items() if state["data"].get(name) != facts]
             raise RunError(f"the data have changed since the run began: {', '.join(changed)}; start a new run")
         self.precision = state["precision"]  # auto might measure something else now
         self.model.network.encoder.set_precision(self.precision)
+        self.learner.objective.set_teacher_precision(self.precision)
         self.model.network.load_state_dict(state["network"])
         _load_optimizer_state(self.learner.optimizer, state["optimizer"])
         if self.epoch_learner is not None:

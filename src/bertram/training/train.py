@@ -1,7 +1,6 @@
 """From a configuration to a finished run."""
 
 import os
-import resource
 import shutil
 import time
 from datetime import datetime
@@ -20,7 +19,7 @@ from bertram.model.storage import WEIGHTS, load_state
 from bertram.runs import checkpoint
 from bertram.runs.directory import FORMAT, MetricsLog, Run, create, refuse_existing
 from bertram.runs.files import write_json
-from bertram.runs.provenance import provenance
+from bertram.runs.provenance import peak_memory_mib, provenance
 from bertram.training import loop, processes
 from bertram.training.progress import Display, Silent
 from bertram.training.state import Training, begin
@@ -49,6 +48,8 @@ def train(
     torch.manual_seed(config.seed)
     path = Path(out) if out is not None else default_path(config)
     if resume and path.is_dir() and Run(path).finished:
+        if (path / "config.toml").is_file():
+            _require_same_settings(Run(path), config)
         return Run(path)
     if not (resume and (path / "config.toml").is_file()) and processes.is_writer():
         refuse_existing(path)  # before the data are read
@@ -86,12 +87,17 @@ def _directory(path: Path, config: Config, *, resume: bool) -> Run:
     if not (resume and (path / "config.toml").is_file()):
         if processes.is_writer():
             create(path, config)
-    elif options.digest(run.config) != options.digest(config):
-        raise RunError(f"{path}: was started with other settings (config.toml there); resume it with those")
+    else:
+        _require_same_settings(run, config)
     processes.wait()
     if not (path / "config.toml").is_file():
         raise RunError(f"{path}: this process does not see what the first one wrote there; use a disk that all share")
     return run
+
+
+def _require_same_settings(run: Run, config: Config) -> None:
+    if options.digest(run.config) != options.digest(config):
+        raise RunError(f"{run.path}: was started with other settings (config.toml there); resume it with those")
 
 
 def _continue(training: Training, run: Run, *, resume: bool) -> MetricsLog:
@@ -121,7 +127,7 @@ def _finish(training: Training, run: Run, display: Display) -> None:
         "confusion": confusions(evaluations["dev"]),
         "baselines": {n: baselines(e, training.data.own_labels(n)) for n, e in training.data.dev.items()},
         "seconds": {"training": round(training.seconds, 1), "final_evaluation": round(time.monotonic() - begun, 1)},
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_memory_mib": peak_memory_mib(),
     }
     write_json(run.path / "record.json", record)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
