@@ -214,6 +214,8 @@ def test_a_misspelt_field_is_answered_with_the_nearest(name: str, near: str | No
         ({"optimizer": {"encoder_rate": math.inf}}, "optimizer.encoder_rate = inf: input should be a finite number"),
         ({"tasks": {"sts": {"range": [0, math.nan]}}}, "tasks.sts.range.1 = nan: input should be a finite number"),
         ({"tasks": {"sst": {"labels": ["a", "a"], "names": []}}}, "tasks.sst: labels holds a value twice"),
+        ({"tasks": {"sst": {"labels": ["a", "b"], "names": ["x", "x"]}}}, "tasks.sst: names holds a value twice"),
+        ({"surgery": {"main_task": "imdb"}}, "surgery.main_task: 'imdb' is not a trained task; there are sst"),
         ({"tasks": {"sst": {"limit": 1}}}, "tasks.sst.limit = 1: input should be greater"),
         ({"optimizer": {"betas": [0.9]}}, "optimizer.betas"),
     ],
@@ -329,6 +331,19 @@ def test_a_file_is_read_and_its_data_directory_counts_from_it(tmp_path: Path, mo
     ):
         path.write_text(f'data = "{data}"\nseed = 4\n')
         assert options.read(path) == {"data": expected, "seed": 4}
+
+
+def test_the_data_directory_of_a_runs_own_file_counts_from_where_one_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("runs/mine/config.toml")
+    path.parent.mkdir(parents=True)
+    path.write_text('data = "files"\n')
+    Path("files").mkdir()
+    assert options.read(path) == {"data": "files"}
+    (path.parent / "files").mkdir()
+    assert options.read(path) == {"data": str(path.parent / "files")}
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

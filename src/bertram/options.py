@@ -105,7 +105,9 @@ def dump(config: BaseModel) -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The values of a TOML file; a relative data directory counts from the file.
+    """The values of a TOML file; a relative data directory counts from the file, or else from where one works.
+
+    The latter is how a run's own config.toml has it.
 
     Raises:
         ConfigError: the file is missing or is not TOML.
@@ -118,7 +120,8 @@ def read(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path}: not a TOML file that can be read: {error}"]) from None
     data = values.get("data")
     if isinstance(data, str) and data not in ("hub", "sample") and not Path(data).is_absolute():
-        values["data"] = str(path.parent / Path(data).expanduser())
+        beside = path.parent / Path(data).expanduser()
+        values["data"] = str(beside) if beside.exists() or not Path(data).exists() else data
     return values
 
 

@@ -111,6 +111,8 @@ class Task(Strict):
             found.append("a binary task has two labels, the first means no and the second yes")
         if len(set(self.labels)) != len(self.labels):
             found.append("labels holds a value twice")
+        if len(set(self.names)) != len(self.names):
+            found.append("names holds a value twice")
         if self.names and len(self.names) != len(self.labels):
             found.append(f"names has {len(self.names)} entries for {len(self.labels)} labels")
         if self.kind == "score" and not self.range[0] < self.range[1]:

@@ -63,6 +63,11 @@ def test_version() -> None:
         ["compare", "--split", "dev"],
         ["soup", "RUN", "RUN"],
         ["ensemble", "--out", "x"],
+        ["predict", "RUN", "--task", "sst", "--batch-size", "0"],
+        ["serve", "RUN", "--port", "70000"],
+        ["ablate", "--factors", "smart,mse", "--seeds", "0"],
+        ["ablate", "--factors", "smart,mse", "--design", "fractional", "--resolution", "2"],
+        ["reproduce", "--jobs", "0"],
     ],
     ids=" ".join,
 )

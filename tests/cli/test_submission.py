@@ -1,10 +1,12 @@
 """The six leaderboard files of a run: exact in form, with the run's own predictions for every usable row."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bertram import load, options
+from bertram.runs.directory import read_config
 from bertram.tasks import QUORA, SST, STS
 from bertram.text import reading
 from bertram.training.train import train
@@ -93,3 +95,21 @@ def test_an_output_that_cannot_be_written_is_named(tiny_runs: Path, tmp_path: Pa
     code, _, err = call("submission", tiny_runs / "cross-0", "--out", tmp_path / "file")
     assert code == 1
     assert err == f"bertram: {tmp_path}/file: cannot be written: File exists; choose another --out\n"
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "wanted"),
+    [
+        ("sst", {"labels": ("4", "3", "2", "1", "0")}, "of kind class with the labels 0, 1, 2, 3, 4"),
+        ("sts", {"range": (0.0, 1.0)}, "of kind score with the range [0.0, 5.0]"),
+    ],
+)
+def test_a_task_whose_values_mean_something_else_is_refused(
+    task: str, change: dict[str, tuple[object, ...]], wanted: str, tiny_runs: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_runs / "cross-0", run)
+    (run / "config.toml").write_text(options.to_toml(options.change(read_config(run), tasks={task: change})))
+    code, _, err = call("submission", run, "--out", tmp_path / "upload")
+    assert code == 1
+    assert err == f"bertram: {run}: its task {task} is not the leaderboard's, which is {wanted}\n"

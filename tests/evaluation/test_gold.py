@@ -47,6 +47,15 @@ def test_a_gold_file_may_have_the_columns_of_the_hub(tmp_path: Path) -> None:
     assert found.scores["mae"]["value"] == pytest.approx((1 + 0.5 + 2) / 3)
 
 
+def test_a_directory_may_be_called_as_the_embedded_sample_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sample").mkdir()
+    gold = Path("sample/ids-sst-dev.csv")
+    gold.write_text(COURSE)
+    found = score_file(predictions(tmp_path / "p.jsonl", a=3, b=1, d=4), gold, SST, allow_rejects=True)
+    assert found.scores["accuracy"]["n"] == 3
+
+
 def test_without_a_column_of_ids_the_row_numbers_are_the_ids(tmp_path: Path) -> None:
     gold = tmp_path / "mine.csv"
     gold.write_text("text,label\nx,0\ny,1\nz,1\n")

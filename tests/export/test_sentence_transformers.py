@@ -76,7 +76,9 @@ def test_what_it_is_depends_on_how_pairs_are_encoded(tiny_encoder: Path) -> None
     mixed = random_model(tiny_encoder, {"quora": QUORA, "sts": changed(STS, encoding="bi", head="cosine")})
     assert chosen_task(mixed, None) is None
     assert chosen_task(mixed, "quora") == QUORA
-    with pytest.raises(BertramError, match="compares its texts"):
+    one_of_two = random_model(tiny_encoder, {"quora": changed(QUORA, head="features"), "sts": STS})
+    assert chosen_task(one_of_two, None) == STS
+    with pytest.raises(BertramError, match="compares its texts; use --format onnx or hf"):
         chosen_task(random_model(tiny_encoder, {"sts": changed(STS, head="features")}), "sts")
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from cyclopts import App
+from cyclopts.types import PositiveInt
 
 EXAMPLE = "Example: bertram evaluate RUN --data DIR"
 
@@ -12,7 +13,7 @@ app = App(name="evaluate", help_epilogue=EXAMPLE, help_format="plaintext")
 
 @app.default
 def evaluate(
-    run: Path, *, data: str | None = None, split: Literal["dev", "test"] = "dev", batch_size: int = 64
+    run: Path, *, data: str | None = None, split: Literal["dev", "test"] = "dev", batch_size: PositiveInt = 64
 ) -> None:
     """Score a run on labelled data, with intervals, confusion matrices and trivial baselines.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from cyclopts import App
+from cyclopts.types import PositiveInt
 
 from bertram.errors import BertramError
 
@@ -32,7 +33,7 @@ def predict(
     out: Path | None = None,
     input_format: Literal["csv", "tsv", "jsonl", "text"] | None = None,
     columns: str | None = None,
-    batch_size: int = 64,
+    batch_size: PositiveInt = 64,
 ) -> None:
     """Predict texts from a file or standard input; JSONL comes out, in the order of the input.
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from cyclopts import App
+from cyclopts.types import Port, PositiveFloat, PositiveInt
 
 EXAMPLES = """Examples:
 
@@ -19,13 +20,13 @@ def serve(
     run: Path,
     *,
     host: str = "127.0.0.1",
-    port: int = 8000,
-    batch_size: int = 64,
-    max_waiting: int = 2048,
-    max_texts: int = 256,
-    max_characters: int = 10_000,
-    max_body: int = 1 << 20,
-    timeout: float = 30.0,
+    port: Port = 8000,
+    batch_size: PositiveInt = 64,
+    max_waiting: PositiveInt = 2048,
+    max_texts: PositiveInt = 256,
+    max_characters: PositiveInt = 10_000,
+    max_body: PositiveInt = 1 << 20,
+    timeout: PositiveFloat = 30.0,
     precision: Literal["fp32", "bf16"] = "fp32",
 ) -> None:
     """Serve a run: a page to type into, and a JSON API.

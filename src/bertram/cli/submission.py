@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from cyclopts.types import PositiveInt
 
 EXAMPLE = "Example: bertram submission RUN --data DIR --out upload"
 
@@ -16,7 +17,7 @@ def submission(
     *,
     out: Path,
     data: str | None = None,
-    batch_size: int = 64,
+    batch_size: PositiveInt = 64,
     allow_rejects: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write the course leaderboard's six files.

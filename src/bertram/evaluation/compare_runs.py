@@ -105,11 +105,11 @@ def _shared_tasks(names: Mapping[str, Run]) -> dict[str, Task]:
 
 
 def group_by_seed(names: Mapping[str, Run]) -> list[Arm]:
-    """The runs by configuration without its seed; merged runs also by how they were merged."""
+    """The runs by configuration without its seed and the place of its data; merged runs each alone."""
     groups: list[tuple[str, dict[int, str]]] = []
     for name, run in names.items():
-        merged = run.record.get("merged", {})
-        key = f"{options.digest(options.change(run.config, seed=0))} {merged.get('how')} {merged.get('choice')}"
+        alike = options.digest(run.config.model_copy(update={"seed": 0, "data": ""}))
+        key = f"{alike} {name}" if "merged" in run.record else alike
         mine = next((runs for known, runs in groups if known == key and run.config.seed not in runs), None)
         if mine is None:  # also where a configuration was run twice with one seed
             mine = {}

@@ -1,6 +1,7 @@
 """Evaluating whole files with the model of a run."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -47,9 +48,15 @@ def evaluate_files(run: Run, data: str, split: Split, batch_size: int = 64) -> F
         name: tokenized(task, rows[name], model.tokenizer, model.max_tokens) for name, task in model.tasks.items()
     }
     found = evaluate(model, examples, batch_size)
-    if data == run.config.data and not any(run.predictions(name, split).exists() for name in model.tasks):
+    if is_same_place(data, run.config.data) and not any(run.predictions(name, split).exists() for name in model.tasks):
         keep_predictions(run, found, split)
     return FileScores(found.scores(), {name: baselines(one) for name, one in examples.items()}, confusions(found))
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Whether two words for the data mean one directory, the Hub or the sample."""
+    both = (Path(one), Path(other))
+    return one == other or (all(path.is_dir() for path in both) and both[0].samefile(both[1]))
 
 
 def confusions(found: Evaluation) -> dict[str, list[list[int]]]:

@@ -76,7 +76,7 @@ def score_file(predictions: Path, gold: Path, task: Task, *, allow_rejects: bool
         DataError: a fault of either file, and all ids that are missing, unknown or double.
     """
     task = _with_columns_of(task, gold)
-    rows = read(task, str(gold.parent), "dev", allow_rejects=allow_rejects)
+    rows = read(task, str(gold.parent.resolve()), "dev", allow_rejects=allow_rejects)
     labels = _by_id(rows)
     # A prediction for a row that does not count, because it has no label for example, is no mistake.
     known, predicted = match_predictions(

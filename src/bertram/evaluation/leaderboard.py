@@ -9,7 +9,7 @@ from bertram.evaluation.submission import LEADERBOARD, write_submission
 from bertram.model.load import load
 from bertram.model.predict import Predictor, decided
 from bertram.runs.directory import Run
-from bertram.tasks import Task
+from bertram.tasks import QUORA, SST, STS, Task
 from bertram.text import reading
 from bertram.text.examples import tokenized
 from bertram.text.sources import HubUnreachableError, Split
@@ -60,7 +60,7 @@ def submit(
 
 
 def _require_tasks(run: Run) -> None:
-    """Refuse a run whose tasks are not the leaderboard's."""
+    """Refuse a run whose tasks, their labels or their range are not the leaderboard's."""
     missing = [name for name in LEADERBOARD if name not in run.config.tasks]
     if missing:
         there = ", ".join(run.config.tasks)
@@ -68,11 +68,12 @@ def _require_tasks(run: Run) -> None:
             f"{run.path}: has no task {' and no task '.join(missing)} (its tasks: {there}); the leaderboard wants "
             f"{', '.join(LEADERBOARD)}"
         )
-    for name, file in LEADERBOARD.items():
-        task = run.config.tasks[name]
-        if task.kind != file.kind or task.classes != file.classes:
-            wanted = f"{file.kind} with {file.classes} classes" if file.classes else file.kind
-            raise BertramError(f"{run.path}: its task {name} is not the leaderboard's, which is of kind {wanted}")
+    for wanted in (SST, QUORA, STS):
+        task = run.config.tasks[wanted.name]
+        if (task.kind, task.labels, task.range) != (wanted.kind, wanted.labels, wanted.range):
+            values = f"the labels {', '.join(wanted.labels)}" if wanted.labels else f"the range {list(wanted.range)}"
+            kind = f"of kind {wanted.kind} with {values}"
+            raise BertramError(f"{run.path}: its task {task.name} is not the leaderboard's, which is {kind}")
 
 
 def _read(model: Predictor, data: str, allow_rejects: bool) -> dict[str, reading.Rows]:

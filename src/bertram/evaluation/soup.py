@@ -33,7 +33,7 @@ def soup(
         out: the new run directory.
         greedy: take the best run, and of the others, best first, those that do not lower the dev overall
             (the paper's recipe 1); otherwise all runs.
-        data: what the soup is scored on; default: the data of the first run.
+        data: what the soup is scored on, and single runs are ranked by; default: the data of the first run.
         say: told of each soup that is tried.
 
     Raises:
@@ -55,7 +55,10 @@ def soup(
         load_state(model.network, state)
         return evaluate(model, dev.examples, config.evaluation.batch_size)
 
-    chosen, state = _greedy(runs, judge, say) if greedy else (runs, averaged([_weights(run) for run in runs]))
+    def alone(run: Run) -> float:
+        return _recorded_overall(run) if data is None else judge(_read(_weights(run))).selection()
+
+    chosen, state = _greedy(runs, alone, judge, say) if greedy else (runs, averaged([_weights(run) for run in runs]))
     found = judge(state)
     left_out = [run for run in runs if run not in chosen]
     parameters = sum(value.numel() for value in state.values())
@@ -84,10 +87,13 @@ def _mixed(mean: State, path: Path, count: int) -> State:
 
 
 def _greedy(
-    runs: Sequence[Run], judge: Callable[[State], Evaluation], say: Callable[[str], None]
+    runs: Sequence[Run],
+    alone: Callable[[Run], float],
+    judge: Callable[[State], Evaluation],
+    say: Callable[[str], None],
 ) -> tuple[list[Run], State]:
-    """Best first, each run kept only if the soup is not worse with it."""
-    ranked = sorted(runs, key=_recorded_overall, reverse=True)
+    """Those that are best alone first, each run kept only if the soup is not worse with it."""
+    ranked = sorted(runs, key=alone, reverse=True)
     chosen, mean = [ranked[0]], _read(_weights(ranked[0]))
     best = judge(mean).selection()
     say(f"{ranked[0].path}: dev overall {best:.4f}")

@@ -6,7 +6,7 @@ CrossEncoder whose dense layers are our head.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,24 +74,34 @@ def chosen_task(model: Model, name: str | None) -> Task | None:
         task = model.tasks[name]
         if not task.pair:
             raise BertramError(f"tasks.{name}: one text each, and a CrossEncoder scores pairs")
-        return _holdable(model, task) if task.encoding == "cross" else None
+        return _holdable(model, [task]) if task.encoding == "cross" else None
     if any(task.pair and task.encoding == "bi" for task in model.tasks.values()):
         return None
     if not cross:
         raise BertramError(f"no task of this run compares texts ({', '.join(model.tasks)}); use --format hf")
-    if len(cross) > 1:
-        raise BertramError(f"a CrossEncoder has one task; choose --task {' or --task '.join(t.name for t in cross)}")
-    return _holdable(model, cross[0])
+    return _holdable(model, cross)
 
 
-def _holdable(model: Model, task: Task) -> Task:
+def _holdable(model: Model, tasks: Sequence[Task]) -> Task:
+    """The one of some tasks that a CrossEncoder can hold."""
+    faults = {task.name: _fault(model, task) for task in tasks}
+    fitting = [task for task in tasks if faults[task.name] is None]
+    if not fitting:
+        listed = "\n".join(dict.fromkeys(f"{fault}; use --format onnx or hf" for fault in faults.values()))
+        raise BertramError(listed)
+    if len(fitting) > 1:
+        raise BertramError(f"a CrossEncoder has one task; choose --task {' or --task '.join(t.name for t in fitting)}")
+    return fitting[0]
+
+
+def _fault(model: Model, task: Task) -> str | None:
     if task.trained_by == "coral":
-        raise BertramError(f"tasks.{task.name}: a CrossEncoder cannot hold a CORAL head")
+        return f"tasks.{task.name}: a CrossEncoder cannot hold a CORAL head"
     if task.compares:
-        raise BertramError(f"tasks.{task.name}: a CrossEncoder has one vector a pair, this head compares its texts")
+        return f"tasks.{task.name}: a CrossEncoder has one vector a pair, this head compares its texts"
     if model.both_orders:
-        raise BertramError("model.both_orders: a CrossEncoder reads a pair in one order, this run averages both")
-    return task
+        return "model.both_orders: a CrossEncoder reads a pair in one order, this run averages both"
+    return None
 
 
 def save_vectors(model: Model, directory: Path) -> None:
