@@ -23,15 +23,16 @@ INTRODUCTION = """# Records of real runs
 Made from the records in this directory by `make tables`; do not edit. Each folder holds a run's configuration, record
 and dev predictions (id and output only). Scores are on the course's dev sets, with 95 % bootstrap intervals over
 examples; one row is one run, so a difference between two rows says nothing about a technique unless there are several
-seeds. `minilm` has seen Quora pairs in its pretraining. Minutes are those of the machine that each run had, which was not
-always idle; its cores, threads and precision are in the record. `../shared/data` in commands and records is the directory of the course's files.
+seeds. `minilm` has seen Quora pairs in its pretraining. Minutes are those of the machine that each run had, which was
+not always idle; its cores, threads and precision are in the record. `../shared/data` in commands and records is the
+directory of the course's files.
 """
 FRONTIER = f"""## The frontier
 
-Every recorded single run of the three tasks on real data that starts from `minilm` itself: the overall dev score against
-the training time, in minutes of two cores that are both used perfectly (thread-minutes halved). Runs in bf16, but those
-of `precision`, are of a processor with instructions for it, those in fp32 of processors without, so their minutes are not
-alike.
+Every recorded single run of the three tasks on real data that starts from `minilm` itself: the overall dev score
+against the training time, in minutes of two cores that are both used perfectly (thread-minutes halved). Runs in bf16,
+but those of `precision`, are of a processor with instructions for it, those in fp32 of processors without, so their
+minutes are not alike.
 The runs that no quicker one equals:
 
 ![Overall score against training minutes]({frontier.PICTURE})

@@ -123,7 +123,8 @@ def notes(reference: Config, rows: Sequence[Row]) -> list[str]:
     said = [
         "The study's encoder was BERT-base, its seeds one each. All of ours are dev scores.",
         "Intervals of the difference hold for other seeds and other examples where there are 3 seeds, and for other "
-        "examples and these very models where there are fewer. Those in the verdicts are for other seeds on these examples.",
+        "examples and these very models where there are fewer.",
+        "Intervals in the verdicts are for other seeds on these examples.",
     ]
     if "e1" in present:
         said.append("Row 1: the study's paraphrase score of .375 is that of always yes, not of always no.")
