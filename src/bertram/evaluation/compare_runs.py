@@ -80,7 +80,8 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 def _notes(names: Mapping[str, Run]) -> list[str]:
     """What holds for any of the runs, said once, how merged runs were made, and what a run did not train."""
     merged = {name: run.record["merged"] for name, run in names.items() if "merged" in run.record}
-    said = [f"{name}: a {one['how']}, {one['choice']}." for name, one in merged.items()]
+    article = {"soup": "a", "ensemble": "an"}
+    said = [f"{name}: {article[one['how']]} {one['how']}, {one['choice']}." for name, one in merged.items()]
     for name, run in names.items():
         idle = [task for task, its in run.config.tasks.items() if not its.trained]
         if idle:
