@@ -23,7 +23,7 @@ from short_training import (
 from torch.nn.functional import cross_entropy
 
 from bertram import smart
-from bertram.text.examples import Batch
+from bertram.data.examples import Batch
 from bertram.training import setup
 from bertram.training.state import Training
 

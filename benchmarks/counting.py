@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from bertram.data.examples import Batch
 from bertram.model.encoder import EncoderConfig
-from bertram.text.examples import Batch
 
 
 def tokens_of(batches: Sequence[Batch]) -> int:

@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import counting
-import prediction
 import timing
 import torch
 from bench import COURSE_FILES, RESULTS, ROOT
 from ours import Workload, workload
 
+import prediction
 from bertram import options
 from bertram.config import Config
+from bertram.data.examples import Batch
 from bertram.model.encoder import Encoder, EncoderConfig
 from bertram.model.linear import Precision, choose_precision
 from bertram.model.multitask import Multitask
 from bertram.tasks import SST, Task
-from bertram.text.examples import Batch
 from bertram.training import setup
 from bertram.training.objective import Objective
 from bertram.training.step import Learner, step

@@ -24,9 +24,9 @@ from smart_pytorch import SMARTLoss, kl_loss, sym_kl_loss
 from torch import Tensor
 
 from bertram import smart
+from bertram.data.examples import Batch
 from bertram.model import losses
 from bertram.model.multitask import Multitask
-from bertram.text.examples import Batch
 from bertram.training import setup
 from bertram.training.state import Training
 

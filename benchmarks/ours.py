@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 
-from bertram import options
+from bertram import options, recipes
 from bertram.config import Config
+from bertram.data.examples import Batch, Examples
+from bertram.data.rows import read_rows
+from bertram.data.tokenizer import load_tokenizer
 from bertram.evaluation.evaluate import sample
 from bertram.model.pretrained import find, read_config
-from bertram.study import recipes
-from bertram.text.examples import Batch, Examples
-from bertram.text.reading import read
-from bertram.text.tokenizer import load_tokenizer
 from bertram.training import setup
 from bertram.training.objective import Objective
 from bertram.training.setup import Data
@@ -82,7 +81,9 @@ def workload(data: str, encoder: str, steps: int) -> Workload:
         [[one.train[name].batch(chosen) for name, chosen in drawn.items()] for drawn in places]
         for one in (found, cross)
     )
-    texts = [text for name in ("sst", "sts") for row in read(config.tasks[name], data, "dev").texts for text in row]
+    texts = [
+        text for name in ("sst", "sts") for row in read_rows(config.tasks[name], data, "dev").texts for text in row
+    ]
     return Workload(found, plain_batches, cross_batches, texts)
 
 

@@ -24,10 +24,10 @@ from transformers import BertModel
 from transformers.utils import logging
 
 from bertram.config import Config
+from bertram.data.examples import Batch, Examples, Sequences
 from bertram.model.heads import Similarity
 from bertram.model.multitask import Multitask
 from bertram.model.pretrained import find
-from bertram.text.examples import Batch, Examples, Sequences
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()

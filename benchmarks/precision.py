@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bertram import options
-from bertram.study.recipes import named
+from bertram.recipes import named
 from bertram.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,9 +9,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from bertram.data.examples import Batch
+from bertram.data.packing import pack
 from bertram.model.encoder import EncoderConfig
-from bertram.text.batches import pack
-from bertram.text.examples import Batch
 
 SHARE_OF_PEAK = 0.4  # of a matrix unit's peak that products of these sizes reach
 SHARE_OF_BANDWIDTH = 0.8

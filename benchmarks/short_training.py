@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from bertram import options
+from bertram.data.examples import Batch
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.multitask import Inputs, Multitask
-from bertram.study.recipes import named
-from bertram.text.examples import Batch
+from bertram.recipes import named
 from bertram.training import setup
 from bertram.training.state import Training, begin
 from bertram.training.step import step

@@ -94,7 +94,7 @@ def draw(runs: Sequence[Point], path: Path) -> None:
     from matplotlib import style  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    from bertram.study.report.drawing import CARD, MUTED, STYLE, series  # noqa: PLC0415 - Matplotlib loads only now
+    from bertram.report.drawing import CARD, MUTED, STYLE, series  # noqa: PLC0415 - Matplotlib loads only now
 
     with style.context(["default", {**STYLE, "font.family": "sans-serif"}]):
         figure = Figure(figsize=(9, 5), dpi=72, layout="constrained", facecolor=CARD)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import frontier
 
 if TYPE_CHECKING:
-    from bertram.evaluation.statistics import Floats
+    from bertram.evaluation.intervals import Floats
 
 HERE = Path(__file__).parent
 OF_A_STUDY = ("asked.json", "table.json", "ablation.json")
@@ -62,8 +62,8 @@ def is_group(folder: Path) -> bool:
 
 def study(folder: Path) -> Iterator[str]:
     """The tables of a reproduction or an ablation, made again, and its picture."""
-    from bertram.study.asked import make_again  # noqa: PLC0415 - the other tables need no torch
-    from bertram.study.report.forest import PICTURE, write_forest  # noqa: PLC0415
+    from bertram.experiments.request import make_again  # noqa: PLC0415 - the other tables need no torch
+    from bertram.report.forest import PICTURE, write_forest  # noqa: PLC0415
 
     anew = make_again(folder)
     print(f"{folder.name}: {'computed from its records' if anew else 'its data are not here; from its own values'}")
@@ -93,9 +93,9 @@ def table(records: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
 
 def means(group: Path) -> Iterator[str]:
     """A row for each configuration that was run with three seeds or more; the runs are called name-seed<n>."""
-    from bertram.evaluation.statistics import LEAST_SEEDS  # noqa: PLC0415 - the other tables need no torch
+    from bertram.evaluation.intervals import LEAST_SEEDS  # noqa: PLC0415 - the other tables need no torch
+    from bertram.experiments.noise import example_draws  # noqa: PLC0415
     from bertram.runs.directory import Run, open_run  # noqa: PLC0415
-    from bertram.study.noise import example_draws  # noqa: PLC0415
 
     arms: dict[str, list[Run]] = {}
     for run in [open_run(path.parent) for path in sorted(group.glob("*-seed*/record.json"))]:
@@ -125,7 +125,7 @@ def mean(scores: list[float], draws: "Floats | None") -> str:
         scores: of the runs.
         draws: their scores on resampled examples, [runs, resamples]; None: the interval is for other seeds alone.
     """
-    from bertram.evaluation.statistics import (  # noqa: PLC0415
+    from bertram.evaluation.intervals import (  # noqa: PLC0415
         Effect,
         interval_for_new_examples,
         shared_example_error,

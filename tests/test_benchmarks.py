@@ -22,12 +22,12 @@ import measure  # noqa: E402
 import ours  # noqa: E402
 import peers  # noqa: E402
 import precision  # noqa: E402
-import prediction  # noqa: E402
 import tables  # noqa: E402
 import targets  # noqa: E402
 
+import prediction  # noqa: E402
+from bertram.data.examples import Batch  # noqa: E402
 from bertram.model.encoder import EncoderConfig  # noqa: E402
-from bertram.text.examples import Batch  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:There is a performance drop"),  # torchjd's vmap over PyTorch's attention

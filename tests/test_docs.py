@@ -19,9 +19,9 @@ from bertram import options
 from bertram.cli.main import app
 from bertram.cli.settings import pairs, resolved
 from bertram.config import Config
-from bertram.study.recipes import named
+from bertram.data.rows import check_files
+from bertram.recipes import named
 from bertram.tasks import Task
-from bertram.text import reading
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("README.md"), *(ROOT / "docs").glob("*.md")])
@@ -181,7 +181,7 @@ def test_settings_are_accepted(block: Block) -> None:
 @pytest.mark.parametrize("block", [b for b in TOML if b.document.name == "tasks.md"], ids=str)
 def test_task_files_fit_the_real_data(block: Block, real_data: Path) -> None:
     config = config_of(block, str(real_data))
-    assert reading.check(config.tasks, config.data) == []
+    assert check_files(config.tasks, config.data) == []
 
 
 def test_every_field_of_a_task_is_listed_with_its_default() -> None:

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.common.commands import Outcome, spawn
 
 from bertram import load, sample
 from bertram.runs.directory import Run
-from commands import Outcome, spawn
 
 MODEL = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
 PREDICTIONS = {f"predictions/dev/{task}.jsonl.gz" for task in ("sst", "quora", "sts")}

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bertram import optimizer, smart, surgery
-    from bertram.model.load import load
     from bertram.model.pretrained import load_encoder
     from bertram.options import change
-    from bertram.study.recipes import named as recipe
+    from bertram.prediction.load import load
+    from bertram.recipes import named as recipe
     from bertram.tasks import QUORA, SST, STS, Task
     from bertram.training.train import train
 
@@ -25,9 +25,9 @@ _HOME = {  # where each public name is; torch is loaded when one that needs it i
     "STS": "bertram.tasks",
     "Task": "bertram.tasks",
     "change": "bertram.options",
-    "load": "bertram.model.load",
+    "load": "bertram.prediction.load",
     "load_encoder": "bertram.model.pretrained",
-    "recipe": "bertram.study.recipes:named",
+    "recipe": "bertram.recipes:named",
     "train": "bertram.training.train",
     "optimizer": "",
     "smart": "",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bertram.surgery_names import why_not
+from bertram.surgery.names import why_not
 from bertram.tasks import Strict, Task
 
 Order = Literal[

@@ -7,9 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from tests.common.commands import call, spawn
 
 from bertram import load
-from commands import call, spawn
 
 TASKS_WITH_FAULTS = """
 [tasks.mood]

@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.common.commands import call
 
 from bertram import options
-from bertram.evaluation.compare_runs import compare_runs, distinct_names
+from bertram.comparison.compare_runs import compare_runs, distinct_names
 from bertram.runs.directory import Run, read_predictions, write_predictions
-from commands import call
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from tests.common.commands import call
 
 from bertram.cli.main import COMMANDS
 from bertram.errors import RunError
-from commands import call
 
 COMMAND_LINES = [[name] for name in COMMANDS if name != "data"] + [
     ["data", one] for one in ("describe", "check", "phrases")

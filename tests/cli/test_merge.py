@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from tests.common.commands import call
 
 from bertram.runs.directory import Run
-from commands import call
 
 
 @pytest.mark.parametrize("command", ["soup", "ensemble"])

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from tests.common.commands import call
 
 from bertram import sample
 from bertram.runs.directory import Run, read_predictions
-from commands import call
 
 GOLD = sample.directory() / "quora-dev.csv"
 

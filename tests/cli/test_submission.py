@@ -4,14 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.common.commands import call
+from tests.common.trainings import settings
 
 from bertram import load, options
+from bertram.data.rows import read_rows
 from bertram.runs.directory import read_config
 from bertram.tasks import QUORA, SST, STS
-from bertram.text import reading
 from bertram.training.train import train
-from commands import call
-from trainings import settings
 
 HEADERS = {
     "sst": "id \t Predicted_Sentiment ",
@@ -33,7 +33,7 @@ def test_six_files_in_the_leaderboards_form(tiny_runs: Path, tmp_path: Path) -> 
             header, *lines = (tmp_path / "upload" / f"{stem}-{split}-output.csv").read_text().split("\n")
             assert header == HEADERS[stem]
             assert lines.pop() == ""
-            rows = reading.read(task, "sample", split, labelled=False)  # type: ignore[arg-type]
+            rows = read_rows(task, "sample", split, labelled=False)  # type: ignore[arg-type]
             texts = [several if task.pair else several[0] for several in rows.texts]
             values = [one.value for one in model.predict(task.name, texts)]
             if task.kind == "score":

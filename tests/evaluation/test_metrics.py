@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bertram.evaluation import metrics, statistics
+from bertram.evaluation import intervals, metrics
 from bertram.evaluation.metrics import TaskOutputs, score_run, score_task
 
 GENERATOR = np.random.default_rng
@@ -132,15 +132,15 @@ def test_the_two_ways_of_resampling_have_one_distribution(monkeypatch: pytest.Mo
     predicted = gold + generator.normal(size=120)
     tables = []
     for few in (0, 10**6):
-        monkeypatch.setattr(statistics, "_FEW_CELLS", few)
-        draws = statistics.bootstrap(lambda w, g, p: metrics.pearson(g, p, w), (gold, predicted), GENERATOR(4), 20_000)
+        monkeypatch.setattr(intervals, "_FEW_CELLS", few)
+        draws = intervals.bootstrap(lambda w, g, p: metrics.pearson(g, p, w), (gold, predicted), GENERATOR(4), 20_000)
         tables.append([draws.mean(), draws.std(), *np.quantile(draws, [0.025, 0.975])])
     np.testing.assert_allclose(tables[0], tables[1], atol=0.002)
 
 
 def test_accuracy_draws_have_the_binomial_spread() -> None:
     gold, predicted = np.zeros(20_212), (np.arange(20_212) < 5_000) * 1.0
-    draws = statistics.bootstrap(lambda w, g, p: metrics.accuracy(g, p, w), (gold, predicted), GENERATOR(5), 20_000)
+    draws = intervals.bootstrap(lambda w, g, p: metrics.accuracy(g, p, w), (gold, predicted), GENERATOR(5), 20_000)
     right = 1 - 5_000 / 20_212
     assert draws.mean() == pytest.approx(right, abs=1e-4)
     assert draws.std() == pytest.approx((right * (1 - right) / 20_212) ** 0.5, rel=0.02)
@@ -230,5 +230,5 @@ def test_trivial_baselines_of_the_course_files(real_data: Path) -> None:
 
 
 def test_evaluation_does_not_load_torch() -> None:
-    code = "import sys; from bertram.evaluation import compare, metrics, submission; sys.exit('torch' in sys.modules)"
+    code = "import sys, bertram.comparison.compare, bertram.evaluation.metrics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

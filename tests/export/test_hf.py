@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.common.served import TEXTS, random_model, tasks
 from transformers import AutoTokenizer, BertModel
 
 from bertram.export.hf import save_encoder
-from bertram.model.predict import Model
-from served import TEXTS, random_model, tasks
+from bertram.prediction.model import Model
 
 UNUSUAL = ["Ünïcödé, don't — “quote” 2.5%", "漢字 and emoji 🙂 mixed", "a" * 300, "MiXeD CaSe\tand\u00a0spaces"]
 

@@ -9,12 +9,12 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from tests.common.served import TEXTS, changed, inputs, random_model
 
+from bertram.data.examples import Examples, tokenize
 from bertram.export import onnx
-from bertram.model.predict import Model
+from bertram.prediction.model import Model
 from bertram.tasks import QUORA, SST, STS, Task
-from bertram.text.examples import Examples, tokenize
-from served import TEXTS, changed, inputs, random_model
 
 LONG = "a long text that goes on and on " * 12
 CASES: dict[str, tuple[Task, dict[str, Any]]] = {

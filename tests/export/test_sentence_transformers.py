@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
+from tests.common.served import PAIRS, TEXTS, changed, random_model, tasks
 
+from bertram.data.packing import pack
 from bertram.errors import BertramError
 from bertram.export.sentence_transformers import chosen_task, save_scores, save_vectors, vectors_usage
-from bertram.model.predict import Model
+from bertram.prediction.model import Model
 from bertram.tasks import QUORA, SST, STS
-from bertram.text.batches import pack
-from served import PAIRS, TEXTS, changed, random_model, tasks
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the peers to their own authors
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.common import trainings
 
-import trainings
 from bertram.errors import BertramError, RunError
 from bertram.export.write import Form, export
-from bertram.model.load import load
+from bertram.prediction.load import load
 from bertram.runs.directory import Run
 from bertram.training.train import train
 
@@ -99,7 +99,7 @@ def test_a_card_tells_scores_data_limits_and_whose_work_it_is(cross: Run, tmp_pa
 def test_a_card_names_the_origin_of_weights_and_data(encoder: str, data: str, says: list[str], cross: Run) -> None:
     from bertram import options
     from bertram.export.card import card
-    from bertram.model.predict import Model
+    from bertram.prediction.model import Model
 
     model = load(cross)
     assert isinstance(model, Model)
@@ -138,7 +138,7 @@ def test_a_directory_that_is_there_is_not_written_over(cross: Run, tmp_path: Pat
 
 
 def test_an_ensemble_is_refused_with_a_way_out(cross: Run, tmp_path: Path) -> None:
-    from bertram.evaluation.ensemble import ensemble
+    from bertram.merging.ensemble import ensemble
 
     both = ensemble([cross.path, copied(cross, tmp_path / "second")], tmp_path / "both")
     with pytest.raises(BertramError, match="an ensemble; export one of its members"):

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bertram.data import packing
+from bertram.data.packing import Packed, pack
 from bertram.model.attention import attend
 from bertram.model.dropout import NO_DROPOUT, Dropout
-from bertram.text import batches
-from bertram.text.batches import Packed, pack
 
 HEADS, WIDTH = 2, 6
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=9)
@@ -134,8 +134,8 @@ def test_how_sequences_are_grouped_does_not_matter(monkeypatch: pytest.MonkeyPat
     lengths = [1, 2, 3, 5, 5, 6, 8, 9, 30, 31]
     outputs = []
     for slack, area in ((4, 1 << 20), (0, 1), (100, 1 << 20), (100, 60)):
-        monkeypatch.setattr(batches, "GROUP_SLACK", slack)
-        monkeypatch.setattr(batches, "GROUP_AREA", area)
+        monkeypatch.setattr(packing, "GROUP_SLACK", slack)
+        monkeypatch.setattr(packing, "GROUP_AREA", area)
         batch = packed(lengths)
         outputs.append((len(batch.groups), attend(*inputs(batch), batch, HEADS, NO_DROPOUT)))
     assert len({count for count, _ in outputs}) == len(outputs)

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bertram.data.packing import pack
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoder import Encoder, EncoderConfig, WordRows
 from bertram.model.pretrained import find, hugging_face_keys, read_encoder
-from bertram.text.batches import pack
 
 transformers = pytest.importorskip("transformers")
 

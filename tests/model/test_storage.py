@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import BertramError, RunError
 from bertram.model.multitask import Multitask
-from bertram.model.predict import Model
 from bertram.model.pretrained import read_encoder
 from bertram.model.storage import load_model, load_state, save_model, state_of
+from bertram.prediction.model import Model
 from bertram.tasks import QUORA, SST, STS, Task
-from bertram.text.tokenizer import load_tokenizer
 
 TASKS = {
     "sst": SST.model_copy(update={"loss": "coral"}),

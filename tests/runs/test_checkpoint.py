@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from tests.common.trainings import in_child, kill_at
 
 from bertram.errors import RunError
 from bertram.runs import checkpoint
 from bertram.runs.checkpoint import DamagedCheckpointWarning, newest, save
-from trainings import in_child, kill_at
 
 
 def state_of(step: int) -> dict[str, Any]:

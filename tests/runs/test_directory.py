@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.common.trainings import begun, settings
 
 from bertram.errors import BertramError, RunError
 from bertram.model.storage import load_model, save_model
@@ -22,7 +23,6 @@ from bertram.runs.directory import (
     read_predictions,
     write_predictions,
 )
-from trainings import begun, settings
 
 
 def test_a_new_run_directory_holds_its_configuration(tmp_path: Path) -> None:

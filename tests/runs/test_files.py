@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.common.trainings import in_child, kill_at
 
 from bertram.errors import RunError
 from bertram.runs.files import (
@@ -20,7 +21,6 @@ from bertram.runs.files import (
     write_json_lines_gz,
     write_text,
 )
-from trainings import in_child, kill_at
 
 MOST_OPERATIONS = 40  # file operations of one write
 

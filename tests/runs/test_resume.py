@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.common.trainings import PROCESSES, in_child, outcome, settings, train_until_killed
 
 from bertram import options
 from bertram.config import Config
@@ -19,7 +20,6 @@ from bertram.runs import checkpoint
 from bertram.runs.checkpoint import DamagedCheckpointWarning
 from bertram.runs.directory import read_config
 from bertram.training.train import train
-from trainings import PROCESSES, in_child, outcome, settings, train_until_killed
 
 ALWAYS = {"minutes": 1e-9}  # a checkpoint after each step
 OFTEN = {"minutes": 0.0005}

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from tests.common import trainings
 
-import trainings
 from bertram.runs.directory import Run
 from bertram.training.train import train
 

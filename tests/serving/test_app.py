@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.common.served import PAIRS, TEXTS, changed, random_model, tasks
 
-from bertram.model.predict import Model
+from bertram.prediction.model import Model
 from bertram.serving.app import create_app
 from bertram.serving.messages import NOT_EMPTY, Limits
 from bertram.tasks import SST
-from served import PAIRS, TEXTS, changed, random_model, tasks
 
 ABOUT = {"version": "0", "tasks": []}
 LIMITS = Limits(body_bytes=5000, texts=4, characters=100, body_seconds=0.3)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.common.served import PAIRS, TEXTS, random_model, tasks
 from torch import Tensor
 
-from bertram.model.predict import Model
+from bertram.data.examples import Examples
+from bertram.prediction.model import Model
 from bertram.serving.batching import Batcher, FullError, StoppingError
-from bertram.text.examples import Examples
-from served import PAIRS, TEXTS, random_model, tasks
 
 
 @pytest.fixture(scope="module")

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
+from tests.common import chromium
+from tests.common.served import listening
 
-import chromium
-from bertram.model.load import load
-from bertram.model.predict import Model
+from bertram.prediction.load import load
+from bertram.prediction.model import Model
 from bertram.runs.directory import Run
 from bertram.serving.about import describe
 from bertram.serving.app import create_app
 from bertram.serving.examples import BOTH
 from bertram.serving.messages import Limits
-from served import listening
 
 pytestmark = pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed")
 DONE = "document.querySelectorAll('.result').length && !document.querySelector('.waiting')"

@@ -17,13 +17,13 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
+from tests.common.served import listening, random_model, raw, tasks
 
 from bertram.errors import BertramError, RunError
 from bertram.runs.directory import Run
 from bertram.serving.app import create_app
 from bertram.serving.messages import Limits
 from bertram.serving.server import listen, serve
-from served import listening, random_model, raw, tasks
 
 LIMITS = Limits(body_bytes=20_000, body_seconds=0.5, characters=500, texts=8)
 

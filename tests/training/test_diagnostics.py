@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from tests.common import trainings
+from tests.common.trainings import NO_DROPOUT, begun, same, settings, take_steps, weights
 from torch import Tensor
 
-import trainings
 from bertram.training.diagnostics import IDLE_STEPS, Idle, conflicts
 from bertram.training.step import StepReport, group_gradients
-from trainings import NO_DROPOUT, begun, same, settings, take_steps, weights
 
 PEACE, CONFLICT = torch.eye(2), torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
 

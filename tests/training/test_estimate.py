@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from tests.common.trainings import begun, settings
 
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.training.estimate import estimate, render
 from bertram.training.train import train
-from trainings import begun, settings
 
 
 def tokens_of_all(config: Config) -> dict[str, int]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.common.trainings import begun, logged, outcome, same, settings
 
 from bertram import options
 from bertram.config import Config
@@ -18,7 +19,6 @@ from bertram.training import loop
 from bertram.training.progress import Silent
 from bertram.training.state import Training
 from bertram.training.train import train
-from trainings import begun, logged, outcome, same, settings
 
 QUICK = {"dev_limit": 2}
 

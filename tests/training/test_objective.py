@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from tests.common import trainings
+from tests.common.trainings import NO_DROPOUT, begun, same, settings, take_steps, weights
 
-import trainings
 from bertram import options, smart
 from bertram.errors import ConfigError
 from bertram.tasks import QUORA, SST, STS, Task
 from bertram.training.objective import LOWEST_LOG_VARIANCE, smart_settings
 from bertram.training.state import Training
 from bertram.training.step import group_gradients
-from trainings import NO_DROPOUT, begun, same, settings, take_steps, weights
 
 METHODS = ("type", "keys", "values")  # of ModuleDict and ParameterDict
 EVERY_OUTPUT: dict[str, tuple[Task, dict[str, Any]]] = {  # each kind, loss, head and encoding, as tasks of one training

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.common import trainings
+from tests.common.trainings import NO_DROPOUT, PROCESSES, logged, outcome, settings, together, train_together
 
-import trainings
 from bertram import options
 from bertram.config import Config
 from bertram.runs.directory import read_config
 from bertram.training import processes
 from bertram.training.train import train
-from trainings import NO_DROPOUT, PROCESSES, logged, outcome, settings, together, train_together
 
 # A large eps, since Adam blows up what is rounding only, such as a key's bias has, to steps of the whole rate.
 ALIKE = {"model": NO_DROPOUT, "optimizer": {"eps": 1e-3, "clip_norm": 1.0}}

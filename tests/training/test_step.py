@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.common import trainings
+from tests.common.trainings import NO_DROPOUT, begun, same, settings, step_gradients, take_steps, weights
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import trainings
 from bertram import surgery
 from bertram.errors import TrainingError
 from bertram.optimizer import global_norm
 from bertram.training import setup
 from bertram.training.state import Training
 from bertram.training.step import group_gradients, step
-from trainings import NO_DROPOUT, begun, same, settings, step_gradients, take_steps, weights
 
 Gradients = dict[str, Tensor | None]
 TECHNIQUES: dict[str, dict[str, Any]] = {

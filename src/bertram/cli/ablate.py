@@ -8,14 +8,14 @@ from cyclopts import App, Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
 
 from bertram.cli.reproduce import budget, plan
-from bertram.study.factors import FACTORS
+from bertram.experiments.factors import FACTORS
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from bertram.study.ablation import Ablation
-    from bertram.study.power import Power
-    from bertram.study.schedule import Job
+    from bertram.experiments.ablation import Ablation
+    from bertram.experiments.forecast import Power
+    from bertram.experiments.schedule import Job
 
 EXAMPLES = """Examples:
 
@@ -93,9 +93,9 @@ def ablate(
     dry_run
         Show design, power and hours, and stop.
     """
-    from bertram.study import ablation as study  # noqa: PLC0415  (torch loads only now)
-    from bertram.study.design import made  # noqa: PLC0415
-    from bertram.study.factors import parse  # noqa: PLC0415
+    from bertram.experiments import ablation as study  # noqa: PLC0415  (torch loads only now)
+    from bertram.experiments.design import made  # noqa: PLC0415
+    from bertram.experiments.factors import parse  # noqa: PLC0415
 
     chosen = parse(factors)
     designed = made(design, [factor.name for factor in chosen], resolution)
@@ -108,10 +108,10 @@ def _run(asked: "Ablation", target: float, *, dry_run: bool, at_once: int, keep_
     """Say what can be seen, run what is wanted, and show what came out."""
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.errors import RunError  # noqa: PLC0415
-    from bertram.study import ablation as study  # noqa: PLC0415
-    from bertram.study.asked import note_ablation  # noqa: PLC0415
-    from bertram.study.progress import Board  # noqa: PLC0415
-    from bertram.study.schedule import run_jobs  # noqa: PLC0415
+    from bertram.experiments import ablation as study  # noqa: PLC0415
+    from bertram.experiments.request import note_ablation  # noqa: PLC0415
+    from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
+    from bertram.experiments.study_progress import Board  # noqa: PLC0415
 
     wanted = study.jobs(asked)
     for line in asked.design.in_words():
@@ -133,7 +133,7 @@ def _run(asked: "Ablation", target: float, *, dry_run: bool, at_once: int, keep_
 def _drawn(out: Path, found: "Mapping[str, Any]") -> str:
     """Where the forest plot is, or what it needs."""
     try:
-        from bertram.study.report.forest import write_forest  # noqa: PLC0415
+        from bertram.report.forest import write_forest  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name not in ("matplotlib", "jinja2", "markupsafe"):
             raise
@@ -153,10 +153,10 @@ def _power(
 ) -> "Power | None":
     """Say what can be seen; without earlier records that tell, after a pilot of the design's own runs."""
     from bertram.cli.show import console  # noqa: PLC0415
-    from bertram.study import ablation as study  # noqa: PLC0415
-    from bertram.study.progress import Board  # noqa: PLC0415
-    from bertram.study.reproduce import expected_hours  # noqa: PLC0415
-    from bertram.study.schedule import run_jobs  # noqa: PLC0415
+    from bertram.experiments import ablation as study  # noqa: PLC0415
+    from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
+    from bertram.experiments.study_progress import Board  # noqa: PLC0415
+    from bertram.minbert.reproduce import expected_hours  # noqa: PLC0415
 
     expected = study.known_power(asked, wanted, target)
     first = study.pilot(asked, wanted)
@@ -183,7 +183,7 @@ def effect_table(title: str, effects: "Sequence[Mapping[str, Any]]") -> "Group":
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from bertram.study.ablation import cells_of  # noqa: PLC0415
+    from bertram.experiments.ablation import cells_of  # noqa: PLC0415
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
     for heading in ("outcome", "factor", "effect", "95 %, other seeds", "and examples", "p (Holm)"):

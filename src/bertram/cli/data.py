@@ -27,10 +27,10 @@ def describe(data: str, *given: Given, config: Path | None = None) -> None:
         A TOML file that defines tasks.
     """
     from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.data.describe import describe as describe_data  # noqa: PLC0415
+    from bertram.data.describe import render  # noqa: PLC0415
+    from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
     from bertram.model.pretrained import find  # noqa: PLC0415
-    from bertram.text.describe import describe as describe_data  # noqa: PLC0415
-    from bertram.text.describe import render  # noqa: PLC0415
-    from bertram.text.tokenizer import load_tokenizer  # noqa: PLC0415
 
     settings = _settings(data, given, config)
     console().print(render(describe_data(settings.tasks, settings.data, load_tokenizer(find(settings.encoder)))))
@@ -50,15 +50,15 @@ def check(data: str, *given: Given, config: Path | None = None) -> None:
         A TOML file that defines tasks.
     """
     from bertram.cli.show import console  # noqa: PLC0415
-    from bertram.text import reading  # noqa: PLC0415
+    from bertram.data.rows import check_files, rejected_rows  # noqa: PLC0415
 
     settings = _settings(data, given, config)
-    problems = reading.check(settings.tasks, settings.data, allow_rejects=settings.allow_rejects)
+    problems = check_files(settings.tasks, settings.data, allow_rejects=settings.allow_rejects)
     for problem in problems:
         console().print(problem)
     if problems:
         sys.exit(1)
-    for reject in reading.rejects(settings.tasks, settings.data):
+    for reject in rejected_rows(settings.tasks, settings.data):
         console().print(f"rejected: {reject}")
     console().print(f"{data}: fit for training {', '.join(settings.tasks)}")
 
@@ -77,7 +77,7 @@ def phrases(trees: Path, *, out: Path) -> None:
         The file to write.
     """
     from bertram.cli.show import console  # noqa: PLC0415
-    from bertram.text.trees import write_phrases  # noqa: PLC0415
+    from bertram.data.treebank import write_phrases  # noqa: PLC0415
 
     console().print(f"{out}: {write_phrases(trees, out):,} phrases")
 

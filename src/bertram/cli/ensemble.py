@@ -30,7 +30,7 @@ def ensemble(
         What the ensemble is scored on: a directory, hub, or sample; default: the data of the first run.
     """
     from bertram.cli.show import merged_run, working  # noqa: PLC0415
-    from bertram.evaluation.ensemble import ensemble as gather  # noqa: PLC0415
+    from bertram.merging.ensemble import ensemble as gather  # noqa: PLC0415
 
     with working("scoring"):
         made = gather(runs, out, data=data)

@@ -55,9 +55,9 @@ def predict(
         Examples computed together.
     """
     from bertram.cli.show import complain  # noqa: PLC0415
-    from bertram.evaluation.going_on import Output  # noqa: PLC0415
-    from bertram.evaluation.predict_file import predict_file  # noqa: PLC0415
-    from bertram.model.load import load  # noqa: PLC0415
+    from bertram.prediction.files import predict_file  # noqa: PLC0415
+    from bertram.prediction.load import load  # noqa: PLC0415
+    from bertram.prediction.resumable_output import Output  # noqa: PLC0415
 
     model = load(run)
     if task not in model.tasks:
@@ -92,7 +92,7 @@ def _progress(source: str, *, shown: bool) -> Iterator[Callable[[int], None]]:
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
 
-    from bertram.evaluation.going_on import count_lines  # noqa: PLC0415
+    from bertram.prediction.resumable_output import count_lines  # noqa: PLC0415
 
     console = Console(stderr=True)
     if not (shown and console.is_terminal):

@@ -27,7 +27,7 @@ def report(path: Path, *, data: str | None = None, out: Path | None = None) -> N
     from bertram.errors import BertramError  # noqa: PLC0415
 
     try:
-        from bertram.study.report.write import write_report  # noqa: PLC0415
+        from bertram.report.write import write_report  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name not in ("matplotlib", "jinja2", "markupsafe"):
             raise

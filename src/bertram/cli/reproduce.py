@@ -12,7 +12,7 @@ from bertram.cli.settings import pairs
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bertram.study.schedule import Job
+    from bertram.experiments.schedule import Job
 
 EXAMPLES = """Examples:
 
@@ -75,13 +75,13 @@ def reproduce(
     """
     from bertram.cli.show import console  # noqa: PLC0415  (torch loads only now)
     from bertram.errors import RunError  # noqa: PLC0415
-    from bertram.study import catalogue, render  # noqa: PLC0415
-    from bertram.study import reproduce as study  # noqa: PLC0415
-    from bertram.study.asked import note_study  # noqa: PLC0415
-    from bertram.study.progress import Board  # noqa: PLC0415
-    from bertram.study.schedule import run_jobs  # noqa: PLC0415
+    from bertram.experiments.request import note_study  # noqa: PLC0415
+    from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
+    from bertram.experiments.study_progress import Board  # noqa: PLC0415
+    from bertram.minbert import published, render  # noqa: PLC0415
+    from bertram.minbert import reproduce as study  # noqa: PLC0415
 
-    chosen = catalogue.select(experiments, published_logit=as_published)
+    chosen = published.select(experiments, published_logit=as_published)
     asked = study.Study(chosen, range(seeds), budget(given, epochs, fraction, dev_limit, data, encoder), out)
     wanted = study.jobs(asked)
     if dry_run:
@@ -108,7 +108,7 @@ def budget(
 ) -> Any:
     """The budget that a command line asks for."""
     from bertram.errors import ConfigError  # noqa: PLC0415
-    from bertram.study.budget import Budget  # noqa: PLC0415
+    from bertram.experiments.budget import Budget  # noqa: PLC0415
 
     faults = [] if epochs is None or epochs > 0 else ["--epochs: at least 1"]
     faults += [] if 0 < fraction <= 1 else ["--fraction: above 0, and at most 1"]

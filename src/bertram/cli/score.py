@@ -42,7 +42,7 @@ def score(
     """
     from bertram.cli.settings import resolved  # noqa: PLC0415
     from bertram.cli.show import complain, console, metric_table  # noqa: PLC0415
-    from bertram.evaluation.gold import score_file, task_named  # noqa: PLC0415
+    from bertram.comparison.gold import score_file, task_named  # noqa: PLC0415
 
     known = task_named(resolved(None, config, ()).tasks, task)
     found = score_file(predictions, gold, known, allow_rejects=allow_rejects)

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bertram import options
+from bertram import options, recipes
 from bertram.config import Config
 from bertram.errors import ConfigError
-from bertram.study import recipes
 
 
 def resolved(

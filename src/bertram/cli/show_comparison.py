@@ -6,10 +6,10 @@ from itertools import groupby
 from rich.table import Table
 
 from bertram.cli.show import interval_text, plain_table
-from bertram.evaluation.compare import Difference
-from bertram.evaluation.compare_runs import Comparison
-from bertram.evaluation.statistics import LEAST_SEEDS
-from bertram.evaluation.techniques import Arm, TechniqueDifference
+from bertram.comparison.compare import Difference
+from bertram.comparison.compare_runs import Comparison
+from bertram.comparison.techniques import Arm, TechniqueDifference
+from bertram.evaluation.intervals import LEAST_SEEDS
 
 NAME_WIDTH = 12
 INTERVAL_WIDTH = 15

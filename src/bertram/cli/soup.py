@@ -33,7 +33,7 @@ def soup(
         What the soup is scored on: a directory, hub, or sample; default: the data of the first run.
     """
     from bertram.cli.show import complain, merged_run, working  # noqa: PLC0415
-    from bertram.evaluation.soup import soup as mix  # noqa: PLC0415
+    from bertram.merging.soup import soup as mix  # noqa: PLC0415
 
     with working("scoring"):
         made = mix(runs, out, greedy=greedy, data=data, say=complain)

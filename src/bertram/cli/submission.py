@@ -38,7 +38,7 @@ def submission(
         Go on although more than 1 % of a file's rows are unusable.
     """
     from bertram.cli.show import complain, console, working  # noqa: PLC0415
-    from bertram.evaluation.leaderboard import submit  # noqa: PLC0415
+    from bertram.minbert.leaderboard import submit  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
 
     opened = open_run(run)

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from bertram.data.examples import Examples
 from bertram.evaluation.metrics import METRICS, TaskOutputs, score_run, selection_score
-from bertram.model.predict import Predictor, decided
-from bertram.text.examples import Examples
+from bertram.prediction.model import Predictor, decided
 
 
 @dataclass(frozen=True)

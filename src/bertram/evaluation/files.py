@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
+from bertram.data.examples import Examples, tokenized
+from bertram.data.rows import read_rows
+from bertram.data.sources import Split
 from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
-from bertram.model.load import load
+from bertram.prediction.load import load
 from bertram.runs.directory import Run, write_predictions
-from bertram.text import reading
-from bertram.text.examples import Examples, tokenized
-from bertram.text.sources import Split
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ def evaluate_files(run: Run, data: str, split: Split, batch_size: int = 64) -> F
     """
     model = load(run)
     rows = {
-        name: reading.read(task, data, split, allow_rejects=run.config.allow_rejects)
-        for name, task in model.tasks.items()
+        name: read_rows(task, data, split, allow_rejects=run.config.allow_rejects) for name, task in model.tasks.items()
     }
     examples = {
         name: tokenized(task, rows[name], model.tokenizer, model.max_tokens) for name, task in model.tasks.items()

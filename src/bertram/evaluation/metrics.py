@@ -12,7 +12,7 @@ from typing import Any, Literal, NotRequired, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bertram.evaluation.statistics import Floats, bootstrap, percentile_interval
+from bertram.evaluation.intervals import Floats, bootstrap, percentile_interval
 
 Kind = Literal["class", "binary", "score"]
 Metric = Callable[[Floats, Floats, Floats], Floats]

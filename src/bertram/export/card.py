@@ -5,9 +5,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bertram.evaluation.notes import notes
+from bertram.comparison.caveats import notes
 from bertram.export.origins import APACHE, DATA, ENCODERS, UNKNOWN_DATA, UNKNOWN_ENCODER
-from bertram.model.predict import Model
+from bertram.prediction.model import Model
 from bertram.runs.directory import Run
 from bertram.tasks import QUORA, SST, STS, Task
 

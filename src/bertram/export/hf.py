@@ -5,8 +5,8 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from bertram.model.predict import Model
 from bertram.model.pretrained import config_values, hugging_face_state
+from bertram.prediction.model import Model
 
 USAGE = """\
 ```python

@@ -25,7 +25,7 @@ from bertram.model import losses
 from bertram.model.dropout import NO_DROPOUT
 from bertram.model.encoder import Encoder, Layer
 from bertram.model.heads import Similarity, TaskHead
-from bertram.model.predict import Model
+from bertram.prediction.model import Model
 from bertram.tasks import Task
 
 OPSET = 18

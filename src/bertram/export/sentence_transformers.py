@@ -17,7 +17,7 @@ from torch import Tensor
 from bertram.errors import BertramError
 from bertram.export.hf import save_encoder
 from bertram.model.heads import Similarity
-from bertram.model.predict import Model
+from bertram.prediction.model import Model
 from bertram.tasks import COSINE_LOSSES, SIMILARITIES, Task
 
 IDENTITY = "torch.nn.modules.linear.Identity"

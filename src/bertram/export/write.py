@@ -7,8 +7,8 @@ from typing import Literal
 from bertram.errors import BertramError
 from bertram.export import hf, onnx, sentence_transformers
 from bertram.export.card import card
-from bertram.model.load import load
-from bertram.model.predict import Model
+from bertram.prediction.load import load
+from bertram.prediction.model import Model
 from bertram.runs.directory import open_run, refuse_existing
 from bertram.runs.files import replace_directory
 

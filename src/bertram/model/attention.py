@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from bertram.data.packing import Group, Packed
 from bertram.model.dropout import Dropout
-from bertram.text.batches import Group, Packed
 
 
 def attend(query: Tensor, key_value: Tensor, batch: Packed, heads: int, dropout: Dropout) -> Tensor:

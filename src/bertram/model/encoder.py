@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bertram.data.packing import Packed, pack
 from bertram.model.attention import attend
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.linear import Linear, Precision
-from bertram.text.batches import Packed, pack
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bertram.data.examples import Batch
+from bertram.data.packing import Packed, pack
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoder import Encoder, WordRows
 from bertram.model.heads import Similarity, TaskHead
 from bertram.tasks import Task
-from bertram.text.batches import Packed, pack
-from bertram.text.examples import Batch
 
 
 @dataclass(frozen=True)

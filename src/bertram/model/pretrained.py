@@ -16,9 +16,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from bertram.data.sources import HubUnreachableError, from_hub
 from bertram.errors import DataError, WeightsError
 from bertram.model.encoder import Encoder, EncoderConfig
-from bertram.text.sources import HubUnreachableError, from_hub
 
 MINILM = "minilm"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

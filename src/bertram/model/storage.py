@@ -14,14 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import RunError
 from bertram.model.encoder import Encoder
 from bertram.model.linear import Precision
 from bertram.model.multitask import Multitask
-from bertram.model.predict import Model
 from bertram.model.pretrained import config_values, hugging_face_keys, hugging_face_state, read_config
+from bertram.prediction.model import Model
 from bertram.tasks import Strict, Task
-from bertram.text.tokenizer import load_tokenizer
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"

@@ -8,12 +8,12 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
-from bertram.model.predict import Predictor
+from bertram.prediction.model import Predictor
 from bertram.serving import page
 from bertram.serving.batching import Batcher, FullError, StoppingError
-from bertram.serving.gate import Gate
 from bertram.serving.messages import BadRequestError, Limits, answer, answer_schema, read_request, request_schema
 from bertram.serving.metrics import CONTENT_TYPE, Metrics
+from bertram.serving.middleware import Gate
 from bertram.tasks import Task
 
 PROBLEMS = {

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bertram.model.predict import Prediction, Predictor, Text
-from bertram.serving.together import predict_together
+from bertram.prediction.model import Prediction, Predictor, Text
+from bertram.serving.batched_predict import predict_together
 
 log = logging.getLogger(__name__)
 Answer = list[Prediction] | Exception
@@ -85,7 +85,7 @@ class Batcher:
 
         Args:
             task: one of the model's.
-            texts: checked already; see `bertram.model.predict.checked`.
+            texts: checked already; see `bertram.prediction.model.checked`.
             seconds: to wait at most.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from bertram.errors import BertramError
-from bertram.model.predict import Prediction, Text, checked
+from bertram.prediction.model import Prediction, Text, checked
 from bertram.tasks import Task
 
 FAULTS_SHOWN = 5

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bertram.errors import BertramError
 from bertram.model.linear import Precision
-from bertram.model.load import load
+from bertram.prediction.load import load
 from bertram.runs.directory import open_run
 from bertram.serving.about import describe
 from bertram.serving.app import create_app

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bertram import surgery
 from bertram.config import Config
-from bertram.text.examples import Batch
+from bertram.data.examples import Batch
 from bertram.training.setup import Generators, surgery_layers
 from bertram.training.step import Learner, StepReport, group_gradients, word_rows
 

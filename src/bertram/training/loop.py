@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bertram.data.examples import Examples
 from bertram.errors import TrainingError
 from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.model.storage import save_model
@@ -11,7 +12,6 @@ from bertram.optimizer import schedule
 from bertram.runs import checkpoint
 from bertram.runs.directory import MetricsLog, Run
 from bertram.runs.files import replace_directory
-from bertram.text.examples import Examples
 from bertram.training import diagnostics, processes
 from bertram.training.progress import Display
 from bertram.training.state import Best, Training

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from bertram import smart
 from bertram.config import Config
+from bertram.data.examples import Batch
 from bertram.model import losses
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoder import WordRows
 from bertram.model.linear import Precision
 from bertram.model.multitask import Inputs, Multitask
-from bertram.text.examples import Batch
 
 LOWEST_LOG_VARIANCE = -4.0
 

@@ -8,22 +8,22 @@ from torch import nn
 
 from bertram import surgery
 from bertram.config import Config
+from bertram.data.examples import Examples, together, tokenized
+from bertram.data.rows import Rows, check_files, limit_rows, read_extra, read_rows
+from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.errors import ConfigError
 from bertram.evaluation.evaluate import sample
 from bertram.model.dropout import Dropout
 from bertram.model.encoder import Encoder
 from bertram.model.linear import Precision, choose_precision
 from bertram.model.multitask import Multitask
-from bertram.model.predict import Model
 from bertram.model.pretrained import find, read_encoder
 from bertram.optimizer import AdamW
+from bertram.prediction.model import Model
 from bertram.tasks import Task
-from bertram.text import reading
-from bertram.text.examples import Examples, together, tokenized
-from bertram.text.sampling import Pool, Sampler
-from bertram.text.tokenizer import Tokenizer, load_tokenizer
 from bertram.training import processes
 from bertram.training.objective import Objective
+from bertram.training.sampler import Pool, Sampler
 from bertram.training.step import Learner
 
 TRAIN_SAMPLE = 1000  # training examples of each task that are scored, for the train-dev gap
@@ -60,7 +60,7 @@ class Data:
 class Generators:
     """The sources of randomness, each of its own, so that switching one technique on disturbs no other.
 
-    The order of the data needs none: it is a function of seed and step (`bertram.text.sampling`).
+    The order of the data needs none: it is a function of seed and step (`bertram.training.sampler`).
     """
 
     dropout: torch.Generator
@@ -83,27 +83,27 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> Data:
     Raises:
         ConfigError: everything for which the data are refused, together.
     """
-    problems = reading.check(config.tasks, config.data, allow_rejects=config.allow_rejects)
+    problems = check_files(config.tasks, config.data, allow_rejects=config.allow_rejects)
     if problems:
         raise ConfigError(problems)
     files: dict[str, dict[str, object]] = {}
 
-    def examples(task: Task, rows: reading.Rows) -> Examples:
+    def examples(task: Task, rows: Rows) -> Examples:
         files[rows.name] = rows.facts()
         return tokenized(task, rows, tokenizer, max_tokens)
 
     train, own = {}, {}
     for name, task in config.tasks.items():
         if task.trained:
-            rows = reading.read(task, config.data, "train", allow_rejects=config.allow_rejects)
+            rows = read_rows(task, config.data, "train", allow_rejects=config.allow_rejects)
             limit, fraction = task.limit, config.sampling.fraction
-            rows = reading.limit_rows(rows, limit=limit, fraction=fraction, seed=config.seed, name=name)
+            rows = limit_rows(rows, limit=limit, fraction=fraction, seed=config.seed, name=name)
             train[name], own[name] = examples(task, rows), len(rows)
             if task.extra is not None:
-                extra = reading.read_extra(task, config.data, allow_rejects=config.allow_rejects)
+                extra = read_extra(task, config.data, allow_rejects=config.allow_rejects)
                 train[name] = together(train[name], examples(task, extra))
     dev = {
-        name: examples(task, reading.read(task, config.data, "dev", allow_rejects=config.allow_rejects))
+        name: examples(task, read_rows(task, config.data, "dev", allow_rejects=config.allow_rejects))
         for name, task in config.tasks.items()
     }
     if config.evaluation.dev_limit is not None:

@@ -8,16 +8,16 @@ from torch import nn
 
 from bertram import surgery
 from bertram.config import Config
+from bertram.data.examples import Batch
 from bertram.errors import RunError
 from bertram.model.linear import Precision
-from bertram.model.predict import Model
 from bertram.optimizer import AdamW
-from bertram.text.examples import Batch
-from bertram.text.sampling import Places, Sampler
+from bertram.prediction.model import Model
 from bertram.training import processes, setup
 from bertram.training.average import Average
 from bertram.training.diagnostics import Idle
 from bertram.training.objective import Objective
+from bertram.training.sampler import Places, Sampler
 from bertram.training.setup import Data, Generators
 from bertram.training.step import Learner
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from bertram import surgery
+from bertram.data.examples import Batch
 from bertram.errors import TrainingError
 from bertram.model.encoder import WordRows
 from bertram.model.multitask import Multitask
 from bertram.optimizer import AdamW, clip, global_norm
-from bertram.text.examples import Batch
 from bertram.training import processes
 from bertram.training.objective import Objective, TaskLoss
 

@@ -1,0 +1,1 @@
+"""Comparing models: differences, verdicts, and what may be compared."""

@@ -1,0 +1,188 @@
+"""Paired comparison of runs: the same examples, each run against the first, every difference with a test."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bertram.errors import DataError
+from bertram.evaluation.intervals import (
+    Floats,
+    Interval,
+    bootstrap,
+    bootstrap_p,
+    dependent_correlations,
+    holm,
+    mcnemar,
+    percentile_interval,
+    verdict,
+)
+from bertram.evaluation.metrics import METRICS, Kind, on_unit_scale, overall, why_undefined
+from bertram.minbert.submission import counted_ids
+
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class TaskPredictions:
+    """What several runs said about one task.
+
+    `gold`: id -> label; `predicted`: run -> id -> prediction in the same form; `metric`: the main score if not
+    the usual one of the kind. Gold labels that no run has predicted are left out.
+    """
+
+    kind: Kind
+    gold: Mapping[str, float]
+    predicted: Mapping[str, Mapping[str, float]]
+    metric: str | None = None
+
+    @property
+    def main_metric(self) -> str:
+        """Name of the task's main score."""
+        return self.metric or next(iter(METRICS[self.kind]))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row of the table: `run` minus `baseline` in the main score of one task, or overall.
+
+    `p` is from `test`; `p_holm` is corrected for all rows of the table. Where a score is undefined, so are the
+    difference and its test, and `verdict` says why.
+    """
+
+    task: str
+    metric: str
+    n: int
+    baseline: str
+    run: str
+    baseline_value: float | None
+    value: float | None
+    difference: float | None = None
+    ci95: Interval | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    test: str = ""
+    verdict: str = ""
+
+
+def compare_predictions(
+    tasks: Mapping[str, TaskPredictions], *, seed: int = 0, resamples: int = RESAMPLES
+) -> list[Difference]:
+    """Compare every run with the first, task by task and, where a run has all of several tasks, overall.
+
+    Intervals are from a paired bootstrap of the examples. Tests: McNemar's for accuracies, Steiger and
+    Hakstian's for Pearson's correlations, the bootstrap's own for the rest. What is compared are these models: a
+    verdict on a technique needs several seeds (`statistics.technique_effect`).
+
+    Args:
+        tasks: task -> the predictions; the first run named in the first task is the baseline.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+
+    Raises:
+        DataError: runs were not evaluated on the same examples, or there is nothing to compare.
+    """
+    runs = list(dict.fromkeys(run for task in tasks.values() for run in task.predicted))
+    if len(runs) < 2:
+        raise DataError("a comparison needs the predictions of at least two runs")
+    check_same_examples(tasks)
+    generator = np.random.default_rng(seed)
+    rows = []
+    for run in runs[1:]:
+        shared = {name: task for name, task in tasks.items() if {run, runs[0]} <= task.predicted.keys()}
+        found = [_compare_task(name, task, (runs[0], run), generator, resamples) for name, task in shared.items()]
+        rows += [row for row, _ in found]
+        if len(found) == len(tasks) > 1:
+            rows.append(_compare_overall([row for row, _ in found], [draws for _, draws in found]))
+    if not rows:
+        raise DataError(f"no run shares a task with {runs[0]!r}: there is nothing to compare")
+    return _with_verdicts(rows)
+
+
+def check_same_examples(tasks: Mapping[str, TaskPredictions]) -> None:
+    """Raise DataError with all that differs unless all runs have predicted the same ids, each with a gold label."""
+    problems = []
+    for name, task in tasks.items():
+        first, *others = task.predicted
+        ids = task.predicted[first].keys()
+        for run in others:
+            theirs = task.predicted[run].keys()
+            lacking = [id_ for id_ in ids if id_ not in theirs]
+            further = [id_ for id_ in theirs if id_ not in ids]
+            for whose, only in ((first, lacking), (run, further)):
+                problems += [f"{name}: ids only in {whose!r}: {counted_ids(only)}"] if only else []
+        if unknown := [id_ for id_ in ids if id_ not in task.gold]:
+            problems.append(f"{name}: ids without a gold label: {counted_ids(unknown)}")
+        if not ids:
+            problems.append(f"{name}: {first!r} has no predictions")
+    if problems:
+        listed = "\n  - ".join(problems)
+        raise DataError(f"the runs are not on the same examples; evaluate them all on one data set:\n  - {listed}")
+
+
+def _compare_task(
+    name: str, task: TaskPredictions, pair: tuple[str, str], generator: np.random.Generator, resamples: int
+) -> tuple[Difference, Floats]:
+    """Compare a baseline and a run on one task; returns the row and the bootstrapped differences [resamples]."""
+    baseline, run = pair
+    ids = list(task.predicted[baseline])
+    sources = (task.gold, task.predicted[baseline], task.predicted[run])
+    gold, a, b = (np.array([source[id_] for id_ in ids], dtype=np.float64) for source in sources)
+    metric = METRICS[task.kind][task.main_metric]
+    reasons = [why_undefined(task.kind, task.main_metric, gold, predicted) for predicted in (a, b)]
+    ones = np.ones((1, len(ids)))
+    before, after = (None if why else float(metric(gold, x, ones)[0]) for why, x in zip(reasons, (a, b), strict=True))
+    row = Difference(name, task.main_metric, len(ids), baseline, run, before, after)
+    if before is None or after is None:
+        said = " and ".join(f"{who}: {why}" for who, why in zip((baseline, run), reasons, strict=True) if why)
+        return replace(row, verdict=f"{baseline} and {run} cannot be compared: {said}"), np.full(resamples, np.nan)
+
+    def difference(weights: Floats, gold: Floats, a: Floats, b: Floats) -> Floats:
+        return metric(gold, b, weights) - metric(gold, a, weights)
+
+    draws = bootstrap(difference, (gold, a, b), generator, resamples)
+    row = replace(row, difference=after - before, ci95=percentile_interval(draws))
+    if row.ci95 is None:
+        return replace(row, verdict=f"{baseline} and {run} cannot be compared: too few examples"), draws
+    p, test = _test(task.main_metric, gold, a, b, draws)
+    return replace(row, p=p, test=test), draws
+
+
+def _test(metric: str, gold: Floats, a: Floats, b: Floats, draws: Floats) -> tuple[float, str]:
+    if metric == "accuracy":
+        a_right, b_right = a == gold, b == gold
+        return mcnemar(int((a_right & ~b_right).sum()), int((b_right & ~a_right).sum())), "McNemar, mid-p"
+    if metric == "pearson":
+        p = dependent_correlations(gold, a, b)
+        if p is not None:
+            return p, "Steiger & Hakstian"
+    return bootstrap_p(draws), "paired bootstrap"
+
+
+def _compare_overall(rows: list[Difference], draws: list[Floats]) -> Difference:
+    first = rows[0]
+    before = overall({row.task: (row.metric, row.baseline_value) for row in rows})
+    after = overall({row.task: (row.metric, row.value) for row in rows})
+    row = Difference("overall", "overall", sum(row.n for row in rows), first.baseline, first.run, before, after)
+    untested = ", ".join(row.task for row in rows if row.p is None)
+    if before is None or after is None or untested:
+        return replace(row, verdict=f"{first.baseline} and {first.run} cannot be compared on {untested}")
+    # The tasks' examples are different ones, so their resamples are independent.
+    scales = [on_unit_scale(row.metric, 1.0) - on_unit_scale(row.metric, 0.0) for row in rows]
+    combined = np.mean([scale * each for scale, each in zip(scales, draws, strict=True)], axis=0)
+    ci95, p = percentile_interval(combined), bootstrap_p(combined)
+    return replace(row, difference=after - before, ci95=ci95, p=p, test="paired bootstrap")
+
+
+def _with_verdicts(rows: list[Difference]) -> list[Difference]:
+    """Correct the p-values for all rows together, and put each tested row in words."""
+    corrected = iter(holm([row.p for row in rows if row.p is not None]))
+    return [row if row.p is None else _in_words(row, next(corrected)) for row in rows]
+
+
+def _in_words(row: Difference, p_holm: float) -> Difference:
+    assert row.difference is not None
+    assert row.ci95 is not None
+    assert row.p is not None
+    words = verdict(row.run, row.baseline, row.difference, row.ci95, p=row.p, p_holm=p_holm)
+    return replace(row, p_holm=p_holm, verdict=words)

@@ -1,0 +1,139 @@
+"""Tokenized examples of one task, and batches of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bertram.data.rows import Rows
+from bertram.data.tokenizer import Tokenizer
+from bertram.tasks import Task
+
+Sequences = list[tuple[list[int], list[int]]]  # token ids and segment ids
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples of one task, ready for the encoder.
+
+    `share` is what part of a larger batch this is; a mean over the larger batch is the sum of share times mean.
+    """
+
+    task: str
+    ids: tuple[str, ...]
+    sequences: Sequences  # n, or 2n for pairs encoded text by text: first texts first
+    labels: Tensor | None  # [n]
+    share: float = 1.0
+
+    def __len__(self) -> int:
+        """How many examples there are."""
+        return len(self.ids)
+
+    def split(self, parts: int) -> list["Batch"]:
+        """At most `parts` smaller batches of about equal size, none of them empty."""
+        return [self.part(places) for places in np.array_split(np.arange(len(self)), parts) if len(places)]
+
+    def part(self, places: Sequence[int] | npt.NDArray[np.int64]) -> "Batch":
+        """Some of the examples, with their share."""
+        chosen = [int(place) for place in places]
+        each = len(self.sequences) // len(self)
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in chosen),
+            sequences=[self.sequences[i + text * len(self)] for text in range(each) for i in chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            share=self.share * len(chosen) / len(self),
+        )
+
+
+@dataclass(frozen=True)
+class Examples:
+    """All examples of one task and split, tokenized once.
+
+    Args:
+        task: whose they are.
+        ids: one each.
+        pieces: the token ids of each text, without special tokens.
+        labels: [n], or None.
+        tokenizer: which made the pieces and joins them.
+        max_tokens: longer sequences are cut.
+    """
+
+    task: Task
+    ids: Sequence[str]
+    pieces: Sequence[tuple[list[int], ...]]
+    labels: Tensor | None
+    tokenizer: Tokenizer
+    max_tokens: int
+
+    def __len__(self) -> int:
+        """How many examples there are."""
+        return len(self.ids)
+
+    def batch(self, places: Sequence[int] | npt.NDArray[np.int64], *, swapped: bool = False) -> Batch:
+        """The examples at these places; `swapped` puts a pair's second text first."""
+        chosen = [self.pieces[int(i)][:: -1 if swapped else 1] for i in places]
+        return Batch(
+            task=self.task.name,
+            ids=tuple(self.ids[int(i)] for i in places),
+            sequences=self._sequences(chosen),
+            labels=None if self.labels is None else self.labels[torch.as_tensor(np.asarray(places, dtype=np.int64))],
+        )
+
+    def at(self, places: Sequence[int] | npt.NDArray[np.int64]) -> "Examples":
+        """Only the examples at these places."""
+        return replace(
+            self,
+            ids=[self.ids[int(i)] for i in places],
+            pieces=[self.pieces[int(i)] for i in places],
+            labels=None if self.labels is None else self.labels[torch.as_tensor(np.asarray(places, dtype=np.int64))],
+        )
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each example, special tokens left out: what to sort by."""
+        return np.array([sum(map(len, pieces)) for pieces in self.pieces], dtype=np.int64)
+
+    def cut(self) -> int:
+        """How many sequences are longer than the encoder can read."""
+        return sum(self._join(texts)[2] for pieces in self.pieces for texts in self._inputs(pieces))
+
+    def _sequences(self, chosen: Sequence[tuple[list[int], ...]]) -> Sequences:
+        inputs = [self._inputs(pieces) for pieces in chosen]
+        return [self._join(texts[number])[:2] for number in range(self.task.encodings_per_example) for texts in inputs]
+
+    def _inputs(self, pieces: tuple[list[int], ...]) -> list[tuple[list[int], ...]]:
+        return [(piece,) for piece in pieces] if self.task.encodings_per_example == 2 else [pieces]
+
+    def _join(self, pieces: tuple[list[int], ...]) -> tuple[list[int], list[int], bool]:
+        return self.tokenizer.joined(pieces, self.max_tokens)
+
+
+def tokenized(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> Examples:
+    """The rows of a task as token ids."""
+    pieces = tokenize(rows.texts, tokenizer)
+    labels = None
+    if rows.labels is not None:
+        labels = torch.from_numpy(rows.labels)
+        labels = labels.float() if task.kind == "score" else labels.long()
+    return Examples(task, rows.ids, pieces, labels, tokenizer, max_tokens)
+
+
+def tokenize(texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer) -> list[tuple[list[int], ...]]:
+    """The token ids of one or two texts each."""
+    columns = [tokenizer.encode([several[number] for several in texts]) for number in range(len(texts[0]))]
+    return list(zip(*columns, strict=True))
+
+
+def together(first: Examples, second: Examples) -> Examples:
+    """Two sets of examples of one task as one; the second's places follow the first's."""
+    assert first.labels is not None
+    assert second.labels is not None
+    return replace(
+        first,
+        ids=[*first.ids, *second.ids],
+        pieces=[*first.pieces, *second.pieces],
+        labels=torch.cat([first.labels, second.labels]),
+    )

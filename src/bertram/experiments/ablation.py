@@ -1,0 +1,215 @@
+"""What each technique is worth: a design of factors, its runs, and effects with intervals."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bertram import options, recipes
+from bertram.config import Config
+from bertram.errors import ConfigError
+from bertram.experiments import cost, forecast
+from bertram.experiments.budget import Budget, check_data
+from bertram.experiments.design import Design, named_levels
+from bertram.experiments.effects import measure
+from bertram.experiments.factors import Factor, configuration, label
+from bertram.experiments.noise import OVERALL, ExampleDraws, example_draws
+from bertram.experiments.schedule import Job, finished_runs, main_scores, make_job
+from bertram.runs.directory import Run
+from bertram.runs.files import write_json, write_text
+
+FORM = 1
+TABLE = "ablation.json"
+PILOT_CELLS = 2  # the noise of the seeds needs two configurations
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A design at a budget, in a results folder.
+
+    Attributes:
+        recipe: what the factors change.
+        factors: in the order of the design.
+        design: which combinations are run.
+        seeds: of each combination.
+        budget: how much of the study is run.
+        out: the results folder; records of it count.
+        folders: further results folders, whose finished runs count.
+    """
+
+    recipe: str
+    factors: Sequence[Factor]
+    design: Design
+    seeds: Sequence[int]
+    budget: Budget
+    out: Path
+    folders: Sequence[Path] = field(default_factory=tuple)
+
+    def finished(self) -> dict[str, Run]:
+        """All finished runs at hand, by identity."""
+        return finished_runs((self.out, *self.folders))
+
+
+def configurations(ablation: Ablation, seed: int) -> list[Config]:
+    """One for each cell.
+
+    Raises:
+        ConfigError: all combinations that cannot work, or that are no combinations of their own, together.
+    """
+    base = ablation.budget.applied(recipes.named(ablation.recipe), seed)
+    made: list[Config] = []
+    faults: dict[str, list[str]] = {}
+    for levels in ablation.design.cells:
+        try:
+            made.append(configuration(base, ablation.factors, levels))
+        except ConfigError as error:
+            for problem in error.problems:
+                faults.setdefault(problem, []).append(label(ablation.factors, levels))
+    count = len(ablation.design.cells)
+    listed = [
+        f"{problem} ({len(cells)} of {count} configurations, such as {cells[0]}){_remedy(problem, ablation.factors)}"
+        for problem, cells in faults.items()
+    ]
+    listed += _doubles(made)
+    if listed:
+        raise ConfigError(listed)
+    return made
+
+
+def _remedy(problem: str, factors: Sequence[Factor]) -> str:
+    if problem.startswith("surgery.when") and any(factor.name == "pcgrad-step" for factor in factors):
+        return (
+            "; in a design: the factor pcgrad, or a recipe with joint steps (--recipe e9) and no factor for the order"
+        )
+    return "; in a design: leave out one of the factors, or choose another --recipe or --design"
+
+
+def _doubles(configs: Sequence[Config]) -> list[str]:
+    """Combinations that are one and the same run, because a factor does nothing there."""
+    first: dict[str, str] = {}
+    found = []
+    for config in configs:
+        known = first.setdefault(options.digest(config), config.recipe)
+        if known != config.recipe:
+            found.append(f"{known} and {config.recipe} are one run: a factor does nothing there; leave it out")
+    return found
+
+
+def jobs(ablation: Ablation) -> list[Job]:
+    """The runs of a design, seed by seed; those of the pilot are the first.
+
+    Raises:
+        ConfigError: what cannot work, all of it together, before anything is trained.
+    """
+    every = {seed: configurations(ablation, seed) for seed in ablation.seeds}
+    check_data(every[ablation.seeds[0]][0])
+    finished = ablation.finished()
+    return [make_job(config.recipe, config, ablation.out, finished) for configs in every.values() for config in configs]
+
+
+def pilot(ablation: Ablation, wanted: Sequence[Job]) -> list[Job]:
+    """Those runs of the design that tell the noise of the seeds: two cells with all seeds."""
+    count = len(ablation.design.cells)
+    return [job for number, job in enumerate(wanted) if number % count < PILOT_CELLS]
+
+
+def known_power(ablation: Ablation, wanted: Sequence[Job], target: float) -> forecast.Power | None:
+    """What the design can see, as far as the runs at hand tell; None where they tell nothing.
+
+    Args:
+        ablation: to be run.
+        wanted: its jobs.
+        target: the effect one wants to see.
+    """
+    cells = [job.config for job in wanted[: len(ablation.design.cells)]]
+    alike = forecast.comparable(ablation.finished().values(), cells[0])
+    noise = forecast.known_noise(alike, cells[0])
+    per_work = cost.seconds_per_work(alike, cells[0].data)
+    if noise is None or per_work is None:
+        return None
+    hours = sum(map(cost.work, cells)) * per_work / 3600
+    return forecast.estimate(ablation.design, noise, seeds=len(ablation.seeds), target=target, hours=hours)
+
+
+def result(ablation: Ablation, wanted: Sequence[Job], expected: forecast.Power | None) -> dict[str, Any]:
+    """The effects as plain values, as they are written to ablation.json: the numbers of a forest plot.
+
+    Returns:
+        `form` 1, `kind` "ablation", `title`, `recipe`, `seeds`, `design` (`kind`, `resolution`, `generators`, `notes`
+        in words, `factors` with name and text, `cells` with `levels` by factor, `runs`: names of the run directories by
+        seed, and `scores`: outcome -> seed -> score), `power` (the fields of `forecast.Power`, as it was
+        estimated before the start, or null) and `effects`: a list of the fields of `effects.Measured`.
+    """
+    count = len(ablation.design.cells)
+    cells = [wanted[number::count] for number in range(count)]
+    runs = {
+        str(number): {job.config.seed: Run(job.path) for job in several if job.finished}
+        for number, several in enumerate(cells)
+    }
+    outcomes = [*wanted[0].config.tasks, OVERALL] if len(wanted[0].config.tasks) > 1 else list(wanted[0].config.tasks)
+    scores = {outcome: {cell: _scores(several, outcome) for cell, several in runs.items()} for outcome in outcomes}
+    names = {cell: {seed: run.path.name for seed, run in several.items()} for cell, several in runs.items()}
+    examples = _examples(runs, wanted[0].config.data)
+    effects = measure(ablation.design, scores, examples, names)
+    design = ablation.design
+    return {
+        "form": FORM,
+        "kind": "ablation",
+        "title": f"What each factor is worth: {ablation.recipe}, {design.kind} design, {len(ablation.seeds)} "
+        f"seed{'s' * (len(ablation.seeds) != 1)} ({ablation.budget.in_words()})",
+        "recipe": ablation.recipe,
+        "seeds": list(ablation.seeds),
+        "design": {
+            "kind": design.kind,
+            "resolution": design.resolution,
+            "generators": list(design.generators),
+            "notes": design.in_words(),
+            "factors": [{"name": factor.name, "text": factor.text} for factor in ablation.factors],
+            "cells": [
+                {
+                    "levels": levels,
+                    "runs": names[str(number)],
+                    "scores": {outcome: scores[outcome][str(number)] for outcome in outcomes},
+                }
+                for number, levels in enumerate(named_levels(design))
+            ],
+        },
+        "power": None if expected is None else asdict(expected),
+        "effects": [asdict(effect) for effect in effects],
+    }
+
+
+def _scores(runs: Mapping[int, Run], outcome: str) -> dict[int, float]:
+    found = {seed: main_scores(run)[outcome] for seed, run in runs.items()}
+    return {seed: score for seed, score in found.items() if score is not None}
+
+
+def _examples(runs: Mapping[str, Mapping[int, Run]], data: str) -> ExampleDraws | None:
+    every = {run.path.name: run for several in runs.values() for run in several.values()}
+    return example_draws(every, data) if every else None
+
+
+def write(out: Path, found: Mapping[str, Any]) -> None:
+    """Write ablation.json and ablation.md."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / TABLE, found)
+    write_text(out / "ablation.md", markdown(found))
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """The effects as a Markdown table."""
+    lines = [f"**{found['title']}**", "", *(f"- {note}" for note in found["design"]["notes"]), ""]
+    lines += ["| outcome | factor | effect | 95 %, other seeds | 95 %, other seeds and examples | p (Holm) | verdict |"]
+    lines += ["|---|---|---:|---|---|---:|---|"]
+    lines += [f"| {' | '.join(cells)} |" for cells in map(cells_of, found["effects"])]
+    return "\n".join(lines) + "\n"
+
+
+def cells_of(effect: Mapping[str, Any]) -> list[str]:
+    """An effect as the cells of a table."""
+    value = "–" if effect["value"] is None else f"{effect['value']:+.4f}"
+    intervals = [
+        "–" if one is None else "[{:+.4f}, {:+.4f}]".format(*one) for one in (effect["ci95"], effect["ci95_new"])
+    ]
+    p = "–" if effect["p_holm"] is None else f"{effect['p_holm']:.3f}"
+    return [effect["outcome"], effect["name"], value, *intervals, p, effect["verdict"]]

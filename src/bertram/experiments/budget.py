@@ -1,0 +1,155 @@
+"""How much of the study is run: fewer epochs, a part of the data, a part of dev; and what a configuration is run on."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bertram import options
+from bertram.config import Config
+from bertram.data.rows import check_files, read_rows
+from bertram.data.sources import Split, locate, locate_extra
+from bertram.errors import ConfigError
+from bertram.minbert.published import Experiment
+from bertram.tasks import Task
+
+STUDY_EPOCHS = 10  # of a row, unless the row says otherwise
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much of the study is run.
+
+    Attributes:
+        epochs: of a row that has 10 in the study; rows with more have more in proportion.
+        fraction: share of each task's training rows; a row's own limits shrink with it.
+        dev_limit: dev rows of each task that are used.
+        changes: further fields of every configuration, such as data and encoder, as tables.
+    """
+
+    epochs: int | None = None
+    fraction: float = 1.0
+    dev_limit: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def applied(self, config: Config, seed: int) -> Config:
+        """A recipe's configuration at this budget.
+
+        Raises:
+            ConfigError: what cannot work, all of it together.
+        """
+        values = options.merge(options.dump(config), {**self.changes, "seed": seed})
+        made = options.make(values)
+        sampling: dict[str, Any] = {"fraction": self.fraction * made.sampling.fraction}
+        if self.epochs is not None:
+            sampling["epochs"] = max(1, round(made.sampling.epochs * self.epochs / STUDY_EPOCHS))
+        limits = {
+            name: {"limit": max(2, round(self.fraction * min(task.limit, train_rows(task, made))))}
+            for name, task in made.tasks.items()
+            if task.limit is not None and task.trained
+        }
+        evaluation = {} if self.dev_limit is None else {"dev_limit": self.dev_limit}
+        return options.change(made, sampling=sampling, tasks=limits, evaluation=evaluation)
+
+    def of(self, experiment: Experiment, seed: int) -> Config:
+        """An experiment's configuration at this budget."""
+        return self.applied(experiment.config(), seed)
+
+    def in_words(self) -> str:
+        """For titles."""
+        data, encoder = self.changes.get("data", "sample"), self.changes.get("encoder", "minilm")
+        epochs = "the study's epochs" if self.epochs is None else f"{self.epochs} epochs for the study's {STUDY_EPOCHS}"
+        parts = [f"encoder {encoder}", f"data {data}", epochs, f"{self.fraction:.0%} of the training rows"]
+        parts.append("all dev rows" if self.dev_limit is None else f"{self.dev_limit:,} dev rows a task")
+        known = ("data", "encoder")
+        others = {name: value for name, value in self.changes.items() if name not in known}
+        return ", ".join([*parts, *(f"{name} = {value}" for name, value in options.leaves(others))])
+
+
+def check_data(config: Config) -> None:
+    """Raise ConfigError with everything for which a training would refuse the data."""
+    problems = check_files(config.tasks, config.data, allow_rejects=config.allow_rejects)
+    if problems:
+        raise ConfigError(problems)
+
+
+def identity(config: Config, *, constant: bool = False) -> str:
+    """What tells runs apart in a results folder: the configuration's hash, and what the data files hold.
+
+    So a record that was made from another directory with the same files counts, and one from other files does not.
+
+    Args:
+        config: of the run.
+        constant: nothing is trained; then the recipe's name counts too.
+    """
+    return _hash(config, held_files(config), constant=constant)
+
+
+def identity_of(record: Mapping[str, Any]) -> str | None:
+    """The same from a record; None where its configuration is no longer one.
+
+    Fields that were added since have their defaults; a default that was changed since does not matter, because the
+    record has the value it was made with.
+    """
+    try:
+        config = options.make(record["config"])
+        return _hash(config, held_files_of(record), constant=record.get("trained") is False)
+    except (ConfigError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def held_files(config: Config) -> frozenset[str]:
+    """SHA-256 of the files that a run reads; for the Hub its name, since what it holds is not asked for twice."""
+    if config.data == "hub":
+        return frozenset({"hub"})
+    paths = [locate(task, config.data, "dev") for task in config.tasks.values()]
+    for task in config.tasks.values():
+        paths += [locate(task, config.data, "train")] if task.trained else []
+        paths += [locate_extra(task, config.data)] if task.trained and task.extra else []
+    return frozenset(_file_digest(path) for path in paths if path is not None)
+
+
+def held_files_of(record: Mapping[str, Any]) -> frozenset[str]:
+    """The same from a record."""
+    hub = record["config"]["data"] == "hub"
+    return frozenset({"hub"} if hub else {file["sha256"] for file in record["data"].values()})
+
+
+def _hash(config: Config, held: frozenset[str], *, constant: bool) -> str:
+    what = " ".join([*sorted(held), config.recipe if constant else ""])
+    data = hashlib.sha256(what.encode()).hexdigest()
+    return options.digest(options.change(config, data=data))[:12]
+
+
+def train_rows(task: Task, config: Config) -> int:
+    """Usable training rows of a task."""
+    return _rows(task, config.data, "train", allow_rejects=config.allow_rejects)
+
+
+def dev_rows(task: Task, config: Config) -> int:
+    """Dev rows of a task that are used."""
+    rows = _rows(task, config.data, "dev", allow_rejects=config.allow_rejects)
+    return min(rows, config.evaluation.dev_limit or rows)
+
+
+def _rows(task: Task, data: str, split: Split, *, allow_rejects: bool) -> int:
+    meaning = task.model_dump_json(include={"name", "kind", "files", "hub", "labels", "names", "range", "text_style"})
+    return _counted(meaning, data, split, allow_rejects)
+
+
+@lru_cache(maxsize=64)
+def _counted(task: str, data: str, split: Split, allow_rejects: bool) -> int:
+    return len(read_rows(Task.model_validate_json(task), data, split, allow_rejects=allow_rejects))
+
+
+def _file_digest(path: Path) -> str:
+    stat = path.stat()
+    return _digest_of(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _digest_of(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - keys of the cache
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

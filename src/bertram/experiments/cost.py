@@ -1,0 +1,110 @@
+"""How long runs will take: from the seconds of earlier records, or from a few measured steps.
+
+One rough count of work serves all recipes: how many texts go through the encoder, a backward pass counting twice. The
+seconds of known runs say what a unit of it takes on this machine.
+"""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from bertram.config import WHOLE_PASSES, Config
+from bertram.errors import DataError
+from bertram.experiments.budget import dev_rows, train_rows
+from bertram.experiments.schedule import Job
+from bertram.runs.directory import Run
+from bertram.training.sampler import Pool, Sampler
+
+TRAIN_SAMPLE = 1000  # training examples of each task that are scored at the end
+
+
+def work(config: Config) -> float:
+    """Passes of texts through the encoder that a run takes, all in all."""
+    pools = {
+        name: Pool(_used(config, name), task.batch_size or config.sampling.batch_size)
+        for name, task in config.tasks.items()
+        if task.trained
+    }
+    sampler = Sampler(pools, config.sampling, config.seed)
+    training = sum(
+        _examples(sampler, name, config) * _passes(config, name) * config.tasks[name].encodings_per_example
+        for name in pools
+    )
+    every = config.evaluation.every or sampler.steps_per_epoch
+    evaluations = -(-sampler.total_steps // every)
+    predicting = 0.0
+    for name, task in config.tasks.items():
+        rows = dev_rows(task, config)
+        watched = min(rows, config.evaluation.limit or rows)
+        sample = TRAIN_SAMPLE * (name in pools) * (1 + config.sampling.epochs * (config.sampling.order == "worst-last"))
+        predicting += (watched * evaluations + rows + sample) * task.encodings_per_example
+    return training + predicting
+
+
+def seconds_per_work(runs: Sequence[Run], data: str) -> float | None:
+    """What a unit of work took in finished runs; None where they do not tell.
+
+    Args:
+        runs: trained on the same data files.
+        data: where these are now; the directory that a record names need not be here.
+    """
+    done = [run for run in runs if run.record.get("trained", True)]
+    try:
+        total = sum(work(run.config.model_copy(update={"data": data})) for run in done)
+    except DataError:  # the files have other names here
+        return None
+    return sum(seconds(run) for run in done) / total if done else None
+
+
+def measured_seconds_per_work(config: Config) -> float:
+    """The same from a few steps of a configuration."""
+    from bertram.training.estimate import estimate  # noqa: PLC0415 - rarely needed
+
+    return 60 * estimate(config)[0].minutes / work(config)
+
+
+def seconds(run: Run) -> float:
+    """What a finished run took."""
+    return float(sum(run.record["seconds"].values()))
+
+
+def hours(jobs: Sequence[Job], per_work: float) -> dict[str, float]:
+    """Expected hours of each run that is not finished, by its key; from the same experiment's seeds where they are."""
+    known: dict[str, list[float]] = {}
+    for job in jobs:
+        if job.finished:
+            known.setdefault(job.name, []).append(seconds(Run(job.path)))
+    return {
+        job.key: (fmean(known[job.name]) if job.name in known else _guess(job, per_work)) / 3600
+        for job in jobs
+        if not job.finished
+    }
+
+
+def _guess(job: Job, per_work: float) -> float:
+    return 10.0 if job.constant else work(job.config) * per_work
+
+
+def _used(config: Config, name: str) -> int:
+    task = config.tasks[name]
+    rows = train_rows(task, config)
+    return min(task.limit or rows, max(2, round(config.sampling.fraction * rows)))
+
+
+def _examples(sampler: Sampler, name: str, config: Config) -> float:
+    """How many examples of a task a run sees; an expectation where tasks are drawn."""
+    pool = sampler.pools[name]
+    if config.sampling.order in WHOLE_PASSES and config.sampling.steps_per_epoch is None:
+        return float(pool.size * config.sampling.epochs)
+    share = 1.0 if config.sampling.order == "joint" else 1 / len(sampler.pools)
+    return sampler.total_steps * pool.batch_size * share
+
+
+def _passes(config: Config, name: str) -> float:
+    """Passes of one training example; a forward pass is 1, a backward pass 2."""
+    if config.model.freeze_encoder:
+        return 1.0
+    s, passes = config.smart, 3.0
+    if name in config.chosen("smart"):
+        passes += 3.0 * (s.steps + 1) * (s.weight > 0)  # each ascent step, and the perturbed pass
+        passes += 1.0 * (s.bregman != "off")
+    return passes * (2.0 if name in config.chosen("rdrop") else 1.0)

@@ -1,0 +1,283 @@
+"""Many runs in one results folder: finished ones are skipped, broken ones go on, several run at once.
+
+<folder>/<name>-<identity>/      a run directory, without model/ unless models are kept
+
+Runs are known by `budget.identity`, so that the records found in a folder, committed ones too, count for
+whoever asks for the same run. A lock that ends with its process keeps two schedules, also of several machines that
+share the folder, from taking the same run.
+"""
+
+import fcntl
+import os
+import shutil
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context, parent_process
+from multiprocessing.queues import Queue
+from pathlib import Path
+from queue import Empty
+from threading import Thread
+
+import torch
+
+from bertram.config import Config
+from bertram.errors import BertramError, RunError
+from bertram.experiments.budget import identity, identity_of
+from bertram.experiments.study_progress import Board, Event, Reporter, Tell
+from bertram.minbert import constant_baseline
+from bertram.minbert.leaderboard import submit
+from bertram.runs.directory import Run
+from bertram.training.train import train
+
+LOCKS = ".locks"
+ERROR = "error.txt"
+SUBMISSION = "submission"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is wanted.
+
+    Attributes:
+        name: of the experiment or cell.
+        config: what is run.
+        path: its run directory.
+        identity: what tells it apart from other runs.
+        constant: nothing is trained.
+        submission: the leaderboard's files are written, while the model is there.
+    """
+
+    name: str
+    config: Config
+    path: Path
+    identity: str
+    constant: bool = False
+    submission: bool = False
+
+    @property
+    def key(self) -> str:
+        """How it is named while it runs."""
+        return f"{self.name} seed {self.config.seed}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether its record is there."""
+        return Run(self.path).finished
+
+
+def finished_runs(folders: Iterable[Path]) -> dict[str, Run]:
+    """The finished trainings of some results folders, by identity; of two with one identity the first counts."""
+    found: dict[str, Run] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*/record.json")):
+            run = Run(path.parent)
+            try:
+                known = None if "merged" in run.record else identity_of(run.record)
+            except RunError:
+                continue
+            if known is not None:
+                found.setdefault(known, run)
+    return found
+
+
+def make_job(
+    name: str,
+    config: Config,
+    out: Path,
+    finished: Mapping[str, Run],
+    *,
+    constant: bool = False,
+    submission: bool = False,
+) -> Job:
+    """The job for a configuration: the run directory that has it already, or a new one in `out`.
+
+    Args:
+        name: of the experiment or cell.
+        config: what is run.
+        out: where new runs go.
+        finished: runs by identity.
+        constant: nothing is trained.
+        submission: the leaderboard's files are wanted.
+    """
+    known = identity(config, constant=constant)
+    begun = [path for path in sorted(out.glob(f"*-{known}")) if (path / "config.toml").is_file()]
+    path = finished[known].path if known in finished else (*begun, out / f"{name}-{known}")[0]
+    return Job(name, config, path, known, constant, submission)
+
+
+def distinct(jobs: Sequence[Job]) -> list[Job]:
+    """Each run once: two experiments may be one run, which is then named after the first."""
+    found: dict[str, Job] = {}
+    for job in jobs:
+        known = found.setdefault(job.identity, job)
+        if job.submission and not known.submission:
+            found[job.identity] = replace(known, submission=True)
+    return list(found.values())
+
+
+def run_jobs(jobs: Sequence[Job], board: Board, *, at_once: int = 1, keep_models: bool = False) -> list[str]:
+    """Run what is not finished.
+
+    Args:
+        jobs: in the order to start them.
+        board: shows the progress.
+        at_once: processes; they share the threads that PyTorch has here.
+        keep_models: leave model/ in the run directories.
+
+    Returns:
+        What went wrong, a line for each run that failed; the others are finished, or being run elsewhere.
+    """
+    jobs = distinct(jobs)
+    waiting = [job for job in jobs if not job.finished]
+    with board:
+        for job in jobs:
+            board.tell(Event(job.key, "waiting" if job in waiting else "skipped"))
+            if job not in waiting:
+                _mend(job, board.tell)
+        if at_once == 1 or len(waiting) < 2:
+            for job in waiting:
+                work(job, board.tell, keep_models=keep_models)
+        else:
+            _in_processes(waiting, board, min(at_once, len(waiting)), keep_models=keep_models)
+    return board.failures
+
+
+def work(job: Job, tell: Tell, *, keep_models: bool) -> None:
+    """Run one job, or go on with it; a failure is told, and does not end the study."""
+    try:
+        with _claimed(job.path) as mine:
+            if not mine:
+                tell(Event(job.key, "elsewhere"))
+                return
+            _run(job, tell, keep_models=keep_models)
+        tell(Event(job.key, "finished", main_scores(Run(job.path))))
+    except BertramError as error:
+        tell(Event(job.key, "failed", text=str(error)))
+    except Exception as error:  # a fault of the program in one run must not cost the others
+        with suppress(OSError):
+            job.path.mkdir(parents=True, exist_ok=True)
+            (job.path / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+        tell(Event(job.key, "failed", text=f"{type(error).__name__}: {error}; see {job.path / ERROR}"))
+
+
+def _run(job: Job, tell: Tell, *, keep_models: bool) -> None:
+    if job.finished:  # by another process meanwhile
+        return
+    tell(Event(job.key, "running"))
+    if job.path.is_dir():
+        (job.path / ERROR).unlink(missing_ok=True)  # of an earlier attempt, that failed before it was a run
+    if job.constant:
+        constant_baseline.answer(job.config, job.path, yes=job.config.recipe.endswith("-yes"))
+        return
+    run = train(job.config, job.path, resume=True, display=Reporter(job.key, tell))
+    if job.submission:
+        _submit(job, run, tell)
+    if not keep_models:
+        shutil.rmtree(run.path / "model", ignore_errors=True)
+
+
+def _submit(job: Job, run: Run, tell: Tell) -> None:
+    try:
+        rejects = job.config.allow_rejects
+        submit(run, job.config.data, run.path / SUBMISSION, allow_rejects=rejects, complain=lambda _: None)
+    except BertramError as error:
+        tell(Event(job.key, "said", text=f"no submission: {error}"))
+
+
+def _mend(job: Job, tell: Tell) -> None:
+    """Make up for what a kill between the record and the end has left undone."""
+    run = Run(job.path)
+    lacking = job.submission and run.model.is_dir() and not (run.path / SUBMISSION).is_dir()
+    if not lacking and not run.checkpoints.is_dir():
+        return
+    with _claimed(job.path) as mine:
+        if mine:
+            shutil.rmtree(run.checkpoints, ignore_errors=True)
+            if lacking:
+                _submit(job, run, tell)
+
+
+def main_scores(run: Run) -> dict[str, float | None]:
+    """The main dev score of each task of a finished run, and `overall`; None where it is undefined."""
+    scores = run.record["scores"]["dev"]
+    found = {name: scores[name][task.scored_by]["value"] for name, task in run.config.tasks.items()}
+    return {**found, "overall": scores["overall"]["value"]}
+
+
+@contextmanager
+def _claimed(path: Path) -> Iterator[bool]:
+    """Whether this process may take a run; the claim ends with the process, however that ends."""
+    lock = path.parent / LOCKS / path.name
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError as error:
+        raise RunError(f"{path.parent}: cannot be written: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _in_processes(jobs: Sequence[Job], board: Board, at_once: int, *, keep_models: bool) -> None:
+    context = get_context("spawn")  # a fork would copy PyTorch's threads in whatever state they are
+    events: Queue[Event] = context.Queue()
+    threads = max(1, torch.get_num_threads() // at_once)
+    with ProcessPoolExecutor(at_once, context, initializer=_begin_worker, initargs=(events, threads)) as pool:
+        futures = {pool.submit(_work_in_process, job, keep_models=keep_models): job for job in jobs}
+        try:
+            while not all(future.done() for future in futures):
+                _pass_on(events, board, seconds=0.2)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        while _pass_on(events, board, seconds=0.2):
+            pass
+    for future, job in futures.items():
+        _tell_of_death(future, job, board)
+
+
+def _tell_of_death(future: Future[None], job: Job, board: Board) -> None:
+    if isinstance(future.exception(), BrokenProcessPool):
+        why = "a process was killed, perhaps for want of memory: start again with fewer --jobs, and this run goes on"
+        board.tell(Event(job.key, "failed", text=why))
+    elif (error := future.exception()) is not None:
+        raise error
+
+
+def _pass_on(events: "Queue[Event]", board: Board, seconds: float) -> bool:
+    try:
+        board.tell(events.get(timeout=seconds))
+    except Empty:
+        return False
+    return True
+
+
+_events: "Queue[Event] | None" = None  # of a worker process
+
+
+def _begin_worker(events: "Queue[Event]", threads: int) -> None:
+    global _events  # noqa: PLW0603 - a pool hands its queue to its processes in no other way
+    _events = events
+    torch.set_num_threads(threads)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A study that was killed must not train on, unseen, what its next start goes on with."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _work_in_process(job: Job, *, keep_models: bool) -> None:
+    assert _events is not None
+    work(job, _events.put, keep_models=keep_models)

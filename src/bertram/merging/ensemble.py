@@ -1,0 +1,55 @@
+"""Averaged predictions of several runs: an ensemble."""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bertram.evaluation.evaluate import evaluate
+from bertram.merging.merge import Merged, config_of, meaning, read_dev, require_alike, write
+from bertram.model.storage import FORMAT, load_model
+from bertram.prediction.load import MEMBERS, Ensemble, members
+from bertram.runs.directory import Run, open_runs, refuse_existing
+from bertram.runs.files import write_text
+
+
+def ensemble(paths: Sequence[Path], out: Path, *, data: str | None = None) -> Run:
+    """Average the predictions of runs; the members of an ensemble count one each.
+
+    Args:
+        paths: at least two finished runs of the same tasks, with the same tokenizer.
+        out: the new run directory.
+        data: what the ensemble is scored on; default: the data of the first run.
+
+    Raises:
+        RunError: runs whose predictions cannot be averaged, or `out` exists already.
+        DataError: dev cannot be read.
+    """
+    begun = time.monotonic()
+    refuse_existing(out, resumable=False)
+    runs = open_runs(paths)
+    directories = [model for run in runs for model in _models(run)]
+    model = Ensemble([load_model(directory) for directory in directories])
+    named = [run.path if len(_models(run)) == 1 else one for run in runs for one in _models(run)]
+    alike = zip(named, model.members, directories, strict=True)
+    require_alike({name: meaning(member.tasks, directory) for name, member, directory in alike})
+    config = config_of(runs, data)
+    dev = read_dev(config, model)
+    found = evaluate(model, dev.examples, config.evaluation.batch_size)
+    parameters = sum(p.numel() for member in model.members for p in member.network.parameters())
+    merged = Merged("ensemble", "all runs", runs, [], parameters, found, begun)
+    return write(out, config, merged, dev, lambda directory: _copy(directories, directory))
+
+
+def _models(run: Run) -> list[Path]:
+    """The model directories of a run, several for an ensemble."""
+    return members(run.model) if (run.model / MEMBERS).is_file() else [run.model]
+
+
+def _copy(models: Sequence[Path], directory: Path) -> None:
+    """Copy models below a directory and list them there."""
+    names = [f"member-{number}" for number in range(len(models))]
+    for name, model in zip(names, models, strict=True):
+        shutil.copytree(model, directory / name)
+    write_text(directory / MEMBERS, json.dumps({"format": FORMAT, "members": names}, indent=2) + "\n")

@@ -1,0 +1,192 @@
+"""What soups and ensembles of runs have in common: what must be alike, and the run directory that results.
+
+The configuration of a merged run is that of its first member; its record says under ``merged`` what it is made of.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertram import options
+from bertram.config import Config
+from bertram.data.examples import Examples, tokenized
+from bertram.data.rows import read_rows
+from bertram.errors import RunError
+from bertram.evaluation.evaluate import Evaluation, sample
+from bertram.evaluation.files import baselines, confusions, keep_predictions
+from bertram.prediction.model import Predictor
+from bertram.runs.directory import FORMAT, Run, create
+from bertram.runs.files import replace_directory, write_json
+from bertram.runs.provenance import peak_memory_mib, provenance
+from bertram.tasks import Task
+
+TASK_FIELDS = ("kind", "labels", "range", "pair", "text_style")  # what makes two tasks the same
+DIFFERENCES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Dev:
+    """What a merged run is scored on.
+
+    Attributes:
+        examples: by task.
+        files: SHA-256 and rejected rows of each file.
+    """
+
+    examples: Mapping[str, Examples]
+    files: Mapping[str, dict[str, object]]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A merged run before it is written.
+
+    Attributes:
+        how: ``soup`` or ``ensemble``.
+        choice: how the members were chosen, in words.
+        members: the runs it is made of.
+        left_out: the runs that were tried in vain.
+        parameters: how many the model has.
+        found: what it says of dev.
+        begun: by `time.monotonic`, when the merging began.
+    """
+
+    how: str
+    choice: str
+    members: Sequence[Run]
+    left_out: Sequence[Run]
+    parameters: int
+    found: Evaluation
+    begun: float
+
+
+def config_of(runs: Sequence[Run], data: str | None) -> Config:
+    """The configuration of a merged run: that of the first, possibly with other data."""
+    return runs[0].config if data is None else options.change(runs[0].config, data=data)
+
+
+def read_dev(config: Config, model: Predictor) -> Dev:
+    """The dev examples of a configuration, those that its training has scored.
+
+    Raises:
+        DataError: a fault of the files.
+    """
+    files: dict[str, dict[str, object]] = {}
+    examples = {}
+    for name, task in model.tasks.items():
+        rows = read_rows(task, config.data, "dev", allow_rejects=config.allow_rejects)
+        files[rows.name] = rows.facts()
+        whole = tokenized(task, rows, model.tokenizer, model.max_tokens)
+        limit = config.evaluation.dev_limit
+        examples[name] = whole if limit is None else sample(whole, limit, seed=0)
+    return Dev(examples, files)
+
+
+def require_alike(traits: Mapping[Path, Mapping[str, object]]) -> None:
+    """Refuse runs, or models, that differ from the first in what must be the same.
+
+    Args:
+        traits: for each directory what must be the same, by name; the first is the measure.
+
+    Raises:
+        RunError: all differences together.
+    """
+    (first, wanted), *others = traits.items()
+    faults = []
+    for path, theirs in others:
+        for name in dict.fromkeys([*wanted, *theirs]):
+            here, there = theirs.get(name, "missing"), wanted.get(name, "missing")
+            if here != there:
+                faults.append(f"{path}: {name} is {here}, but {there} in {first}")
+    if faults:
+        more = [f"and {len(faults) - DIFFERENCES_SHOWN} more differences"] if len(faults) > DIFFERENCES_SHOWN else []
+        raise RunError("\n".join(faults[:DIFFERENCES_SHOWN] + more))
+
+
+def meaning(tasks: Mapping[str, Task], model: Path) -> dict[str, object]:
+    """What must be the same so that predictions can be averaged: the tasks and the tokenizer.
+
+    Args:
+        tasks: of the model.
+        model: its directory.
+    """
+    traits: dict[str, object] = {f"tasks.{n}.{field}": getattr(tasks[n], field) for n in tasks for field in TASK_FIELDS}
+    for name in ("vocab.txt", "tokenizer_config.json"):
+        there = (model / name).is_file()
+        traits[name] = f"SHA-256 {hashlib.sha256((model / name).read_bytes()).hexdigest()[:8]}" if there else "missing"
+    return traits
+
+
+def write(out: Path, config: Config, merged: Merged, dev: Dev, fill_model: Callable[[Path], None]) -> Run:
+    """Write a merged run's directory as a whole, so that no half of one is ever taken for a run.
+
+    Args:
+        out: the run directory.
+        config: of the merged run.
+        merged: what it is.
+        dev: what it was scored on.
+        fill_model: writes the model into a directory.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    record = _record(config, merged, dev)
+
+    def fill(directory: Path) -> None:
+        run = create(directory, config)
+        fill_model(run.path / "model")
+        keep_predictions(run, merged.found, "dev")
+        write_json(run.path / "record.json", record)
+
+    replace_directory(out.absolute(), fill)
+    return Run(out)
+
+
+def _record(config: Config, merged: Merged, dev: Dev) -> dict[str, Any]:
+    members = [_member(run) for run in merged.members]
+    parts = [merged.how, merged.choice, config.data, *(member["config_hash"] for member in members)]
+    trained = sum(run.record.get("seconds", {}).get("training", 0.0) for run in merged.members)
+    return {
+        "format": FORMAT,
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "config_hash": hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16],
+        "merged": {
+            "how": merged.how,
+            "choice": merged.choice,
+            "members": members,
+            "left_out": [_member(run) for run in merged.left_out],
+        },
+        "config": options.dump(config),
+        "encoder": merged.members[0].record.get("encoder", {}),
+        "parameters": {"all": merged.parameters, "trained": 0},
+        "data": dev.files,
+        "precision": "fp32",
+        **provenance(torch.device("cpu")),
+        "scores": {"dev": merged.found.scores()},
+        "confusion": confusions(merged.found),
+        "baselines": _baselines(merged.members[0], dev),
+        "seconds": {"training": trained, "merging": round(time.monotonic() - merged.begun, 1)},
+        "peak_memory_mib": peak_memory_mib(),
+    }
+
+
+def _member(run: Run) -> dict[str, Any]:
+    """What a record says of a run that was merged."""
+    record = run.record
+    known = {name: record.get(name) for name in ("recipe", "seed", "config_hash")}
+    return {"run": str(run.path), **known, "dev_overall": record["scores"]["dev"]["overall"]["value"]}
+
+
+def _baselines(first: Run, dev: Dev) -> dict[str, Any]:
+    """Those of the first run, whose constants are chosen on training labels, where it saw the same dev files."""
+    known = first.record.get("data", {})
+    if all(known.get(name, {}).get("sha256") == file["sha256"] for name, file in dev.files.items()):
+        return dict(first.record["baselines"])
+    return {name: baselines(examples) for name, examples in dev.examples.items()}

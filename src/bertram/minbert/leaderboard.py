@@ -1,0 +1,102 @@
+"""What a run predicts for the course's leaderboard."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from bertram.comparison.gold import refuse_doubles
+from bertram.data.examples import tokenized
+from bertram.data.rows import Rows, read_rows
+from bertram.data.sources import HubUnreachableError, Split
+from bertram.errors import BertramError, DataError
+from bertram.minbert.submission import LEADERBOARD, write_submission
+from bertram.prediction.load import load
+from bertram.prediction.model import Predictor, decided
+from bertram.runs.directory import Run
+from bertram.tasks import QUORA, SST, STS, Task
+
+
+def submit(
+    run: Run,
+    data: str,
+    out: Path,
+    *,
+    batch_size: int = 64,
+    allow_rejects: bool = False,
+    complain: Callable[[str], None],
+    each: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> list[Path]:
+    """Predict the dev and test-student files of the three tasks and write the leaderboard's six files.
+
+    Dev rows without a label do not count there, as they do not count in training.
+
+    Args:
+        run: a run with the three tasks.
+        data: a directory with the course's files, hub or sample.
+        out: where to write.
+        batch_size: examples computed together.
+        allow_rejects: accept files of which more than 1 % of the rows cannot be used.
+        complain: told of each row that is not predicted.
+        each: goes through the names of tasks and splits, for showing progress.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        BertramError: the run has not the three tasks, or files cannot be read or written.
+    """
+    _require_tasks(run)
+    model = load(run)
+    rows = _read(model, data, allow_rejects)
+    for reject in (reject for several in rows.values() for reject in several.rejects):
+        complain(f"rejected: {reject}")
+    outputs: dict[str, dict[str, dict[str, float]]] = {name: {} for name in LEADERBOARD}
+    for file in each(list(rows)):
+        name, split = file.split()
+        outputs[name][split] = _predicted(model, model.tasks[name], rows[file], batch_size)
+    try:
+        return write_submission(out, outputs)
+    except OSError as error:
+        raise BertramError(f"{out}: cannot be written: {error.strerror}; choose another --out") from None
+
+
+def _require_tasks(run: Run) -> None:
+    """Refuse a run whose tasks, their labels or their range are not the leaderboard's."""
+    missing = [name for name in LEADERBOARD if name not in run.config.tasks]
+    if missing:
+        there = ", ".join(run.config.tasks)
+        raise BertramError(
+            f"{run.path}: has no task {' and no task '.join(missing)} (its tasks: {there}); the leaderboard wants "
+            f"{', '.join(LEADERBOARD)}"
+        )
+    for wanted in (SST, QUORA, STS):
+        task = run.config.tasks[wanted.name]
+        if (task.kind, task.labels, task.range) != (wanted.kind, wanted.labels, wanted.range):
+            values = f"the labels {', '.join(wanted.labels)}" if wanted.labels else f"the range {list(wanted.range)}"
+            kind = f"of kind {wanted.kind} with {values}"
+            raise BertramError(f"{run.path}: its task {task.name} is not the leaderboard's, which is {kind}")
+
+
+def _read(model: Predictor, data: str, allow_rejects: bool) -> dict[str, Rows]:
+    """The rows of each task and split, or all reasons why there are none."""
+    rows: dict[str, Rows] = {}
+    problems = []
+    splits: tuple[Split, ...] = ("dev", "test")
+    for name in LEADERBOARD:
+        for split in splits:
+            try:
+                found = read_rows(model.tasks[name], data, split, labelled=split == "dev", allow_rejects=allow_rejects)
+                refuse_doubles(found.file, found.ids)
+                rows[f"{name} {split}"] = found
+            except HubUnreachableError:
+                raise
+            except DataError as error:
+                problems.append(str(error))
+    if problems:
+        raise DataError("\n".join(dict.fromkeys(problems)))
+    return rows
+
+
+def _predicted(model: Predictor, task: Task, rows: Rows, batch_size: int) -> dict[str, float]:
+    examples = tokenized(task, rows, model.tokenizer, model.max_tokens)
+    values = decided(task, model.outputs(examples, batch_size))
+    return dict(zip(rows.ids, values.tolist(), strict=True))

@@ -1,0 +1,149 @@
+"""The study again: which runs its experiments need, how long they take, and Table 1 from their records."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bertram.config import Config
+from bertram.errors import RunError
+from bertram.experiments import cost
+from bertram.experiments.budget import Budget, check_data, identity
+from bertram.experiments.forecast import comparable
+from bertram.experiments.schedule import Job, distinct, finished_runs, make_job
+from bertram.minbert import render
+from bertram.minbert.published import EXPERIMENTS, REFERENCE, Experiment, variants
+from bertram.minbert.table_1 import Row, table_1
+from bertram.runs.directory import Run
+from bertram.runs.files import write_json, write_text
+
+TABLE = "table.json"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Experiments at a budget, in a results folder.
+
+    Attributes:
+        experiments: that are asked for.
+        seeds: of each.
+        budget: how much of the study is run.
+        out: the results folder; records of it count.
+        folders: further results folders, whose finished runs count.
+    """
+
+    experiments: Sequence[Experiment]
+    seeds: Sequence[int]
+    budget: Budget
+    out: Path
+    folders: Sequence[Path] = field(default_factory=tuple)
+
+    def finished(self) -> dict[str, Run]:
+        """All finished runs at hand, by identity."""
+        return finished_runs((self.out, *self.folders))
+
+
+def jobs(study: Study) -> list[Job]:
+    """The runs that the study needs, seed by seed, so that a study that is stopped early has whole rows.
+
+    Raises:
+        ConfigError: what cannot work, all of it together, before anything is trained.
+    """
+    check_data(study.budget.of(EXPERIMENTS[REFERENCE], seed=0))
+    finished = study.finished()
+    return distinct(
+        [
+            make_job(
+                one.name,
+                study.budget.of(one, seed),
+                study.out,
+                finished,
+                constant=one.constant,
+                submission=one.submission and seed == study.seeds[0],
+            )
+            for seed in study.seeds
+            for one in study.experiments
+        ]
+    )
+
+
+def expected_hours(wanted: Sequence[Job], finished: Mapping[str, Run]) -> dict[str, float]:
+    """Hours of each run that is not finished, from comparable earlier records, or from a few measured steps."""
+    todo = [job for job in wanted if not job.finished]
+    trained = [job for job in todo if not job.constant]
+    if not trained:
+        return cost.hours(wanted, 0.0)
+    first = next((job.config for job in trained if not job.config.model.freeze_encoder), trained[0].config)
+    per_work = cost.seconds_per_work(comparable(finished.values(), first), first.data)
+    return cost.hours(wanted, per_work or cost.measured_seconds_per_work(first))
+
+
+def table(study: Study) -> dict[str, Any]:
+    """Table 1 from all runs at hand that have this budget, whenever they were made."""
+    finished = study.finished()
+    seeds = sorted({run.config.seed for run in finished.values()} | set(study.seeds))
+    reference = study.budget.of(EXPERIMENTS[REFERENCE], seed=0)
+    rows = [_row(one, study.budget, seeds, finished) for one in variants()]
+    return table_1(rows, reference.data, title(reference, study.budget), notes(reference, rows))
+
+
+def write_table(out: Path, found: Mapping[str, Any]) -> None:
+    """Write table.json and table.md."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / TABLE, found)
+    write_text(out / "table.md", render.markdown(found))
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The values of table.json or ablation.json.
+
+    Raises:
+        RunError: missing, damaged, or of another form.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path}: missing") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: damaged: {error}") from None
+    if not isinstance(found, dict) or found.get("form") != 1:
+        raise RunError(f"{path}: is of a form that this BERTram does not know")
+    return found
+
+
+def title(reference: Config, budget: Budget) -> str:
+    """With encoder and budget; for an encoder that knows the data already, that it does."""
+    seen = ", which has seen Quora pairs: the study's question asked of that encoder" if _knows(reference) else ""
+    return f"Table 1 again, on {reference.encoder}{seen} ({budget.in_words()})"
+
+
+def notes(reference: Config, rows: Sequence[Row]) -> list[str]:
+    """What a reader of the table must know."""
+    present = {row.experiment.name for row in rows if row.runs}
+    said = [
+        "The study's encoder was BERT-base, its seeds one each. All of ours are dev scores.",
+        "Intervals of the difference hold for other seeds and other examples where there are 3 seeds, and for other "
+        "examples and these very models where there are fewer.",
+        "Intervals in the verdicts are for other seeds on these examples.",
+    ]
+    if "e1" in present:
+        said.append("Row 1: the study's paraphrase score of .375 is that of always yes, not of always no.")
+    if present & {"e13", "e14"}:
+        said.append("Rows 13 and 14: the study's figures are test scores, and not comparable with dev.")
+    if "e14" in present:
+        said.append("Row 14: the Quora training file here is a tenth of the course's.")
+    if _knows(reference):
+        said.append("minilm was pretrained on Quora pairs, among others, and is good at similarity before any tuning.")
+    if reference.data == "sample":
+        said.append("The sample is a toy of the project's own sentences: its scores say nothing about methods.")
+    return said
+
+
+def _knows(config: Config) -> bool:
+    return config.encoder == "minilm"
+
+
+def _row(one: Experiment, budget: Budget, seeds: Sequence[int], finished: Mapping[str, Run]) -> Row:
+    keys = {seed: identity(budget.of(one, seed), constant=one.constant) for seed in seeds}
+    return Row(one, {seed: finished[key] for seed, key in keys.items() if key in finished})

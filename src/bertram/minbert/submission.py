@@ -1,0 +1,263 @@
+"""Files of predictions: the course leaderboard's six, and anybody's, read and matched to gold labels."""
+
+import csv
+import gzip
+import io
+import json
+import math
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bertram.errors import BertramError, DataError
+from bertram.evaluation.intervals import Floats
+from bertram.evaluation.metrics import Kind
+
+SPLITS = ("dev", "test")
+_VALUE_NAMES = ("output", "value", "prediction")
+_SHOWN = 5  # of each kind of problem
+
+
+class _File(NamedTuple):
+    stem: str
+    header: str
+    kind: Kind
+    classes: int
+
+
+# The header's misspelling is the leaderboard's own.
+LEADERBOARD = {
+    "sst": _File("sst", "Predicted_Sentiment", "class", 5),
+    "quora": _File("para", "Predicted_Is_Paraphrase", "binary", 2),
+    "sts": _File("sts", "Predicted_Similiary", "score", 0),
+}
+
+
+def write_submission(directory: Path, outputs: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Path]:
+    """Write the course leaderboard's six files, exactly in its form.
+
+    A class and a yes or no are written as an integer, a similarity with the digits that give back the same
+    number when read.
+
+    Args:
+        directory: where to write; made if need be.
+        outputs: task (sst, quora, sts) -> split (dev, test) -> id -> predicted value, in the order to write.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        BertramError: predictions are missing or are no values of their task; then nothing is written.
+    """
+    contents, problems = {}, []
+    for task, file in LEADERBOARD.items():
+        for split in SPLITS:
+            values = outputs.get(task, {}).get(split)
+            if not values:
+                problems.append(f"no predictions for {task} {split}")
+                continue
+            wrong = [f"{id_!r} is {value}" for id_, value in values.items() if _fault(value, file.kind, file.classes)]
+            if wrong:
+                problems.append(f"{task} {split}: values that the task does not have: {_counted(wrong)}")
+            contents[f"{file.stem}-{split}-output.csv"] = _leaderboard_text(file, values)
+    if problems:
+        raise BertramError(_listed("the leaderboard's six files cannot be written", problems))
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        (directory / name).write_bytes(text.encode())
+    return [directory / name for name in contents]
+
+
+def _leaderboard_text(file: _File, values: Mapping[str, float]) -> str:
+    written = ((id_, repr(float(v)) if file.kind == "score" else f"{v:.0f}") for id_, v in values.items())
+    return f"id \t {file.header} \n" + "".join(f"{id_} , {value} \n" for id_, value in written)
+
+
+def read_predictions(path: Path) -> dict[str, float]:
+    """Read a file of predictions, in any form it may have.
+
+    Leaderboard files, CSV and TSV with a header, and JSON lines, each also gzipped, with an `id` and one value;
+    where there are further columns, the value is called `output`, `value`, `prediction` or `predicted...`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Id -> value, in the order of the file.
+
+    Raises:
+        DataError: the file or a line of it cannot be read, or an id occurs twice; with line numbers.
+    """
+    rows = _rows(path)
+    if double := _doubles(rows):
+        raise DataError(f"{path}: double ids: {_counted(double)}")
+    return {row.id: row.value for row in rows}
+
+
+def match_predictions(
+    path: Path, gold: Mapping[str, float], *, kind: Kind, classes: int = 2, ignore: Collection[str] = ()
+) -> tuple[Floats, Floats]:
+    """Read a file of predictions and pair it with the gold labels, id by id.
+
+    Args:
+        path: the file, in any form that `read_predictions` takes.
+        gold: id -> label.
+        kind: of the task.
+        classes: number of classes of a class task.
+        ignore: ids that need no prediction but may have one, such as rows whose label was rejected.
+
+    Returns:
+        Gold and predicted [n], in the order of `gold`.
+
+    Raises:
+        DataError: all ids that are missing, unknown or double, and all values that the task does not have.
+    """
+    rows = _rows(path)
+    predicted = {row.id: row.value for row in rows}
+    missing = [id_ for id_ in gold if id_ not in predicted]
+    unknown = [id_ for id_ in predicted if id_ not in gold and id_ not in ignore]
+    faults = [f"line {row.line}: {fault}" for row in rows if (fault := _fault(row.value, kind, classes))]
+    kinds = {
+        "ids without a prediction": [repr(id_) for id_ in missing],
+        "ids without a gold label": [repr(id_) for id_ in unknown],
+        "double ids": _doubles(rows),
+        "values that the task does not have": faults,
+    }
+    problems = [f"{what}: {_counted(found)}" for what, found in kinds.items() if found]
+    if problems:
+        raise DataError(_listed(f"{path}: does not fit the gold labels", problems))
+    return np.array(list(gold.values()), dtype=np.float64), np.array([predicted[id_] for id_ in gold])
+
+
+def counted_ids(ids: Sequence[str]) -> str:
+    """Say how many ids there are, and name the first few."""
+    return _counted([repr(id_) for id_ in ids])
+
+
+def _counted(found: Sequence[str]) -> str:
+    return f"{len(found)} ({'; '.join(found[:_SHOWN])}{'; …' if len(found) > _SHOWN else ''})"
+
+
+def _listed(what: str, problems: Sequence[str]) -> str:
+    return f"{what}: {problems[0]}" if len(problems) == 1 else "\n  - ".join([f"{what}:", *problems])
+
+
+def _fault(value: float, kind: Kind, classes: int) -> str | None:
+    """Say why a value is none of the task's; 3.0 is as good a class as 3."""
+    if kind == "score":
+        return None if math.isfinite(value) else f"{value} is not a finite number"
+    largest = 1 if kind == "binary" else classes - 1
+    return None if value in range(largest + 1) else f"{value:g} is not a whole number from 0 to {largest}"
+
+
+class _Row(NamedTuple):
+    line: int
+    id: str
+    value: float
+
+
+def _doubles(rows: Iterable[_Row]) -> list[str]:
+    lines: dict[str, list[int]] = {}
+    for row in rows:
+        lines.setdefault(row.id, []).append(row.line)
+    return [f"{id_!r} in lines {', '.join(map(str, at))}" for id_, at in lines.items() if len(at) > 1]
+
+
+def _rows(path: Path) -> list[_Row]:
+    """Read every row; all lines that cannot be read are reported together."""
+    text = _text(path)
+    rows, faults = [], []
+    try:
+        for line, names, fields in _json_lines(text) if text.startswith("{") else _table_lines(text):
+            try:
+                rows.append(_row(line, names, fields))
+            except ValueError as fault:
+                faults.append(f"line {line}: {fault}")
+    except csv.Error as fault:
+        raise DataError(f"{path}, {fault}") from None
+    if faults:
+        raise DataError(f"{path}: lines that cannot be read: {_counted(faults)}")
+    if not rows:
+        raise DataError(f"{path}: holds no predictions, only a header")
+    return rows
+
+
+def _row(line: int, names: tuple[str, ...], fields: Sequence[Any]) -> _Row:
+    if not names:
+        raise ValueError("is no JSON object")
+    if len(fields) != len(names):
+        raise ValueError(f"fields: {len(fields)}, but the header names {len(names)}")
+    id_at, value_at = _columns(names)
+    try:
+        value = float(fields[value_at])
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{fields[value_at]!r} is not a finite number")
+    return _Row(line, str(fields[id_at]).strip(), value)
+
+
+@cache
+def _columns(names: tuple[str, ...]) -> tuple[int, int]:
+    """Find where the id and the value stand."""
+    plain = [name.strip().lower() for name in names]
+    if "id" not in plain:
+        raise ValueError(f"no 'id' among {', '.join(map(repr, plain))}")
+    others = [name for name in plain if name not in ("id", "")]  # a nameless column holds row numbers
+    values = [name for name in others if name in _VALUE_NAMES or name.startswith("predicted")]
+    if len(others) != 1 and len(values) != 1:
+        raise ValueError(f"which of {', '.join(map(repr, plain))} is the value? Call it 'prediction'")
+    return plain.index("id"), plain.index(others[0] if len(others) == 1 else values[0])
+
+
+def _json_lines(text: str) -> Iterator[tuple[int, tuple[str, ...], list[Any]]]:
+    for line, raw in enumerate(text.split("\n"), start=1):
+        if not raw.strip():
+            continue
+        try:
+            record = json.loads(raw)
+        except json.JSONDecodeError:
+            record = None
+        yield (line, tuple(record), list(record.values())) if isinstance(record, dict) else (line, (), [])
+
+
+def _table_lines(text: str) -> Iterator[tuple[int, tuple[str, ...], list[str]]]:
+    header, _, body = text.partition("\n")
+    delimiter = "\t" if "\t" in header else ","
+    names = tuple(next(csv.reader([header.rstrip("\r")], delimiter=delimiter), []))
+    try:
+        _columns(names)
+    except ValueError as fault:
+        raise csv.Error(f"line 1: {fault}; the first line must name the columns") from None
+    if delimiter not in body.lstrip().partition("\n")[0]:
+        delimiter = ","  # the leaderboard's form: tabs in the header, commas below
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
+    try:
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                yield reader.line_num + 1, names, fields
+    except csv.Error as fault:
+        raise csv.Error(f"line {reader.line_num + 1}: {fault}") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        if data.startswith(b"\x1f\x8b"):
+            data = gzip.decompress(data)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
+        raise DataError(f"{path}: is a damaged gzip file: {fault}") from None
+    except OSError as fault:
+        raise DataError(f"{path}: cannot be read: {fault.strerror}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = data.count(b"\n", 0, fault.start) + 1
+        raise DataError(f"{path}, line {line}: is not UTF-8 text") from None
+    if not text.strip():
+        raise DataError(f"{path}: is empty")
+    return text

@@ -1,0 +1,1 @@
+"""A trained model for those who predict: texts in, answers out."""

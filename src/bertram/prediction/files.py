@@ -1,0 +1,94 @@
+"""Predicting whole files, a window of rows in memory at a time; what only scores need is not loaded."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bertram.data.examples import Examples, tokenize
+from bertram.data.inputs import InputFormat, read_texts
+from bertram.data.rows import Reject
+from bertram.errors import BertramError
+from bertram.prediction.model import Predictor, predictions
+from bertram.prediction.resumable_output import Row, remaining
+from bertram.tasks import Task
+
+WINDOW = 4096  # rows that are sorted by length together
+WINDOW_CHARACTERS = 1 << 22  # most of them, where texts are long: bounds the memory
+
+
+def predict_file(
+    model: Predictor,
+    task: str,
+    source: Path | Iterable[bytes],
+    *,
+    columns: Sequence[str] = (),
+    form: InputFormat | None = None,
+    batch_size: int = 64,
+    done: Iterable[str] = (),
+    complain: Callable[[str], None],
+) -> Iterator[dict[str, Any]]:
+    """Predict a file row by row, in its order, a window of rows in memory at a time.
+
+    Args:
+        model: a model or an ensemble.
+        task: which of its tasks.
+        source: a file, or the lines of standard input.
+        columns: names of the text columns.
+        form: format of a source whose name does not tell it.
+        batch_size: examples computed together.
+        done: ids of the rows that are predicted already; these are left out.
+        complain: told of each row that cannot be predicted.
+
+    Raises:
+        BertramError: no such task, a fault of the file, or `done` are not the ids of its first rows.
+    """
+    if task not in model.tasks:
+        raise BertramError(f"there is no task {task!r}; this model has {', '.join(model.tasks)}")
+    known = model.tasks[task]
+    rejects: list[Reject] = []
+    rows = read_texts(
+        source,
+        known.pair,
+        columns=columns or known.files.texts,
+        style=known.text_style,
+        form=form,
+        rejects=rejects,
+    )
+    for window in _windows(remaining(_complaining(rows, rejects, complain), done)):
+        ids, texts = zip(*window, strict=True)
+        pieces = tokenize(texts, model.tokenizer)
+        examples = Examples(known, ids, pieces, None, model.tokenizer, model.max_tokens)
+        for one, prediction in zip(ids, predictions(known, model.outputs(examples, batch_size)), strict=True):
+            yield _line(known, one, prediction.value, prediction.probabilities)
+
+
+def _complaining(rows: Iterator[Row], rejects: list[Reject], complain: Callable[[str], None]) -> Iterator[Row]:
+    """The rows, with a complaint of each that was rejected on the way."""
+    for row in itertools.chain(rows, [None]):
+        for reject in rejects:
+            complain(f"rejected: {reject}")
+        rejects.clear()
+        if row is not None:
+            yield row
+
+
+def _windows(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    window: list[Row] = []
+    characters = 0
+    for row in rows:
+        window.append(row)
+        characters += sum(map(len, row[1]))
+        if len(window) == WINDOW or characters >= WINDOW_CHARACTERS:
+            yield window
+            window, characters = [], 0
+    if window:
+        yield window
+
+
+def _line(task: Task, one: str, value: float, probabilities: Sequence[float] | None) -> dict[str, Any]:
+    line: dict[str, Any] = {"id": one, "value": value}
+    if probabilities is not None:
+        line["label"] = task.label_names[int(value)]
+        line["probabilities"] = dict(zip(task.label_names, (round(p, 6) for p in probabilities), strict=True))
+    return line

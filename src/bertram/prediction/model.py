@@ -1,0 +1,162 @@
+"""A trained model for those who predict: texts in, classes, yes or no, and scores out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bertram.data.examples import Examples, tokenize
+from bertram.data.labels import Fault
+from bertram.data.rows import styled, text_of
+from bertram.data.tokenizer import Tokenizer
+from bertram.errors import BertramError
+from bertram.model import losses
+from bertram.model.multitask import Multitask
+from bertram.tasks import Task
+
+Text = str | tuple[str, str] | list[str]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one example.
+
+    Attributes:
+        value: class index, 0 or 1, or score in label units.
+        probabilities: of the classes (no and yes), in order; None for a score.
+    """
+
+    value: int | float
+    probabilities: tuple[float, ...] | None = None
+
+
+class Predictor(Protocol):
+    """What a model and an ensemble of models have in common."""
+
+    tasks: dict[str, Task]
+    tokenizer: Tokenizer
+    max_tokens: int
+
+    def outputs(self, examples: Examples, batch_size: int = 64) -> Tensor:
+        """[n, K] probabilities of the classes (of no and yes), or [n] scores in label units."""
+        ...
+
+
+class Model:
+    """A trained multitask model with its tokenizer.
+
+    Args:
+        network: encoder and heads.
+        tokenizer: the encoder's.
+        max_tokens: longer inputs are cut.
+        both_orders: read cross-encoded pairs in both orders; the output is the mean.
+    """
+
+    def __init__(self, network: Multitask, tokenizer: Tokenizer, max_tokens: int, *, both_orders: bool = False) -> None:
+        self.network, self.tokenizer = network, tokenizer
+        self.max_tokens, self.both_orders = max_tokens, both_orders
+        self.tasks = network.tasks
+
+    def predict(self, task: str, texts: Sequence[Text], batch_size: int = 64) -> list[Prediction]:
+        """Predict texts, or pairs of texts.
+
+        Args:
+            task: name of one of `self.tasks`.
+            texts: strings, or pairs of strings, as the task wants.
+            batch_size: examples computed together.
+
+        Raises:
+            BertramError: no such task, a text where a pair is wanted or the other way round, or a text that
+                is empty, holds a NUL byte or half a character.
+        """
+        return predict(self, task, texts, batch_size)
+
+    def orders(self, task: Task) -> tuple[bool, ...]:
+        """Whether a task's pairs are read as they are, and whether also with their texts swapped."""
+        return (False, True) if self.both_orders and task.pair and task.encoding == "cross" else (False,)
+
+    @torch.inference_mode()
+    def outputs(self, examples: Examples, batch_size: int = 64) -> Tensor:
+        """[n, K] probabilities of the classes (of no and yes), or [n] scores in label units.
+
+        Args:
+            examples: of one task.
+            batch_size: examples computed together.
+        """
+        task = examples.task
+        swaps = self.orders(task)
+        found: list[Tensor] = []
+        places: list[int] = []
+        for chosen in _by_length(examples, batch_size):
+            raw = [self.network([examples.batch(chosen, swapped=swap)])[0] for swap in swaps]
+            found.append(torch.stack([_meaning(task, one) for one in raw]).mean(0).cpu())
+            places += chosen
+        outputs = torch.cat(found)
+        return torch.empty_like(outputs).index_copy_(0, torch.tensor(places), outputs)
+
+
+def predict(model: Predictor, task: str, texts: Sequence[Text], batch_size: int = 64) -> list[Prediction]:
+    """Predict texts, or pairs of texts; see `Model.predict`."""
+    if task not in model.tasks:
+        raise BertramError(f"there is no task {task!r}; this model has {', '.join(model.tasks)}")
+    if isinstance(texts, str):
+        raise BertramError("one string is given; put it in a list of texts")
+    known = model.tasks[task]
+    rows = [checked(known, number, text) for number, text in enumerate(texts)]
+    if not rows:
+        return []
+    examples = Examples(
+        known,
+        list(map(str, range(len(rows)))),
+        tokenize(rows, model.tokenizer),
+        None,
+        model.tokenizer,
+        model.max_tokens,
+    )
+    return predictions(known, model.outputs(examples, batch_size))
+
+
+def checked(task: Task, number: int, text: Text) -> tuple[str, ...]:
+    """One or two texts in the task's style, or a BertramError that says which input is wrong."""
+    texts = tuple(text) if isinstance(text, tuple | list) else (text,)
+    if len(texts) != (2 if task.pair else 1) or not all(isinstance(part, str) for part in texts):
+        wanted = "a pair of texts" if task.pair else "one text"
+        raise BertramError(f"input {number}: task {task.name} wants {wanted}")
+    try:
+        return tuple(styled(text_of(part, "text"), task.text_style, task.pair) for part in texts)
+    except Fault as fault:
+        raise BertramError(f"input {number}: {fault}") from None
+
+
+def predictions(task: Task, outputs: Tensor) -> list[Prediction]:
+    """Each example's prediction from `Predictor.outputs`."""
+    if task.kind == "score":
+        return [Prediction(value) for value in outputs.tolist()]
+    return [
+        Prediction(int(value), tuple(row))
+        for value, row in zip(decided(task, outputs).tolist(), outputs.tolist(), strict=True)
+    ]
+
+
+def decided(task: Task, outputs: Tensor) -> Tensor:
+    """The value of each example, [n]: for CORAL its rank, else the likeliest class, or the score itself."""
+    if task.kind == "score":
+        return outputs
+    if task.trained_by == "coral":
+        above = 1 - outputs.cumsum(1)[:, :-1]  # P(y > k)
+        return (above > 0.5).sum(1)
+    return outputs.argmax(1)
+
+
+def _meaning(task: Task, raw: Tensor) -> Tensor:
+    return losses.scores(task, raw) if task.kind == "score" else losses.probabilities(task, raw)
+
+
+def _by_length(examples: Examples, batch_size: int) -> Iterator[list[int]]:
+    """Batches of examples of about one length, so that attention needs little padding."""
+    order = np.argsort(examples.lengths(), kind="stable")
+    for begin in range(0, len(order), batch_size):
+        yield order[begin : begin + batch_size].tolist()

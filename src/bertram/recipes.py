@@ -1,0 +1,113 @@
+"""Recipes: functions that return a complete configuration."""
+
+import difflib
+from collections.abc import Callable
+
+from bertram import options
+from bertram.config import Config
+from bertram.errors import ConfigError
+from bertram.minbert.published import EXPERIMENTS
+from bertram.minbert.rows import tasks
+from bertram.tasks import Extra
+
+PHRASES = Extra(
+    file="extra/sst-train-phrases.tsv",
+    texts=("phrase",),
+    label="sentiment",
+    exclude={"eq_dev_or_test_sentence": "1"},
+    share=0.75,
+)
+
+
+def baseline() -> Config:
+    """The course's: each text encoded alone, pairs compared by their cosine, a step of one task after the other."""
+    return options.make(
+        {
+            "recipe": "baseline",
+            "tasks": tasks(encoding="bi", head="cosine"),
+            "model": {"pooling": "cls"},
+            "optimizer": {"encoder_rate": 2e-5},
+            "sampling": {"order": "round-robin", "epochs": 1},
+            "evaluation": {"limit": 2000},
+        }
+    )
+
+
+def cross() -> Config:
+    """Pairs encoded together, one batch of each task in each step, losses added up."""
+    return options.make(
+        {
+            "recipe": "cross",
+            "tasks": tasks(encoding="cross"),
+            "model": {"pooling": "mean", "dropout": 0.1},
+            "optimizer": {"encoder_rate": 1e-4, "warmup": 0.06, "decay": "linear", "clip_norm": 1.0},
+            "sampling": {"order": "joint", "epochs": 2, "epoch_of": "sst"},
+            "average": {"method": "tail", "start": 0.5},
+            "evaluation": {"limit": 2000},
+        }
+    )
+
+
+def quick() -> Config:
+    """A good model soon: as cross, no dropout in the encoder, texts compared, phrases of the SST training trees."""
+    return options.change(
+        cross(),
+        recipe="quick",
+        tasks={
+            "sst": {"batch_size": 24, "extra": PHRASES.model_dump()},
+            "quora": {"head": "features", "batch_size": 14},
+            "sts": {"head": "features", "batch_size": 4, "weight": 0.25},  # else its gradient is four times the others'
+        },
+        model={"encoder_dropout": 0.0},
+        average={"start": 0.8},
+        sampling={"epoch_of": None, "steps_per_epoch": 1000, "epochs": 1},
+        evaluation={"limit": 500},
+    )
+
+
+def best() -> Config:
+    """The strongest single model: as quick, more than twice as long, with larger batches."""
+    return options.change(
+        quick(),
+        recipe="best",
+        tasks={"sst": {"batch_size": 32}, "quora": {"batch_size": 16}},
+        sampling={"steps_per_epoch": 600, "epochs": 4},
+        evaluation={"limit": 2000},
+    )
+
+
+def best_base() -> Config:
+    """As best for BERT-base, with the literature's rates and dropout; not run by us."""
+    return options.change(
+        best(),
+        recipe="best-base",
+        encoder="google-bert/bert-base-uncased",
+        model={"encoder_dropout": None},
+        optimizer={"encoder_rate": 3e-5, "warmup": 0.1},
+    )
+
+
+RECIPES: dict[str, Callable[[], Config]] = {
+    recipe.__name__.replace("_", "-"): recipe for recipe in (quick, best, best_base, cross, baseline)
+}
+RECIPES |= {one.name: one.config for one in EXPERIMENTS.values() if not one.constant}
+
+
+def usual(data: str, *, own_tasks: bool) -> str:
+    """The recipe for those who name none: the best where its length and its further data fit, else cross."""
+    return "cross" if own_tasks or data == "sample" else "best"
+
+
+def named(name: str) -> Config:
+    """The configuration of a recipe.
+
+    Raises:
+        ConfigError: there is no recipe of that name.
+    """
+    if name in EXPERIMENTS and EXPERIMENTS[name].constant:
+        raise ConfigError([f"recipe: {name} trains nothing; it is scored by bertram reproduce --experiments {name}"])
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(RECIPES)}"
+        raise ConfigError([f"recipe: there is no {name!r}; {hint}"])
+    return RECIPES[name]()

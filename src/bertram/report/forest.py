@@ -1,0 +1,51 @@
+"""The effects of an ablation as a picture."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from bertram.report.drawing import CARD, STYLE
+from bertram.report.plots import Marked, forest
+from bertram.report.study_page import effects_by_outcome
+from bertram.runs.files import write_bytes
+
+PICTURE = "forest.png"
+WIDTH, ROW, MARGIN = 560, 24, 110  # px; the margin has the heading and the axis
+COLUMNS = 2
+
+
+def write_forest(folder: Path, found: Mapping[str, Any]) -> Path | None:
+    """Draw the effects of an ablation with their intervals, a panel for each outcome, into forest.png.
+
+    Args:
+        folder: where.
+        found: the values of ablation.json.
+
+    Returns:
+        The picture; None where no effect has a value.
+    """
+    outcomes = effects_by_outcome(found)
+    if not outcomes:
+        return None
+    columns = min(COLUMNS, len(outcomes))
+    rows = -(-len(outcomes) // columns)
+    height = rows * (MARGIN + ROW * max(map(len, outcomes.values())))
+    buffer = io.BytesIO()
+    with style.context(["default", {**STYLE, "font.family": "sans-serif"}]):
+        figure = Figure(figsize=(columns * WIDTH / 72, height / 72), dpi=72, layout="constrained", facecolor=CARD)
+        panels = figure.subfigures(rows, columns, squeeze=False).ravel()
+        for panel, (outcome, marks) in zip(panels, outcomes.items(), strict=False):
+            panel.set_facecolor(CARD)
+            _panel(panel, outcome, marks)
+        figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
+    write_bytes(folder / PICTURE, buffer.getvalue())
+    return folder / PICTURE
+
+
+def _panel(panel: Any, outcome: str, marks: list[Marked]) -> None:
+    forest(panel, marks)
+    panel.axes[0].set_title(outcome)

@@ -1,0 +1,177 @@
+"""What is read for a report: runs, and their predictions beside the texts and gold labels they are about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertram import options
+from bertram.config import Config
+from bertram.data.rows import Rows, limit_rows, read_extra, read_rows
+from bertram.data.sources import HubUnreachableError
+from bertram.errors import BertramError, DataError
+from bertram.evaluation.metrics import METRICS, why_undefined
+from bertram.runs.directory import Run, read_metrics, read_predictions
+from bertram.tasks import Task
+
+Floats = NDArray[np.float64]
+Part = Literal["train", "extra", "dev"]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What a run says of the dev examples of one task.
+
+    Attributes:
+        task: which.
+        ids: [n].
+        texts: [n], one or two each.
+        gold: [n] class indices, 0 or 1, or scores.
+        predicted: [n], the same.
+        probabilities: [n, classes]; None for scores.
+        unknown: predictions whose id the data do not have.
+    """
+
+    task: Task
+    ids: Sequence[str]
+    texts: Sequence[tuple[str, ...]]
+    gold: Floats
+    predicted: Floats
+    probabilities: Floats | None
+    unknown: int = 0
+
+    def score(self, chosen: NDArray[np.bool_] | None = None) -> float | None:
+        """The main score of all or of some examples; None where it is undefined."""
+        keep = np.ones(len(self.gold), bool) if chosen is None else chosen
+        gold, predicted, metric = self.gold[keep], self.predicted[keep], self.task.scored_by
+        if why_undefined(self.task.kind, metric, gold, predicted):
+            return None
+        return float(METRICS[self.task.kind][metric](gold, predicted, np.ones((1, len(gold))))[0])
+
+    @property
+    def confidence(self) -> Floats | None:
+        """[n] probability of what was predicted; None for scores."""
+        if self.probabilities is None:
+            return None
+        chosen: Floats = np.take_along_axis(self.probabilities, self.predicted.astype(int)[:, None], axis=1)[:, 0]
+        return chosen
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run that is shown: finished or not, with or without its configuration file."""
+
+    run: Run
+
+    @property
+    def name(self) -> str:
+        """Of its directory."""
+        return self.run.path.resolve().name
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The record; empty while the run is not finished."""
+        return self.run.record if self.run.finished else {}
+
+    @cached_property
+    def config(self) -> Config:
+        """The resolved configuration, from the record where there is one."""
+        return options.make(self.record["config"]) if "config" in self.record else self.run.config
+
+    @cached_property
+    def lines(self) -> list[dict[str, Any]]:
+        """Of metrics.jsonl; none where only the record was kept."""
+        return list(read_metrics(self.run.metrics))
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """Dev scores in the form of record.json."""
+        return dict(self.record.get("scores", {}).get("dev", {}))
+
+    def main(self, task: str, split: str = "dev") -> dict[str, Any] | None:
+        """The main score of a task, or ``overall``."""
+        scores = self.record.get("scores", {}).get(split, {}).get(task)
+        if scores is not None and task in self.config.tasks:
+            scores = scores.get(self.config.tasks[task].scored_by)
+        return None if scores is None else dict(scores)
+
+
+class Library:
+    """The data files, each read once for all runs that are shown.
+
+    Args:
+        data: where they are; None for wherever each run had them.
+    """
+
+    def __init__(self, data: str | None = None) -> None:
+        self.data = data
+        self.problems: dict[str, str] = {}  # data source -> why it cannot be read
+        self._read: dict[tuple[str, str, Part], Rows] = {}
+
+    def rows(self, config: Config, name: str, part: Part) -> Rows | None:
+        """The rows of a task's file; None where it cannot be read, which `problems` then explains.
+
+        Raises:
+            DataError: the files cannot be read although `data` says where they are.
+        """
+        task, data = config.tasks[name], self.data or config.data
+        key = (task.model_dump_json(include={"kind", "files", "hub", "extra", "labels", "range", "text_style"}), data)
+        if data in self.problems:
+            return None
+        if (*key, part) not in self._read:
+            try:
+                self._read[*key, part] = _rows(task, data, part)
+            except DataError as error:
+                if self.data is not None and not isinstance(error, HubUnreachableError):
+                    raise
+                self.problems[data] = str(error)
+                return None
+        return self._read[*key, part]
+
+    def trained(self, config: Config, name: str) -> list[Rows]:
+        """The rows that a run was trained on for a task: those that its limit, fraction and seed have left."""
+        task = config.tasks[name]
+        rows = self.rows(config, name, "train") if task.trained else None
+        if rows is None:
+            return []
+        limit = None if task.limit is None else min(task.limit, len(rows))
+        rows = limit_rows(rows, limit=limit, fraction=config.sampling.fraction, seed=config.seed, name=name)
+        extra = self.rows(config, name, "extra") if task.extra is not None else None
+        return [rows] if extra is None else [rows, extra]
+
+    def outcomes(self, shown: Shown, name: str) -> Outcomes | None:
+        """A run's predictions for a task beside texts and labels; None where either cannot be read."""
+        rows = self.rows(shown.config, name, "dev")
+        path = shown.run.predictions(name)
+        if rows is None or rows.labels is None or not path.is_file():
+            return None
+        try:
+            lines = read_predictions(path)
+        except BertramError as error:
+            self.problems[str(path)] = str(error)
+            return None
+        place = {one: number for number, one in enumerate(rows.ids)}
+        known = [line for line in lines if line["id"] in place]
+        if not known:
+            return None
+        places = [place[line["id"]] for line in known]
+        several = [line.get("probabilities") for line in known]
+        return Outcomes(
+            task=shown.config.tasks[name],
+            ids=[line["id"] for line in known],
+            texts=[rows.texts[one] for one in places],
+            gold=rows.labels[places].astype(np.float64),
+            predicted=np.array([line["value"] for line in known], dtype=np.float64),
+            probabilities=None if None in several else np.array(several, dtype=np.float64),
+            unknown=len(lines) - len(known),
+        )
+
+
+def _rows(task: Task, data: str, part: Part) -> Rows:
+    """Rejected rows were accepted or refused when the run was trained."""
+    if part == "extra":
+        return read_extra(task, data, allow_rejects=True)
+    return read_rows(task, data, part, allow_rejects=True)

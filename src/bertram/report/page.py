@@ -1,0 +1,144 @@
+"""A report as sections of figures and tables, and from there to one HTML file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from bertram.report.sanity_checks import Finding
+
+Cell = str | Markup
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading; numbers are aligned to the right, sentences get room."""
+
+    name: str
+    number: bool = False
+    sentence: bool = False
+
+    @property
+    def style(self) -> str:
+        """Its class in the page."""
+        return "number" if self.number else "sentence" if self.sentence else ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under headings; on a phone each row becomes a card where `cards` says so.
+
+    Rows whose place is in `strong` stand out.
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    title: str = ""
+    note: str = ""
+    cards: bool = True
+    strong: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An inline SVG with its title, and what it shows in words."""
+
+    title: str
+    svg: str
+    caption: str = ""
+    tall: bool = False  # as high as two others
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text as it is, such as a configuration; folded away where it is long."""
+
+    title: str
+    text: str
+    folded: bool = True
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading that it can be reached by."""
+
+    anchor: str
+    title: str
+    lead: str = ""
+    pictures: Sequence[Picture] = ()
+    tables: Sequence[Table] = ()
+    texts: Sequence[Text] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.pictures or self.tables or self.texts)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A score in large figures."""
+
+    label: str
+    value: str
+    interval: str
+    bar: Markup
+    note: str = ""
+    low: bool = False  # not above a trivial baseline
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report."""
+
+    title: str
+    kind: str
+    facts: Sequence[str]
+    findings: Sequence[Finding]
+    sections: Sequence[Section]
+    tiles: Sequence[Tile] = field(default=())
+
+
+def render(page: Page) -> str:
+    """The page as HTML that asks nothing of any other host."""
+    here = resources.files(__package__)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((here / "template.html").read_text(encoding="utf-8"))
+    style = Markup((here / "style.css").read_text(encoding="utf-8"))
+    return template.render(page=page, style=style, Markup=Markup)
+
+
+def shown(value: float | None, digits: int = 3) -> str:
+    """A number with a true minus sign; a dash for none."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference with its sign."""
+    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def shown_interval(interval: Sequence[float] | None, digits: int = 3) -> str:
+    """The two ends of an interval."""
+    return "–" if interval is None else f"{shown(interval[0], digits)} to {shown(interval[1], digits)}"
+
+
+def interval_bar(value: float | None, interval: Sequence[float] | None, baseline: float | None = None) -> Markup:
+    """A small picture of a score and its interval between 0 and 1, or −1 and 1, with a tick at a baseline."""
+    if value is None:
+        return Markup("")
+    low = -1.0 if min(value, *(interval or ()), baseline or 0.0) < 0 else 0.0
+
+    def at(one: float) -> str:
+        return f"{100 * min(1.0, max(0.0, (one - low) / (1 - low))):.1f}%"
+
+    parts = []
+    if interval is not None:
+        start, end = interval
+        parts.append(f'<i style="left:{at(start)};right:calc(100% - {at(end)})"></i>')
+    if baseline is not None:
+        parts.append(f'<u style="left:{at(baseline)}"></u>')
+    parts.append(f'<b style="left:{at(value)}"></b>')
+    return Markup(f'<span class="range" aria-hidden="true">{"".join(parts)}</span>')

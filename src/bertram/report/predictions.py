@@ -1,0 +1,120 @@
+"""What a run says of single examples: classes against classes, scores against scores, and its worst errors."""
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from bertram.evaluation.metrics import expected_calibration_error, reliability
+from bertram.report import plots
+from bertram.report.drawing import WIDTH, svg
+from bertram.report.outcomes import Library, Outcomes, Shown
+from bertram.report.page import Cell, Column, Picture, Section, Table, shown
+
+MOST_POINTS = 1500  # of a scatter; more are drawn by lot
+WORST = 8  # errors shown of each task
+LONGEST = 400  # characters of a text that are shown
+
+
+def predictions_section(run: Shown, library: Library) -> Section:
+    """A confusion matrix, a reliability diagram or a scatter for each task."""
+    pictures = []
+    for name, task in run.config.tasks.items():
+        outcomes = library.outcomes(run, name)
+        counts = run.record.get("confusion", {}).get(name)
+        if counts is not None:
+            side = 250 if len(counts) <= 2 else 330
+            pictures.append(Picture(
+                f"{name}: confusion", svg(plots.confusion, WIDTH, side, counts, task.label_names),
+                "Gold classes by predicted ones: counts, coloured by their share of the row.",
+            ))  # fmt: skip
+        if outcomes is None:
+            continue
+        if outcomes.confidence is not None:
+            pictures.append(_reliability(name, outcomes))
+        elif task.kind == "score":
+            pictures += [_scatter(name, outcomes), _spread(name, outcomes)]
+    return Section("predictions", "Predictions", pictures=pictures)
+
+
+def _reliability(name: str, outcomes: Outcomes) -> Picture:
+    assert outcomes.confidence is not None
+    bins = reliability(outcomes.confidence, outcomes.predicted == outcomes.gold)
+    error = expected_calibration_error(bins)
+    sure, right = outcomes.confidence.mean(), (outcomes.predicted == outcomes.gold).mean()
+    tendency = "too sure of itself" if sure > right else "not sure enough of itself"
+    return Picture(
+        f"{name}: reliability", svg(plots.reliability, WIDTH, 330, bins),
+        f"How often it is right (bars) when it is so sure; the gap to the diagonal is outlined. Expected calibration "
+        f"error {shown(error)}; on the whole {tendency}: confidence {shown(sure)}, accuracy {shown(right)}.",
+    )  # fmt: skip
+
+
+def _scatter(name: str, outcomes: Outcomes) -> Picture:
+    gold, predicted = outcomes.gold, outcomes.predicted
+    by_lot = ""
+    if len(gold) > MOST_POINTS:
+        chosen = np.random.default_rng(0).permutation(len(gold))[:MOST_POINTS]
+        gold, predicted, by_lot = gold[chosen], predicted[chosen], f" {MOST_POINTS:,} of them, by lot;"
+    return Picture(
+        f"{name}: predicted and gold", svg(plots.scatter, WIDTH, 340, gold, predicted, outcomes.task.range),
+        f"{len(outcomes.gold):,} examples;{by_lot} {outcomes.task.scored_by} {shown(outcomes.score())}. Dashed: "
+        "equality.",
+    )  # fmt: skip
+
+
+def _spread(name: str, outcomes: Outcomes) -> Picture:
+    gold, predicted = outcomes.gold, outcomes.predicted
+    off = predicted.mean() - gold.mean()
+    return Picture(
+        f"{name}: how the scores are spread", svg(plots.spread, WIDTH, 340, gold, predicted, outcomes.task.range),
+        f"Standard deviation {shown(gold.std(), 2)} of gold scores, {shown(predicted.std(), 2)} of predictions, which "
+        f"are {shown(abs(off), 2)} too {'high' if off > 0 else 'low'} on average. A correlation sees neither.",
+    )  # fmt: skip
+
+
+def errors_section(run: Shown, library: Library) -> Section:
+    """The worst errors of each task, with their texts."""
+    tables = []
+    for name in run.config.tasks:
+        outcomes = library.outcomes(run, name)
+        if outcomes is not None and (rows := _worst(outcomes)):
+            tables.append(Table(_columns(outcomes), rows, title=name))
+    lead = "Wrong with the highest confidence, or farthest from the gold score. Texts are as the model reads them."
+    return Section("errors", "Worst errors", lead, tables=tables)
+
+
+def _columns(outcomes: Outcomes) -> list[Column]:
+    score = outcomes.task.kind == "score"
+    last = Column("off by" if score else "confidence", number=True)
+    return [Column("text"), Column("gold", number=score), Column("predicted", number=score), last, Column("id")]
+
+
+def worst(outcomes: Outcomes) -> list[int]:
+    """The places of the worst errors, the worst first: surely wrong classes, or scores far from gold."""
+    confidence = outcomes.confidence
+    if outcomes.task.kind == "score":
+        badness = np.abs(outcomes.predicted - outcomes.gold)
+    else:
+        wrong = outcomes.predicted != outcomes.gold
+        badness = wrong * (np.ones(len(wrong)) if confidence is None else confidence)
+    order = np.argsort(-badness, kind="stable")[:WORST]
+    return [int(place) for place in order if badness[place] > 0]
+
+
+def _worst(outcomes: Outcomes) -> list[list[Cell]]:
+    confidence, names = outcomes.confidence, outcomes.task.label_names
+    rows: list[list[Cell]] = []
+    for place in worst(outcomes):
+        gold, predicted = float(outcomes.gold[place]), float(outcomes.predicted[place])
+        if outcomes.task.kind == "score":
+            said = [shown(gold, 2), shown(predicted, 2), shown(abs(gold - predicted), 2)]
+        else:
+            sure = "" if confidence is None else shown(float(confidence[place]), 2)
+            said = [names[int(gold)], names[int(predicted)], sure]
+        rows.append([_texts(outcomes.texts[place]), *said, outcomes.ids[place]])
+    return rows
+
+
+def _texts(texts: tuple[str, ...]) -> Markup:
+    cut = [text if len(text) <= LONGEST else f"{text[:LONGEST]} …" for text in texts]
+    inner = Markup("").join(Markup('<span class="pair">{}</span>').format(escape(text)) for text in cut)
+    return Markup("<div>{}</div>").format(inner)

@@ -1,0 +1,132 @@
+"""The report of one run."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from bertram.report.learning import gradients_section, learning_section, smart_section
+from bertram.report.origin import config_section
+from bertram.report.outcomes import Library, Shown
+from bertram.report.page import (
+    Cell,
+    Column,
+    Page,
+    Section,
+    Table,
+    Tile,
+    interval_bar,
+    shown,
+    shown_interval,
+    signed,
+)
+from bertram.report.predictions import errors_section, predictions_section
+from bertram.report.sanity_checks import LOWER_IS_BETTER, below, best_baseline, run_findings
+
+FORMULA = {"overall": "with (r + 1) / 2", "overall_plain": "with plain r"}
+
+
+def run_page(run: Shown, library: Library) -> Page:
+    """Everything that is known of a run."""
+    sections = [
+        scores_section(run),
+        learning_section(run),
+        predictions_section(run, library),
+        errors_section(run, library),
+        gradients_section(run),
+        smart_section(run),
+        config_section(run),
+    ]
+    return Page(
+        title=f"{run.config.recipe}, seed {run.config.seed}",
+        kind="report of a run",
+        facts=list(_facts(run)),
+        findings=run_findings(run, library),
+        sections=[section for section in sections if not section.empty],
+        tiles=list(_tiles(run)),
+    )
+
+
+def _facts(run: Shown) -> Iterator[str]:
+    yield run.name
+    yield f"encoder {run.config.encoder}"
+    yield f"data {run.config.data}"
+    steps = run.record.get("steps")
+    if steps:
+        yield f"{steps['taken']:,} steps, weights of step {steps['best']:,}"
+    if seconds := run.record.get("seconds", {}).get("training"):
+        yield f"trained in {_duration(seconds)}"
+    if finished := run.record.get("finished"):
+        yield f"finished {finished[:10]}"
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+def _tiles(run: Shown) -> Iterator[Tile]:
+    baselines = run.record.get("baselines", {})
+    for name in [*run.config.tasks, "overall"]:
+        score = run.main(name)
+        if score is None:
+            continue
+        metric = "" if name == "overall" else run.config.tasks[name].scored_by
+        best = best_baseline(baselines.get(name, {}), metric)
+        interval = f"95 %: {shown_interval(score['ci95'])}" if score["ci95"] else score.get("undefined", "")
+        low = best is not None and score["value"] is not None and below(metric, score["value"], best[1])
+        yield Tile(
+            label=f"{name} {metric}".strip(),
+            value=shown(score["value"]) if score["value"] is not None else "undefined",
+            interval=interval,
+            bar=interval_bar(score["value"], score["ci95"], best[1] if best else None),
+            note=f"trivial: {shown(best[1])}, {best[0].replace('_', ' ')}" if best else "",
+            low=low,
+        )
+
+
+def scores_section(run: Shown) -> Section:
+    """Every score with its interval, beside its train score and the best trivial answer."""
+    rows: list[list[Cell]] = []
+    strong = set()
+    train = run.record.get("scores", {}).get("train", {})
+    for name, task in run.config.tasks.items():
+        baselines = run.record.get("baselines", {}).get(name, {})
+        for metric, score in run.scores.get(name, {}).items():
+            if metric == task.scored_by:
+                strong.add(len(rows))
+            rows.append(_score_row(name, metric, score, train.get(name, {}).get(metric), baselines))
+    for name, formula in FORMULA.items():
+        if name in run.scores:
+            rows.append(_score_row("overall", formula, run.scores[name], train.get(name), {}))
+    columns = [Column("score"), Column("dev", number=True), Column("95 % interval", number=True),
+               Column("between 0 and 1"), Column("n", number=True), Column("train", number=True),
+               Column("train − dev", number=True), Column("trivial baseline")]  # fmt: skip
+    note = (
+        "Intervals are from a bootstrap of the examples. Each task's main score is in bold; the red tick is the best "
+        "answer that needs no model."
+    )
+    tables = [Table(columns, rows, note=note, strong=frozenset(strong))] if rows else []
+    return Section("scores", "Scores", tables=tables)
+
+
+def _score_row(
+    name: str, metric: str, score: Mapping[str, Any], train: Mapping[str, Any] | None, baselines: Mapping[str, Any]
+) -> list[Cell]:
+    value, best = score["value"], best_baseline(baselines, metric)
+    trained = None if train is None else train["value"]
+    trivial: Cell = "" if best is None else f"{shown(best[1])} {best[0].replace('_', ' ')}"
+    if best is not None and value is not None and below(metric, value, best[1]):
+        trivial = Markup('<span class="below">{}: better than the model</span>').format(trivial)
+    return [
+        f"{name} {metric}",
+        "undefined" if value is None else shown(value),
+        score.get("undefined", "") if value is None else shown_interval(score["ci95"]),
+        "" if metric in LOWER_IS_BETTER else interval_bar(value, score["ci95"], best[1] if best else None),
+        f"{score['n']:,}" if "n" in score else "",
+        "" if trained is None else shown(trained),
+        "" if trained is None or value is None else signed(trained - value),
+        trivial,
+    ]

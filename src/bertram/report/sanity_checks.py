@@ -1,0 +1,253 @@
+"""Honesty checks: what a reader must know before the scores are believed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from bertram.config import Config
+from bertram.data.describe import words_of
+from bertram.data.rows import Rows
+from bertram.evaluation.intervals import LEAST_SEEDS
+from bertram.report.outcomes import Library, Outcomes, Shown
+from bertram.tasks import Task
+
+Level = Literal["warning", "note", "fine"]
+LEVELS: tuple[Level, ...] = ("warning", "note", "fine")
+MUCH_OVERLAP = 0.01  # of the scored rows
+SAME_SCORE = 1e-6
+LOWER_IS_BETTER = ("mse", "mae")
+TOLD_APART = 4  # runs whose findings are told in full
+NAMED = 6  # runs of a finding that are named; of more the rest are counted
+QUORA = ("quora", "qqp")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check says.
+
+    Attributes:
+        level: a warning puts a score in doubt; a note limits what it means; fine was looked at and is in order.
+        check: what was found, in words without figures, so that the same finding of several runs can be told together.
+        text: the figures.
+    """
+
+    level: Level
+    check: str
+    text: str
+
+
+def run_findings(shown: Shown, library: Library) -> list[Finding]:
+    """All checks of one run, warnings first."""
+    config = shown.config
+    found = [*_state(shown), *encoder(config), *scores(config, shown.record), *_choice(shown), *_extent(shown)]
+    for name, task in config.tasks.items():
+        outcomes = library.outcomes(shown, name)
+        if outcomes is not None:
+            trained = library.trained(config, name)
+            found += [*overlap(name, trained, outcomes), *_same_data(shown, library, name, outcomes)]
+        if not task.trained:
+            found.append(Finding("note", f"{name} was scored, not trained", "Its head is as it was initialized."))
+    found += [Finding("note", "the data cannot be read here, so overlap is not checked", library.problems[data])
+              for data in library.problems if data == (library.data or config.data)]  # fmt: skip
+    return by_level(found)
+
+
+def by_level(findings: Sequence[Finding]) -> list[Finding]:
+    """Warnings first, what is fine last."""
+    return sorted(findings, key=lambda one: LEVELS.index(one.level))
+
+
+def _state(shown: Shown) -> Iterator[Finding]:
+    if not shown.record:
+        yield Finding("warning", "the run is not finished", "There is no record: only its learning so far is shown.")
+    for line in shown.lines:
+        if "warning" in line:
+            yield Finding("warning", "a technique did nothing", f"Step {line['step']:,}: {line['warning']}.")
+    if shown.config.data == "sample":
+        yield Finding("note", "the sample is a toy",
+                      "Its scores, of the project's own sentences, say nothing about methods.")  # fmt: skip
+
+
+def encoder(config: Config) -> Iterator[Finding]:
+    """Whether the encoder has seen a task's data before."""
+    if not (config.encoder == "minilm" or "all-minilm" in config.encoder.lower()):
+        if config.encoder.startswith(("google-bert/", "bert-")):
+            return
+        yield Finding("note", "what the encoder has seen before is not known here",
+                      f"If the texts or labels of a task were in the training of {config.encoder}, its scores are not "
+                      "those of unseen data.")  # fmt: skip
+        return
+    for name, task in config.tasks.items():
+        if _is_quora(task):
+            yield Finding("warning", f"the encoder was trained on data like {name}",
+                          f"{config.encoder} was trained on Quora's question pairs, among others: its scores on {name} "
+                          "are not those of unseen data.")  # fmt: skip
+
+
+def _is_quora(task: Task) -> bool:
+    named = [task.name, task.files.train, task.files.dev, *((task.hub.dev,) if task.hub else ())]
+    return any(word in (text or "").lower() for text in named for word in QUORA)
+
+
+def scores(config: Config, record: Mapping[str, Any]) -> Iterator[Finding]:
+    """Scores that are undefined, or not above what anybody gets without reading the texts."""
+    dev, baselines = record.get("scores", {}).get("dev", {}), record.get("baselines", {})
+    for name, task in config.tasks.items():
+        for metric, score in dev.get(name, {}).items():
+            if score["value"] is None:
+                yield Finding("warning", f"{metric} of {name} is undefined",
+                              f"{score.get('undefined', 'No reason is recorded')}.".capitalize())  # fmt: skip
+            elif (best := best_baseline(baselines.get(name, {}), metric)) is not None:
+                yield from _beside_baseline(name, metric, score, best, main=metric == task.scored_by)
+    for name in ("overall", "overall_plain"):
+        if dev.get(name, {}).get("value", 0) is None:
+            yield Finding("warning", f"{name} is undefined", f"{dev[name].get('undefined', '')}.")
+
+
+def best_baseline(baselines: Mapping[str, Any], metric: str) -> tuple[str, float] | None:
+    """Name and score of the best trivial answer; None where none has a score."""
+    values = {name: one.get(metric, {}).get("value") for name, one in baselines.items()}
+    known = {name: float(value) for name, value in values.items() if value is not None}
+    if not known:
+        return None
+    name = (min if metric in LOWER_IS_BETTER else max)(known, key=known.__getitem__)
+    return name, known[name]
+
+
+def below(metric: str, value: float, baseline: float) -> bool:
+    """Whether a score is worse than a trivial one."""
+    return value > baseline if metric in LOWER_IS_BETTER else value < baseline
+
+
+def _beside_baseline(
+    name: str, metric: str, score: Mapping[str, Any], best: tuple[str, float], *, main: bool
+) -> Iterator[Finding]:
+    answer, baseline = best
+    said = f"{score['value']:.3f} against {baseline:.3f} ({answer.replace('_', ' ')})"
+    if below(metric, score["value"], baseline):
+        yield Finding("warning" if main else "note", f"{metric} of {name} is worse than a trivial baseline", f"{said}.")
+    elif main and (interval := score.get("ci95")) and interval[0] <= baseline <= interval[1]:
+        low, high = interval
+        yield Finding("warning", f"{metric} of {name} cannot be told apart from a trivial baseline",
+                      f"{said}, which lies within its interval [{low:.3f}, {high:.3f}].")  # fmt: skip
+
+
+def _choice(shown: Shown) -> Iterator[Finding]:
+    """What was chosen by looking at the scores that are shown, and what one seed cannot say."""
+    evaluations = sum("dev" in line for line in shown.lines)
+    if shown.config.evaluation.keep == "best" and evaluations > 1:
+        yield Finding("note", "the weights were chosen on dev",
+                      f"They are the best of {evaluations} evaluations by these very dev scores, which flatters them a "
+                      "little.")  # fmt: skip
+    if shown.record.get("trained", True):
+        yield Finding("note", "one run is one seed",
+                      "The intervals are about other examples, not about other seeds: whether a technique helps cannot "
+                      f"be told from this run; that takes {LEAST_SEEDS} seeds of each.")  # fmt: skip
+
+
+def _extent(shown: Shown) -> Iterator[Finding]:
+    config = shown.config
+    if config.evaluation.dev_limit is not None:
+        yield Finding("note", "only a part of dev is scored", f"At most {config.evaluation.dev_limit:,} rows a task.")
+    if config.sampling.fraction < 1:
+        yield Finding("note", "only a part of the training data is used",
+                      f"{config.sampling.fraction:.0%} of each task's rows.")  # fmt: skip
+    cut = {name: count for name, count in shown.record.get("cut", {}).items() if count}
+    if cut:
+        counted = ", ".join(f"{name} {count:,}" for name, count in cut.items())
+        yield Finding("note", "long texts were cut", f"Training sequences not read to their end: {counted}.")
+
+
+def overlap(name: str, trained: Sequence[Rows], outcomes: Outcomes) -> Iterator[Finding]:
+    """How many scored rows were trained on, and what the score is without them.
+
+    Two rows are the same when they have the same words, whatever their case, punctuation and order in a pair.
+
+    Args:
+        name: of the task.
+        trained: the rows that were trained on; empty where there are none, or they cannot be read.
+        outcomes: what was scored.
+    """
+    if not trained:
+        return
+    whole = {words_of(texts) for rows in trained for texts in rows.texts}
+    single = {text for form in whole for text in form}
+    scored = [words_of(texts) for texts in outcomes.texts]
+    same = np.array([form in whole for form in scored])
+    sharing = sum(not single.isdisjoint(form) for form in scored)
+    count, n = int(same.sum()), len(scored)
+    also = f" {sharing:,} share a text with one." if outcomes.task.pair and sharing else ""
+    if not count:
+        yield Finding("fine", f"no scored row of {name} was trained on", f"{n:,} rows looked at.{also}")
+        return
+    before, after = outcomes.score(), outcomes.score(~same)
+    without = "" if before is None or after is None else (
+        f" Without them {outcomes.task.scored_by} is {after:.3f} instead of {before:.3f}."
+    )  # fmt: skip
+    level: Level = "warning" if count >= MUCH_OVERLAP * n else "note"
+    yield Finding(level, f"scored rows of {name} were trained on",
+                  f"{count:,} of {n:,} ({count / n:.1%}) have the words of a training row.{without}{also}")  # fmt: skip
+
+
+def _same_data(shown: Shown, library: Library, name: str, outcomes: Outcomes) -> Iterator[Finding]:
+    """Whether the data that are read now are those that the run was scored on."""
+    rows = library.rows(shown.config, name, "dev")
+    recorded = shown.record.get("data", {}).get(rows.name, {}).get("sha256") if rows else None
+    if rows is not None and recorded not in (None, rows.sha256):
+        yield Finding("warning", f"the dev file of {name} is not the one that was scored",
+                      f"{rows.file} has another SHA-256 than in the record.")  # fmt: skip
+    if outcomes.unknown:
+        yield Finding("warning", f"predictions of {name} are about rows that the data do not have",
+                      f"{outcomes.unknown:,} ids.")  # fmt: skip
+    value, recorded_score = outcomes.score(), shown.main(name)
+    if recorded_score is not None and value is not None and recorded_score["value"] is not None:
+        apart = abs(value - recorded_score["value"]) > SAME_SCORE
+        if apart:
+            yield Finding("warning", f"the record's score of {name} is not that of its predictions",
+                          f"{recorded_score['value']:.4f} is recorded; the predictions give {value:.4f}.")  # fmt: skip
+        else:
+            yield Finding("fine", f"the recorded score of {name} is that of its predictions", f"{value:.4f}.")
+
+
+def arm_findings(seeds: Mapping[str, int], least: int = LEAST_SEEDS) -> list[Finding]:
+    """Comparisons that have too few seeds.
+
+    Args:
+        seeds: arm -> how many seeds it has.
+        least: how many make a comparison of techniques.
+    """
+    few = {name: count for name, count in seeds.items() if count < least}
+    if not few:
+        return [Finding("fine", "every comparison has enough seeds", f"At least {least} of each of {len(seeds)}.")]
+    listed = ", ".join(f"{name} ({count})" for name, count in few.items())
+    return [Finding("warning", "comparisons with too few seeds",
+                    f"Fewer than {least} seeds compare these models, not the techniques: {listed}.")]  # fmt: skip
+
+
+def together(findings: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+    """The findings of several runs, each told once with the runs it holds for.
+
+    Args:
+        findings: run -> what was found.
+    """
+    by_check: dict[tuple[Level, str], dict[str, str]] = {}
+    for run, several in findings.items():
+        for one in several:
+            texts = by_check.setdefault((one.level, one.check), {})
+            texts[run] = f"{texts[run]} {one.text}" if run in texts else one.text
+    return by_level([Finding(*key, _in_runs(texts, len(findings))) for key, texts in by_check.items()])
+
+
+def _in_runs(texts: Mapping[str, str], count: int) -> str:
+    """The same words once with their runs; different words by run, or one of them where there are many."""
+    which = "all runs" if len(texts) == count else f"{len(texts)} of {count} runs"
+    further = f" and {len(texts) - NAMED} others" if len(texts) > NAMED + 1 else ""
+    names = "" if len(texts) == count else f" ({', '.join(list(texts)[: NAMED if further else None])}{further})"
+    first = next(iter(texts.values()))
+    if count == 1 or len(set(texts.values())) == 1:
+        return first if len(texts) == count else f"In {which}{names}. {first}"
+    if len(texts) <= TOLD_APART:
+        return f"In {which}: " + "; ".join(f"{run}: {text.rstrip('.')}" for run, text in texts.items()) + "."
+    return f"In {which}{names}; in {next(iter(texts))}: {first}"

@@ -1,0 +1,300 @@
+"""The report of a folder of runs: a reproduction, an ablation, or runs alone."""
+
+from collections.abc import Mapping, Sequence
+from math import inf
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from markupsafe import Markup
+
+from bertram import options
+from bertram.evaluation.intervals import LEAST_SEEDS
+from bertram.experiments.design import LEAST_SEEDS_IN_DESIGN
+from bertram.experiments.forecast import Power
+from bertram.experiments.noise import OVERALL
+from bertram.minbert.reproduce import read_table
+from bertram.report import plots
+from bertram.report.drawing import WIDTH, svg
+from bertram.report.gradients import dev_curves
+from bertram.report.outcomes import Library, Shown
+from bertram.report.page import Cell, Column, Page, Picture, Section, Table, shown, shown_interval, signed
+from bertram.report.sanity_checks import Finding, arm_findings, by_level, run_findings, together
+
+RESULTS = ("table.json", "ablation.json")
+OF_ONE_RUN = ("one run is one seed",)  # said of a whole study by its comparisons
+FAR = 6.0  # times the median size of a forest: rows that train nothing, beside those that differ in a technique
+ROW_HEIGHT = 26  # px of a line in a forest
+
+
+def study_page(path: Path, runs: Sequence[Shown], library: Library) -> Page:
+    """Everything that is known of a folder of runs."""
+    table, ablation = (read_table(path / name) if (path / name).is_file() else None for name in RESULTS)
+    sections = [
+        *([table_section(table), differences_section(table)] if table else []),
+        *([effects_section(ablation), design_section(ablation)] if ablation else []),
+        seeds_section(runs),
+        learning_section(runs),
+        runs_section(runs),
+    ]
+    kind = "report of a reproduction" if table else "report of an ablation" if ablation else "report of several runs"
+    return Page(
+        title=next((found["title"] for found in (table, ablation) if found), path.resolve().name),
+        kind=kind,
+        facts=list(_facts(runs)),
+        findings=findings(runs, library, table, ablation),
+        sections=[section for section in sections if not section.empty],
+    )
+
+
+def _facts(runs: Sequence[Shown]) -> list[str]:
+    seconds = sum(run.record.get("seconds", {}).get("training", 0) for run in runs)
+    encoders = sorted({run.config.encoder for run in runs})
+    facts = [f"{len(runs)} runs", f"{seconds / 3600:.1f} hours of training"]
+    return [*facts, *(f"encoder {one}" for one in encoders), *(f"data {one}" for one in _sources(runs))]
+
+
+def _sources(runs: Sequence[Shown]) -> list[str]:
+    return sorted({run.config.data for run in runs})
+
+
+def findings(
+    runs: Sequence[Shown], library: Library, table: Mapping[str, Any] | None, ablation: Mapping[str, Any] | None
+) -> list[Finding]:
+    """The checks of all runs, each told once, and those of the comparisons."""
+    of_runs = {run.name: [one for one in run_findings(run, library) if one.check not in OF_ONE_RUN] for run in runs}
+    found = together(of_runs)
+    if table:
+        found += arm_findings({row["experiment"]: len(row["seeds"]) for row in table["rows"]})
+        found += _untold(table)
+    if ablation:
+        alone = ablation["design"]["kind"] == "leave-one-out"  # else each side of an effect averages several cells
+        found += arm_findings(_seeds_of_cells(ablation), LEAST_SEEDS if alone else LEAST_SEEDS_IN_DESIGN)
+        found += [
+            Finding("warning", "an effect could not be estimated", f"{one['outcome']}: {one['verdict']}.")
+            for one in ablation["effects"]
+            if one["value"] is None
+        ]
+    if not table and not ablation:
+        found += arm_findings({name: len(values) for name, values in arms(runs, "overall").items()})
+    return by_level(found)
+
+
+def _untold(table: Mapping[str, Any]) -> list[Finding]:
+    """Rows in which an outcome has no score."""
+    lacking = [
+        f"{row['experiment']} ({', '.join(name for name, found in row['ours'].items() if found is None)})"
+        for row in table["rows"]
+        if None in row["ours"].values()
+    ]
+    if not lacking:
+        return []
+    return [Finding("note", "rows without a score", f"Undefined, or not a task of the row: {'; '.join(lacking)}.")]
+
+
+def _seeds_of_cells(ablation: Mapping[str, Any]) -> dict[str, int]:
+    cells = ablation["design"]["cells"]
+    return {_cell_name(cell["levels"]): len(cell["runs"]) for cell in cells}
+
+
+def _cell_name(levels: Mapping[str, bool]) -> str:
+    return " + ".join(name for name, on in levels.items() if on) or "none of the factors"
+
+
+def table_section(table: Mapping[str, Any]) -> Section:
+    """Table 1: the study's figures below ours."""
+    outcomes = list(dict.fromkeys(name for row in table["rows"] for name in row["ours"]))
+    columns = [Column("experiment"), *(Column(name, number=True) for name in outcomes),
+               Column(f"overall − {table['reference']}", number=True), Column("verdict", sentence=True)]  # fmt: skip
+    rows = [_table_row(row, outcomes) for row in table["rows"]]
+    note = ("Mean ± standard deviation over seeds, 95 % interval, and below it what the study published, on the split "
+            "it names.")  # fmt: skip
+    return Section("table", "Table 1", " ".join(table.get("notes", ())), tables=[Table(columns, rows, note=note)])
+
+
+def _table_row(row: Mapping[str, Any], outcomes: Sequence[str]) -> list[Cell]:
+    seeds = len(row["seeds"])
+    published = row.get("study") or {}
+    on_test = published.get("split") == "test"
+    marks = ["study: test; not comparable"] if on_test else []
+    name = _lines(row["label"], f"{row['experiment']}, {seeds} seed{'s' * (seeds != 1)}", *marks)
+    split = "study, test" if on_test else "study"
+    cells: list[Cell] = [name]
+    for outcome in outcomes:
+        ours, theirs = row["ours"].get(outcome), published.get(outcome)
+        below = [] if theirs is None else [f"{split} {shown(theirs)}"]
+        if ours is None:
+            cells.append(_lines("–", *below))
+            continue
+        mean = shown(ours["mean"]) + ("" if ours["sd"] is None else f" ± {shown(ours['sd'])}")
+        cells.append(_lines(mean, shown_interval(ours["ci95"]), *below))
+    difference = (row.get("differences") or {}).get("overall") or {}
+    interval = difference.get("ci95_new") or difference.get("ci95")
+    cells.append(_lines(signed(difference.get("difference")), shown_interval(interval)) if difference else "")
+    return [*cells, row["verdict"]]
+
+
+def _lines(first: str, *below: str) -> Markup:
+    small = Markup("").join(Markup("<small>{}</small>").format(line) for line in below)
+    return Markup('<div class="lines"><span>{}</span>{}</div>').format(first, small)
+
+
+def differences_section(table: Mapping[str, Any]) -> Section:
+    """Every row minus the reference, a forest for each outcome."""
+    by_outcome: dict[str, list[plots.Marked]] = {}
+    for row in table["rows"]:
+        for outcome, found in (row.get("differences") or {}).items():
+            if found and found["difference"] is not None:
+                by_outcome.setdefault(outcome, []).append(_mark(row["experiment"], found["difference"], found))
+    lead = (
+        f"Difference from {table['reference']}, paired by seed and example. Filled: at least {LEAST_SEEDS} seeds, and "
+        "the interval excludes zero. Hollow: cannot be told from zero, or too few seeds to say."
+    )
+    return Section("differences", f"Differences from {table['reference']}", lead, _forests(by_outcome, FAR))
+
+
+def _mark(label: str, value: float, found: Mapping[str, Any]) -> plots.Marked:
+    interval = found["ci95_new"] or found["ci95"]
+    sure = found["ci95"] is not None and all(
+        one is None or one[0] > 0 or one[1] < 0 for one in (interval, found["ci95"])
+    )
+    holds = found.get("p_holm") is None or found["p_holm"] < 0.05
+    return plots.Marked(label, value, None if interval is None else (interval[0], interval[1]), strong=sure and holds)
+
+
+def _forests(by_outcome: Mapping[str, Sequence[plots.Marked]], far: float = inf) -> list[Picture]:
+    ordered = sorted(by_outcome, key=lambda name: name != "overall")  # the main question first
+    return [_forest(name, by_outcome[name], far) for name in ordered]
+
+
+def _forest(outcome: str, marks: Sequence[plots.Marked], far: float) -> Picture:
+    """Marks so far off that the others could not be told apart beside them are named below the picture instead."""
+    usual = median(abs(mark.value) for mark in marks)
+    near = [mark for mark in marks if usual == 0 or abs(mark.value) <= far * usual]
+    others = [f"{mark.label} {signed(mark.value)}" for mark in marks if mark not in near]
+    note = f"Far beyond the picture: {', '.join(others)}." if others else ""
+    return Picture(outcome, svg(plots.forest, WIDTH, 60 + ROW_HEIGHT * len(near), near), note)
+
+
+def effects_section(ablation: Mapping[str, Any]) -> Section:
+    """The effects of an ablation: main effects and interactions, a forest for each outcome, and all of them listed."""
+    numbers = ("size", "95 %, other seeds", "other seeds and examples", "p (Holm)")
+    columns = [
+        Column("effect"),
+        Column("on"),
+        *(Column(name, number=True) for name in numbers),
+        Column("verdict", sentence=True),
+    ]
+    rows: list[list[Cell]] = [
+        [one["name"], one["outcome"], signed(one["value"]), shown_interval(one["ci95"]),
+         shown_interval(one["ci95_new"]), _chance(one["p_holm"]), one["verdict"]]
+        for one in ablation["effects"]
+    ]  # fmt: skip
+    lead = (
+        "Mean score with the factor minus without it, with 95 % intervals; × is an interaction. Filled: can be told "
+        "from zero, after Holm's correction."
+    )
+    return Section("effects", "Effects", lead, _forests(effects_by_outcome(ablation)), [Table(columns, rows)])
+
+
+def effects_by_outcome(ablation: Mapping[str, Any]) -> dict[str, list[plots.Marked]]:
+    """The effects that have a value, as they are drawn; the main question, overall, first."""
+    found: dict[str, list[plots.Marked]] = {}
+    for one in ablation["effects"]:
+        if one["value"] is not None:
+            found.setdefault(one["outcome"], []).append(_mark(one["name"], one["value"], one))
+    return {name: found[name] for name in sorted(found, key=lambda name: name != OVERALL)}
+
+
+def _chance(p: float | None) -> str:
+    return "< 0.001" if p is not None and p < 0.001 else shown(p)
+
+
+def design_section(ablation: Mapping[str, Any]) -> Section:
+    """What was run, and what it could see."""
+    design = ablation["design"]
+    outcomes = list(dict.fromkeys(name for cell in design["cells"] for name in cell["scores"]))
+    columns = [Column("configuration"), Column("seeds", number=True), *(Column(name, number=True) for name in outcomes)]
+    rows: list[list[Cell]] = [
+        [_cell_name(cell["levels"]), str(len(cell["runs"])), *(_mean_of(cell["scores"].get(name)) for name in outcomes)]
+        for cell in design["cells"]
+    ]
+    factors: list[list[Cell]] = [[factor["name"], factor["text"]] for factor in design["factors"]]
+    said = [*design["notes"], *(Power(**ablation["power"]).in_words() if ablation["power"] else ())]
+    return Section(
+        "design",
+        "Design",
+        " ".join(f"{one[0].upper()}{one[1:].rstrip('.')}." for one in said if one),
+        tables=[
+            Table([Column("factor"), Column("what it changes", sentence=True)], factors),
+            Table(columns, rows, title="Mean scores of the configurations"),
+        ],
+    )
+
+
+def _mean_of(scores: Mapping[str, float] | None) -> str:
+    return shown(sum(scores.values()) / len(scores)) if scores else "–"
+
+
+def arms(runs: Sequence[Shown], outcome: str) -> dict[str, list[float]]:
+    """The scores of runs that differ by their seed alone, by the name of the arm; a soup or ensemble stands alone."""
+    by_config: dict[str, list[Shown]] = {}
+    for run in runs:
+        alike = options.digest(run.config.model_copy(update={"seed": 0, "data": ""}))
+        by_config.setdefault(f"{alike} {run.name}" if "merged" in run.record else alike, []).append(run)
+    found: dict[str, list[float]] = {}
+    for several in by_config.values():
+        scores = [run.main(outcome) for run in several]
+        values = [score["value"] for score in scores if score is not None and score["value"] is not None]
+        name = several[0].name if "merged" in several[0].record else several[0].config.recipe
+        if values:
+            found[name if name not in found else several[0].name] = values
+    return found
+
+
+def seeds_section(runs: Sequence[Shown]) -> Section:
+    """Every run's main scores, a line for each configuration."""
+    by_outcome = {name: arms(runs, name) for name in ["overall", *_tasks(runs)]}
+    pictures = [
+        Picture(name, svg(plots.seeds, WIDTH, 64 + ROW_HEIGHT * len(found), found))
+        for name, found in by_outcome.items()
+        if found
+    ]
+    lead = "Dev scores of the single runs. Those of a line differ by their seed alone; the bar is their mean."
+    return Section("seeds", "Runs and their seeds", lead, pictures)
+
+
+def _tasks(runs: Sequence[Shown]) -> list[str]:
+    return list(dict.fromkeys(name for run in runs for name in run.config.tasks))
+
+
+def learning_section(runs: Sequence[Shown]) -> Section:
+    """The overall dev score of all runs over time."""
+    curves = {run.name: dev_curves(run.lines).get("overall", []) for run in runs}
+    present = {name: curve for name, curve in curves.items() if len(curve) > 1}
+    if not present:
+        return Section("learning", "Learning")
+    drawn = svg(plots.many_curves, WIDTH, 300, list(present.values()))
+    caption = "Overall dev score of each run while it was trained, against its share of the steps."
+    return Section("learning", "Learning", pictures=[Picture("Overall while training", drawn, caption)])
+
+
+def runs_section(runs: Sequence[Shown]) -> Section:
+    """A line for each run."""
+    outcomes = [*_tasks(runs), "overall"]
+    numbers = ["seed", *outcomes, "minutes"]
+    columns = [Column("run"), Column("recipe"), *(Column(name, number=True) for name in numbers)]
+    rows: list[list[Cell]] = []
+    for run in runs:
+        seconds = run.record.get("seconds", {}).get("training")
+        minutes = "" if seconds is None else f"{seconds / 60:.1f}"
+        scores = [_value(run.main(name)) for name in outcomes]
+        rows.append([run.name, run.config.recipe, str(run.config.seed), *scores, minutes])
+    note = "Write the report of one of them with: bertram report RUN"
+    return Section("runs", "All runs", tables=[Table(columns, rows, note=note, cards=False)] if rows else [])
+
+
+def _value(score: Mapping[str, Any] | None) -> str:
+    if score is None:
+        return "–"
+    return "undefined" if score["value"] is None else shown(score["value"])

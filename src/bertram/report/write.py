@@ -1,0 +1,42 @@
+"""From a run directory or a results folder to a report on disk."""
+
+from pathlib import Path
+
+from bertram.errors import RunError
+from bertram.report.outcomes import Library, Shown
+from bertram.report.page import render
+from bertram.report.run_page import run_page
+from bertram.report.study_page import RESULTS, study_page
+from bertram.runs.directory import Run
+from bertram.runs.files import write_text
+
+
+def write_report(path: Path, data: str | None = None, out: Path | None = None) -> Path:
+    """Write the report of a run, a reproduction or an ablation as one HTML file.
+
+    Args:
+        path: a run directory, or a folder of them with or without table.json or ablation.json.
+        data: where the data are; None for wherever each run had them.
+        out: the file; default: report.html in the directory.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        RunError: there is no run, or a record is damaged.
+        DataError: `data` was given and cannot be read.
+    """
+    if not path.is_dir():
+        raise RunError(f"{path}: there is no such run directory or results folder")
+    library = Library(data)
+    if any((path / name).is_file() for name in ("record.json", "config.toml")):
+        page = run_page(Shown(Run(path)), library)
+    else:
+        runs = [Shown(Run(record.parent)) for record in sorted(path.glob("*/record.json"))]
+        if not runs and not any((path / name).is_file() for name in RESULTS):
+            raise RunError(f"{path}: neither a run (record.json, config.toml) nor a folder of finished runs")
+        page = study_page(path, runs, library)
+    target = out or path / "report.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_text(target, render(page))
+    return target

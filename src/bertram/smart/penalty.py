@@ -1,0 +1,286 @@
+"""SMART's penalty: the worst small offset of the word embeddings, and the divergence it causes.
+
+Jiang et al., ACL 2020, equation 1 and Algorithm 1.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bertram.errors import BertramError, ConfigError
+from bertram.smart import public_variant
+from bertram.smart.divergences import (
+    Outputs,
+    detached,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of the penalty.
+
+    Args:
+        weight: lambda_s. At 0 nothing is computed and no random number drawn.
+        radius: epsilon, the largest absolute value of a coordinate of the offset.
+        noise_std: sigma, the standard deviation of the random start.
+        step_size: eta, the largest change of a coordinate in one ascent step.
+        steps: T_x, the number of ascent steps; with 0 the offset is the random start.
+        unit: of radius, noise and step: the root mean square of the word embeddings, or absolute. The paper's
+            epsilon = sigma = 1e-5 and eta = 1e-3 are absolute.
+        variant: ``paper``, or ``smart-pytorch`` for what that package computes (`bertram.smart.public_variant`).
+
+    Raises:
+        ConfigError: for all values that cannot work, together.
+    """
+
+    weight: float = 1.0
+    radius: float = 0.03
+    noise_std: float = 0.003
+    step_size: float = 0.3
+    steps: int = 1
+    unit: Literal["embedding-rms", "absolute"] = "embedding-rms"
+    variant: Literal["paper", "smart-pytorch"] = "paper"
+
+    def __post_init__(self) -> None:
+        values = vars(self)
+        problems = [f"{name} = {values[name]}: above 0" for name in ("radius", "step_size") if not values[name] > 0]
+        problems += [
+            f"{name} = {values[name]}: 0 or more" for name in ("weight", "noise_std", "steps") if not values[name] >= 0
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+    def absolute(self, table: Tensor) -> "Settings":
+        """The same settings in absolute units, for a table of word embeddings [words, hidden]."""
+        if self.unit == "absolute":
+            return self
+        rms = embedding_rms(table)
+        return replace(
+            self,
+            radius=self.radius * rms,
+            noise_std=self.noise_std * rms,
+            step_size=self.step_size * rms,
+            unit="absolute",
+        )
+
+
+def embedding_rms(table: Tensor) -> float:
+    """Root mean square over all coordinates of a table of word embeddings [words, hidden]."""
+    norm = torch.linalg.vector_norm(table.detach(), dtype=torch.promote_types(table.dtype, torch.float32))
+    return float(norm) / math.sqrt(table.numel())
+
+
+@dataclass(frozen=True, eq=False)
+class Perturbation:
+    """An offset and what is known of it at no further cost; the figures are tensors, so no device is waited for.
+
+    Args:
+        offset: of the embeddings' shape, in float32 at least, without a graph.
+        radius: largest absolute value of a coordinate.
+        divergence_before: divergence at the random start; None if there was no step.
+        divergence_after: divergence at the offset; None unless `penalty` has computed it.
+        gradient_cosine: cosine of the offset with the gradient of the last step; NaN if one of them is zero.
+    """
+
+    offset: Tensor
+    radius: Tensor
+    divergence_before: Tensor | None = None
+    divergence_after: Tensor | None = None
+    gradient_cosine: Tensor | None = None
+
+
+def adversarial_offset(
+    f: Callable[[Tensor], Outputs],
+    clean: Outputs,
+    divergence: Callable[[Outputs, Outputs], Tensor],
+    like: Tensor,
+    *,
+    radius: float,
+    noise_std: float,
+    step_size: float,
+    steps: int = 1,
+    example: Tensor | None = None,
+    mask: Tensor | None = None,
+    noise: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Perturbation:
+    """Seek the offset of the word embeddings that changes the outputs most: the inner loop of Algorithm 1.
+
+    Only the offset is differentiated: no gradient reaches the parameters. It is float32 also for bfloat16 embeddings,
+    in which a small offset would be rounded away: let f add it before it rounds.
+
+    Args:
+        f: from an offset, to be added to the word embeddings, to outputs: a tensor, or a tuple of tensors.
+        clean: the outputs without an offset; used without their graph.
+        divergence: of perturbed and clean outputs, mean over the batch.
+        like: the word embeddings, for shape, type and device: [batch, length, hidden], or packed [tokens, hidden].
+        radius: epsilon, in the embeddings' own units, as are the next two.
+        noise_std: sigma, of the random start, which is clamped to the radius before the first step.
+        step_size: eta; the gradient is divided by its infinity norm over the whole example.
+        steps: T_x.
+        example: for packed tokens, the example that each belongs to, [tokens], both texts of a pair to one; by default
+            each row of `like` is an example.
+        mask: of `like`'s shape without hidden, False for what must not move: [CLS], [SEP] and padding.
+        noise: a random start of `like`'s shape, instead of drawing one.
+        generator: for drawing it; PyTorch's global one by default.
+
+    Raises:
+        BertramError: the outputs do not depend on the offset.
+    """
+    start = _random_start(like, noise_std, noise, generator)
+    bound = _not_above(radius, start.dtype)
+    free = torch.ones_like(start[..., :1]) if mask is None else mask[..., None].to(start.dtype)
+
+    def step(delta: Tensor, g: Tensor) -> Tensor:
+        # An example whose gradient is zero stays where it is: 0 / tiny = 0.
+        g_tilde = g / _infinity_norm(g, example).clamp_min(torch.finfo(g.dtype).tiny)
+        return (delta + step_size * g_tilde).clamp(-bound, bound)
+
+    inside = (start * free).clamp(-bound, bound)
+    return _ascend(lambda delta: f(delta * free), clean, divergence, inside, steps=steps, step=step)
+
+
+def penalty(
+    f: Callable[[Tensor], Outputs],
+    clean: Outputs,
+    divergence: Callable[[Outputs, Outputs], Tensor],
+    like: Tensor,
+    settings: Settings,
+    *,
+    example: Tensor | None = None,
+    mask: Tensor | None = None,
+    noise: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Perturbation | None]:
+    """Compute lambda_s R_s of a batch (equation 1), to be added to its loss.
+
+    The arguments are those of `adversarial_offset`, but that `clean` comes with its graph, since the penalty moves both
+    sides, and `settings` are in absolute units (`Settings.absolute`). The variant ``smart-pytorch`` has divergences of
+    its own, for classes, and knows no examples and no mask.
+
+    Dropout is f's matter. If f draws other masks than the clean pass did, the penalty has a floor that no training
+    removes: see `same_dropout`.
+
+    Returns:
+        The penalty, and the perturbation with all its figures; None at weight 0.
+
+    Raises:
+        BertramError: the settings are not in absolute units, or the outputs do not depend on the offset.
+    """
+    s = settings
+    if s.weight == 0:
+        return torch.zeros((), device=like.device), None
+    if s.unit != "absolute":
+        raise BertramError("the settings are relative to the word embeddings: make them absolute(table) first")
+    if s.variant == "smart-pytorch":
+        start = _random_start(like, s.noise_std, noise, generator)
+        step = partial(public_variant.step, step_size=s.step_size)
+        found = _ascend(f, clean, public_variant.inner_divergence, start, steps=s.steps, step=step)
+        value = public_variant.outer_divergence(f(found.offset), clean)
+    else:
+        found = adversarial_offset(
+            f,
+            clean,
+            divergence,
+            like,
+            radius=s.radius,
+            noise_std=s.noise_std,
+            step_size=s.step_size,
+            steps=s.steps,
+            example=example,
+            mask=mask,
+            noise=noise,
+            generator=generator,
+        )
+        value = divergence(f(found.offset), clean)
+    return s.weight * value, replace(found, divergence_after=value.detach())
+
+
+def same_dropout(
+    f: Callable[[Tensor], Outputs], generators: Sequence[torch.Generator] | None = None
+) -> Callable[[Tensor], Outputs]:
+    """Make each later call of f draw the dropout masks of its first one, the clean pass.
+
+    The first call draws as ever; the others leave the generators as they found them.
+
+    Args:
+        f: from an offset to outputs.
+        generators: those that f's dropout draws from; PyTorch's global ones by default.
+    """
+    drawn_from = generators or [torch.default_generator, *torch.cuda.default_generators]
+    first: list[Tensor] = []
+
+    def repeating(offset: Tensor) -> Outputs:
+        now = [generator.get_state() for generator in drawn_from]
+        if not first:
+            first.extend(now)
+            return f(offset)
+        try:
+            for generator, state in zip(drawn_from, first, strict=True):
+                generator.set_state(state)
+            return f(offset)
+        finally:
+            for generator, state in zip(drawn_from, now, strict=True):
+                generator.set_state(state)
+
+    return repeating
+
+
+def _ascend(
+    f: Callable[[Tensor], Outputs],
+    clean: Outputs,
+    divergence: Callable[[Outputs, Outputs], Tensor],
+    start: Tensor,
+    *,
+    steps: int,
+    step: Callable[[Tensor, Tensor], Tensor],
+) -> Perturbation:
+    delta, clean, before, g = start, detached(clean), None, None
+    for _ in range(steps):
+        delta.requires_grad_()
+        loss = divergence(f(delta), clean)
+        g = _gradient(loss, delta)
+        before = loss.detach() if before is None else before
+        delta = step(delta.detach(), g)
+    return Perturbation(delta, delta.abs().max(), before, gradient_cosine=None if g is None else _cosine(delta, g))
+
+
+def _gradient(loss: Tensor, offset: Tensor) -> Tensor:
+    if loss.requires_grad:
+        (gradient,) = torch.autograd.grad(loss, offset, allow_unused=True)
+        if gradient is not None:
+            return gradient
+    raise BertramError("the outputs do not depend on the offset: f must add it to the embeddings and keep the graph")
+
+
+def _random_start(like: Tensor, noise_std: float, noise: Tensor | None, generator: torch.Generator | None) -> Tensor:
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    if noise is None:
+        device = like.device if generator is None else generator.device
+        noise = noise_std * torch.randn(like.shape, generator=generator, device=device, dtype=dtype)
+    return noise.detach().to(like.device, dtype)
+
+
+def _infinity_norm(g: Tensor, example: Tensor | None) -> Tensor:
+    """Infinity norm of each row's example, in a shape that divides g."""
+    norm = g.abs().flatten(1).amax(1)
+    if example is not None:
+        norm = torch.zeros_like(norm).scatter_reduce(0, example, norm, "amax")[example]
+    return norm.view(-1, *[1] * (g.dim() - 1))
+
+
+def _not_above(radius: float, dtype: torch.dtype) -> float:
+    """The largest number of a type that is not above the radius: float32's nearest to 0.1 is."""
+    bound = torch.tensor(radius, dtype=dtype)
+    return float(bound if bound.item() <= radius else bound.nextafter(torch.zeros_like(bound)))
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine of two tensors of any scale."""
+    a, b = a.flatten() / a.abs().max(), b.flatten() / b.abs().max()
+    return torch.cosine_similarity(a, b, dim=0)

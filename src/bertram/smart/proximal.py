@@ -1,0 +1,125 @@
+"""The Bregman proximal point of SMART: each step stays close to where the model was.
+
+Jiang et al., ACL 2020, "Bregman Proximal Point Optimization": to the loss, add mu D(theta, theta~), where D is the mean
+divergence between the model's outputs and those of a teacher with the weights theta~, which are earlier weights (VBPP,
+equation 2) or their moving average (MBPP).
+
+    >>> import torch
+    >>> from bertram import smart
+    >>> model = torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.Linear(8, 5))
+    >>> optimizer = torch.optim.AdamW(model.parameters())
+    >>> proximal = smart.BregmanProximal(model, total_steps=3)
+    >>> for step in range(3):
+    ...     inputs, labels = torch.randn(16, 8), torch.randint(5, (16,))
+    ...     logits = model(inputs)
+    ...     loss = torch.nn.functional.cross_entropy(logits, labels)
+    ...     (loss + proximal.loss(smart.symmetric_kl, logits, proximal.teacher(inputs))).backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    ...     proximal.update()
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bertram.errors import BertramError
+from bertram.smart.divergences import Outputs, detached
+
+
+class BregmanProximal:
+    """A teacher with earlier weights of a model, and the penalty for leaving it.
+
+    `teacher` is a copy of the model, to be called like it: always in evaluation mode, so without dropout, and without
+    gradients. It costs the memory of the weights once.
+
+    Args:
+        model: the model that is trained.
+        mode: ``momentum`` (MBPP) or ``vanilla`` (VBPP).
+        mu: weight of the penalty.
+        betas: momentum: weight of the past in the moving average, for the first tenth of the steps and after.
+        total_steps: momentum: optimizer steps of the whole training; without it the second beta is used throughout.
+        every: vanilla: optimizer steps between two renewals of the teacher.
+
+    Raises:
+        BertramError: vanilla with a renewal after every step.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        mode: Literal["momentum", "vanilla"] = "momentum",
+        *,
+        mu: float = 1.0,
+        betas: tuple[float, float] = (0.99, 0.999),
+        total_steps: int | None = None,
+        every: int = 10,
+    ) -> None:
+        if mode not in ("momentum", "vanilla"):
+            raise BertramError(f"Bregman proximal point {mode!r}: momentum or vanilla")
+        if mode == "vanilla" and every < 2:
+            raise BertramError(
+                "the vanilla Bregman proximal point needs a teacher that is renewed every 2 optimizer steps or less "
+                "often: one with the current weights has the current outputs, so the penalty and its gradient are "
+                "zero (but for dropout). Raise the number of steps, or use momentum"
+            )
+        self.mode, self.mu, self.betas, self.total_steps, self.every = mode, mu, betas, total_steps, every
+        self.model = model
+        self.steps = 0
+        self.teacher = copy.deepcopy(model).eval().requires_grad_(False)
+        # In bfloat16 a step of 1 - beta is below rounding: such weights are averaged in float32 beside the teacher.
+        self._average = {
+            name: weight.to(torch.promote_types(weight.dtype, torch.float32))
+            for name, weight in self.teacher.named_parameters()
+        }
+
+    @property
+    def beta(self) -> float:
+        """Weight of the past at the next update; 0 where the teacher takes over the model's weights."""
+        if self.mode == "vanilla":
+            return 1.0 if (self.steps + 1) % self.every else 0.0
+        early = self.total_steps is not None and self.steps < 0.1 * self.total_steps
+        return self.betas[0] if early else self.betas[1]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the teacher after an optimizer step: theta~ <- (1 - beta) theta + beta theta~."""
+        beta = self.beta
+        self.steps += 1
+        if beta == 1.0:
+            return
+        for (name, weight), student in zip(self.teacher.named_parameters(), self.model.parameters(), strict=True):
+            average = self._average[name]
+            average.lerp_(student.to(average.dtype), 1.0 - beta)
+            weight.copy_(average)
+        for mine, theirs in zip(self.teacher.buffers(), self.model.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def loss(
+        self, divergence: Callable[[Outputs, Outputs], Tensor], outputs: Outputs, teacher_outputs: Outputs
+    ) -> Tensor:
+        """Compute mu D, to be added to the loss.
+
+        Args:
+            divergence: of the model's and the teacher's outputs, mean over the batch.
+            outputs: of the model, with their graph.
+            teacher_outputs: of the teacher on the same inputs; used without a graph.
+        """
+        return self.mu * divergence(outputs, detached(teacher_outputs))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must hold."""
+        return {"steps": self.steps, "weights": self._average, "buffers": dict(self.teacher.named_buffers())}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.steps = state["steps"]
+        for name, weight in self.teacher.named_parameters():
+            self._average[name].copy_(state["weights"][name])
+            weight.copy_(self._average[name])
+        for name, buffer in self.teacher.named_buffers():
+            buffer.copy_(state["buffers"][name])

@@ -1,0 +1,158 @@
+"""The Gramian of task gradients, their weighted sum, and what the Gramian says about conflicts."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from bertram.errors import BertramError
+from bertram.surgery.rules import GradVac, Weighting
+
+Gradients: TypeAlias = Sequence[Tensor | None]
+
+
+def combine(
+    task_gradients: Sequence[Gradients],
+    weighting: Weighting | Sequence[Weighting],
+    groups: Sequence[Sequence[int]] | None = None,
+    inplace: bool = False,
+) -> list[Tensor | None]:
+    """Combine the gradients of several tasks into one.
+
+    To log conflicts at no further cost, wrap the weighting in a function that keeps the Gramian it is given.
+
+    Args:
+        task_gradients: for each task, its gradient of each shared parameter, in the same order for all tasks; None
+            where the task does not touch the parameter.
+        weighting: turns a Gramian [T, T] into weights [T]; or one such callable for each group, which a rule with a
+            state (`GradVac`) needs.
+        groups: indices of the parameters of each layer, for surgery layer by layer; all parameters together by default.
+        inplace: write the result into the tensors of the first task that has them, so that no memory is needed.
+
+    Returns:
+        A gradient for each parameter; None for a parameter that no task touches.
+
+    Raises:
+        BertramError: the lists of gradients do not fit each other, the groups or the weightings.
+    """
+    count = _parameter_count(task_gradients)
+    if groups is None:
+        groups = [range(count)]
+    weightings = _one_for_each(groups, weighting, count)
+    combined: list[Tensor | None] = [None] * count
+    for group, weigh in zip(groups, weightings, strict=True):
+        layer = [[gradients[index] for index in group] for gradients in task_gradients]
+        for index, gradient in zip(group, weighted_sum(layer, weigh(gramian(layer)), inplace), strict=True):
+            combined[index] = gradient
+    return combined
+
+
+@torch.no_grad()
+def gramian(task_gradients: Sequence[Gradients]) -> Tensor:
+    """Compute the inner products of all pairs of task gradients: float64 [T, T], on the CPU.
+
+    The Gramian of a whole encoder is the sum of its layers' Gramians.
+
+    Args:
+        task_gradients: as in `combine`.
+    """
+    gramian = _dot_products(task_gradients, torch.float32)
+    squares = gramian.diagonal()
+    # In float32 a product below 1e-38 is lost and one above 3e38 is infinite. Between these norms neither matters;
+    # beyond them (a task that has saturated, or has no gradient at all) everything is multiplied again in float64.
+    if not bool(((squares > 1e-20) & (squares < 1e38)).all()):
+        gramian = _dot_products(task_gradients, torch.float64)
+    return gramian
+
+
+def _dot_products(task_gradients: Sequence[Gradients], at_least: torch.dtype) -> Tensor:
+    """Multiply in the gradients' own precision, but no lower than `at_least`; add up over parameters in float64."""
+    _parameter_count(task_gradients)
+    products: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
+    for gradients in zip(*task_gradients, strict=True):
+        present = [
+            (task, gradient.reshape(-1).to(torch.promote_types(gradient.dtype, at_least)))
+            for task, gradient in enumerate(gradients)
+            if gradient is not None
+        ]
+        for (i, a), (j, b) in combinations_with_replacement(present, 2):
+            products[i, j].append(torch.dot(a, b))
+    gramian = torch.zeros(len(task_gradients), len(task_gradients), dtype=torch.float64)
+    for (i, j), dots in products.items():
+        gramian[i, j] = gramian[j, i] = torch.stack(dots).cpu().double().sum()
+    return gramian
+
+
+@torch.no_grad()
+def weighted_sum(task_gradients: Sequence[Gradients], weights: Tensor, inplace: bool = False) -> list[Tensor | None]:
+    """Add up the task gradients, each times its weight.
+
+    Args:
+        task_gradients: as in `combine`.
+        weights: one a task, [T].
+        inplace: as in `combine`.
+    """
+    factors = weights.tolist()
+    total: list[Tensor | None] = []
+    for gradients in zip(*task_gradients, strict=True):
+        present = [(g, factor) for g, factor in zip(gradients, factors, strict=True) if g is not None]
+        if not present:
+            total.append(None)
+            continue
+        (first, factor), *others = present
+        combined = first.mul_(factor) if inplace else first * factor
+        for gradient, factor in others:
+            combined.add_(gradient, alpha=factor)
+        total.append(combined)
+    return total
+
+
+def cosines(gramian: Tensor) -> Tensor:
+    """Cosine between each pair of task gradients, [T, T]; NaN where a gradient is zero."""
+    norm = norms(gramian)
+    return (gramian / norm[:, None] / norm[None, :]).clamp(-1.0, 1.0)
+
+
+def norms(gramian: Tensor) -> Tensor:
+    """Euclidean norm of each task's gradient, [T]."""
+    return gramian.diagonal().sqrt()
+
+
+def magnitude_ratio(gramian: Tensor) -> float:
+    """Norm of the largest task gradient over that of the smallest (infinite or NaN where that is zero)."""
+    norm = norms(gramian)
+    return float(norm.max() / norm.min())
+
+
+def conflict_rate(gramian: Tensor) -> float:
+    """Share of the pairs of tasks whose gradients have a negative inner product; 0 for a single task."""
+    tasks = len(gramian)
+    above = gramian[tuple(torch.triu_indices(tasks, tasks, 1))]
+    return float((above < 0).sum()) / max(1, len(above))
+
+
+def _parameter_count(task_gradients: Sequence[Gradients]) -> int:
+    counts = {len(gradients) for gradients in task_gradients}
+    if len(counts) != 1:
+        raise BertramError(
+            "every task needs one gradient (or None) for each shared parameter, "
+            f"but the {len(task_gradients)} tasks have {[len(gradients) for gradients in task_gradients]}"
+        )
+    return counts.pop()
+
+
+def _one_for_each(
+    groups: Sequence[Sequence[int]], weighting: Weighting | Sequence[Weighting], count: int
+) -> Sequence[Weighting]:
+    if sorted(index for group in groups for index in group) != list(range(count)):
+        raise BertramError(f"the groups must name each of the {count} parameters exactly once")
+    if not isinstance(weighting, Sequence):
+        if isinstance(weighting, GradVac) and len(groups) > 1:
+            raise BertramError(f"GradVac has a state: give a list of {len(groups)}, one for each group")
+        return [weighting] * len(groups)
+    if len(weighting) != len(groups):
+        raise BertramError(f"{len(groups)} groups need as many weightings, not {len(weighting)}")
+    return weighting

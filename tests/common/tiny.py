@@ -1,0 +1,24 @@
+"""A tiny BERT in the Hugging Face layout, and tiny data, so that tests of training take seconds."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from bertram.data.tokenizer import load_tokenizer
+from bertram.model.encoder import Encoder, EncoderConfig
+from bertram.model.pretrained import config_values, find, hugging_face_state
+
+SHAPE = EncoderConfig(hidden=32, layers=2, heads=4, intermediate=64, max_tokens=64)
+
+
+def save_encoder(directory: Path, shape: EncoderConfig = SHAPE, seed: int = 0) -> Path:
+    """Random weights and MiniLM's tokenizer in a directory that `--encoder` takes."""
+    directory.mkdir(parents=True, exist_ok=True)
+    encoder = Encoder(shape)
+    encoder.initialize(torch.Generator().manual_seed(seed))
+    save_file(hugging_face_state(encoder), str(directory / "model.safetensors"), metadata={"format": "pt"})
+    (directory / "config.json").write_text(json.dumps(config_values(shape)))
+    load_tokenizer(find("minilm")).save(directory)
+    return directory

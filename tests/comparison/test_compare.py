@@ -1,0 +1,140 @@
+"""Runs are compared on the same examples only, with one correction over all rows, and said in words."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bertram.comparison.compare import TaskPredictions, compare_predictions
+from bertram.errors import DataError
+from bertram.evaluation.intervals import holm
+from bertram.evaluation.metrics import score_task
+
+GENERATOR = np.random.default_rng
+
+
+def keyed(values: np.ndarray) -> dict[str, float]:
+    return {f"id{i}": float(value) for i, value in enumerate(values)}
+
+
+def three_runs(generator: np.random.Generator) -> dict[str, TaskPredictions]:
+    """Runs `weak`, `same` (as good, but other mistakes) and `strong` on the study's three kinds of task."""
+    sst = generator.integers(0, 5, 400)
+    quora = generator.integers(0, 2, 1000)
+    sts = generator.integers(0, 26, 300) / 5
+
+    def said(gold: np.ndarray, classes: int, right: float) -> dict[str, float]:
+        other = (gold + generator.integers(1, classes, len(gold))) % classes
+        return keyed(np.where(generator.random(len(gold)) < right, gold, other))
+
+    def scored(noise: float) -> dict[str, float]:
+        return keyed(sts + generator.normal(scale=noise, size=len(sts)))
+
+    quality = {"weak": (0.5, 0.7, 1.5), "same": (0.5, 0.7, 1.5), "strong": (0.65, 0.8, 0.8)}
+    return {
+        "sst": TaskPredictions("class", keyed(sst), {run: said(sst, 5, q[0]) for run, q in quality.items()}),
+        "quora": TaskPredictions("binary", keyed(quora), {run: said(quora, 2, q[1]) for run, q in quality.items()}),
+        "sts": TaskPredictions("score", keyed(sts), {run: scored(q[2]) for run, q in quality.items()}),
+    }
+
+
+def test_every_run_is_compared_with_the_first_on_every_task_and_overall() -> None:
+    tasks = three_runs(GENERATOR(0))
+    rows = compare_predictions(tasks)
+    assert [(row.run, row.task) for row in rows] == [
+        (run, task) for run in ("same", "strong") for task in ("sst", "quora", "sts", "overall")
+    ]
+    assert {row.test for row in rows} == {"McNemar, mid-p", "Steiger & Hakstian", "paired bootstrap"}
+    for row in rows[4:]:
+        assert row.verdict.startswith("strong is better than weak by ")
+    for row in rows[:4]:
+        assert row.verdict.startswith("same and weak cannot be told apart: ")
+    assert [row.p_holm for row in rows] == holm([row.p for row in rows if row.p is not None])
+
+
+def test_values_are_those_of_scoring_and_swapping_two_runs_turns_the_sign() -> None:
+    tasks = three_runs(GENERATOR(1))
+    sts = replace(tasks["sts"], predicted={run: tasks["sts"].predicted[run] for run in ("weak", "strong")})
+    (row,) = compare_predictions({"sts": sts})
+    scored = score_task("score", list(sts.gold.values()), list(sts.predicted["strong"].values()))
+    assert row.value == scored["pearson"]["value"]
+    assert row.n == 300
+    swapped = replace(sts, predicted=dict(reversed(sts.predicted.items())))
+    (back,) = compare_predictions({"sts": swapped})
+    assert row.difference is not None
+    assert back.difference == -row.difference
+    assert back.p == pytest.approx(row.p)
+    assert back.verdict.startswith("strong is better than weak by ")
+
+
+def test_the_overall_interval_is_narrower_than_that_of_its_worst_task() -> None:
+    rows = {row.task: row for row in compare_predictions(three_runs(GENERATOR(2))) if row.run == "strong"}
+    width = {task: row.ci95[1] - row.ci95[0] for task, row in rows.items() if row.ci95}
+    expected = np.sqrt(width["sst"] ** 2 + width["quora"] ** 2 + (width["sts"] / 2) ** 2) / 3
+    assert width["overall"] == pytest.approx(expected, rel=0.05)  # independent tasks
+    low, high = rows["overall"].ci95 or (0, 0)
+    assert low < (rows["overall"].difference or 0) < high
+
+
+def test_order_of_ids_does_not_matter_and_unpredicted_gold_is_left_out() -> None:
+    tasks = three_runs(GENERATOR(3))
+    sst = tasks["sst"]
+    strong = dict(reversed(sst.predicted["strong"].items()))
+    shuffled = replace(sst, gold={**sst.gold, "extra": 0.0}, predicted={**sst.predicted, "strong": strong})
+    assert compare_predictions({"sst": shuffled}) == compare_predictions({"sst": sst})
+
+
+def test_other_examples_are_refused_with_what_differs_and_how_many() -> None:
+    tasks = three_runs(GENERATOR(4))
+    del tasks["sst"].predicted["same"]["id3"]  # type: ignore[attr-defined]
+    tasks["quora"].predicted["strong"] |= {f"new{i}": 1.0 for i in range(9)}  # type: ignore[index]
+    del tasks["sts"].gold["id0"]  # type: ignore[attr-defined]
+    with pytest.raises(DataError) as error:
+        compare_predictions(tasks)
+    message = str(error.value)
+    assert "sst: ids only in 'weak': 1 ('id3')" in message
+    assert "quora: ids only in 'strong': 9 ('new0'; 'new1'; 'new2'; 'new3'; 'new4'; …)" in message
+    assert "sts: ids without a gold label: 1 ('id0')" in message
+
+
+def test_a_run_without_a_task_is_compared_on_the_others_but_not_overall() -> None:
+    tasks = three_runs(GENERATOR(5))
+    only = {"weak": tasks["sts"].predicted["weak"], "strong": tasks["sts"].predicted["strong"]}
+    tasks["sts"] = replace(tasks["sts"], predicted=only)
+    rows = compare_predictions(tasks)
+    assert [row.task for row in rows if row.run == "same"] == ["sst", "quora"]
+    assert [row.task for row in rows if row.run == "strong"] == ["sst", "quora", "sts", "overall"]
+
+
+def test_an_undefined_score_is_named_and_takes_no_part_in_the_correction() -> None:
+    tasks = three_runs(GENERATOR(6))
+    constant = dict.fromkeys(tasks["sts"].gold, 2.5)
+    tasks["sts"] = replace(tasks["sts"], predicted={**tasks["sts"].predicted, "same": constant})
+    rows = compare_predictions(tasks)
+    undefined = {row.task: row for row in rows if row.run == "same" and row.p is None}
+    assert undefined["sts"].verdict == "weak and same cannot be compared: same: the predictions are constant"
+    assert undefined["sts"].difference is None
+    assert undefined["overall"].verdict == "weak and same cannot be compared on sts"
+    assert sum(row.p_holm is not None for row in rows) == 6
+
+
+def test_identical_predictions_cannot_be_told_apart() -> None:
+    tasks = three_runs(GENERATOR(7))
+    twins = {
+        name: replace(task, predicted={"a": task.predicted["weak"], "b": task.predicted["weak"]})
+        for name, task in tasks.items()
+    }
+    for row in compare_predictions(twins):
+        assert (row.difference, row.ci95, row.p) == (0.0, (0.0, 0.0), 1.0)
+        assert "cannot be told apart" in row.verdict
+
+
+def test_one_run_is_no_comparison() -> None:
+    with pytest.raises(DataError, match="at least two runs"):
+        compare_predictions({"x": TaskPredictions("binary", {"a": 1.0}, {"only": {"a": 1.0}})})
+
+
+def test_another_main_score_is_compared_by_the_bootstrap() -> None:
+    tasks = three_runs(GENERATOR(8))
+    rows = compare_predictions({"quora": replace(tasks["quora"], metric="f1")})
+    assert {(row.metric, row.test) for row in rows} == {("f1", "paired bootstrap")}

@@ -1,0 +1,108 @@
+"""Texts to predict, from files and pipes."""
+
+import io
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bertram.data.inputs import read_texts
+from bertram.data.rows import Reject
+from bertram.errors import DataError
+
+
+def piped(content: bytes, pair: bool = False, **more: object) -> list[tuple[str, tuple[str, ...]]]:
+    return list(read_texts(io.BytesIO(content), pair, **more))  # type: ignore[arg-type]
+
+
+def test_plain_lines_are_texts_numbered_from_one() -> None:
+    assert piped(b"A good film.\nWell, a bad one\n") == [("1", ("A good film.",)), ("2", ("Well, a bad one",))]
+
+
+def test_plain_pairs_have_a_tab_between_them() -> None:
+    assert piped(b"one\ttwo\nthree\tfour\n", pair=True) == [("1", ("one", "two")), ("2", ("three", "four"))]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"id\tsentence\nx\tgood\n", b"sentence,id\ngood,x\n", b'{"id": "x", "sentence": "good"}\n'],
+    ids=["tabs", "commas", "json"],
+)
+def test_a_pipe_tells_its_format_by_its_first_line(content: bytes) -> None:
+    assert piped(content) == [("x", ("good",))]
+
+
+def test_the_tasks_own_columns_go_before_the_usual_ones() -> None:
+    assert piped(b"text\tcomment\nno\tyes\n", columns=("comment",)) == [("1", ("yes",))]
+    assert piped(b"text\tcomment\nno\tyes\n") == [("1", ("no",))]
+
+
+def test_the_format_can_be_said() -> None:
+    assert piped(b"text\nmore\n", form="text") == [("1", ("text",)), ("2", ("more",))]
+
+
+def test_the_style_of_the_task_is_applied() -> None:
+    assert piped(b"It's SO\tgood.\n", pair=True, style="course") == [("1", ("it 's so", "good ."))]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.csv", "id,text\n7,good\n"),
+        ("x.tsv", "id\ttext\n7\tgood\n"),
+        ("x.jsonl", '{"id": 7, "text": "good"}\n'),
+        ("x.txt", "id\ttext\n7\tgood\n"),
+    ],
+)
+def test_files_are_read_by_their_ending(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert list(read_texts(tmp_path / name, False)) == [("7", ("good",))]
+
+
+def test_faulty_rows_are_listed_and_the_others_keep_their_numbers() -> None:
+    rejects: list[Reject] = []
+    found = piped(b"good\n\n\xff\nn\0ul\nfine\n", rejects=rejects)
+    assert found == [("1", ("good",)), ("5", ("fine",))]
+    assert [(reject.line, reject.reason) for reject in rejects] == [
+        (2, "text is empty"),
+        (3, "bytes that are not UTF-8"),
+        (4, "text holds a NUL byte"),
+    ]
+
+
+def test_without_a_list_a_faulty_row_stops_and_is_named() -> None:
+    with pytest.raises(DataError, match=r"<stdin>:2: not two texts with one tab between them"):
+        piped(b"one\ttwo\nthree\n", pair=True)
+
+
+def test_rows_come_as_the_pipe_delivers_them() -> None:
+    taken = itertools.count()
+
+    def endless() -> Iterator[bytes]:
+        for number in taken:
+            yield b"line %d\n" % number
+
+    found = read_texts(endless(), False)
+    assert [next(found)[0] for _ in range(1000)] == [str(number) for number in range(1, 1001)]
+    assert next(taken) <= 1002
+
+
+@pytest.mark.parametrize(
+    ("content", "pair", "said"),
+    [
+        (b"", False, "<stdin>: it is empty"),
+        (b'{"txt": "x"}\n', False, r"no column text or sentence \(the columns are: txt\)"),
+        (b'{"text": "x"}\n', True, "no column text1 and text2 or sentence1 and sentence2 or question1 and question2"),
+        (b"id\tsentense\n1\tx\n", False, "this line has tabs, but names no column text or sentence"),
+    ],
+)
+def test_what_cannot_be_read_is_explained(content: bytes, pair: bool, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        piped(content, pair)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    for name in ("gone.csv", "gone.txt"):
+        with pytest.raises(DataError, match=f"{name}: cannot be read: No such file"):
+            list(read_texts(tmp_path / name, False))

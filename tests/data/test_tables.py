@@ -1,0 +1,200 @@
+"""Rows of files with their lines and faults."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertram.data import tables
+from bertram.data.tables import Record, open_table, text_table
+from bertram.errors import DataError
+
+
+def records(content: bytes, form: tables.Format = "csv") -> list[Record]:
+    return list(text_table(io.BytesIO(content), form, "file").read([]))
+
+
+def faults(content: bytes, form: tables.Format = "csv") -> dict[int, str]:
+    return {record.line: record.fault for record in records(content, form) if record.fault}
+
+
+field = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=12)
+
+
+@given(st.lists(st.tuples(field, field, field), min_size=1, max_size=8), st.sampled_from("\t,;"))
+def test_what_the_csv_module_writes_is_read_again_with_its_lines(rows: list[tuple[str, ...]], delimiter: str) -> None:
+    written = io.StringIO(newline="")
+    writer = csv.writer(written, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(("a", "b", "c"))
+    lines = []
+    for row in rows:
+        lines.append(written.getvalue().count("\n") + 1)
+        writer.writerow(row)
+    found = records(written.getvalue().encode())
+    assert [(record.line, tuple(record.values.values()), record.fault) for record in found] == [
+        (line, row, "") for line, row in zip(lines, rows, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_quoted_fields_hold_delimiters_line_ends_and_doubled_quotes(end: str) -> None:
+    content = end.join(["id\ttext", '1\t"one\ttab"', '2\t"two', 'lines"', '3\t"say ""hi"""', '4\tit is 5" long', ""])
+    assert [(record.line, record.values["text"]) for record in records(content.encode())] == [
+        (2, "one\ttab"),
+        (3, "two\nlines"),
+        (5, 'say "hi"'),
+        (6, 'it is 5" long'),
+    ]
+
+
+@pytest.mark.parametrize("header", ["a\tb", "a,b", "a;b"])
+def test_a_csv_file_tells_its_delimiter_by_its_header(header: str) -> None:
+    content = header + "\n" + header.replace("a", "1").replace("b", "2")
+    assert records(content.encode())[0].values == {"a": "1", "b": "2"}
+
+
+def test_a_tsv_file_is_read_with_tabs_alone() -> None:
+    assert records(b"a,b\tc\n1,2\t3\n", "tsv")[0].values == {"a,b": "1,2", "c": "3"}
+
+
+def test_one_column_may_hold_commas() -> None:
+    assert records(b"text\nwell, yes\n")[0].values == {"text": "well, yes"}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column() -> None:
+    assert records(b"\xef\xbb\xbfa\tb\n1\t2\n")[0].values == {"a": "1", "b": "2"}
+
+
+def test_each_faulty_row_is_named_by_its_line_and_costs_no_other() -> None:
+    content = b"a\tb\n1\tgood\n2\tbad \xff byte\n3\n4\ttoo\tmany\n\n6\tgood\n"
+    found = faults(content)
+    assert list(found) == [3, 4, 5, 6]
+    assert "UTF-8" in found[3]
+    assert found[4] == "the number of fields is 1, not 2"
+    assert found[5] == "the number of fields is 3, not 2"
+    assert found[6] == "empty line"
+    assert [record.line for record in records(content) if not record.fault] == [2, 7]
+
+
+def test_empty_lines_at_the_end_are_no_rows() -> None:
+    assert [record.line for record in records(b"a\tb\n1\t2\n\n\r\n\n")] == [2]
+
+
+def test_a_bad_byte_in_the_second_line_of_a_row_rejects_that_row() -> None:
+    assert list(faults(b'a\tb\n1\t"two\n\xff lines"\n2\tgood\n')) == [2]
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_row_only() -> None:
+    content = b'a\tb\n1\tgood\n2\t"open\n3\tgood\n4\t"good"\n5\t"open again\n6\tgood'
+    assert list(faults(content)) == [3, 6]
+    assert [record.line for record in records(content) if not record.fault] == [2, 4, 5, 7]
+
+
+def test_a_quote_is_not_searched_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "LINES_OF_A_FIELD", 3)
+    drawn = []
+
+    def lines() -> Iterator[bytes]:
+        for number in range(100):
+            drawn.append(number)
+            yield b"a\tb\n" if number == 0 else b'1\t"open\n' if number == 1 else b"2\tgood\n"
+
+    first = next(text_table(lines(), "tsv", "file").read([]))
+    assert first.fault
+    assert len(drawn) < 10
+
+
+def test_a_field_may_be_longer_than_the_csv_module_allows_by_default() -> None:
+    assert records(b'a\tb\n1\t"' + b"x" * 300_000 + b'"\n')[0].values["b"] == "x" * 300_000
+
+
+def test_rows_come_before_the_file_has_been_read_to_its_end() -> None:
+    def endless() -> Iterator[bytes]:
+        yield b"a\tb\n"
+        while True:
+            yield b"1\t2\n"
+
+    found = text_table(endless(), "tsv", "file").read([])
+    assert [next(found).line for _ in range(3)] == [2, 3, 4]
+
+
+def test_json_lines_with_every_fault_of_a_line() -> None:
+    content = b'{"a": "x", "b": 1}\n[1]\n{"a": \n\n{"a": "\xff"}\n' + b"[" * 100_000 + b'\n{"b": 2}\n'
+    found = faults(content, "jsonl")
+    assert list(found) == [2, 3, 4, 5, 6]
+    assert found[2] == "not a JSON object"
+    assert found[3].startswith("not JSON: ")
+    assert found[4] == "empty line"
+    assert "UTF-8" in found[5]
+    assert records(content, "jsonl")[-1] == Record(7, {"b": 2}, "")
+
+
+def test_json_columns_are_those_of_the_first_hundred_lines() -> None:
+    assert text_table([b'{"a": 1}\n', b'{"b": 2}\n'], "jsonl", "file").columns == ("a", "b")
+
+
+def test_parquet_rows_are_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    polars.DataFrame({"text": ["x", None], "label": [0.5, 1.0], "unused": [[1], [2]]}).write_parquet(path)
+    with open_table(path) as table:
+        assert table.columns == ("text", "label", "unused")
+        assert list(table.read(["text", "label"])) == [
+            Record(1, {"text": "x", "label": 0.5}, ""),
+            Record(2, {"text": None, "label": 1.0}, ""),
+        ]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 but not really PAR1"], ids=["empty", "damaged"])
+def test_a_parquet_file_that_is_none_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"rows\.parquet: not a Parquet file"), open_table(path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv", "rows.jsonl", "rows.ndjson"])
+def test_an_empty_file_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\n\n")
+    with pytest.raises(DataError, match=f"{name}: the file is empty"), open_table(tmp_path / name):
+        pass
+
+
+def test_an_unknown_ending_and_a_missing_file_are_named(tmp_path: Path) -> None:
+    for name, said in (
+        ("rows.xlsx", r"a file's name must end in \.csv, \.tsv"),
+        ("rows.csv", "cannot be read: No such"),
+    ):
+        with pytest.raises(DataError, match=f"{name}: {said}"), open_table(tmp_path / name):
+            pass
+
+
+def test_another_encoding_is_told_from_the_header() -> None:
+    with pytest.raises(DataError, match="save the file as UTF-8"):
+        records("a\tb\n1\t2\n".encode("utf-16"))
+    with pytest.raises(DataError, match="save the file as UTF-8"):
+        records("größe\tb\n1\t2\n".encode("latin-1"))
+
+
+def test_json_without_objects_is_refused() -> None:
+    with pytest.raises(DataError, match="each line must be a JSON object"):
+        records(b"sentence\tlabel\nfine\t1\n", "jsonl")
+
+
+@pytest.mark.parametrize(
+    ("header", "form", "said"),
+    [
+        (b"id\tsentense\tlabel\n", "csv", r"no column 'sentence'; did you mean 'sentense'\? .*: id, sentense, label\)"),
+        (b"\t\tid\n", "csv", r"no column 'label', 'sentence' \(the columns are: \(no name\), \(no name\), id\)"),
+        (b"sentence,label\n", "tsv", "separated by commas, but it is read as separated by tabs"),
+        (b"sentence|label\n", "csv", "separated by vertical bars, but it is read as separated by tabs"),
+        (b"sentence\tlabel\tsentence\n", "csv", "names the column 'sentence' more than once"),
+    ],
+)
+def test_columns_that_are_not_there_are_explained(header: bytes, form: tables.Format, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        text_table([header], form, "file").require(["sentence", "label"])

@@ -1,0 +1,101 @@
+"""A smaller budget keeps the rows' differences, and runs are known by what they do and by what their data hold."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bertram import options, sample
+from bertram.data.rows import read_rows
+from bertram.experiments.budget import Budget, identity, identity_of
+from bertram.minbert import rows as e
+from bertram.training.train import train
+
+
+def test_epochs_are_in_proportion_to_the_study_s() -> None:
+    budget = Budget(epochs=2)
+    assert budget.applied(e.e11(), 0).sampling.epochs == 2
+    assert budget.applied(e.e10(), 0).sampling.epochs == 4
+    assert budget.applied(e.epochs("15"), 0).sampling.epochs == 3
+    assert Budget().applied(e.e10(), 0).sampling.epochs == 20
+
+
+@pytest.mark.real_data
+def test_limits_shrink_with_the_data(real_data: Path) -> None:
+    budget = Budget(fraction=0.5, changes={"data": str(real_data)})
+    row8, row11, row12, row14 = (budget.applied(recipe(), 0) for recipe in (e.e8, e.e11, e.e12, e.e14))
+    assert (row8.tasks["quora"].limit, row11.tasks["quora"].limit, row14.tasks["quora"].limit) == (4500, 4000, None)
+    assert {task.limit for task in row12.tasks.values()} == {3020}
+    assert row12.sampling.fraction == 0.5
+
+
+def test_limits_above_small_data_mean_all_of_them() -> None:
+    row = Budget().applied(e.e4(), 0)
+    usable = len(read_rows(row.tasks["quora"], "sample", "train"))
+    assert row.tasks["quora"].limit == usable < 8000
+
+
+def test_other_fields_and_dev() -> None:
+    made = Budget(dev_limit=50, changes={"optimizer": {"embedding_update": "rows"}}).applied(e.e4(), 7)
+    assert (made.seed, made.evaluation.dev_limit, made.optimizer.embedding_update) == (7, 50, "rows")
+    words = Budget(dev_limit=50, changes={"evaluation": {"limit": 9}}).in_words()
+    assert words.endswith("50 dev rows a task, evaluation.limit = 9")
+
+
+def copied(directory: Path) -> str:
+    shutil.copytree(sample.directory(), directory, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    return str(directory)
+
+
+def test_where_the_data_are_does_not_tell_runs_apart_but_what_they_hold_does(tmp_path: Path) -> None:
+    here, there = copied(tmp_path / "here"), copied(tmp_path / "there")
+    assert identity(options.change(e.e4(), data=here)) == identity(options.change(e.e4(), data=there))
+    assert identity(options.change(e.e4(), data=here)) == identity(e.e4())  # the sample itself
+    assert identity(options.change(e.e4(), data=here)) != identity(options.change(e.e5(), data=here))
+    with (tmp_path / "there" / "sts-dev.csv").open("a") as file:
+        file.write("999999\tx\tone sentence\tanother one\t2.5\n")
+    assert identity(options.change(e.e4(), data=here)) != identity(options.change(e.e4(), data=there))
+
+
+def test_rows_1_have_one_configuration_but_are_two_runs() -> None:
+    assert identity(e.e1(), constant=True) != identity(e.e1_yes(), constant=True)
+    assert identity(e.e1(), constant=True) != identity(e.e4())
+
+
+def test_a_record_is_known_by_what_it_was_made_with() -> None:
+    config = e.e6()
+    held = {name: {"sha256": _sha(name)} for name in _files()}
+    record = {"config": options.dump(config), "data": held}
+    assert identity_of(record) == identity(config)
+    older = options.dump(config)
+    del older["model"]["both_orders"]  # a field that did not exist then
+    assert identity_of({"config": older, "data": held}) == identity(config)
+    other = options.merge(options.dump(config), {"smart": {"radius": 0.2}})  # a default that was another then
+    assert identity_of({"config": other, "data": held}) != identity(config)
+    assert identity_of({"config": {"tasks": {}}, "data": held}) is None
+    assert identity_of({}) is None
+
+
+def test_files_of_one_name_in_two_directories_are_two(tmp_path: Path, tiny_encoder: Path) -> None:
+    tasks = {}
+    for name, label in (("a", "yes"), ("b", "no")):
+        (tmp_path / name).mkdir()
+        rows = "".join(f"text {number} of {name}\t{label if number else 'other'}\n" for number in range(4))
+        for split in ("train", "dev"):
+            (tmp_path / name / f"{split}.tsv").write_text("text\tlabel\n" + rows)
+        files = {"train": f"{name}/train.tsv", "dev": f"{name}/dev.tsv", "texts": ["text"]}
+        tasks[name] = {"kind": "class", "labels": [label, "other"], "files": files}
+    config = options.make({"tasks": tasks, "data": str(tmp_path), "encoder": str(tiny_encoder),
+                           "sampling": {"epochs": 1, "batch_size": 4}})  # fmt: skip
+    record = train(config, tmp_path / "run").record
+    assert sorted(record["data"]) == ["a/dev.tsv", "a/train.tsv", "b/dev.tsv", "b/train.tsv"]
+    assert identity_of(record) == identity(config)
+
+
+def _files() -> list[str]:
+    return [f"{stem}-{split}.csv" for stem in ("ids-sst", "quora", "sts") for split in ("train", "dev")]
+
+
+def _sha(name: str) -> str:
+    return hashlib.sha256((Path(sample.directory()) / name).read_bytes()).hexdigest()

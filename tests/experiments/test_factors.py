@@ -1,0 +1,79 @@
+"""Factors set what they say, and combinations that cannot work are reported together."""
+
+from pathlib import Path
+
+import pytest
+
+from bertram import options
+from bertram.errors import ConfigError
+from bertram.experiments import ablation
+from bertram.experiments.ablation import Ablation, configurations
+from bertram.experiments.budget import Budget
+from bertram.experiments.design import full, leave_one_out
+from bertram.experiments.factors import FACTORS, Factor, configuration, parse
+from bertram.minbert import rows as e
+
+
+@pytest.mark.parametrize("factor", FACTORS.values(), ids=lambda factor: factor.name)
+def test_a_factor_changes_something_and_off_is_row_4(factor: Factor) -> None:
+    base = e.e9() if factor.name == "pcgrad-step" else e.e4()
+    off, on = configuration(base, [factor], (False,)), configuration(base, [factor], (True,))
+    assert options.digest(off) != options.digest(on)
+    if factor.name != "pcgrad-step":
+        assert options.digest(off) == options.digest(e.e4())
+
+
+def test_smart_and_bregman_are_told_apart() -> None:
+    both = parse("smart,bregman")
+    cells = {levels: configuration(e.e4(), both, levels).smart for levels in full("ab").cells}
+    assert cells[False, False].tasks == ()
+    assert (cells[True, False].weight, cells[True, False].bregman) == (1.0, "off")
+    assert (cells[False, True].weight, cells[False, True].bregman) == (0.0, "momentum")
+    assert cells[False, True].tasks == ("sst",)
+    assert options.digest(configuration(e.e4(), both, (True, True))) == options.digest(e.e6())
+
+
+def test_any_field_is_a_factor() -> None:
+    smart, dropout = parse("smart, model.dropout=0.1:0.3")
+    made = [configuration(e.e4(), [smart, dropout], (False, level)).model.dropout for level in (False, True)]
+    assert made == [0.1, 0.3]
+    assert "0.3 instead of 0.1" in dropout.text
+
+
+def test_all_faults_of_the_factors_come_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse("rotating,joint,smurt,smart,smart-all")
+    text = str(caught.value)
+    assert "no 'smurt'" in text
+    assert "rotating and joint both decide sampling.order" in text
+    assert "smart and smart-all both decide smart.tasks" in text
+    with pytest.raises(ConfigError, match="at least two"):
+        parse("smart")
+
+
+def asked(names: str, recipe: str = "e4", design: str = "full") -> Ablation:
+    factors = parse(names)
+    made = (full if design == "full" else leave_one_out)([factor.name for factor in factors])
+    return Ablation(recipe, factors, made, [0], Budget(), Path("nowhere"))
+
+
+def test_combinations_that_cannot_work_are_reported_before_anything_starts() -> None:
+    with pytest.raises(ConfigError) as caught:
+        configurations(asked("pcgrad-step,rotating,smart"), 0)
+    problems = caught.value.problems
+    assert len(problems) == 2  # for sequential and for rotating order, each with how often
+    assert all("2 of 8 configurations" in problem for problem in problems)
+    assert all("the factor pcgrad" in problem for problem in problems)
+    assert len(configurations(asked("pcgrad,rotating,smart"), 0)) == 8
+    assert len(configurations(asked("pcgrad-step,mse", recipe="e9"), 0)) == 4
+
+
+def test_a_factor_that_does_nothing_is_reported() -> None:
+    with pytest.raises(ConfigError, match="one run: a factor does nothing"):
+        configurations(asked("smart,smart.bregman_every=5:9"), 0)
+
+
+def test_leave_one_out_has_one_configuration_more_than_factors() -> None:
+    made = configurations(asked("smart,cross,mse", design="leave-one-out"), 0)
+    assert [config.recipe for config in made] == ["smart+cross+mse", "cross+mse", "smart+mse", "smart+cross"]
+    assert ablation.TABLE == "ablation.json"

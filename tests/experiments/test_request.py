@@ -1,0 +1,96 @@
+"""Tables made again: from records and what was asked, and from their own values where the data are away."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bertram import options
+from bertram.comparison.gold import gold_labels
+from bertram.config import Config
+from bertram.errors import RunError
+from bertram.evaluation.metrics import TaskOutputs, score_run
+from bertram.experiments import ablation
+from bertram.experiments.budget import Budget, held_files
+from bertram.experiments.design import fractional
+from bertram.experiments.factors import parse
+from bertram.experiments.forecast import Noise, estimate
+from bertram.experiments.request import ASKED, make_again, note_ablation, note_study
+from bertram.minbert import reproduce
+from bertram.minbert.published import EXPERIMENTS
+from bertram.report.forest import write_forest
+from bertram.runs.directory import FORMAT, create, write_predictions
+from bertram.runs.files import write_json
+
+BUDGET = Budget(epochs=2, fraction=0.5, dev_limit=60)
+
+
+def made_up(path: Path, config: Config, good: float) -> None:
+    """A finished run with random predictions, of which a share is right."""
+    run = create(path, config)
+    generator = np.random.default_rng([config.seed, int(good * 100)])
+    outputs = {}
+    for name, task in config.tasks.items():
+        gold = gold_labels(task, config.data, "dev")
+        values = np.array(list(gold.values()))
+        said = values + generator.normal(scale=2, size=len(values))
+        if task.kind != "score":
+            said = np.where(generator.random(len(values)) < good, values, (values + 1) % task.classes)
+        write_predictions(run.predictions(name), list(gold), said.tolist(), None)
+        outputs[name] = TaskOutputs(task.kind, values, said, task.scored_by)
+    data = {str(number): {"sha256": one} for number, one in enumerate(held_files(config))}
+    record = {"format": FORMAT, "seed": config.seed, "config": options.dump(config), "data": data, "trained": True,
+              "scores": {"dev": score_run(outputs, resamples=100)}, "seconds": {"training": 1.0}}  # fmt: skip
+    write_json(run.path / "record.json", record)
+
+
+def test_table_1_comes_out_as_it_was(tmp_path: Path) -> None:
+    asked = reproduce.Study([EXPERIMENTS["e4"], EXPERIMENTS["e5"]], range(3), BUDGET, tmp_path)
+    for one in asked.experiments:
+        for seed in asked.seeds:
+            config = BUDGET.of(one, seed)
+            made_up(tmp_path / f"{one.name}-{seed}", config, 0.6)
+    note_study(asked)
+    reproduce.write_table(tmp_path, reproduce.table(asked))
+    before = (tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes()
+    for name in ("table.json", "table.md"):
+        (tmp_path / name).unlink()
+    assert make_again(tmp_path)
+    assert before == ((tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes())
+
+    moved = json.loads((tmp_path / ASKED).read_text())
+    moved["budget"]["changes"]["data"] = str(tmp_path / "away")
+    write_json(tmp_path / ASKED, moved)
+    (tmp_path / "table.md").unlink()
+    assert not make_again(tmp_path)
+    assert before == ((tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes())
+
+
+def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
+    factors = parse("mse,rotating,model.dropout=0.1:0.3,mean")
+    design = fractional([one.name for one in factors], 4)
+    asked = ablation.Ablation("e4", factors, design, range(2), BUDGET, tmp_path / "out", (tmp_path / "further",))
+    expected = estimate(design, Noise("nothing", 0.01, 3, 0.01), seeds=2, target=0.005, hours=0.1)
+    for number, job in enumerate(ablation.jobs(asked)):
+        folder = tmp_path / "further" if number == 0 else tmp_path / "out"
+        made_up(folder / job.path.name, job.config, 0.5 + 0.1 * job.config.tasks["sts"].loss.startswith("mse"))
+    note_ablation(asked, expected)
+    found = ablation.result(asked, ablation.jobs(asked), expected)
+    ablation.write(tmp_path / "out", found)
+    before = (tmp_path / "out" / "ablation.json").read_bytes()
+    (tmp_path / "out" / "ablation.json").unlink()
+    assert make_again(tmp_path / "out")
+    assert before == (tmp_path / "out" / "ablation.json").read_bytes()
+    picture = write_forest(tmp_path / "out", json.loads(before))
+    assert picture is not None
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert write_forest(tmp_path, {"effects": []}) is None
+
+
+def test_a_folder_that_was_asked_for_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"neither asked\.json"):
+        make_again(tmp_path)
+    (tmp_path / ASKED).write_text('{"form": 1, "kind": "reproduction", "budget": {"changes": {}, "months": 3}}')
+    with pytest.raises(RunError, match=r"asked\.json: damaged"):
+        make_again(tmp_path)

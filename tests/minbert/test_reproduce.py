@@ -1,0 +1,173 @@
+"""Studies on the sample with a tiny encoder: skipping, resuming, failing, and what is left on disk."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bertram import options
+from bertram.experiments.ablation import Ablation, known_power, pilot, result, write
+from bertram.experiments.ablation import jobs as ablation_jobs
+from bertram.experiments.budget import Budget
+from bertram.experiments.design import full
+from bertram.experiments.factors import parse
+from bertram.experiments.schedule import Job, main_scores, run_jobs
+from bertram.experiments.study_progress import Board, Event, Reporter
+from bertram.minbert import published
+from bertram.minbert.reproduce import Study, jobs, read_table, table
+from bertram.runs.directory import Run, read_metrics
+from bertram.training.train import train
+
+
+@pytest.fixture(scope="module")
+def budget(tiny_encoder: Path) -> Budget:
+    changes = {"encoder": str(tiny_encoder), "precision": "fp32"}
+    return Budget(epochs=1, fraction=0.1, dev_limit=40, changes=changes)
+
+
+@pytest.fixture
+def study(budget: Budget, tmp_path: Path) -> Callable[..., Study]:
+    def made(names: str, seeds: int = 1) -> Study:
+        return Study(published.select(names), range(seeds), budget, tmp_path / "study")
+
+    return made
+
+
+class Stopped(Exception):  # noqa: N818 - not an error
+    """In the place of a kill."""
+
+
+class Stop(Reporter):
+    """A display that stops the training at a step."""
+
+    def step(self, step: int, losses: object, examples_per_second: float) -> None:  # noqa: ARG002
+        if step == 5:
+            raise Stopped
+
+
+def test_a_broken_run_goes_on_to_the_result_of_an_unbroken_one_and_is_then_skipped(
+    study: Callable[..., Study], tmp_path: Path
+) -> None:
+    (job,) = jobs(study("4"))
+    whole = train(job.config, tmp_path / "whole")
+    often = options.change(job.config, checkpoint={"minutes": 1e-9})  # no part of what tells runs apart
+    with pytest.raises(Stopped):
+        train(often, job.path, display=Stop("", lambda _: None))
+    assert list((job.path / "checkpoint").iterdir())
+    told: list[Event] = []
+    (again,) = jobs(study("4"))
+    assert again.path == job.path
+    board = Board()
+    board.tell = told.append  # type: ignore[method-assign]
+    assert run_jobs([again], board) == []
+    assert main_scores(Run(job.path)) == main_scores(whole)
+    steps = [line["step"] for line in read_metrics(job.path / "metrics.jsonl") if "overall" in line]
+    assert len(steps) == len(set(steps))
+    assert {path.name for path in job.path.iterdir()} == {"config.toml", "record.json", "metrics.jsonl", "predictions"}
+    told.clear()
+    run_jobs(jobs(study("4")), board)
+    assert [event.state for event in told] == ["skipped"]
+
+
+def test_row_1_in_two_processes_and_what_it_says(study: Callable[..., Study]) -> None:
+    asked = study("1")
+    assert run_jobs(jobs(asked), Board(), at_once=2) == []
+    made = {row["experiment"]: row for row in table(asked)["rows"]}
+    no, yes = (made[name]["ours"]["quora"]["mean"] for name in ("e1", "e1-yes"))
+    assert no + yes == pytest.approx(1.0)
+    assert made["e1"]["ours"]["sts"]["mean"] == made["e1-yes"]["ours"]["sts"]["mean"]
+    sentiment = Run(jobs(asked)[0].path).record["confusion"]["sst"]
+    assert all(count == 0 for gold in sentiment for label, count in enumerate(gold) if label != 2)  # neutral
+
+
+def test_a_run_that_fails_costs_no_other(study: Callable[..., Study], capsys: pytest.CaptureFixture[str]) -> None:
+    asked = study("1,4")
+    no, _, row4 = jobs(asked)
+    broken = Job("broken", row4.config, row4.path, "other", submission=True)
+    row4.path.parent.mkdir(parents=True, exist_ok=True)
+    row4.path.write_text("a file where a directory should be")
+    failures = run_jobs([broken, no], Board())
+    assert len(failures) == 1
+    assert failures[0].startswith("broken seed 0: ")
+    assert no.finished
+    assert "broken seed 0: failed" in capsys.readouterr().err
+
+
+def test_row_12_leaves_its_submission_and_row_13_is_the_same_run(study: Callable[..., Study]) -> None:
+    asked = study("12,13", seeds=2)
+    wanted = jobs(asked)
+    assert [job.key for job in wanted] == ["e12 seed 0", "e12 seed 1"]
+    assert run_jobs(wanted[:1], Board(), keep_models=True) == []
+    assert len(list((wanted[0].path / "submission").iterdir())) == 6
+    assert (wanted[0].path / "model").is_dir()
+    assert not wanted[1].submission
+    shutil.rmtree(wanted[0].path / "submission")  # as if it had been killed after its record
+    (wanted[0].path / "checkpoint").mkdir()
+    assert run_jobs(wanted[:1], Board()) == []
+    assert len(list((wanted[0].path / "submission").iterdir())) == 6
+    assert not (wanted[0].path / "checkpoint").exists()
+
+
+def test_an_attempt_that_failed_before_it_was_a_run_is_made_again(study: Callable[..., Study]) -> None:
+    job = jobs(study("1"))[0]
+    job.path.mkdir(parents=True)
+    (job.path / "error.txt").write_text("out of memory")
+    assert run_jobs([job], Board()) == []
+    assert job.finished
+    assert not (job.path / "error.txt").exists()
+
+
+ORPHAN = """
+import time
+from multiprocessing import get_context
+from bertram.experiments.schedule import _begin_worker
+
+def work(events):
+    _begin_worker(events, 1)
+    print("at work", flush=True)
+    time.sleep(3600)
+
+if __name__ == "__main__":
+    spawn = get_context("spawn")
+    events = spawn.Queue()  # named, or it may be gone before the process has opened it
+    process = spawn.Process(target=work, args=(events,))
+    process.start()
+    process.join()
+"""
+
+
+def test_processes_end_with_a_study_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    with subprocess.Popen([sys.executable, tmp_path / "orphan.py"], stdout=subprocess.PIPE, text=True) as study:
+        assert study.stdout is not None
+        assert study.stdout.readline() == "at work\n"
+        study.kill()
+        assert study.communicate(timeout=300)[0] == ""  # the end of the file: nobody holds it open
+
+
+def test_an_ablation_from_pilot_to_effects(budget: Budget, tmp_path: Path) -> None:
+    factors = parse("mse,pcgrad")
+    asked = Ablation("e4", factors, full([one.name for one in factors]), range(2), budget, tmp_path / "out")
+    wanted = ablation_jobs(asked)
+    assert len(wanted) == 8
+    assert known_power(asked, wanted, 0.01) is None
+    first = pilot(asked, wanted)
+    assert [job.key for job in first] == ["none seed 0", "mse seed 0", "none seed 1", "mse seed 1"]
+    run_jobs(first, Board())
+    power = known_power(asked, wanted, 0.01)
+    assert power is not None
+    assert (power.df, power.seeds) == (1, 2)
+    assert power.hours > 0
+    run_jobs(wanted, Board())
+    found = result(asked, wanted, power)
+    write(tmp_path / "out", found)
+    assert read_table(tmp_path / "out" / "ablation.json")["power"]["df"] == 1
+    assert {(one["name"], one["outcome"]) for one in found["effects"]} == {
+        (name, outcome) for name in ("mse", "pcgrad", "mse×pcgrad") for outcome in ("sst", "quora", "sts", "overall")
+    }
+    cell = found["design"]["cells"][3]
+    assert cell["levels"] == {"mse": True, "pcgrad": True}
+    assert cell["scores"]["overall"].keys() == {0, 1}

@@ -1,0 +1,141 @@
+"""Leaderboard files are exact to the byte; files of predictions are read in every form and matched id by id."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bertram.errors import BertramError, DataError
+from bertram.minbert.submission import match_predictions, read_predictions, write_submission
+
+OUTPUTS = {
+    "sst": {"dev": {"a1": 3, "a2": 0}, "test": {"b1": np.int64(4)}},
+    "quora": {"dev": {"c1": 1, "c2": 0.0}, "test": {"d1": True}},
+    "sts": {"dev": {"e1": 0.1 + 0.2, "e2": 5.0}, "test": {"f1": np.float32(0.1), "f2": -1e-7}},
+}
+
+
+def test_the_six_leaderboard_files_to_the_byte(tmp_path: Path) -> None:
+    paths = write_submission(tmp_path / "new" / "out", OUTPUTS)
+    assert {path.name: path.read_bytes() for path in paths} == {
+        "sst-dev-output.csv": b"id \t Predicted_Sentiment \na1 , 3 \na2 , 0 \n",
+        "sst-test-output.csv": b"id \t Predicted_Sentiment \nb1 , 4 \n",
+        "para-dev-output.csv": b"id \t Predicted_Is_Paraphrase \nc1 , 1 \nc2 , 0 \n",
+        "para-test-output.csv": b"id \t Predicted_Is_Paraphrase \nd1 , 1 \n",
+        "sts-dev-output.csv": b"id \t Predicted_Similiary \ne1 , 0.30000000000000004 \ne2 , 5.0 \n",
+        "sts-test-output.csv": b"id \t Predicted_Similiary \nf1 , 0.10000000149011612 \nf2 , -1e-07 \n",
+    }
+    assert {path.name for path in (tmp_path / "new" / "out").iterdir()} == {path.name for path in paths}
+
+
+def test_what_is_written_is_read_back_the_same(tmp_path: Path) -> None:
+    for path, expected in zip(
+        write_submission(tmp_path, OUTPUTS),
+        [split for task in OUTPUTS.values() for split in task.values()],
+        strict=True,
+    ):
+        assert read_predictions(path) == expected
+
+
+def test_nothing_is_written_when_anything_is_missing_or_wrong(tmp_path: Path) -> None:
+    outputs = {
+        "sst": {"dev": {"a": 5}, "test": {"b": 1.5}},
+        "quora": {"dev": {"c": 1}},
+        "sts": {"dev": {"e": float("nan")}, "test": {"f": 1.0}},
+    }
+    with pytest.raises(BertramError) as error:
+        write_submission(tmp_path / "out", outputs)
+    message = str(error.value)
+    for problem in (
+        "sst dev: values that the task does not have: 1 ('a' is 5)",
+        "'b' is 1.5",
+        "no predictions for quora test",
+        "'e' is nan",
+    ):
+        assert problem in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "id \t Predicted_Sentiment \na , 3 \nb , 0.0 \n",
+        "id,prediction\na,3.0\nb,0\n",
+        "ID\tlabel\r\na\t3\r\nb\t0\r\n",
+        '\ufeff,id,text,output\n0,a,"one, two\nthree",3\n1,b,x,0\n',
+        "\tid\tsentence\tPredicted_Sentiment\n0\ta\tx, y\t3\n1\tb\tz\t0\n",
+        '{"id": "a", "output": 3}\n\n{"id": "b", "output": 0}',
+        '{"id": "a", "text": "x", "value": "3", "probabilities": [1]}\n{"id": "b", "value": 0, "text": "\u2028"}\n',
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_form_is_read(tmp_path: Path, content: str, packed: bool) -> None:
+    path = tmp_path / "predictions"
+    path.write_bytes(gzip.compress(content.encode()) if packed else content.encode())
+    assert read_predictions(path) == {"a": 3.0, "b": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"id,prediction\n", "only a header"),
+        (b"a,3\nb,0\n", "line 1: no 'id' among 'a', '3'; the first line must name the columns"),
+        (b"id,x,y\na,1,2\n", "line 1: which of 'id', 'x', 'y' is the value? Call it 'prediction'"),
+        (b"id,prediction\na,3\nb\n\nc,1,2\nd,\n", "lines that cannot be read: 3 (line 3: "),
+        (b"id,prediction\na,3\nb\n", "line 3: fields: 1, but the header names 2"),
+        (b"id,prediction\na,3\nb,nan\n", "line 3: 'nan' is not a finite number"),
+        (b"id,prediction\na,3\nb,positive\n", "line 3: 'positive' is not a finite number"),
+        (b'{"id": "a", "output": 1}\n{"id": "b", "output": null}\n', "line 2: None is not a finite number"),
+        (b'{"id": "a", "output": 1}\n[1]\n', "line 2: is no JSON object"),
+        (b'{"id": "a", "output": 1}\n{"id": "b"\n', "line 2: is no JSON object"),
+        (b'{"id": "a", "output": 1}\n{"output": 2}\n', "line 2: no 'id'"),
+        (b"id,prediction\na,3\nb\xff,1\n", "line 3: is not UTF-8 text"),
+        (b"\x1f\x8bnonsense", "gzip"),
+        (b"id,prediction\na,1\nb,1\na,1\n", "double ids: 1 ('a' in lines 2, 4)"),
+    ],
+)
+def test_faults_of_a_file_name_the_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "predictions.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_predictions(path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No such file"):
+        read_predictions(tmp_path / "absent.csv")
+    with pytest.raises(DataError, match="Is a directory"):
+        read_predictions(tmp_path)
+
+
+def test_ids_are_matched_in_the_order_of_gold(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    path.write_text("id,prediction\nrejected,1\nb,2\na,1.0\n")
+    gold, predicted = match_predictions(path, {"a": 0, "b": 2}, kind="class", classes=3, ignore={"rejected"})
+    assert gold.tolist() == [0, 2]
+    assert predicted.tolist() == [1, 2]
+
+
+def test_all_that_does_not_fit_comes_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    path.write_text("id,prediction\n" + "".join(f"new{i},1\n" for i in range(7)) + "a,1\na,0\nb,2\nc,0.5\n")
+    with pytest.raises(DataError) as error:
+        match_predictions(path, {"a": 0, "b": 1, "c": 1, "lost": 1}, kind="binary")
+    assert str(error.value) == (
+        f"{path}: does not fit the gold labels:\n"
+        "  - ids without a prediction: 1 ('lost')\n"
+        "  - ids without a gold label: 7 ('new0'; 'new1'; 'new2'; 'new3'; 'new4'; …)\n"
+        "  - double ids: 1 ('a' in lines 9, 10)\n"
+        "  - values that the task does not have: 2 (line 11: 2 is not a whole number from 0 to 1; "
+        "line 12: 0.5 is not a whole number from 0 to 1)"
+    )
+
+
+def test_a_similarity_may_be_any_finite_number(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    path.write_text("id,prediction\na,-0.2\nb,5.3\n")
+    assert match_predictions(path, {"a": 0, "b": 5}, kind="score")[1].tolist() == [-0.2, 5.3]

@@ -1,0 +1,161 @@
+"""Table 1 from run directories with made-up predictions, whose truth is known."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bertram import options
+from bertram.comparison.gold import gold_labels
+from bertram.config import Config
+from bertram.evaluation.metrics import TaskOutputs, score_run
+from bertram.experiments.budget import held_files
+from bertram.experiments.schedule import finished_runs
+from bertram.minbert import render
+from bertram.minbert.published import EXPERIMENTS
+from bertram.minbert.reproduce import Budget, Study, expected_hours, jobs, read_table, table, write_table
+from bertram.runs.directory import FORMAT, Run, create, write_predictions
+from bertram.runs.files import write_json, write_text
+
+HOW_GOOD = {"e4": 0.55, "e5": 0.35, "e6": 0.56, "e12": 0.6, "sentiment": 0.56, "e2": 0.4}
+
+
+def make_run(out: Path, config: Config, good: float, seconds: float = 60.0, *, trained: bool = True) -> Run:
+    """A finished run that is right about so many examples, with predictions that differ by seed."""
+    run = create(out / f"{config.recipe}-{config.seed}", config)
+    generator = np.random.default_rng([config.seed, int(good * 100)])
+    outputs = {}
+    for name, task in config.tasks.items():
+        gold = gold_labels(task, config.data, "dev")
+        values = np.array(list(gold.values()))
+        if task.kind == "score":
+            said = values * good + generator.normal(scale=1.5, size=len(values))
+        else:
+            right = generator.random(len(values)) < good + 0.02 * generator.normal()
+            said = np.where(right, values, (values + 1) % task.classes)
+        write_predictions(run.predictions(name), list(gold), said.tolist(), None)
+        outputs[name] = TaskOutputs(task.kind, values, said, task.scored_by)
+    data = {str(number): {"sha256": one} for number, one in enumerate(held_files(config))}
+    record = {"format": FORMAT, "recipe": config.recipe, "seed": config.seed, "config": options.dump(config),
+              "data": data, "scores": {"dev": score_run(outputs, resamples=200)}, "trained": trained,
+              "seconds": {"training": seconds, "final_evaluation": 0.0}}  # fmt: skip
+    write_json(run.path / "record.json", record)
+    return run
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    out = tmp_path_factory.mktemp("study")
+    budget = Budget(epochs=2)
+    for name, good in HOW_GOOD.items():
+        for seed in range(1 if name == "e12" else 3):
+            make_run(out, budget.of(EXPERIMENTS[name], seed), good)
+    make_run(out, Budget(epochs=3).of(EXPERIMENTS["e7"], 0), 0.9)  # at another budget
+    chosen = [EXPERIMENTS[name] for name in ("e4", "e5", "e12", "e13")]
+    return Study(chosen, range(3), budget, out)
+
+
+@pytest.fixture(scope="module")
+def made(study: Study) -> dict:
+    return table(study)
+
+
+def row(made: dict, name: str) -> dict:
+    return next(one for one in made["rows"] if one["experiment"] == name)
+
+
+def test_rows_are_all_runs_of_this_budget_also_those_not_asked_for(made: dict) -> None:
+    assert [one["experiment"] for one in made["rows"]] == ["e2", "e4", "e5", "e6", "e12", "e13", "sentiment"]
+    assert "2 epochs" in made["title"]
+    assert "minilm, which has seen Quora pairs" in made["title"]
+
+
+def test_a_row_that_trains_nothing_has_no_noise_of_training(study: Study, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(study.out, tmp_path / "study"))
+    make_run(out, study.budget.of(EXPERIMENTS["e1"], 0), 0.4, trained=False)
+    found = table(replace(study, out=out))
+    assert row(found, "e1")["ours"]["sst"]["covers"] == "examples"
+    assert row(found, "e4")["ours"]["sst"]["covers"] == "examples and seeds"
+
+
+def test_means_and_paired_differences(made: dict, study: Study) -> None:
+    four, five = row(made, "e4"), row(made, "e5")
+    each = [Run(study.out / name).record["scores"]["dev"]["overall"]["value"] for name in four["runs"]]
+    ours = four["ours"]["overall"]
+    assert (ours["mean"], ours["sd"]) == (pytest.approx(np.mean(each)), pytest.approx(np.std(each, ddof=1)))
+    assert ours["covers"] == "examples and seeds"
+    assert ours["ci95"][0] < ours["mean"] < ours["ci95"][1]
+    found = five["differences"]["overall"]
+    assert found["difference"] == pytest.approx(five["ours"]["overall"]["mean"] - ours["mean"])
+    assert found["seeds"] == 3
+    assert "e4 is better than e5 by" in five["verdict"]
+    assert "cannot be told apart" in row(made, "e6")["verdict"]
+
+
+def test_one_seed_gives_no_verdict_on_a_technique(made: dict) -> None:
+    assert "a technique needs 3 seeds" in row(made, "e12")["verdict"]
+    assert row(made, "e12")["ours"]["overall"]["sd"] is None
+
+
+def test_rows_13_and_14_have_the_study_s_test_scores_and_row_13_is_row_12_s_run(made: dict) -> None:
+    assert row(made, "e13")["study"]["split"] == "test"
+    assert row(made, "e13")["runs"] == row(made, "e12")["runs"]
+    assert any("test scores" in note for note in made["notes"])
+
+
+def test_values_of_a_sweep_are_shown_when_one_of_them_is_a_run_of_its_own(study: Study, tmp_path: Path) -> None:
+    for name in ("e4", "e11"):
+        make_run(tmp_path, study.budget.of(EXPERIMENTS[name], 0), 0.5)
+    asked = Study([EXPERIMENTS["e4"]], range(1), study.budget, tmp_path)
+    assert [one["experiment"] for one in table(asked)["rows"]] == ["e4", "e11"]
+    make_run(tmp_path, study.budget.of(EXPERIMENTS["dropout-0.5"], 0), 0.6)
+    rows = table(asked)["rows"]
+    assert [one["experiment"] for one in rows] == ["e4", "e11", "dropout-0.3", "dropout-0.5"]
+    assert rows[2]["verdict"].startswith("the run of e11: ")
+
+
+def test_a_single_task_has_no_overall_and_is_compared_on_its_own(made: dict) -> None:
+    alone = row(made, "sentiment")
+    assert alone["ours"]["overall"] is None
+    assert alone["differences"]["overall"] is None
+    assert alone["differences"]["sst"]["seeds"] == 3
+
+
+def test_files_hold_the_table_and_can_be_read_again(made: dict, tmp_path: Path) -> None:
+    write_table(tmp_path, made)
+    assert read_table(tmp_path / "table.json") == json.loads(json.dumps(made))
+    text = (tmp_path / "table.md").read_text()
+    assert "study, test; not comparable | 0.500 | 0.517 | 0.555 | 0.598" in text
+    assert text.count("\n| ") == 1 + sum(1 + (one["study"] is not None) for one in made["rows"])
+    render.terminal(made)
+
+
+def test_finished_runs_are_known_and_hours_come_from_their_seconds(study: Study) -> None:
+    wanted = jobs(study)
+    assert len(wanted) == 3 * 3  # row 13 is row 12's run
+    todo = [job for job in wanted if not job.finished]
+    assert [job.key for job in todo] == ["e12 seed 1", "e12 seed 2"]
+    hours = expected_hours(wanted, study.finished())
+    assert hours == {job.key: pytest.approx(60 / 3600) for job in todo}
+
+
+def test_hours_are_told_where_the_data_of_the_records_are_not(study: Study, tmp_path: Path) -> None:
+    for path in study.out.glob("*/record.json"):
+        record = json.loads(path.read_text())
+        record["config"]["data"] = "elsewhere"
+        (tmp_path / path.parent.name).mkdir()
+        write_json(tmp_path / path.parent.name / "record.json", record)
+        write_text(tmp_path / path.parent.name / "config.toml", options.to_toml(options.make(record["config"])))
+    asked = Study(study.experiments, range(4), study.budget, tmp_path)
+    hours = expected_hours(jobs(asked), asked.finished())
+    assert hours["e5 seed 3"] == pytest.approx(60 / 3600)
+
+
+def test_a_soup_is_not_taken_for_the_training_of_its_first_member(study: Study, tmp_path: Path) -> None:
+    run = make_run(tmp_path, study.budget.of(EXPERIMENTS["e4"], 0), 0.5)
+    assert [one.path for one in finished_runs([tmp_path]).values()] == [run.path]
+    write_json(run.path / "record.json", {**run.record, "merged": {"how": "soup"}})
+    assert finished_runs([tmp_path]) == {}
