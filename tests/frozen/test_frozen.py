@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from frozen import freeze
+from tests.frozen import freeze
 
 TOLERANCE = 1e-4
 """Largest difference elsewhere, relative for numbers above 1: ten times that of AVX2 or scalar kernels to AVX512."""
