@@ -16,10 +16,10 @@ lint: .venv/dev
 	$(BIN)/mypy
 
 bench: .venv/dev
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m benchmarks
 
 tables: .venv/dev
-	$(BIN)/python results/tables.py
+	$(BIN)/python -m tools.tables
 
 .venv/demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

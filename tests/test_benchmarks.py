@@ -1,7 +1,6 @@
 """The benchmark compares equal things and counts right; nothing here looks at a time."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +8,20 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-sys.path.append(str(BENCHMARKS))
 pytest.importorskip("transformers")
 pytest.importorskip("smart_pytorch")
 pytest.importorskip("torchjd")
 
-import bench  # noqa: E402
-import counting  # noqa: E402
-import growth  # noqa: E402
-import measure  # noqa: E402
-import ours  # noqa: E402
-import peers  # noqa: E402
-import precision  # noqa: E402
-import tables  # noqa: E402
-import targets  # noqa: E402
-
-import prediction  # noqa: E402
-from bertram.data.examples import Batch  # noqa: E402
-from bertram.model.encoder import EncoderConfig  # noqa: E402
+from benchmarks import __main__ as bench
+from benchmarks.common import counting, peers, targets
+from benchmarks.common import workload as ours
+from benchmarks.growth import gpu_forecast as prediction
+from benchmarks.growth import scaling as growth
+from benchmarks.training import precision
+from benchmarks.training import side_by_side as measure
+from bertram.data.examples import Batch
+from bertram.model.encoder import EncoderConfig
+from tools import pages as tables
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:There is a performance drop"),  # torchjd's vmap over PyTorch's attention

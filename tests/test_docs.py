@@ -9,12 +9,14 @@ import textwrap
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from benchmarks.common.records import module_of
 from bertram import options
 from bertram.cli.main import app
 from bertram.cli.settings import pairs, resolved
@@ -255,7 +257,7 @@ def test_figures_are_those_measured() -> None:
 @pytest.mark.parametrize("path", sorted(MEASUREMENTS.glob("*.json")), ids=lambda path: path.stem)
 def test_measurements_are_quoted_and_can_be_repeated(path: Path) -> None:
     record = json.loads(path.read_text(encoding="utf-8"))
-    assert (ROOT / record["script"]).is_file()
+    assert find_spec(module_of(record)) is not None
     everything = "".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
     assert re.search(rf"<!-- (table )?{path.stem} ", everything), f"no document quotes {path.name}"
 

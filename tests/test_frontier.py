@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from results.frontier import Point, draw, frontier, points, table
+
+from tools.frontier import Point, draw, frontier, points, table
 
 TASKS = {"sst": {"trained": True}, "quora": {"trained": True}, "sts": {"trained": True}}
 

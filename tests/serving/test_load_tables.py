@@ -1,15 +1,11 @@
 """The figures of a server under load that a page shows are those of the record."""
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-import tables
+from tools import pages as tables
 
 
 @pytest.fixture

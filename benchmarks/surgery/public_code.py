@@ -6,9 +6,9 @@ Writes results/measurements/surgery.json; about a minute of one core.
 from collections.abc import Sequence
 
 import torch
-from short_training import HEAD_STEPS, arguments, batches, prepared, train_heads, write
 from torch import Tensor
 
+from benchmarks.common.short_training import HEAD_STEPS, arguments, batches, prepared, train_heads, write
 from bertram import surgery
 from bertram.optimizer import AdamW, global_norm
 from bertram.training.state import Training
@@ -52,7 +52,7 @@ def main() -> None:
         "encoder": "minilm", "tasks": list(tasks), "batch_size": BATCH, "head_steps": HEAD_STEPS, "steps": STEPS,
         "encoder_rate": training.config.optimizer.encoder_rate, "orders": ORDERS, "clip_norm": CLIP,
     }  # fmt: skip
-    write(asked.out / "surgery.json", "benchmarks/measure_surgery.py", settings, results)
+    write(asked.out / "surgery.json", "benchmarks.surgery.public_code", settings, results)
 
 
 PAIRS = (("sst_quora", 0, 1), ("sst_sts", 0, 2), ("quora_sts", 1, 2))

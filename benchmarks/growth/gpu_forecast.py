@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import counting
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.common import counting
 from bertram.data.examples import Batch
 from bertram.data.packing import pack
 from bertram.model.encoder import EncoderConfig

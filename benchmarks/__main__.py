@@ -1,8 +1,8 @@
 """BERTram beside what people use, in one process, on the same sentences, weights and mathematics.
 
-    python benchmarks/bench.py              everything, less than 15 minutes on 2 cores
-    python benchmarks/bench.py --quick      fewer rounds
-    python benchmarks/tables.py             the newest record as tables, into docs/performance.md
+    python -m benchmarks                everything, less than 15 minutes on 2 cores
+    python -m benchmarks --quick        fewer rounds
+    python -m tools.pages               the newest record as tables, into docs/performance.md
 
 Both sides take turns round by round, so that a machine whose speed drifts is fair to both: the ratios count, not the
 times. Before anything is timed, the losses of both sides are compared in fp32 without dropout. A record is written to
@@ -12,7 +12,6 @@ results/benchmarks/.
 import argparse
 import gc
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -21,22 +20,15 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-import targets
-import timing
 import torch
-from ours import Ours, Workload, configuration, workload
 
-ROOT = Path(__file__).resolve().parents[1]
-COURSE_FILES = ROOT.parent / "shared" / "data"
-RESULTS = ROOT / "results" / "benchmarks"
+from benchmarks.common import targets, timing
+from benchmarks.common.records import BENCHMARKS, dated, default_data, now, versions, write
+from benchmarks.common.workload import Ours, Workload, configuration, workload
+
 FORMAT = 1
 BATCHES = 12  # of each task; the rounds go through them again and again
 MEMORY_STEPS = 6
@@ -52,24 +44,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.memory_of:
         sys.stdout.write(json.dumps(memory_of(given.memory_of, pickle.loads(given.work.read_bytes()), given.encoder)))
         return
-    from measure import Settings  # noqa: PLC0415  (it loads the peers, which our side's memory must not hold)
+    # It loads the peers, which the memory of our side must not hold.
+    from benchmarks.training.side_by_side import Settings  # noqa: PLC0415
 
     settings = Settings(given.data, given.encoder, warm_up=2, rounds=9, passes=2, calls=60, sentences=2000, memory=True)
     if given.quick:
         settings = replace(settings, rounds=5, passes=1, calls=30)
     record = run(settings) | {"quick": given.quick}
-    from tables import benchmark_tables  # noqa: PLC0415
+    from tools.pages import benchmark_tables  # noqa: PLC0415
 
     print(benchmark_tables(record))
-    given.out.mkdir(parents=True, exist_ok=True)
-    path = given.out / f"{datetime.now(UTC):%Y-%m-%d}{'-quick' if given.quick else ''}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(f"\nwritten to {path}")
+    write(dated(given.out, quick=given.quick), record)
 
 
 def run(settings: "Settings") -> dict[str, Any]:  # type: ignore[name-defined]  # noqa: F821
     """All measurements, as a record."""
-    import measure  # noqa: PLC0415
+    from benchmarks.training import side_by_side as measure  # noqa: PLC0415
 
     begun = time.monotonic()
 
@@ -82,7 +72,7 @@ def run(settings: "Settings") -> dict[str, Any]:  # type: ignore[name-defined]  
         "format": FORMAT,
         "finished": "",
         "host": timing.host(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions(PACKAGES),
         "data": "sample" if settings.data == "sample" else "course files",
         "encoder": settings.encoder if settings.encoder == "minilm" else Path(settings.encoder).name,
         "default_precision": measure.precisions()[-1],
@@ -104,7 +94,7 @@ def run(settings: "Settings") -> dict[str, Any]:  # type: ignore[name-defined]  
         say("memory")
         record["memory"] = memory(work, settings.encoder)
     record["targets"] = targets.reached(record)
-    record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+    record["finished"] = now()
     record["minutes"] = round((time.monotonic() - begun) / 60, 1)
     say("done")
     return record
@@ -116,7 +106,7 @@ def memory_of(side: str, work: Workload, encoder: str) -> dict[str, int]:
     config = configuration("smart+pcgrad", data="sample", encoder=encoder, precision=precision)
     trained: Any = Ours(config, work.data)
     if side != "ours":
-        import peers  # noqa: PLC0415
+        from benchmarks.common import peers  # noqa: PLC0415
 
         way = peers.WAYS[-1] if side.endswith("memory") else peers.WAYS[0]
         trained = peers.Peers(config, trained.model.network, way)
@@ -136,7 +126,7 @@ def memory(work: Workload, encoder: str) -> dict[str, dict[str, int]]:
         path = Path(directory) / "work"
         path.write_bytes(pickle.dumps(small))
         for side in MEMORY_SIDES:
-            command = [sys.executable, str(Path(__file__)), "--memory-of", side, "--work", str(path),
+            command = [sys.executable, "-m", "benchmarks", "--memory-of", side, "--work", str(path),
                        "--encoder", encoder, "--threads", str(torch.get_num_threads())]  # fmt: skip
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             found[side] = json.loads(done.stdout.splitlines()[-1])
@@ -145,12 +135,11 @@ def memory(work: Workload, encoder: str) -> dict[str, dict[str, int]]:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = os.path.relpath(COURSE_FILES) if COURSE_FILES.is_dir() else "sample"
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    parser.add_argument("--data", default=default, help="a directory, or sample")
+    parser.add_argument("--data", default=default_data(), help="a directory, or sample")
     parser.add_argument("--encoder", default="minilm", help="as bertram train takes it")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="where the record goes")
+    parser.add_argument("--out", type=Path, default=BENCHMARKS, help="where the record goes")
     parser.add_argument("--memory-of", choices=MEMORY_SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)

@@ -3,13 +3,13 @@
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.common import records
 from bertram import options
 from bertram.data.examples import Batch
 from bertram.model.dropout import NO_DROPOUT, Dropout
@@ -19,15 +19,14 @@ from bertram.training import setup
 from bertram.training.state import Training, begin
 from bertram.training.step import step
 
-ROOT = Path(__file__).resolve().parents[1]
 HEAD_STEPS = 50  # of the heads alone, so that they say something before the encoder moves
 
 
 def arguments(description: str | None) -> argparse.Namespace:
     """The command line of every measurement."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", default=str(ROOT.parent / "shared" / "data"), help="directory of the course files")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "measurements", help="where the JSON goes")
+    parser.add_argument("--data", default=str(records.COURSE_FILES), help="directory of the course files")
+    parser.add_argument("--out", type=Path, default=records.MEASUREMENTS, help="where the JSON goes")
     return parser.parse_args()
 
 
@@ -101,10 +100,9 @@ def mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def write(path: Path, script: str, settings: Mapping[str, Any], results: Mapping[str, Any]) -> None:
     """Keep what was measured, to four digits."""
-    versions = {name: version(name) for name in ("bertram", "torch", "smart-pytorch")}
+    versions = records.versions(("bertram", "torch", "smart-pytorch"))
     record = {"script": script, "settings": dict(settings), "versions": versions, "results": _rounded(results)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    records.write(path, record)
     print(json.dumps(record["results"], indent=1))
 
 

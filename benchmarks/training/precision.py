@@ -1,7 +1,7 @@
 """Do bf16 products, or updates of the used embedding rows alone, change what a short real training reaches?
 
-    python benchmarks/precision.py                      nine runs of about two minutes, into results/precision
-    python benchmarks/precision.py --seeds 2            those of one seed only
+    python -m benchmarks.training.precision               nine runs of about two minutes, into results/precision
+    python -m benchmarks.training.precision --seeds 2            those of one seed only
     bertram compare results/precision/fp32-rows-* results/precision/bf16-rows-* results/precision/fp32-dense-*
 
 A processor without bf16 instructions needs ten times as long for bf16 products. There they are taken in fp32 on
@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.common.records import ROOT
 from bertram import options
 from bertram.recipes import named
 from bertram.training.train import train
 
-ROOT = Path(__file__).resolve().parents[1]
 VARIANTS = {"fp32-rows": ("fp32", "rows"), "bf16-rows": ("bf16", "rows"), "fp32-dense": ("fp32", "dense")}
 BUDGET = {"sampling": {"epochs": 1, "fraction": 0.1}, "evaluation": {"dev_limit": 1000, "keep": "last"}}
 

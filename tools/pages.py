@@ -1,6 +1,6 @@
 """Records as Markdown, and into docs/performance.md and docs/serving.md between their marks.
 
-python benchmarks/tables.py [RECORD]
+python -m tools.pages [RECORD]
 """
 
 import json

@@ -1,29 +1,24 @@
 """What a step of ours costs as batches, sentences, tasks and the encoder grow.
 
-    python benchmarks/growth.py             about 15 minutes on 2 cores
-    python benchmarks/growth.py --quick     the small sizes only
+    python -m benchmarks.growth             about 15 minutes on 2 cores
+    python -m benchmarks.growth --quick     the small sizes only
 
 Weights are random, since time does not depend on them. Writes a record to results/benchmarks/ and docs/growth.png;
-`python benchmarks/tables.py` puts the tables into docs/performance.md.
+`python -m tools.pages` puts the tables into docs/performance.md.
 """
 
 import argparse
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import counting
-import timing
 import torch
-from bench import COURSE_FILES, RESULTS, ROOT
-from ours import Workload, workload
 
-import prediction
+from benchmarks.common import counting, timing
+from benchmarks.common.records import BENCHMARKS, ROOT, dated, default_data, now, versions, write
+from benchmarks.common.workload import Workload, workload
+from benchmarks.growth import gpu_forecast
 from bertram import options
 from bertram.config import Config
 from bertram.data.examples import Batch
@@ -63,20 +58,16 @@ class Point:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, plot, and write a record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = os.path.relpath(COURSE_FILES) if COURSE_FILES.is_dir() else "sample"
     parser.add_argument("--quick", action="store_true", help="the small sizes only")
-    parser.add_argument("--data", default=default, help="a directory, or sample")
+    parser.add_argument("--data", default=default_data(), help="a directory, or sample")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="where the record goes")
+    parser.add_argument("--out", type=Path, default=BENCHMARKS, help="where the record goes")
     parser.add_argument("--plot", type=Path, default=ROOT / "docs" / "growth.png")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     record = run(given.data, SHAPES, rounds=3, largest=6e11 if given.quick else 6e12)
-    given.out.mkdir(parents=True, exist_ok=True)
-    path = given.out / f"growth-{datetime.now(UTC):%Y-%m-%d}{'-quick' if given.quick else ''}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write(dated(given.out, prefix="growth-", quick=given.quick), record)
     plot(record, given.plot)
-    print(f"written to {path} and {given.plot}")
 
 
 def run(data: str, shapes: Mapping[str, EncoderConfig], rounds: int, largest: float) -> dict[str, Any]:
@@ -112,9 +103,9 @@ def run(data: str, shapes: Mapping[str, EncoderConfig], rounds: int, largest: fl
     largest_shape = list(shapes.values())[-1]
     return {
         "format": 1,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": now(),
         "host": timing.host(),
-        "versions": {"torch": version("torch"), "bertram": version("bertram")},
+        "versions": versions(("torch", "bertram")),
         "precision": precision,
         "series": series,
         "prediction": _prediction(largest_shape, work),
@@ -190,13 +181,13 @@ def _prediction(shape: EncoderConfig, work: Workload) -> dict[str, Any]:
     """By counting four small steps in bf16."""
     tasks = {key: one.task for key, one in work.data.train.items()}
 
-    def stepper(layers: int) -> prediction.Stepper:
+    def stepper(layers: int) -> gpu_forecast.Stepper:
         learner = _learner(replace(shape, layers=layers), tasks, "bf16")
         return lambda batches: step(learner, batches)
 
-    counted = prediction.count(stepper, _drawn(work, 1), _drawn(work, 3))
+    counted = gpu_forecast.count(stepper, _drawn(work, 1), _drawn(work, 3))
     sizes = {f"batches of {size} of three tasks": _drawn(work, size) for size in (8, 32, 64)}
-    return prediction.predict(counted, shape, sizes)
+    return gpu_forecast.predict(counted, shape, sizes)
 
 
 def communication(shapes: Mapping[str, EncoderConfig], work: Workload) -> list[dict[str, Any]]:

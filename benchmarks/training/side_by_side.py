@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import counting
-import timing
 import torch
-from ours import VARIANTS, Ours, Workload, configuration
-from peers import Peers, predictions, sentence_transformer
 
+from benchmarks.common import counting, timing
+from benchmarks.common.peers import Peers, predictions, sentence_transformer
+from benchmarks.common.workload import VARIANTS, Ours, Workload, configuration
 from bertram.evaluation.evaluate import evaluate
 from bertram.model.pretrained import read_config
 

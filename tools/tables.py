@@ -1,4 +1,4 @@
-"""Make results/README.md, and the tables and pictures of studies, from the records below this directory: `make tables`.
+"""Make results/README.md, and the tables and pictures of studies, from the records below results/: `make tables`.
 
 A study's intervals need the gold labels. Where its data are not at hand, its tables are made from their own values.
 """
@@ -10,12 +10,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-import frontier
+from tools import frontier
 
 if TYPE_CHECKING:
     from bertram.evaluation.intervals import Floats
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 OF_A_STUDY = ("asked.json", "table.json", "ablation.json")
 TASKS = {"sst": "accuracy", "quora": "accuracy", "sts": "pearson"}
 INTRODUCTION = """# Records of real runs
@@ -42,9 +42,9 @@ The runs that no quicker one equals:
 def main() -> None:
     """Write the page."""
     runs = frontier.points()
-    frontier.draw(runs, HERE / frontier.PICTURE)
+    frontier.draw(runs, RESULTS / frontier.PICTURE)
     lines = [INTRODUCTION, FRONTIER, *frontier.table(runs), ""]
-    for group in sorted(folder for folder in HERE.iterdir() if is_group(folder)):
+    for group in sorted(folder for folder in RESULTS.iterdir() if is_group(folder)):
         about = group / "README.md"
         lines += [f"## {group.name}", "", about.read_text().strip() if about.is_file() else "", ""]
         if any((group / name).is_file() for name in OF_A_STUDY):
@@ -52,7 +52,7 @@ def main() -> None:
             continue
         records = [(path.parent.name, json.loads(path.read_text())) for path in sorted(group.glob("*/record.json"))]
         lines += [*table(records), "", *means(group)]
-    (HERE / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+    (RESULTS / "README.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
 def is_group(folder: Path) -> bool:

@@ -8,7 +8,9 @@ from itertools import product
 from typing import Any
 
 import torch
-from short_training import (
+from torch.nn.functional import cross_entropy
+
+from benchmarks.common.short_training import (
     HEAD_STEPS,
     arguments,
     batches,
@@ -20,8 +22,6 @@ from short_training import (
     train_heads,
     write,
 )
-from torch.nn.functional import cross_entropy
-
 from bertram import smart
 from bertram.data.examples import Batch
 from bertram.training import setup
@@ -55,7 +55,7 @@ def main() -> None:
         "unit_of_lengths": "root mean square of the word-embedding table", "noise_in_radii": NOISE,
         "chosen": vars(CHOSEN),
     }  # fmt: skip
-    write(asked.out / "smart-calibration.json", "benchmarks/calibrate_smart.py", settings, results)
+    write(asked.out / "smart-calibration.json", "benchmarks.smart.calibration", settings, results)
 
 
 def after_heads(data: str, technique: Mapping[str, Any] | None = None) -> tuple[Training, list[Batch]]:

@@ -3,9 +3,9 @@
 Every server is a process of its own on the loopback address, and so is the load: so many connections, each of which
 sends its next request when it has the answer to the last one.
 
-    python benchmarks/serve_load.py RUN                     60 s, 16 clients, all four parts; writes the record
-    python benchmarks/serve_load.py RUN --seconds 5 --parts load --out /tmp/trial.json
-    python benchmarks/tables.py                             puts the record into docs/serving.md
+    python -m benchmarks.serving RUN                     60 s, 16 clients, all four parts; writes the record
+    python -m benchmarks.serving RUN --seconds 5 --parts load --out /tmp/trial.json
+    python -m tools.pages                                   puts the record into docs/serving.md
 """
 
 import argparse
@@ -22,22 +22,22 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
 import hypothesis
 import schemathesis
-import timing
 from schemathesis import GenerationMode
+
+from benchmarks.common import timing
+from benchmarks.common.records import ROOT, now, versions, write
 
 TEXT = """the a of and to in it is was film plot this but with an on for that as not from actors story about light good
 bad slow funny clever dull warm long short scene music ending people how do i learn play piano best way"""
 PARTS = ("load", "hostile", "schema", "stop")
 PACKAGES = ("bertram", "torch", "fastapi", "uvicorn", "schemathesis")
-RECORD = Path(__file__).resolve().parents[1] / "results" / "serving" / "record.json"
+RECORD = ROOT / "results" / "serving" / "record.json"
 
 
 @dataclass
@@ -306,7 +306,7 @@ def main() -> None:
         parser.error("the record has all parts; give the figures of some another --out")
     found: dict[str, Any] = {
         "host": timing.host(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions(PACKAGES),
         "run": options.run.resolve().name,
         "clients": options.clients,
         "seconds": options.seconds,
@@ -316,9 +316,8 @@ def main() -> None:
             options.run, names, options
         )
         print(f"{part}: {json.dumps(found[part], indent=2)}")
-    found["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=2) + "\n")
+    found["finished"] = now()
+    write(options.out, found)
 
 
 if __name__ == "__main__":

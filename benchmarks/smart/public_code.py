@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from short_training import (
+from smart_pytorch import SMARTLoss, kl_loss, sym_kl_loss
+from torch import Tensor
+
+from benchmarks.common.short_training import (
     HEAD_STEPS,
     arguments,
     batches,
@@ -20,9 +23,6 @@ from short_training import (
     train_heads,
     write,
 )
-from smart_pytorch import SMARTLoss, kl_loss, sym_kl_loss
-from torch import Tensor
-
 from bertram import smart
 from bertram.data.examples import Batch
 from bertram.model import losses
@@ -65,7 +65,7 @@ def main() -> None:
         "head_steps": HEAD_STEPS, "steps": STEPS, "encoder_rate": training.config.optimizer.encoder_rate,
         "ours": vars(OURS), "literal": vars(LITERAL),
     }  # fmt: skip
-    write(asked.out / "smart.json", "benchmarks/measure_smart.py", settings, results)
+    write(asked.out / "smart.json", "benchmarks.smart.public_code", settings, results)
 
 
 def task_loss(network: Multitask, batch: Batch) -> float:

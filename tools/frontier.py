@@ -1,4 +1,4 @@
-"""The frontier: dev overall score against training time, for every real run recorded below this directory.
+"""The frontier: dev overall score against training time, for every real run recorded below results/.
 
 A run's time is its thread-minutes divided by two, that is, minutes of a processor with two cores that are both used
 perfectly; the runs' own threads stand in the table.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 PICTURE = "frontier.png"
 CORES = 2
 
@@ -40,7 +40,7 @@ class Point:
     quora: int
 
 
-def points(folder: Path = HERE) -> list[Point]:
+def points(folder: Path = RESULTS) -> list[Point]:
     """The single runs of the study's three tasks on real data, the quickest first."""
     found = [_point(path) for path in sorted(folder.glob("*/*/record.json"))]
     return sorted((one for one in found if one is not None), key=lambda one: one.minutes)

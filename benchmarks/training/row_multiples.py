@@ -1,6 +1,6 @@
 """What a bf16 product costs when the number of rows is any number, or a multiple of 64, on this processor.
 
-    python benchmarks/measure_rows.py       less than a minute
+    python -m benchmarks.training.row_multiples       less than a minute
 
 The four kinds of products of a MiniLM layer, forward and backward, for batches of 500 to 1,500 packed tokens, another
 number each, as in training; the row-wise filled ones pay for the rows added. Writes results/measurements/rows.json.
@@ -9,24 +9,23 @@ number each, as in training; the row-wise filled ones pay for the rows added. Wr
 import argparse
 import json
 import random
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from timing import alternate, host, ratio, spread, why_not_bf16
 from torch import Tensor
 
+from benchmarks.common.records import MEASUREMENTS, versions, write
+from benchmarks.common.timing import alternate, host, ratio, spread, why_not_bf16
 from bertram.model.linear import ROWS
 
-OUT = Path(__file__).resolve().parents[1] / "results" / "measurements" / "rows.json"
 SIZES = ((384, 384), (384, 768), (384, 1536), (1536, 384))  # inputs, outputs
 ROUNDS, WARM_UP, BATCHES, THREADS = 9, 1, 30, 2
 
 
 def main() -> None:
     given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    given.add_argument("--out", type=Path, default=OUT)
+    given.add_argument("--out", type=Path, default=MEASUREMENTS / "rows.json")
     out = given.parse_args().out
     torch.set_num_threads(THREADS)
     if why := why_not_bf16():
@@ -55,12 +54,12 @@ def main() -> None:
     settings = {
         "sizes": SIZES, "rows": [500, 1500], "multiple": ROWS, "batches": BATCHES, "rounds": ROUNDS, "threads": THREADS,
     }  # fmt: skip
-    versions = {name: version(name) for name in ("bertram", "torch")}
     record = {
-        "script": "benchmarks/measure_rows.py", "host": host(), "settings": settings, "versions": versions,
+        "script": "benchmarks.training.row_multiples", "host": host(), "settings": settings,
+        "versions": versions(("bertram", "torch")),
         "results": results,
     }  # fmt: skip
-    out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write(out, record)
     print(json.dumps(results, indent=1))
 
 

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.growth`."""
+
+from benchmarks.growth.scaling import main
+
+main()

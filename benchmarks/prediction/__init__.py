@@ -1,0 +1,1 @@
+"""Prediction: evaluation, latency and throughput beside those of the peers."""

@@ -1,0 +1,1 @@
+"""Serving: a server under load."""

@@ -1,0 +1,1 @@
+"""SMART: what public code computes, and where the defaults come from."""

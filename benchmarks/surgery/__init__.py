@@ -1,0 +1,1 @@
+"""Gradient surgery: what public code computes."""

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.surgery`."""
+
+from benchmarks.surgery.public_code import main
+
+main()

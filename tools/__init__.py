@@ -1,0 +1,1 @@
+"""What typesets the records below results/: tables, pages and pictures."""
