@@ -62,7 +62,7 @@ def is_group(folder: Path) -> bool:
 
 def study(folder: Path) -> Iterator[str]:
     """The tables of a reproduction or an ablation, made again, and its picture."""
-    from bertram.experiments.request import make_again  # noqa: PLC0415 - the other tables need no torch
+    from bertram.minbert.remake import make_again  # noqa: PLC0415 - the other tables need no torch
     from bertram.report.forest import PICTURE, write_forest  # noqa: PLC0415
 
     anew = make_again(folder)

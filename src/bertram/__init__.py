@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bertram import optimizer, smart, surgery
+    from bertram.minbert.catalogue import recipe
     from bertram.model.pretrained import load_encoder
     from bertram.options import change
     from bertram.prediction.load import load
-    from bertram.recipes import named as recipe
     from bertram.tasks import QUORA, SST, STS, Task
     from bertram.training.train import train
 
@@ -27,7 +27,7 @@ _HOME = {  # where each public name is; torch is loaded when one that needs it i
     "change": "bertram.options",
     "load": "bertram.prediction.load",
     "load_encoder": "bertram.model.pretrained",
-    "recipe": "bertram.recipes:named",
+    "recipe": "bertram.minbert.catalogue",
     "train": "bertram.training.train",
     "optimizer": "",
     "smart": "",

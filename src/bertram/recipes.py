@@ -1,14 +1,14 @@
-"""Recipes: functions that return a complete configuration."""
+"""Recipes: functions that return a complete configuration.
 
-import difflib
+The study's rows are further recipes, see `bertram.minbert.catalogue`.
+"""
+
 from collections.abc import Callable
+from typing import Any
 
 from bertram import options
 from bertram.config import Config
-from bertram.errors import ConfigError
-from bertram.minbert.published import EXPERIMENTS
-from bertram.minbert.rows import tasks
-from bertram.tasks import Extra
+from bertram.tasks import QUORA, SST, STS, Extra, Task
 
 PHRASES = Extra(
     file="extra/sst-train-phrases.tsv",
@@ -19,12 +19,21 @@ PHRASES = Extra(
 )
 
 
+def study_tasks(**pair: Any) -> dict[str, Task]:
+    """The three tasks of the study, with the same changes to both pair tasks."""
+    return {
+        "sst": SST,
+        "quora": Task.model_validate(QUORA.model_dump() | pair),
+        "sts": Task.model_validate(STS.model_dump() | pair),
+    }
+
+
 def baseline() -> Config:
     """The course's: each text encoded alone, pairs compared by their cosine, a step of one task after the other."""
     return options.make(
         {
             "recipe": "baseline",
-            "tasks": tasks(encoding="bi", head="cosine"),
+            "tasks": study_tasks(encoding="bi", head="cosine"),
             "model": {"pooling": "cls"},
             "optimizer": {"encoder_rate": 2e-5},
             "sampling": {"order": "round-robin", "epochs": 1},
@@ -38,7 +47,7 @@ def cross() -> Config:
     return options.make(
         {
             "recipe": "cross",
-            "tasks": tasks(encoding="cross"),
+            "tasks": study_tasks(encoding="cross"),
             "model": {"pooling": "mean", "dropout": 0.1},
             "optimizer": {"encoder_rate": 1e-4, "warmup": 0.06, "decay": "linear", "clip_norm": 1.0},
             "sampling": {"order": "joint", "epochs": 2, "epoch_of": "sst"},
@@ -90,24 +99,8 @@ def best_base() -> Config:
 RECIPES: dict[str, Callable[[], Config]] = {
     recipe.__name__.replace("_", "-"): recipe for recipe in (quick, best, best_base, cross, baseline)
 }
-RECIPES |= {one.name: one.config for one in EXPERIMENTS.values() if not one.constant}
 
 
 def usual(data: str, *, own_tasks: bool) -> str:
     """The recipe for those who name none: the best where its length and its further data fit, else cross."""
     return "cross" if own_tasks or data == "sample" else "best"
-
-
-def named(name: str) -> Config:
-    """The configuration of a recipe.
-
-    Raises:
-        ConfigError: there is no recipe of that name.
-    """
-    if name in EXPERIMENTS and EXPERIMENTS[name].constant:
-        raise ConfigError([f"recipe: {name} trains nothing; it is scored by bertram reproduce --experiments {name}"])
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(RECIPES)}"
-        raise ConfigError([f"recipe: there is no {name!r}; {hint}"])
-    return RECIPES[name]()

@@ -11,6 +11,7 @@ from bertram.experiments.ablation import Ablation, configurations
 from bertram.experiments.budget import Budget
 from bertram.experiments.design import full, leave_one_out
 from bertram.experiments.factors import FACTORS, Factor, configuration, parse
+from bertram.minbert import catalogue
 from bertram.minbert import rows as e
 
 
@@ -54,7 +55,7 @@ def test_all_faults_of_the_factors_come_together() -> None:
 def asked(names: str, recipe: str = "e4", design: str = "full") -> Ablation:
     factors = parse(names)
     made = (full if design == "full" else leave_one_out)([factor.name for factor in factors])
-    return Ablation(recipe, factors, made, [0], Budget(), Path("nowhere"))
+    return Ablation(recipe, catalogue.recipe(recipe), factors, made, [0], Budget(), Path("nowhere"))
 
 
 def test_combinations_that_cannot_work_are_reported_before_anything_starts() -> None:

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from bertram import options
+from bertram.cli.board import Board
 from bertram.experiments.ablation import Ablation, known_power, pilot, result, write
 from bertram.experiments.ablation import jobs as ablation_jobs
 from bertram.experiments.budget import Budget
 from bertram.experiments.design import full
+from bertram.experiments.events import Event, Reporter
 from bertram.experiments.factors import parse
 from bertram.experiments.schedule import Job, main_scores, run_jobs
-from bertram.experiments.study_progress import Board, Event, Reporter
-from bertram.minbert import published
-from bertram.minbert.reproduce import Study, jobs, read_table, table
+from bertram.minbert import catalogue, published
+from bertram.minbert.reproduce import SUBMISSION, Study, jobs, read_table, table
 from bertram.runs.directory import Run, read_metrics
 from bertram.training.train import train
 
@@ -86,7 +87,7 @@ def test_row_1_in_two_processes_and_what_it_says(study: Callable[..., Study]) ->
 def test_a_run_that_fails_costs_no_other(study: Callable[..., Study], capsys: pytest.CaptureFixture[str]) -> None:
     asked = study("1,4")
     no, _, row4 = jobs(asked)
-    broken = Job("broken", row4.config, row4.path, "other", submission=True)
+    broken = Job("broken", row4.config, row4.path, "other", artifact=SUBMISSION)
     row4.path.parent.mkdir(parents=True, exist_ok=True)
     row4.path.write_text("a file where a directory should be")
     failures = run_jobs([broken, no], Board())
@@ -103,7 +104,7 @@ def test_row_12_leaves_its_submission_and_row_13_is_the_same_run(study: Callable
     assert run_jobs(wanted[:1], Board(), keep_models=True) == []
     assert len(list((wanted[0].path / "submission").iterdir())) == 6
     assert (wanted[0].path / "model").is_dir()
-    assert not wanted[1].submission
+    assert wanted[1].artifact is None
     shutil.rmtree(wanted[0].path / "submission")  # as if it had been killed after its record
     (wanted[0].path / "checkpoint").mkdir()
     assert run_jobs(wanted[:1], Board()) == []
@@ -150,7 +151,9 @@ def test_processes_end_with_a_study_that_is_killed(tmp_path: Path) -> None:
 
 def test_an_ablation_from_pilot_to_effects(budget: Budget, tmp_path: Path) -> None:
     factors = parse("mse,pcgrad")
-    asked = Ablation("e4", factors, full([one.name for one in factors]), range(2), budget, tmp_path / "out")
+    asked = Ablation(
+        "e4", catalogue.recipe("e4"), factors, full([one.name for one in factors]), range(2), budget, tmp_path / "out"
+    )
     wanted = ablation_jobs(asked)
     assert len(wanted) == 8
     assert known_power(asked, wanted, 0.01) is None

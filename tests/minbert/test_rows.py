@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from bertram import options, recipes
+from bertram import options
 from bertram.config import Config
 from bertram.errors import BertramError, ConfigError
-from bertram.minbert import published
+from bertram.minbert import catalogue, published
 from bertram.minbert import rows as e
 from bertram.model.losses import yes_probability
 
@@ -105,7 +105,7 @@ def test_selection() -> None:
 def test_every_row_but_the_constant_ones_is_a_recipe_of_its_name() -> None:
     for name, one in published.EXPERIMENTS.items():
         if not one.constant:
-            assert recipes.named(name).recipe == name
-            assert (recipes.RECIPES[name].__doc__ or "").splitlines()[0].endswith((".", *"0123456789"))
+            assert catalogue.recipe(name).recipe == name
+            assert (catalogue.RECIPES[name].__doc__ or "").splitlines()[0].endswith((".", *"0123456789"))
     with pytest.raises(ConfigError, match="bertram reproduce"):
-        recipes.named("e1")
+        catalogue.recipe("e1")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from bertram import options
+from bertram.cli.show_table_1 import table_1
 from bertram.comparison.gold import gold_labels
 from bertram.config import Config
 from bertram.evaluation.metrics import TaskOutputs, score_run
 from bertram.experiments.budget import held_files
 from bertram.experiments.schedule import finished_runs
-from bertram.minbert import render
 from bertram.minbert.published import EXPERIMENTS
 from bertram.minbert.reproduce import Budget, Study, expected_hours, jobs, read_table, table, write_table
 from bertram.runs.directory import FORMAT, Run, create, write_predictions
@@ -52,8 +52,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     budget = Budget(epochs=2)
     for name, good in HOW_GOOD.items():
         for seed in range(1 if name == "e12" else 3):
-            make_run(out, budget.of(EXPERIMENTS[name], seed), good)
-    make_run(out, Budget(epochs=3).of(EXPERIMENTS["e7"], 0), 0.9)  # at another budget
+            make_run(out, budget.applied(EXPERIMENTS[name].config(), seed), good)
+    make_run(out, Budget(epochs=3).applied(EXPERIMENTS["e7"].config(), 0), 0.9)  # at another budget
     chosen = [EXPERIMENTS[name] for name in ("e4", "e5", "e12", "e13")]
     return Study(chosen, range(3), budget, out)
 
@@ -75,7 +75,7 @@ def test_rows_are_all_runs_of_this_budget_also_those_not_asked_for(made: dict) -
 
 def test_a_row_that_trains_nothing_has_no_noise_of_training(study: Study, tmp_path: Path) -> None:
     out = Path(shutil.copytree(study.out, tmp_path / "study"))
-    make_run(out, study.budget.of(EXPERIMENTS["e1"], 0), 0.4, trained=False)
+    make_run(out, study.budget.applied(EXPERIMENTS["e1"].config(), 0), 0.4, trained=False)
     found = table(replace(study, out=out))
     assert row(found, "e1")["ours"]["sst"]["covers"] == "examples"
     assert row(found, "e4")["ours"]["sst"]["covers"] == "examples and seeds"
@@ -108,10 +108,10 @@ def test_rows_13_and_14_have_the_study_s_test_scores_and_row_13_is_row_12_s_run(
 
 def test_values_of_a_sweep_are_shown_when_one_of_them_is_a_run_of_its_own(study: Study, tmp_path: Path) -> None:
     for name in ("e4", "e11"):
-        make_run(tmp_path, study.budget.of(EXPERIMENTS[name], 0), 0.5)
+        make_run(tmp_path, study.budget.applied(EXPERIMENTS[name].config(), 0), 0.5)
     asked = Study([EXPERIMENTS["e4"]], range(1), study.budget, tmp_path)
     assert [one["experiment"] for one in table(asked)["rows"]] == ["e4", "e11"]
-    make_run(tmp_path, study.budget.of(EXPERIMENTS["dropout-0.5"], 0), 0.6)
+    make_run(tmp_path, study.budget.applied(EXPERIMENTS["dropout-0.5"].config(), 0), 0.6)
     rows = table(asked)["rows"]
     assert [one["experiment"] for one in rows] == ["e4", "e11", "dropout-0.3", "dropout-0.5"]
     assert rows[2]["verdict"].startswith("the run of e11: ")
@@ -130,7 +130,7 @@ def test_files_hold_the_table_and_can_be_read_again(made: dict, tmp_path: Path) 
     text = (tmp_path / "table.md").read_text()
     assert "study, test; not comparable | 0.500 | 0.517 | 0.555 | 0.598" in text
     assert text.count("\n| ") == 1 + sum(1 + (one["study"] is not None) for one in made["rows"])
-    render.terminal(made)
+    table_1(made)
 
 
 def test_finished_runs_are_known_and_hours_come_from_their_seconds(study: Study) -> None:
@@ -155,7 +155,7 @@ def test_hours_are_told_where_the_data_of_the_records_are_not(study: Study, tmp_
 
 
 def test_a_soup_is_not_taken_for_the_training_of_its_first_member(study: Study, tmp_path: Path) -> None:
-    run = make_run(tmp_path, study.budget.of(EXPERIMENTS["e4"], 0), 0.5)
+    run = make_run(tmp_path, study.budget.applied(EXPERIMENTS["e4"].config(), 0), 0.5)
     assert [one.path for one in finished_runs([tmp_path]).values()] == [run.path]
     write_json(run.path / "record.json", {**run.record, "merged": {"how": "soup"}})
     assert finished_runs([tmp_path]) == {}

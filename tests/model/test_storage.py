@@ -14,7 +14,8 @@ from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import BertramError, RunError
 from bertram.model.multitask import Multitask
 from bertram.model.pretrained import read_encoder
-from bertram.model.storage import load_model, load_state, save_model, state_of
+from bertram.model.storage import load_state, state_of
+from bertram.prediction.load import load_model, save_model
 from bertram.prediction.model import Model
 from bertram.tasks import QUORA, SST, STS, Task
 

@@ -48,7 +48,7 @@ def metrics(steps: int = 40) -> list[dict[str, Any]]:
 
 def make_run(path: Path, data: str = "sample", seed: int = 0, *, constant: bool = False, logged: bool = False) -> Run:
     """A finished run without a training: gold labels with noise as predictions, scored and recorded as usual."""
-    config = options.change(recipes.named("baseline"), data=data, seed=seed, smart={"tasks": ["sst"]})
+    config = options.change(recipes.baseline(), data=data, seed=seed, smart={"tasks": ["sst"]})
     run, generator = create(path, config), np.random.default_rng(seed)
     told, confusion, baselines = {}, {}, {}
     for name, task in config.tasks.items():

@@ -16,7 +16,7 @@ from bertram.tasks import QUORA, SST
 
 
 def config(**changes: Any) -> Config:
-    return options.change(recipes.named("baseline"), **changes)
+    return options.change(recipes.baseline(), **changes)
 
 
 def rows(texts: list[tuple[str, ...]], labels: list[float]) -> Rows:

@@ -12,7 +12,7 @@ import pytest
 from tests.common.trainings import begun, settings
 
 from bertram.errors import BertramError, RunError
-from bertram.model.storage import load_model, save_model
+from bertram.prediction.load import load_model, save_model
 from bertram.runs.directory import (
     MetricsLog,
     Run,

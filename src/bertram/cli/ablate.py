@@ -96,22 +96,23 @@ def ablate(
     from bertram.experiments import ablation as study  # noqa: PLC0415  (torch loads only now)
     from bertram.experiments.design import made  # noqa: PLC0415
     from bertram.experiments.factors import parse  # noqa: PLC0415
+    from bertram.minbert import catalogue  # noqa: PLC0415
 
     chosen = parse(factors)
     designed = made(design, [factor.name for factor in chosen], resolution)
     limits = budget(given, epochs, fraction, dev_limit, data, encoder)
-    asked = study.Ablation(recipe, chosen, designed, range(seeds), limits, out, (records,))
+    asked = study.Ablation(recipe, catalogue.recipe(recipe), chosen, designed, range(seeds), limits, out, (records,))
     _run(asked, effect, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
 
 
 def _run(asked: "Ablation", target: float, *, dry_run: bool, at_once: int, keep_models: bool) -> None:
     """Say what can be seen, run what is wanted, and show what came out."""
+    from bertram.cli.board import Board  # noqa: PLC0415
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.errors import RunError  # noqa: PLC0415
     from bertram.experiments import ablation as study  # noqa: PLC0415
     from bertram.experiments.request import note_ablation  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
-    from bertram.experiments.study_progress import Board  # noqa: PLC0415
 
     wanted = study.jobs(asked)
     for line in asked.design.in_words():
@@ -152,10 +153,10 @@ def _power(
     keep_models: bool,
 ) -> "Power | None":
     """Say what can be seen; without earlier records that tell, after a pilot of the design's own runs."""
+    from bertram.cli.board import Board  # noqa: PLC0415
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.experiments import ablation as study  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
-    from bertram.experiments.study_progress import Board  # noqa: PLC0415
     from bertram.minbert.reproduce import expected_hours  # noqa: PLC0415
 
     expected = study.known_power(asked, wanted, target)

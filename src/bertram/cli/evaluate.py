@@ -29,7 +29,7 @@ def evaluate(
         Examples computed together.
     """
     from bertram.cli.show import confusion_tables, console, score_table, working  # noqa: PLC0415
-    from bertram.comparison.caveats import notes  # noqa: PLC0415
+    from bertram.evaluation.caveats import notes  # noqa: PLC0415
     from bertram.evaluation.files import evaluate_files  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
 

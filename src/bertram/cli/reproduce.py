@@ -73,13 +73,14 @@ def reproduce(
     dry_run
         Show which runs there would be and how many hours they take, and stop.
     """
-    from bertram.cli.show import console  # noqa: PLC0415  (torch loads only now)
+    from bertram.cli.board import Board  # noqa: PLC0415  (torch loads only now)
+    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.cli.show_table_1 import table_1  # noqa: PLC0415
     from bertram.errors import RunError  # noqa: PLC0415
-    from bertram.experiments.request import note_study  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
-    from bertram.experiments.study_progress import Board  # noqa: PLC0415
-    from bertram.minbert import published, render  # noqa: PLC0415
+    from bertram.minbert import published  # noqa: PLC0415
     from bertram.minbert import reproduce as study  # noqa: PLC0415
+    from bertram.minbert.remake import note_study  # noqa: PLC0415
 
     chosen = published.select(experiments, published_logit=as_published)
     asked = study.Study(chosen, range(seeds), budget(given, epochs, fraction, dev_limit, data, encoder), out)
@@ -91,7 +92,7 @@ def reproduce(
     failures = run_jobs(wanted, Board(), at_once=jobs, keep_models=keep_models)
     found = study.table(asked)
     study.write_table(out, found)
-    console().print(render.terminal(found))
+    console().print(table_1(found))
     console().print(f"table: {out / study.TABLE}")
     if failures:
         listed = "\n  - ".join(failures)

@@ -6,6 +6,7 @@ from pathlib import Path
 from bertram import options, recipes
 from bertram.config import Config
 from bertram.errors import ConfigError
+from bertram.minbert import catalogue
 
 
 def resolved(
@@ -26,7 +27,7 @@ def resolved(
     changes = options.merge(options.nest(pairs(given)), {name: value for name, value in top if value is not None})
     data = str(changes.get("data") or values.get("data") or "sample")
     name = recipe or values.get("recipe") or recipes.usual(data, own_tasks="tasks" in values)
-    return options.overlay(recipes.named(str(name)), values, changes)
+    return options.overlay(catalogue.recipe(str(name)), values, changes)
 
 
 def pairs(given: Sequence[str]) -> list[tuple[str, str]]:
@@ -50,7 +51,7 @@ def pairs(given: Sequence[str]) -> list[tuple[str, str]]:
 
 def recipe_help() -> str:
     """Every recipe with its purpose."""
-    lines = [f"  {name}\n      {(recipe.__doc__ or '').splitlines()[0]}" for name, recipe in recipes.RECIPES.items()]
+    lines = [f"  {name}\n      {(recipe.__doc__ or '').splitlines()[0]}" for name, recipe in catalogue.RECIPES.items()]
     return "\n".join(["Recipes:", "", *lines, "", ""])
 
 

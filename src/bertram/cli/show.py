@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from bertram.comparison.caveats import notes
 from bertram.config import Config
+from bertram.evaluation.caveats import notes
 from bertram.runs.directory import Run
 from bertram.tasks import Task
 

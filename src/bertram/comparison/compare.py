@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bertram.comparison.prediction_files import counted_ids
 from bertram.errors import DataError
 from bertram.evaluation.intervals import (
     Floats,
@@ -18,7 +19,6 @@ from bertram.evaluation.intervals import (
     verdict,
 )
 from bertram.evaluation.metrics import METRICS, Kind, on_unit_scale, overall, why_undefined
-from bertram.minbert.submission import counted_ids
 
 RESAMPLES = 10_000
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertram import options
-from bertram.comparison.caveats import notes
 from bertram.comparison.compare import Difference, TaskPredictions, check_same_examples, compare_predictions
 from bertram.comparison.gold import gold_labels, run_predictions
 from bertram.comparison.techniques import Arm, TechniqueDifference, compare_techniques
 from bertram.data.sources import Split
 from bertram.errors import DataError
+from bertram.evaluation.caveats import notes
 from bertram.runs.directory import Run, open_runs
 from bertram.tasks import Task
 

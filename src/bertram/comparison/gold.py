@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bertram.comparison.prediction_files import counted_ids, match_predictions
 from bertram.data.rows import Reject, Rows, read_rows
 from bertram.data.sources import Split
 from bertram.data.tables import open_table
 from bertram.errors import BertramError, DataError
 from bertram.evaluation.metrics import Score, score_task, trivial_baselines
-from bertram.minbert.submission import counted_ids, match_predictions
 from bertram.runs.directory import Run, read_predictions
 from bertram.tasks import Task
 

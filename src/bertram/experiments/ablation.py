@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bertram import options, recipes
+from bertram import options
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.experiments import cost, forecast
@@ -28,7 +28,8 @@ class Ablation:
     """A design at a budget, in a results folder.
 
     Attributes:
-        recipe: what the factors change.
+        recipe: name of the recipe that the factors change.
+        base: its configuration.
         factors: in the order of the design.
         design: which combinations are run.
         seeds: of each combination.
@@ -38,6 +39,7 @@ class Ablation:
     """
 
     recipe: str
+    base: Config
     factors: Sequence[Factor]
     design: Design
     seeds: Sequence[int]
@@ -56,7 +58,7 @@ def configurations(ablation: Ablation, seed: int) -> list[Config]:
     Raises:
         ConfigError: all combinations that cannot work, or that are no combinations of their own, together.
     """
-    base = ablation.budget.applied(recipes.named(ablation.recipe), seed)
+    base = ablation.budget.applied(ablation.base, seed)
     made: list[Config] = []
     faults: dict[str, list[str]] = {}
     for levels in ablation.design.cells:

@@ -12,7 +12,6 @@ from bertram.config import Config
 from bertram.data.rows import check_files, read_rows
 from bertram.data.sources import Split, locate, locate_extra
 from bertram.errors import ConfigError
-from bertram.minbert.published import Experiment
 from bertram.tasks import Task
 
 STUDY_EPOCHS = 10  # of a row, unless the row says otherwise
@@ -52,10 +51,6 @@ class Budget:
         }
         evaluation = {} if self.dev_limit is None else {"dev_limit": self.dev_limit}
         return options.change(made, sampling=sampling, tasks=limits, evaluation=evaluation)
-
-    def of(self, experiment: Experiment, seed: int) -> Config:
-        """An experiment's configuration at this budget."""
-        return self.applied(experiment.config(), seed)
 
     def in_words(self) -> str:
         """For titles."""

@@ -8,24 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bertram.errors import RunError
-from bertram.experiments import ablation
 from bertram.experiments.ablation import Ablation
-from bertram.experiments.budget import Budget
-from bertram.experiments.design import Design
-from bertram.experiments.factors import Factor
 from bertram.experiments.forecast import Power
-from bertram.minbert import reproduce
-from bertram.minbert.reproduce import Study, read_table
 from bertram.runs.files import write_json
 
 ASKED = "asked.json"
 FORM = 1
-
-
-def note_study(study: Study) -> None:
-    """Keep what is asked of a reproduction."""
-    _note(study.out, "reproduction", {"budget": asdict(study.budget)})
 
 
 def note_ablation(asked: Ablation, expected: Power | None) -> None:
@@ -39,59 +27,9 @@ def note_ablation(asked: Ablation, expected: Power | None) -> None:
         "budget": asdict(asked.budget),
         "power": None if expected is None else asdict(expected),
     }
-    _note(asked.out, "ablation", values)
+    note_request(asked.out, "ablation", values)
 
 
-def _note(out: Path, kind: str, values: Mapping[str, Any]) -> None:
+def note_request(out: Path, kind: str, values: Mapping[str, Any]) -> None:
+    """Keep what a results folder is asked for."""
     write_json(out / ASKED, {"form": FORM, "kind": kind, **values})
-
-
-def make_again(folder: Path) -> bool:
-    """Make the tables of a results folder again: from its records where the data are here, else from their values.
-
-    Args:
-        folder: of a reproduction or an ablation.
-
-    Returns:
-        Whether the values were computed anew; if not, the gold labels that the intervals need are not here.
-
-    Raises:
-        RunError: the folder has neither asked.json nor a table, or one is damaged.
-    """
-    asked = read_table(folder / ASKED) if (folder / ASKED).is_file() else None
-    if asked is not None and _has_data(asked["budget"]):
-        try:
-            _compute(folder, asked)
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{folder / ASKED}: damaged: {error!r}") from None
-        return True
-    known = {name: folder / name for name in (reproduce.TABLE, ablation.TABLE) if (folder / name).is_file()}
-    if not known:
-        raise RunError(f"{folder}: neither {ASKED} with its data here, nor {reproduce.TABLE}, nor {ablation.TABLE}")
-    for name, path in known.items():
-        write = reproduce.write_table if name == reproduce.TABLE else ablation.write
-        write(folder, read_table(path))
-    return False
-
-
-def _has_data(budget: Mapping[str, Any]) -> bool:
-    data = budget["changes"].get("data", "sample")
-    return data in ("sample", "hub") or Path(data).is_dir()
-
-
-def _compute(folder: Path, asked: Mapping[str, Any]) -> None:
-    budget = Budget(**asked["budget"])
-    if asked["kind"] == "reproduction":
-        reproduce.write_table(folder, reproduce.table(Study((), (), budget, folder)))
-        return
-    factors = [Factor(**values) for values in asked["factors"]]
-    folders = [Path(one) for one in asked["folders"]]
-    again = Ablation(asked["recipe"], factors, _design(asked["design"]), asked["seeds"], budget, folder, folders)
-    expected = None if asked["power"] is None else Power(**asked["power"])
-    ablation.write(folder, ablation.result(again, ablation.jobs(again), expected))
-
-
-def _design(values: Mapping[str, Any]) -> Design:
-    cells = tuple(tuple(levels) for levels in values["cells"])
-    lists = {name: tuple(values[name]) for name in ("factors", "words", "generators")}
-    return Design(kind=values["kind"], cells=cells, **lists)

@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -27,15 +27,31 @@ import torch
 from bertram.config import Config
 from bertram.errors import BertramError, RunError
 from bertram.experiments.budget import identity, identity_of
-from bertram.experiments.study_progress import Board, Event, Reporter, Tell
-from bertram.minbert import constant_baseline
-from bertram.minbert.leaderboard import submit
+from bertram.experiments.events import Event, Reporter, StudyDisplay, Tell
 from bertram.runs.directory import Run
+from bertram.training.progress import Display
 from bertram.training.train import train
 
 LOCKS = ".locks"
 ERROR = "error.txt"
-SUBMISSION = "submission"
+
+
+def train_run(config: Config, path: Path, display: Display) -> Run:
+    """Train a run, or go on with it."""
+    return train(config, path, resume=True, display=display)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder that is made of a finished run while its model is there.
+
+    Attributes:
+        name: its name in the run directory.
+        make: makes it; a BertramError is told, and does not fail the run.
+    """
+
+    name: str
+    make: Callable[[Run], object]
 
 
 @dataclass(frozen=True)
@@ -44,11 +60,12 @@ class Job:
 
     Attributes:
         name: of the experiment or cell.
-        config: what is run.
+        config: its configuration.
         path: its run directory.
         identity: what tells it apart from other runs.
-        constant: nothing is trained.
-        submission: the leaderboard's files are written, while the model is there.
+        constant: whether nothing is trained.
+        produce: makes the run; a function of a module, so that it passes between processes.
+        artifact: what is made of the finished run.
     """
 
     name: str
@@ -56,7 +73,8 @@ class Job:
     path: Path
     identity: str
     constant: bool = False
-    submission: bool = False
+    produce: Callable[[Config, Path, Display], Run] = train_run
+    artifact: Artifact | None = None
 
     @property
     def key(self) -> str:
@@ -91,40 +109,42 @@ def make_job(
     finished: Mapping[str, Run],
     *,
     constant: bool = False,
-    submission: bool = False,
+    produce: Callable[[Config, Path, Display], Run] = train_run,
+    artifact: Artifact | None = None,
 ) -> Job:
     """The job for a configuration: the run directory that has it already, or a new one in `out`.
 
     Args:
         name: of the experiment or cell.
-        config: what is run.
-        out: where new runs go.
+        config: its configuration.
+        out: folder of new runs.
         finished: runs by identity.
-        constant: nothing is trained.
-        submission: the leaderboard's files are wanted.
+        constant: whether nothing is trained.
+        produce: makes the run.
+        artifact: what is made of the finished run.
     """
-    known = identity(config, constant=constant)
-    begun = [path for path in sorted(out.glob(f"*-{known}")) if (path / "config.toml").is_file()]
-    path = finished[known].path if known in finished else (*begun, out / f"{name}-{known}")[0]
-    return Job(name, config, path, known, constant, submission)
+    key = identity(config, constant=constant)
+    begun = [path for path in sorted(out.glob(f"*-{key}")) if (path / "config.toml").is_file()]
+    path = finished[key].path if key in finished else (*begun, out / f"{name}-{key}")[0]
+    return Job(name, config, path, key, constant, produce, artifact)
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:
     """Each run once: two experiments may be one run, which is then named after the first."""
-    found: dict[str, Job] = {}
+    by_identity: dict[str, Job] = {}
     for job in jobs:
-        known = found.setdefault(job.identity, job)
-        if job.submission and not known.submission:
-            found[job.identity] = replace(known, submission=True)
-    return list(found.values())
+        first = by_identity.setdefault(job.identity, job)
+        if first.artifact is None:
+            by_identity[job.identity] = replace(first, artifact=job.artifact)
+    return list(by_identity.values())
 
 
-def run_jobs(jobs: Sequence[Job], board: Board, *, at_once: int = 1, keep_models: bool = False) -> list[str]:
+def run_jobs(jobs: Sequence[Job], display: StudyDisplay, *, at_once: int = 1, keep_models: bool = False) -> list[str]:
     """Run what is not finished.
 
     Args:
         jobs: in the order to start them.
-        board: shows the progress.
+        display: shows the progress.
         at_once: processes; they share the threads that PyTorch has here.
         keep_models: leave model/ in the run directories.
 
@@ -133,17 +153,24 @@ def run_jobs(jobs: Sequence[Job], board: Board, *, at_once: int = 1, keep_models
     """
     jobs = distinct(jobs)
     waiting = [job for job in jobs if not job.finished]
-    with board:
+    failures: list[str] = []
+
+    def tell(event: Event) -> None:
+        if event.state == "failed":
+            failures.append(f"{event.key}: {event.text}")
+        display.tell(event)
+
+    with display:
         for job in jobs:
-            board.tell(Event(job.key, "waiting" if job in waiting else "skipped"))
+            tell(Event(job.key, "waiting" if job in waiting else "skipped"))
             if job not in waiting:
-                _mend(job, board.tell)
+                _mend(job, tell)
         if at_once == 1 or len(waiting) < 2:
             for job in waiting:
-                work(job, board.tell, keep_models=keep_models)
+                work(job, tell, keep_models=keep_models)
         else:
-            _in_processes(waiting, board, min(at_once, len(waiting)), keep_models=keep_models)
-    return board.failures
+            _in_processes(waiting, tell, min(at_once, len(waiting)), keep_models=keep_models)
+    return failures
 
 
 def work(job: Job, tell: Tell, *, keep_models: bool) -> None:
@@ -170,35 +197,32 @@ def _run(job: Job, tell: Tell, *, keep_models: bool) -> None:
     tell(Event(job.key, "running"))
     if job.path.is_dir():
         (job.path / ERROR).unlink(missing_ok=True)  # of an earlier attempt, that failed before it was a run
-    if job.constant:
-        constant_baseline.answer(job.config, job.path, yes=job.config.recipe.endswith("-yes"))
-        return
-    run = train(job.config, job.path, resume=True, display=Reporter(job.key, tell))
-    if job.submission:
-        _submit(job, run, tell)
+    run = job.produce(job.config, job.path, Reporter(job.key, tell))
+    _make_artifact(job, run, tell)
     if not keep_models:
         shutil.rmtree(run.path / "model", ignore_errors=True)
 
 
-def _submit(job: Job, run: Run, tell: Tell) -> None:
+def _make_artifact(job: Job, run: Run, tell: Tell) -> None:
+    if job.artifact is None:
+        return
     try:
-        rejects = job.config.allow_rejects
-        submit(run, job.config.data, run.path / SUBMISSION, allow_rejects=rejects, complain=lambda _: None)
+        job.artifact.make(run)
     except BertramError as error:
-        tell(Event(job.key, "said", text=f"no submission: {error}"))
+        tell(Event(job.key, "said", text=f"no {job.artifact.name}: {error}"))
 
 
 def _mend(job: Job, tell: Tell) -> None:
     """Make up for what a kill between the record and the end has left undone."""
     run = Run(job.path)
-    lacking = job.submission and run.model.is_dir() and not (run.path / SUBMISSION).is_dir()
+    lacking = job.artifact is not None and run.model.is_dir() and not (run.path / job.artifact.name).is_dir()
     if not lacking and not run.checkpoints.is_dir():
         return
     with _claimed(job.path) as mine:
         if mine:
             shutil.rmtree(run.checkpoints, ignore_errors=True)
             if lacking:
-                _submit(job, run, tell)
+                _make_artifact(job, run, tell)
 
 
 def main_scores(run: Run) -> dict[str, float | None]:
@@ -226,7 +250,7 @@ def _claimed(path: Path) -> Iterator[bool]:
         yield True
 
 
-def _in_processes(jobs: Sequence[Job], board: Board, at_once: int, *, keep_models: bool) -> None:
+def _in_processes(jobs: Sequence[Job], tell: Tell, at_once: int, *, keep_models: bool) -> None:
     context = get_context("spawn")  # a fork would copy PyTorch's threads in whatever state they are
     events: Queue[Event] = context.Queue()
     threads = max(1, torch.get_num_threads() // at_once)
@@ -234,27 +258,27 @@ def _in_processes(jobs: Sequence[Job], board: Board, at_once: int, *, keep_model
         futures = {pool.submit(_work_in_process, job, keep_models=keep_models): job for job in jobs}
         try:
             while not all(future.done() for future in futures):
-                _pass_on(events, board, seconds=0.2)
+                _pass_on(events, tell, seconds=0.2)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        while _pass_on(events, board, seconds=0.2):
+        while _pass_on(events, tell, seconds=0.2):
             pass
     for future, job in futures.items():
-        _tell_of_death(future, job, board)
+        _tell_of_death(future, job, tell)
 
 
-def _tell_of_death(future: Future[None], job: Job, board: Board) -> None:
+def _tell_of_death(future: Future[None], job: Job, tell: Tell) -> None:
     if isinstance(future.exception(), BrokenProcessPool):
         why = "a process was killed, perhaps for want of memory: start again with fewer --jobs, and this run goes on"
-        board.tell(Event(job.key, "failed", text=why))
+        tell(Event(job.key, "failed", text=why))
     elif (error := future.exception()) is not None:
         raise error
 
 
-def _pass_on(events: "Queue[Event]", board: Board, seconds: float) -> bool:
+def _pass_on(events: "Queue[Event]", tell: Tell, seconds: float) -> bool:
     try:
-        board.tell(events.get(timeout=seconds))
+        tell(events.get(timeout=seconds))
     except Empty:
         return False
     return True

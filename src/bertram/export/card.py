@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bertram.comparison.caveats import notes
+from bertram.evaluation.caveats import notes
 from bertram.export.origins import APACHE, DATA, ENCODERS, UNKNOWN_DATA, UNKNOWN_ENCODER
 from bertram.prediction.model import Model
 from bertram.runs.directory import Run

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bertram.evaluation.evaluate import evaluate
 from bertram.merging.merge import Merged, config_of, meaning, read_dev, require_alike, write
-from bertram.model.storage import FORMAT, load_model
-from bertram.prediction.load import MEMBERS, Ensemble, members
+from bertram.model.storage import FORMAT
+from bertram.prediction.load import MEMBERS, Ensemble, load_model, members
 from bertram.runs.directory import Run, open_runs, refuse_existing
 from bertram.runs.files import write_text
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from bertram.errors import RunError
 from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.merging.merge import Merged, config_of, meaning, read_dev, require_alike, write
-from bertram.model.storage import WEIGHTS, load_model, load_state, save_model
-from bertram.prediction.load import MEMBERS
+from bertram.model.storage import WEIGHTS, load_state
+from bertram.prediction.load import MEMBERS, load_model, save_model
 from bertram.runs.directory import Run, open_runs, refuse_existing
 
 State = dict[str, Tensor]

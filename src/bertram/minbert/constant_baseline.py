@@ -18,6 +18,7 @@ from bertram.runs.directory import FORMAT, Run, create
 from bertram.runs.files import write_json
 from bertram.runs.provenance import provenance
 from bertram.tasks import Task
+from bertram.training.progress import Display
 from bertram.training.setup import read_data
 
 LONGEST = 512  # tokens; texts are not read here, only their labels
@@ -54,6 +55,16 @@ def answer(config: Config, path: Path, *, yes: bool = False) -> Run:
     }
     write_json(run.path / "record.json", record)
     return run
+
+
+def always_no(config: Config, path: Path, display: Display) -> Run:  # noqa: ARG001 - nothing takes time
+    """Row 1: neutral, no, a random similarity."""
+    return answer(config, path)
+
+
+def always_yes(config: Config, path: Path, display: Display) -> Run:  # noqa: ARG001
+    """Row 1 with yes for no."""
+    return answer(config, path, yes=True)
 
 
 def _constant(task: Task, count: int, generator: np.random.Generator, *, yes: bool) -> Tensor:

@@ -1,18 +1,80 @@
-"""What a run predicts for the course's leaderboard."""
+"""The course leaderboard's six files, exactly in its form."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from bertram.comparison.gold import refuse_doubles
+from bertram.comparison.prediction_files import counted, fault_of, listed
 from bertram.data.examples import tokenized
 from bertram.data.rows import Rows, read_rows
 from bertram.data.sources import HubUnreachableError, Split
 from bertram.errors import BertramError, DataError
-from bertram.minbert.submission import LEADERBOARD, write_submission
+from bertram.evaluation.metrics import Kind
 from bertram.prediction.load import load
 from bertram.prediction.model import Predictor, decided
 from bertram.runs.directory import Run
 from bertram.tasks import QUORA, SST, STS, Task
+
+SPLITS: tuple[Split, ...] = ("dev", "test")
+
+
+class LeaderboardFile(NamedTuple):
+    """A task's file: the stem of its name, its header, and the label space of its values."""
+
+    stem: str
+    header: str
+    kind: Kind
+    classes: int
+
+
+SUBMISSION = "submission"  # folder of a run directory
+# The header's misspelling is the leaderboard's own.
+LEADERBOARD = {
+    "sst": LeaderboardFile("sst", "Predicted_Sentiment", "class", 5),
+    "quora": LeaderboardFile("para", "Predicted_Is_Paraphrase", "binary", 2),
+    "sts": LeaderboardFile("sts", "Predicted_Similiary", "score", 0),
+}
+
+
+def write_submission(directory: Path, outputs: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Path]:
+    """Write the course leaderboard's six files, exactly in its form.
+
+    A class and a yes or no are written as an integer, a similarity with the digits that give back the same
+    number when read.
+
+    Args:
+        directory: where to write; made if need be.
+        outputs: task (sst, quora, sts) -> split (dev, test) -> id -> predicted value, in the order to write.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        BertramError: predictions are missing or are no values of their task; then nothing is written.
+    """
+    contents, problems = {}, []
+    for task, file in LEADERBOARD.items():
+        for split in SPLITS:
+            values = outputs.get(task, {}).get(split)
+            if not values:
+                problems.append(f"no predictions for {task} {split}")
+                continue
+            wrong = [f"{id_!r} is {value}" for id_, value in values.items() if fault_of(value, file.kind, file.classes)]
+            if wrong:
+                problems.append(f"{task} {split}: values that the task does not have: {counted(wrong)}")
+            contents[f"{file.stem}-{split}-output.csv"] = _leaderboard_text(file, values)
+    if problems:
+        raise BertramError(listed("the leaderboard's six files cannot be written", problems))
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        (directory / name).write_bytes(text.encode())
+    return [directory / name for name in contents]
+
+
+def _leaderboard_text(file: LeaderboardFile, values: Mapping[str, float]) -> str:
+    written = ((id_, repr(float(v)) if file.kind == "score" else f"{v:.0f}") for id_, v in values.items())
+    return f"id \t {file.header} \n" + "".join(f"{id_} , {value} \n" for id_, value in written)
 
 
 def submit(
@@ -59,6 +121,12 @@ def submit(
         raise BertramError(f"{out}: cannot be written: {error.strerror}; choose another --out") from None
 
 
+def submit_run(run: Run) -> None:
+    """Write the submission of a run of a study into its own directory, from the data that it was trained on."""
+    config = run.config
+    submit(run, config.data, run.path / SUBMISSION, allow_rejects=config.allow_rejects, complain=lambda _: None)
+
+
 def _require_tasks(run: Run) -> None:
     """Refuse a run whose tasks, their labels or their range are not the leaderboard's."""
     missing = [name for name in LEADERBOARD if name not in run.config.tasks]
@@ -80,9 +148,8 @@ def _read(model: Predictor, data: str, allow_rejects: bool) -> dict[str, Rows]:
     """The rows of each task and split, or all reasons why there are none."""
     rows: dict[str, Rows] = {}
     problems = []
-    splits: tuple[Split, ...] = ("dev", "test")
     for name in LEADERBOARD:
-        for split in splits:
+        for split in SPLITS:
             try:
                 found = read_rows(model.tasks[name], data, split, labelled=split == "dev", allow_rejects=allow_rejects)
                 refuse_doubles(found.file, found.ids)

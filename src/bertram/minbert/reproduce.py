@@ -11,14 +11,18 @@ from bertram.errors import RunError
 from bertram.experiments import cost
 from bertram.experiments.budget import Budget, check_data, identity
 from bertram.experiments.forecast import comparable
-from bertram.experiments.schedule import Job, distinct, finished_runs, make_job
-from bertram.minbert import render
+from bertram.experiments.schedule import Artifact, Job, distinct, finished_runs, make_job, train_run
+from bertram.minbert import constant_baseline, render
+from bertram.minbert.leaderboard import SUBMISSION as SUBMISSION_FOLDER
+from bertram.minbert.leaderboard import submit_run
 from bertram.minbert.published import EXPERIMENTS, REFERENCE, Experiment, variants
 from bertram.minbert.table_1 import Row, table_1
 from bertram.runs.directory import Run
 from bertram.runs.files import write_json, write_text
 
 TABLE = "table.json"
+SUBMISSION = Artifact(SUBMISSION_FOLDER, submit_run)
+CONSTANT_ANSWERS = {"e1": constant_baseline.always_no, "e1-yes": constant_baseline.always_yes}
 
 
 @dataclass(frozen=True)
@@ -50,17 +54,18 @@ def jobs(study: Study) -> list[Job]:
     Raises:
         ConfigError: what cannot work, all of it together, before anything is trained.
     """
-    check_data(study.budget.of(EXPERIMENTS[REFERENCE], seed=0))
+    check_data(study.budget.applied(EXPERIMENTS[REFERENCE].config(), seed=0))
     finished = study.finished()
     return distinct(
         [
             make_job(
                 one.name,
-                study.budget.of(one, seed),
+                study.budget.applied(one.config(), seed),
                 study.out,
                 finished,
                 constant=one.constant,
-                submission=one.submission and seed == study.seeds[0],
+                produce=CONSTANT_ANSWERS.get(one.name, train_run),
+                artifact=SUBMISSION if one.submission and seed == study.seeds[0] else None,
             )
             for seed in study.seeds
             for one in study.experiments
@@ -83,7 +88,7 @@ def table(study: Study) -> dict[str, Any]:
     """Table 1 from all runs at hand that have this budget, whenever they were made."""
     finished = study.finished()
     seeds = sorted({run.config.seed for run in finished.values()} | set(study.seeds))
-    reference = study.budget.of(EXPERIMENTS[REFERENCE], seed=0)
+    reference = study.budget.applied(EXPERIMENTS[REFERENCE].config(), seed=0)
     rows = [_row(one, study.budget, seeds, finished) for one in variants()]
     return table_1(rows, reference.data, title(reference, study.budget), notes(reference, rows))
 
@@ -145,5 +150,5 @@ def _knows(config: Config) -> bool:
 
 
 def _row(one: Experiment, budget: Budget, seeds: Sequence[int], finished: Mapping[str, Run]) -> Row:
-    keys = {seed: identity(budget.of(one, seed), constant=one.constant) for seed in seeds}
+    keys = {seed: identity(budget.applied(one.config(), seed), constant=one.constant) for seed in seeds}
     return Row(one, {seed: finished[key] for seed, key in keys.items() if key in finished})

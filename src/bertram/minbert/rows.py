@@ -3,20 +3,10 @@
 What the study leaves open is decided in docs/experiments.md.
 """
 
-from typing import Any
-
 from bertram import options
 from bertram.config import Config
-from bertram.tasks import QUORA, SST, STS, Task
-
-
-def tasks(**pair: Any) -> dict[str, Task]:
-    """The three tasks of the study, with the same changes to both pair tasks."""
-    return {
-        "sst": SST,
-        "quora": Task.model_validate(QUORA.model_dump() | pair),
-        "sts": Task.model_validate(STS.model_dump() | pair),
-    }
+from bertram.recipes import study_tasks
+from bertram.tasks import SST
 
 
 def e1() -> Config:
@@ -44,7 +34,7 @@ def e3() -> Config:
 
 def e4() -> Config:
     """Row 4: sentiment, then paraphrase, then similarity, each a whole pass an epoch; the row all others build on."""
-    pair_tasks = tasks(encoding="bi", head="cosine")
+    pair_tasks = study_tasks(encoding="bi", head="cosine")
     return options.make(
         {
             "recipe": "e4",

@@ -1,10 +1,11 @@
-"""A trained model as a directory: weights, shape and tokenizer, in the Hugging Face layout with our heads added.
+"""A trained network as a directory: weights and shape, in the Hugging Face layout with our heads added.
 
 `config.json` holds the encoder's shape under the usual keys and the heads under the key ``bertram``; the encoder's
 weights have their usual names, so the directory also serves as an `--encoder`.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import RunError
 from bertram.model.encoder import Encoder
 from bertram.model.linear import Precision
 from bertram.model.multitask import Multitask
 from bertram.model.pretrained import config_values, hugging_face_keys, hugging_face_state, read_config
-from bertram.prediction.model import Model
 from bertram.tasks import Strict, Task
 
 FORMAT = 1
@@ -64,31 +63,45 @@ def load_state(network: Multitask, state: dict[str, Tensor]) -> None:
         raise RunError(f"weights do not fit config.json: {error}") from None
 
 
-def save_model(model: Model, directory: Path, state: dict[str, Tensor] | None = None) -> None:
-    """Write a model's directory; not atomic, see `bertram.runs`.
+@dataclass(frozen=True)
+class StoredNetwork:
+    """A network from its directory, with what it takes to predict by it.
+
+    Attributes:
+        network: encoder and heads, in evaluation mode.
+        max_tokens: longest sequence, in tokens; longer inputs are truncated.
+        both_orders: whether cross-encoded pairs are read in both orders.
+    """
+
+    network: Multitask
+    max_tokens: int
+    both_orders: bool
+
+
+def save_network(stored: StoredNetwork, directory: Path, state: dict[str, Tensor] | None = None) -> None:
+    """Write weights and config.json; not atomic, see `bertram.runs`.
 
     Args:
-        model: what to write.
+        stored: the network and its settings.
         directory: made if it is missing.
-        state: other weights than the model's own, under the names of `state_of`.
+        state: other weights than the network's own, under the names of `state_of`.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    network = model.network
+    network = stored.network
     ours: dict[str, Any] = {
         "format": FORMAT,
         "pooling": network.pooling,
-        "max_tokens": model.max_tokens,
-        "both_orders": model.both_orders,
-        "tasks": {name: task.model_dump(mode="json", exclude_none=True) for name, task in model.tasks.items()},
+        "max_tokens": stored.max_tokens,
+        "both_orders": stored.both_orders,
+        "tasks": {name: task.model_dump(mode="json", exclude_none=True) for name, task in network.tasks.items()},
     }
     config = config_values(network.encoder.config) | {"bertram": ours}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file(state or state_of(network), str(directory / WEIGHTS), metadata={"format": "pt"})
-    model.tokenizer.save(directory)
 
 
-def load_model(directory: Path, precision: Precision = "fp32") -> Model:
-    """A model from its directory.
+def load_network(directory: Path, precision: Precision = "fp32") -> StoredNetwork:
+    """A network from its directory.
 
     Raises:
         RunError: not a model of ours, of an unknown format version, or damaged.
@@ -107,7 +120,7 @@ def load_model(directory: Path, precision: Precision = "fp32") -> Model:
     network = Multitask(Encoder(read_config(directory)), saved.tasks, saved.pooling)
     load_state(network, state)
     network.encoder.set_precision(precision)
-    return Model(network.eval(), load_tokenizer(directory), saved.max_tokens, both_orders=saved.both_orders)
+    return StoredNetwork(network.eval(), saved.max_tokens, saved.both_orders)
 
 
 def _read_ours(directory: Path) -> dict[str, Any]:

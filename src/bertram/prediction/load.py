@@ -1,4 +1,4 @@
-"""Models out of run directories: a single one, or an ensemble whose members' outputs are averaged."""
+"""Models to and from directories: a single one, or an ensemble whose members' outputs are averaged."""
 
 import json
 from collections.abc import Sequence
@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from bertram.data.examples import Examples
+from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import RunError
 from bertram.model.linear import Precision
-from bertram.model.storage import FORMAT, load_model
+from bertram.model.storage import FORMAT, StoredNetwork, load_network, save_network
 from bertram.prediction.model import Model, Prediction, Text, predict
 from bertram.runs.directory import Run, open_run
 
@@ -63,6 +64,28 @@ def load(run: Path | str | Run, precision: Precision = "fp32") -> Model | Ensemb
     if not (directory / MEMBERS).is_file():
         return load_model(directory, precision)
     return Ensemble([load_model(member, precision) for member in members(directory)])
+
+
+def save_model(model: Model, directory: Path, state: dict[str, Tensor] | None = None) -> None:
+    """Write a model's directory: weights, config.json and tokenizer; not atomic, see `bertram.runs`.
+
+    Args:
+        model: the model to write.
+        directory: made if it is missing.
+        state: other weights than the model's own, under the names of `storage.state_of`.
+    """
+    save_network(StoredNetwork(model.network, model.max_tokens, model.both_orders), directory, state)
+    model.tokenizer.save(directory)
+
+
+def load_model(directory: Path, precision: Precision = "fp32") -> Model:
+    """A single model from its directory.
+
+    Raises:
+        RunError: not a model of ours, of an unknown format version, or damaged.
+    """
+    stored = load_network(directory, precision)
+    return Model(stored.network, load_tokenizer(directory), stored.max_tokens, both_orders=stored.both_orders)
 
 
 def members(directory: Path) -> list[Path]:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bertram import options, recipes
+from bertram import options
 from bertram.errors import BertramError
+from bertram.minbert import catalogue
 from bertram.report.outcomes import Shown
 from bertram.report.page import Column, Section, Table, Text
 
@@ -24,7 +25,7 @@ def config_section(run: Shown) -> Section:
 
 def _changed(run: Shown) -> list[list[str]]:
     try:
-        base = dict(options.leaves(options.dump(recipes.named(run.config.recipe))))
+        base = dict(options.leaves(options.dump(catalogue.recipe(run.config.recipe))))
     except BertramError:
         return []
     mine = dict(options.leaves(options.dump(run.config)))

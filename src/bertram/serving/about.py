@@ -4,7 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bertram.comparison.caveats import notes
+from bertram.evaluation.caveats import notes
 from bertram.runs.directory import Run
 from bertram.serving.examples import BOTH, PAIRS, TEXTS
 from bertram.serving.messages import Limits, fields

@@ -14,7 +14,7 @@ from bertram import options
 from bertram.config import Config
 from bertram.data.examples import Examples
 from bertram.evaluation.evaluate import evaluate, sample
-from bertram.model.storage import save_model
+from bertram.prediction.load import save_model
 from bertram.runs.provenance import peak_memory_mib
 from bertram.training import setup
 from bertram.training.state import Training, begin

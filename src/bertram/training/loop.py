@@ -7,8 +7,8 @@ from typing import Any
 from bertram.data.examples import Examples
 from bertram.errors import TrainingError
 from bertram.evaluation.evaluate import Evaluation, evaluate
-from bertram.model.storage import save_model
 from bertram.optimizer import schedule
+from bertram.prediction.load import save_model
 from bertram.runs import checkpoint
 from bertram.runs.directory import MetricsLog, Run
 from bertram.runs.files import replace_directory

@@ -16,9 +16,10 @@ from bertram.experiments.budget import Budget, held_files
 from bertram.experiments.design import fractional
 from bertram.experiments.factors import parse
 from bertram.experiments.forecast import Noise, estimate
-from bertram.experiments.request import ASKED, make_again, note_ablation, note_study
-from bertram.minbert import reproduce
+from bertram.experiments.request import ASKED, note_ablation
+from bertram.minbert import catalogue, reproduce
 from bertram.minbert.published import EXPERIMENTS
+from bertram.minbert.remake import make_again, note_study
 from bertram.report.forest import write_forest
 from bertram.runs.directory import FORMAT, create, write_predictions
 from bertram.runs.files import write_json
@@ -49,7 +50,7 @@ def test_table_1_comes_out_as_it_was(tmp_path: Path) -> None:
     asked = reproduce.Study([EXPERIMENTS["e4"], EXPERIMENTS["e5"]], range(3), BUDGET, tmp_path)
     for one in asked.experiments:
         for seed in asked.seeds:
-            config = BUDGET.of(one, seed)
+            config = BUDGET.applied(one.config(), seed)
             made_up(tmp_path / f"{one.name}-{seed}", config, 0.6)
     note_study(asked)
     reproduce.write_table(tmp_path, reproduce.table(asked))
@@ -70,7 +71,9 @@ def test_table_1_comes_out_as_it_was(tmp_path: Path) -> None:
 def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
     factors = parse("mse,rotating,model.dropout=0.1:0.3,mean")
     design = fractional([one.name for one in factors], 4)
-    asked = ablation.Ablation("e4", factors, design, range(2), BUDGET, tmp_path / "out", (tmp_path / "further",))
+    asked = ablation.Ablation(
+        "e4", catalogue.recipe("e4"), factors, design, range(2), BUDGET, tmp_path / "out", (tmp_path / "further",)
+    )
     expected = estimate(design, Noise("nothing", 0.01, 3, 0.01), seeds=2, target=0.005, hours=0.1)
     for number, job in enumerate(ablation.jobs(asked)):
         folder = tmp_path / "further" if number == 0 else tmp_path / "out"

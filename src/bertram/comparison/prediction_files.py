@@ -1,4 +1,4 @@
-"""Files of predictions: the course leaderboard's six, and anybody's, read and matched to gold labels."""
+"""Files of predictions in any form, read and matched to gold labels."""
 
 import csv
 import gzip
@@ -13,68 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertram.errors import BertramError, DataError
+from bertram.errors import DataError
 from bertram.evaluation.intervals import Floats
 from bertram.evaluation.metrics import Kind
 
-SPLITS = ("dev", "test")
 _VALUE_NAMES = ("output", "value", "prediction")
 _SHOWN = 5  # of each kind of problem
-
-
-class _File(NamedTuple):
-    stem: str
-    header: str
-    kind: Kind
-    classes: int
-
-
-# The header's misspelling is the leaderboard's own.
-LEADERBOARD = {
-    "sst": _File("sst", "Predicted_Sentiment", "class", 5),
-    "quora": _File("para", "Predicted_Is_Paraphrase", "binary", 2),
-    "sts": _File("sts", "Predicted_Similiary", "score", 0),
-}
-
-
-def write_submission(directory: Path, outputs: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Path]:
-    """Write the course leaderboard's six files, exactly in its form.
-
-    A class and a yes or no are written as an integer, a similarity with the digits that give back the same
-    number when read.
-
-    Args:
-        directory: where to write; made if need be.
-        outputs: task (sst, quora, sts) -> split (dev, test) -> id -> predicted value, in the order to write.
-
-    Returns:
-        The paths written.
-
-    Raises:
-        BertramError: predictions are missing or are no values of their task; then nothing is written.
-    """
-    contents, problems = {}, []
-    for task, file in LEADERBOARD.items():
-        for split in SPLITS:
-            values = outputs.get(task, {}).get(split)
-            if not values:
-                problems.append(f"no predictions for {task} {split}")
-                continue
-            wrong = [f"{id_!r} is {value}" for id_, value in values.items() if _fault(value, file.kind, file.classes)]
-            if wrong:
-                problems.append(f"{task} {split}: values that the task does not have: {_counted(wrong)}")
-            contents[f"{file.stem}-{split}-output.csv"] = _leaderboard_text(file, values)
-    if problems:
-        raise BertramError(_listed("the leaderboard's six files cannot be written", problems))
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, text in contents.items():
-        (directory / name).write_bytes(text.encode())
-    return [directory / name for name in contents]
-
-
-def _leaderboard_text(file: _File, values: Mapping[str, float]) -> str:
-    written = ((id_, repr(float(v)) if file.kind == "score" else f"{v:.0f}") for id_, v in values.items())
-    return f"id \t {file.header} \n" + "".join(f"{id_} , {value} \n" for id_, value in written)
 
 
 def read_predictions(path: Path) -> dict[str, float]:
@@ -94,7 +38,7 @@ def read_predictions(path: Path) -> dict[str, float]:
     """
     rows = _rows(path)
     if double := _doubles(rows):
-        raise DataError(f"{path}: double ids: {_counted(double)}")
+        raise DataError(f"{path}: double ids: {counted(double)}")
     return {row.id: row.value for row in rows}
 
 
@@ -120,33 +64,35 @@ def match_predictions(
     predicted = {row.id: row.value for row in rows}
     missing = [id_ for id_ in gold if id_ not in predicted]
     unknown = [id_ for id_ in predicted if id_ not in gold and id_ not in ignore]
-    faults = [f"line {row.line}: {fault}" for row in rows if (fault := _fault(row.value, kind, classes))]
+    faults = [f"line {row.line}: {fault}" for row in rows if (fault := fault_of(row.value, kind, classes))]
     kinds = {
         "ids without a prediction": [repr(id_) for id_ in missing],
         "ids without a gold label": [repr(id_) for id_ in unknown],
         "double ids": _doubles(rows),
         "values that the task does not have": faults,
     }
-    problems = [f"{what}: {_counted(found)}" for what, found in kinds.items() if found]
+    problems = [f"{what}: {counted(found)}" for what, found in kinds.items() if found]
     if problems:
-        raise DataError(_listed(f"{path}: does not fit the gold labels", problems))
+        raise DataError(listed(f"{path}: does not fit the gold labels", problems))
     return np.array(list(gold.values()), dtype=np.float64), np.array([predicted[id_] for id_ in gold])
 
 
 def counted_ids(ids: Sequence[str]) -> str:
     """Say how many ids there are, and name the first few."""
-    return _counted([repr(id_) for id_ in ids])
+    return counted([repr(id_) for id_ in ids])
 
 
-def _counted(found: Sequence[str]) -> str:
-    return f"{len(found)} ({'; '.join(found[:_SHOWN])}{'; …' if len(found) > _SHOWN else ''})"
+def counted(items: Sequence[str]) -> str:
+    """Number of items, with the first few."""
+    return f"{len(items)} ({'; '.join(items[:_SHOWN])}{'; …' if len(items) > _SHOWN else ''})"
 
 
-def _listed(what: str, problems: Sequence[str]) -> str:
+def listed(what: str, problems: Sequence[str]) -> str:
+    """One message of all problems."""
     return f"{what}: {problems[0]}" if len(problems) == 1 else "\n  - ".join([f"{what}:", *problems])
 
 
-def _fault(value: float, kind: Kind, classes: int) -> str | None:
+def fault_of(value: float, kind: Kind, classes: int) -> str | None:
     """Say why a value is none of the task's; 3.0 is as good a class as 3."""
     if kind == "score":
         return None if math.isfinite(value) else f"{value} is not a finite number"
@@ -180,7 +126,7 @@ def _rows(path: Path) -> list[_Row]:
     except csv.Error as fault:
         raise DataError(f"{path}, {fault}") from None
     if faults:
-        raise DataError(f"{path}: lines that cannot be read: {_counted(faults)}")
+        raise DataError(f"{path}: lines that cannot be read: {counted(faults)}")
     if not rows:
         raise DataError(f"{path}: holds no predictions, only a header")
     return rows

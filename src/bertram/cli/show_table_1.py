@@ -1,0 +1,36 @@
+"""Table 1 for a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from bertram.minbert import render
+
+
+def table_1(table: Mapping[str, Any]) -> Group:
+    """The study's figures beside ours, the verdicts below."""
+    shown = Table(title=table["title"], title_justify="left", box=box.SIMPLE)
+    for heading in ("", "", *render.headings(table), f"overall − {table['reference']}"):
+        shown.add_column(heading)
+    for row in table["rows"]:
+        first = row["experiment"]
+        if row["study"] is not None:
+            shown.add_row(
+                first, render.study_cell(row), *(render.published_cell(row, name) for name in render.HEADINGS), ""
+            )
+            first = ""
+        cells = [render.score_cell(row["ours"][name], between="\n") for name in render.HEADINGS]
+        shown.add_row(
+            first,
+            render.seeds_cell(row),
+            *cells,
+            render.difference_cell(row, between="\n"),
+            style="bold",
+            end_section=True,
+        )
+    verdicts = [f"{row['experiment']} ({row['label']}): {row['verdict']}" for row in table["rows"]]
+    return Group(shown, Text("\n".join([*verdicts, "", *table["notes"]])))
