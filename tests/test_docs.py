@@ -22,7 +22,7 @@ from bertram.cli.main import app
 from bertram.cli.settings import pairs, resolved
 from bertram.config import Config
 from bertram.data.rows import check_files
-from bertram.recipes import named
+from bertram.minbert.catalogue import recipe
 from bertram.tasks import Task
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,7 +171,7 @@ def test_wrong_commands_would_be_found(wrong: list[str]) -> None:
 
 def config_of(block: Block, data: str) -> Config:
     values = {**tomllib.loads(block.code), "data": data}
-    return options.overlay(named(values.get("recipe", "cross")), values, {})
+    return options.overlay(recipe(values.get("recipe", "cross")), values, {})
 
 
 @pytest.mark.parametrize("block", TOML, ids=str)

@@ -13,7 +13,7 @@ from bertram import options, recipe
 from bertram.cli.settings import resolved
 from bertram.config import Config
 from bertram.errors import ConfigError
-from bertram.recipes import RECIPES
+from bertram.minbert.catalogue import RECIPES
 from bertram.tasks import SST, STS
 
 ANY = settings(deadline=None, max_examples=60)

@@ -12,9 +12,9 @@ from torch import Tensor
 from benchmarks.common import records
 from bertram import options
 from bertram.data.examples import Batch
+from bertram.minbert.catalogue import recipe
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.multitask import Inputs, Multitask
-from bertram.recipes import named
 from bertram.training import setup
 from bertram.training.state import Training, begin
 from bertram.training.step import step
@@ -43,7 +43,7 @@ def prepared(data: str, tasks: Mapping[str, Mapping[str, Any]], batch_size: int,
         "average": {"method": "none"},
         **changes,
     }
-    config = options.overlay(named("cross"), values, {})
+    config = options.overlay(recipe("cross"), values, {})
     return begin(config, torch.device("cpu"))
 
 

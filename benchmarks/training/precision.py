@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmarks.common.records import ROOT
 from bertram import options
-from bertram.recipes import named
+from bertram.minbert.catalogue import recipe
 from bertram.training.train import train
 
 VARIANTS = {"fp32-rows": ("fp32", "rows"), "bf16-rows": ("bf16", "rows"), "fp32-dense": ("fp32", "dense")}
@@ -71,7 +71,7 @@ def main() -> None:
     for seed in asked.seeds:
         for name, (precision, update) in VARIANTS.items():
             own = {"seed": seed, "data": asked.data, "threads": asked.threads, "precision": precision}
-            config = options.change(named("cross"), **own, optimizer={"embedding_update": update}, **BUDGET)
+            config = options.change(recipe("cross"), **own, optimizer={"embedding_update": update}, **BUDGET)
             run = train(config, asked.out / f"{name}-seed{seed}", resume=True)
             shutil.rmtree(run.path / "model", ignore_errors=True)
 
