@@ -56,6 +56,15 @@ def test_an_empty_directory_and_what_a_kill_has_left_of_a_first_file_are_no_obst
     assert os.listdir(tmp_path / "run") == ["config.toml"]  # noqa: PTH208 (hidden ones too)
 
 
+def test_reading_a_run_writes_nothing(tmp_path: Path) -> None:
+    run = create(tmp_path / "run", settings(tmp_path))
+    (run.path / ".model.old").mkdir()  # as a kill leaves it between the two renames of a replacement
+    before = sorted(path.name for path in run.path.iterdir())
+    _ = run.model, run.config, run.finished, run.checkpoints, list(read_metrics(run.metrics)), run.predictions("sst")
+    assert sorted(path.name for path in run.path.iterdir()) == before
+    assert not run.model.exists()
+
+
 # ------------------------------------------------------------------------------------------ damage
 
 

@@ -14,8 +14,8 @@ from tests.common.trainings import in_child, kill_at
 from bertram.errors import RunError
 from bertram.runs.files import (
     disk_errors,
-    mended,
     replace_directory,
+    restore_directory,
     write_bytes,
     write_json,
     write_json_lines_gz,
@@ -56,7 +56,8 @@ def test_a_directory_is_the_old_or_the_new_one_wherever_its_replacement_is_kille
     new, found = contents(tmp_path / "other"), []
     for operation in range(1, MOST_OPERATIONS):
         code = in_child(replace_until_killed, directory, "new", operation)
-        found.append(contents(mended(directory)))
+        restore_directory(directory)
+        found.append(contents(directory))
         if code == 0:
             break
         assert code == -signal.SIGKILL

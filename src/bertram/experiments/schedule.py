@@ -7,14 +7,13 @@ whoever asks for the same run. A lock that ends with its process keeps two sched
 share the folder, from taking the same run.
 """
 
-import fcntl
 import os
 import shutil
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.queues import Queue
@@ -29,10 +28,10 @@ from bertram.errors import BertramError, RunError
 from bertram.experiments.budget import identity, identity_of
 from bertram.experiments.events import Event, Reporter, StudyDisplay, Tell
 from bertram.runs.directory import Run
+from bertram.runs.lock import claimed
 from bertram.training.progress import Display
 from bertram.training.train import train
 
-LOCKS = ".locks"
 ERROR = "error.txt"
 
 
@@ -176,7 +175,7 @@ def run_jobs(jobs: Sequence[Job], display: StudyDisplay, *, at_once: int = 1, ke
 def work(job: Job, tell: Tell, *, keep_models: bool) -> None:
     """Run one job, or go on with it; a failure is told, and does not end the study."""
     try:
-        with _claimed(job.path) as mine:
+        with claimed(job.path) as mine:
             if not mine:
                 tell(Event(job.key, "elsewhere"))
                 return
@@ -218,7 +217,7 @@ def _mend(job: Job, tell: Tell) -> None:
     lacking = job.artifact is not None and run.model.is_dir() and not (run.path / job.artifact.name).is_dir()
     if not lacking and not run.checkpoints.is_dir():
         return
-    with _claimed(job.path) as mine:
+    with claimed(job.path) as mine:
         if mine:
             shutil.rmtree(run.checkpoints, ignore_errors=True)
             if lacking:
@@ -230,24 +229,6 @@ def main_scores(run: Run) -> dict[str, float | None]:
     scores = run.record["scores"]["dev"]
     found = {name: scores[name][task.scored_by]["value"] for name, task in run.config.tasks.items()}
     return {**found, "overall": scores["overall"]["value"]}
-
-
-@contextmanager
-def _claimed(path: Path) -> Iterator[bool]:
-    """Whether this process may take a run; the claim ends with the process, however that ends."""
-    lock = path.parent / LOCKS / path.name
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
-    except OSError as error:
-        raise RunError(f"{path.parent}: cannot be written: {error.strerror}") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def _in_processes(jobs: Sequence[Job], tell: Tell, at_once: int, *, keep_models: bool) -> None:

@@ -49,7 +49,7 @@ def _provenance(record: dict[str, Any]) -> Iterator[list[str]]:
         "examples seen": ", ".join(f"{name} {count:,}" for name, count in record.get("examples_seen", {}).items()),
         "an epoch is": record.get("steps", {}).get("epoch"),
         "precision": record.get("precision"),
-        "peak memory": f"{record['peak_memory_mib']:,} MiB" if "peak_memory_mib" in record else None,
+        "peak memory": f"{record['peak_memory_mib']:,} MiB" if record.get("peak_memory_mib") else None,
         "versions": ", ".join(f"{name} {one}" for name, one in record.get("versions", {}).items()),
         "host": ", ".join(f"{name} {one}" for name, one in record.get("host", {}).items()),
         "finished": record.get("finished"),

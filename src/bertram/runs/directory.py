@@ -23,7 +23,7 @@ from typing import Any, Self
 from bertram import options
 from bertram.config import Config
 from bertram.errors import BertramError, RunError
-from bertram.runs.files import WRITING, disk_errors, mended, write_json_lines_gz, write_text
+from bertram.runs.files import WRITING, disk_errors, write_json_lines_gz, write_text
 
 FORMAT = 1
 
@@ -70,7 +70,7 @@ class Run:
     @property
     def model(self) -> Path:
         """Where the model is."""
-        return mended(self.path / "model")
+        return self.path / "model"
 
     @property
     def checkpoints(self) -> Path:

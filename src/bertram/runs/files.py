@@ -67,13 +67,12 @@ def replace_directory(path: Path, fill: Callable[[Path], None]) -> None:
     guarded(write, temporary)
 
 
-def mended(path: Path) -> Path:
-    """The directory, put back where a kill hit `replace_directory` between its two renames."""
+def restore_directory(path: Path) -> None:
+    """Put a directory back if a kill hit `replace_directory` between its two renames."""
     old = path.with_name(f".{path.name}.old")
     if not path.exists() and old.exists():
         with suppress(FileNotFoundError):  # another process was quicker
             old.rename(path)
-    return path
 
 
 def guarded(write: Callable[[], None], temporary: Path) -> None:

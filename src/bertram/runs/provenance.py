@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -30,8 +29,12 @@ def provenance(device: torch.device) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def peak_memory_mib() -> int:
-    """The most memory that this process has had so far, MiB."""
+def peak_memory_mib() -> int | None:
+    """The most memory that this process has had so far, MiB; None where the operating system does not say."""
+    try:
+        import resource  # noqa: PLC0415 - Linux and macOS have it
+    except ModuleNotFoundError:
+        return None
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 1024**2
 

@@ -34,7 +34,7 @@ class Estimate:
         steps: of the whole run.
         training_minutes: of them, with what is done between them.
         evaluation_minutes: of all evaluations, the final one included.
-        peak_memory_mib: of the process.
+        peak_memory_mib: of the process; None where the operating system does not say.
         examples: seen in an epoch, on average, by task.
         tokens: real ones of an epoch, by task.
         parameters: all, and trained ones.
@@ -43,7 +43,7 @@ class Estimate:
     steps: int
     training_minutes: float
     evaluation_minutes: float
-    peak_memory_mib: int
+    peak_memory_mib: int | None
     examples: dict[str, float]
     tokens: dict[str, int]
     parameters: tuple[int, int]
@@ -102,12 +102,13 @@ def render(config: Config) -> Group:
         dev = len(training.data.dev[name])
         table.add_row(name, f"{own:,}", f"{seen:,.0f}", f"{tokens:,}", f"{dev:,}", task.trained_by, task.head)
     everything, trained = made.parameters
+    memory = "unknown on this system" if made.peak_memory_mib is None else f"about {made.peak_memory_mib:,} MiB"
     text = Text(
         f"steps       {made.steps:,} ({training.sampler.steps_per_epoch:,} an epoch)\n"
         f"parameters  {everything:,}, of which {trained:,} are trained\n"
         f"time        about {made.minutes:.1f} minutes: {made.training_minutes:.1f} training, "
         f"{made.evaluation_minutes:.1f} evaluation\n"
-        f"memory      about {made.peak_memory_mib:,} MiB\n"
+        f"memory      {memory}\n"
     )
     return Group(Text(options.to_toml(config)), table, text)
 

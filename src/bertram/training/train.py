@@ -18,7 +18,7 @@ from bertram.evaluation.files import baselines, confusions, keep_predictions
 from bertram.model.storage import WEIGHTS, load_state
 from bertram.runs import checkpoint
 from bertram.runs.directory import FORMAT, MetricsLog, Run, create, refuse_existing
-from bertram.runs.files import write_json
+from bertram.runs.files import restore_directory, write_json
 from bertram.runs.provenance import peak_memory_mib, provenance
 from bertram.training import loop, processes
 from bertram.training.progress import Display, Silent
@@ -89,6 +89,8 @@ def _directory(path: Path, config: Config, *, resume: bool) -> Run:
             create(path, config)
     else:
         _require_same_settings(run, config)
+        if processes.is_writer():
+            restore_directory(run.model)
     processes.wait()
     if not (path / "config.toml").is_file():
         raise RunError(f"{path}: this process does not see what the first one wrote there; use a disk that all share")
