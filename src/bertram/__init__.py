@@ -1,10 +1,14 @@
-"""BERTram: one BERT for several text tasks, and an honest account of what each technique is worth.
+"""BERTram: one BERT for several text tasks, and an honest account of what each training technique is worth.
 
-bertram.load_encoder("minilm")        a pretrained encoder
-bertram.train(config)                 a finished run
-bertram.load(run)                     a trained model: `.predict(task, texts)`
-bertram.smart, bertram.surgery        the techniques alone, on any PyTorch model
-bertram.optimizer.AdamW
+    train(config)                  a finished run
+    load(run)                      a trained model: `.predict(task, texts)`
+    evaluate(run)                  scores on labelled files
+    load_encoder("minilm")         a pretrained encoder
+    recipe, change                 configurations; `Config`, `Task`
+    smart, surgery, optimizer      the techniques alone, on any PyTorch model
+    BertramError and its kinds     errors that a user can act on
+
+PyTorch is imported when a name that needs it is first used.
 """
 
 import importlib
@@ -12,33 +16,61 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bertram import optimizer, smart, surgery
+    from bertram.config import Config
+    from bertram.errors import BertramError, ConfigError, DataError, RunError, TrainingError, WeightsError
+    from bertram.evaluation.files import evaluate_run as evaluate
     from bertram.minbert.catalogue import recipe
     from bertram.model.pretrained import load_encoder
     from bertram.options import change
     from bertram.prediction.load import load
+    from bertram.prediction.model import Model, Prediction
+    from bertram.runs.directory import Run
     from bertram.tasks import QUORA, SST, STS, Task
     from bertram.training.train import train
 
-_HOME = {  # where each public name is; torch is loaded when one that needs it is first used
-    "QUORA": "bertram.tasks",
-    "SST": "bertram.tasks",
-    "STS": "bertram.tasks",
-    "Task": "bertram.tasks",
-    "change": "bertram.options",
-    "load": "bertram.prediction.load",
-    "load_encoder": "bertram.model.pretrained",
-    "recipe": "bertram.minbert.catalogue",
-    "train": "bertram.training.train",
-    "optimizer": "",
-    "smart": "",
-    "surgery": "",
+    __version__: str
+
+_HOMES = {  # module and name of each public name
+    "Config": "bertram.config:Config",
+    "BertramError": "bertram.errors:BertramError",
+    "ConfigError": "bertram.errors:ConfigError",
+    "DataError": "bertram.errors:DataError",
+    "RunError": "bertram.errors:RunError",
+    "TrainingError": "bertram.errors:TrainingError",
+    "WeightsError": "bertram.errors:WeightsError",
+    "evaluate": "bertram.evaluation.files:evaluate_run",
+    "recipe": "bertram.minbert.catalogue:recipe",
+    "load_encoder": "bertram.model.pretrained:load_encoder",
+    "change": "bertram.options:change",
+    "load": "bertram.prediction.load:load",
+    "Model": "bertram.prediction.model:Model",
+    "Prediction": "bertram.prediction.model:Prediction",
+    "Run": "bertram.runs.directory:Run",
+    "QUORA": "bertram.tasks:QUORA",
+    "SST": "bertram.tasks:SST",
+    "STS": "bertram.tasks:STS",
+    "Task": "bertram.tasks:Task",
+    "train": "bertram.training.train:train",
 }
+_SUBMODULES = ("optimizer", "smart", "surgery")
 __all__ = [
     "QUORA",
     "SST",
     "STS",
+    "BertramError",
+    "Config",
+    "ConfigError",
+    "DataError",
+    "Model",
+    "Prediction",
+    "Run",
+    "RunError",
     "Task",
+    "TrainingError",
+    "WeightsError",
+    "__version__",
     "change",
+    "evaluate",
     "load",
     "load_encoder",
     "optimizer",
@@ -50,9 +82,17 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'bertram' has no attribute {name!r}")
-    if not _HOME[name]:
+    if name in _HOMES:
+        module, attribute = _HOMES[name].split(":")
+        return getattr(importlib.import_module(module), attribute)
+    if name in _SUBMODULES:
         return importlib.import_module(f"bertram.{name}")
-    module, _, attribute = _HOME[name].partition(":")
-    return getattr(importlib.import_module(module), attribute or name)
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - a third of the time of a bare import
+
+        return version("bertram")
+    raise AttributeError(f"module 'bertram' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

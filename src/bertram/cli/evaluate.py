@@ -30,12 +30,12 @@ def evaluate(
     """
     from bertram.cli.show import confusion_tables, console, score_table, working  # noqa: PLC0415
     from bertram.evaluation.caveats import notes  # noqa: PLC0415
-    from bertram.evaluation.files import evaluate_files  # noqa: PLC0415
+    from bertram.evaluation.files import evaluate_run  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
 
     opened = open_run(run)
     with working("predicting"):
-        found = evaluate_files(opened, data or opened.config.data, split, batch_size)
+        found = evaluate_run(opened, data, split, batch_size)
     out = console()
     out.print(score_table(opened.config, found.scores, split, found.baselines))
     for table in confusion_tables(opened.config, found.confusion):

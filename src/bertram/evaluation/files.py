@@ -12,7 +12,7 @@ from bertram.data.sources import Split
 from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
 from bertram.prediction.load import load
-from bertram.runs.directory import Run, write_predictions
+from bertram.runs.directory import Run, open_run, write_predictions
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,26 @@ class FileScores:
     confusion: dict[str, list[list[int]]]
 
 
-def evaluate_files(run: Run, data: str, split: Split, batch_size: int = 64) -> FileScores:
+def evaluate_run(
+    run: Run | Path | str, data: str | None = None, split: Split = "dev", batch_size: int = 64
+) -> FileScores:
     """Score a run on the labelled files of a split.
 
     Predictions of the run's own data are kept in the run if it has none of that split yet: those that its training has
     written may be of fewer rows or of another precision, and its record is about them.
 
+    Args:
+        run: a run, or its directory.
+        data: a directory with the files, ``hub`` or ``sample``; default: the data of the run.
+        split: ``dev`` or ``test``.
+        batch_size: examples computed together.
+
     Raises:
+        RunError: there is no finished run.
         DataError: the files cannot be used.
     """
+    run = run if isinstance(run, Run) else open_run(Path(run))
+    data = data or run.config.data
     model = load(run)
     rows = {
         name: read_rows(task, data, split, allow_rejects=run.config.allow_rejects) for name, task in model.tasks.items()
