@@ -14,7 +14,7 @@ MODEL = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config
 PREDICTIONS = {f"predictions/dev/{task}.jsonl.gz" for task in ("sst", "quora", "sts")}
 RUN = {"config.toml", "record.json", "metrics.jsonl", *(f"model/{name}" for name in MODEL), *PREDICTIONS}
 SHORT = ("--sampling.epochs", 1, "--threads", 1, "--precision", "fp32")
-SHORT += tuple(word for task in ("sst", "quora", "sts") for word in (f"--tasks.{task}.limit", 48))
+SHORT += tuple(word for task in ("sst", "quora", "sts") for word in (f"--tasks.{task}.max_train_samples", 48))
 
 
 def done(outcome: Outcome) -> str:
@@ -36,7 +36,7 @@ def work(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown = done(spawn(*words, "a", cwd=directory))
     assert "Scores on dev" in shown
     assert shown.endswith("run: a\n")
-    done(spawn(*words, "b", "--optimizer.encoder-rate", "1e-3", cwd=directory))
+    done(spawn(*words, "b", "--optimizer.lr", "1e-3", cwd=directory))
     return directory
 
 

@@ -287,7 +287,7 @@ def groups_of(network: Multitask, config: Config) -> dict[str, tuple[float, floa
 
 
 def test_layers_have_rates_that_fall_with_depth(network: Multitask) -> None:
-    rates = {"encoder_rate": 1e-4, "head_rate": 1e-3, "layer_decay": 0.5, "weight_decay": 0.1}
+    rates = {"lr": 1e-4, "head_lr": 1e-3, "layerwise_lr_decay": 0.5, "weight_decay": 0.1}
     found = groups_of(network, options.change(recipe("baseline"), optimizer=rates))
     for name, (rate, _) in found.items():
         layer = 0
@@ -300,14 +300,14 @@ def test_layers_have_rates_that_fall_with_depth(network: Multitask) -> None:
 
 
 def test_norms_biases_and_scalars_do_not_decay(network: Multitask) -> None:
-    config = options.change(recipe("baseline"), optimizer={"weight_decay": 0.1}, uncertainty=True)
+    config = options.change(recipe("baseline"), optimizer={"weight_decay": 0.1}, uncertainty_weighting=True)
     found = groups_of(network, config)
     free = {name for name, (_, decay) in found.items() if decay == 0}
     assert free == {
         name for name in found if name.endswith((".bias", "norm.weight", ".scale", ".offset")) or name.startswith("s.")
     }
     assert {decay for name, (_, decay) in found.items() if name not in free} == {0.1}
-    assert all(rate == config.optimizer.head_rate for name, (rate, _) in found.items() if name.startswith("s."))
+    assert all(rate == config.optimizer.head_lr for name, (rate, _) in found.items() if name.startswith("s."))
 
 
 def test_what_is_frozen_has_no_group(network: Multitask) -> None:

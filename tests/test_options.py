@@ -21,28 +21,30 @@ BY_COSINE = {"encoding": "bi", "head": "cosine", "loss": "cosine-mse"}
 OWN = {"kind": "binary", "files": {"train": "train.tsv", "dev": "dev.tsv", "texts": ["review"]}}
 
 FIELDS = """
-recipe seed data encoder precision threads device allow_rejects uncertainty
-tasks.NAME.name tasks.NAME.kind tasks.NAME.labels tasks.NAME.names tasks.NAME.range tasks.NAME.encoding tasks.NAME.head
-tasks.NAME.loss tasks.NAME.metric tasks.NAME.margin tasks.NAME.raw_cosine tasks.NAME.weight tasks.NAME.trained
-tasks.NAME.limit tasks.NAME.batch_size tasks.NAME.text_style
+recipe seed data encoder precision threads device allow_rejects uncertainty_weighting
+tasks.NAME.name tasks.NAME.kind tasks.NAME.labels tasks.NAME.label_names tasks.NAME.range tasks.NAME.encoding
+tasks.NAME.head tasks.NAME.loss tasks.NAME.metric tasks.NAME.margin tasks.NAME.raw_cosine tasks.NAME.weight
+tasks.NAME.trained tasks.NAME.max_train_samples tasks.NAME.batch_size tasks.NAME.text_normalization
 tasks.NAME.files.train tasks.NAME.files.dev tasks.NAME.files.test tasks.NAME.files.texts tasks.NAME.files.label
 tasks.NAME.files.id tasks.NAME.files.repo
-tasks.NAME.hub.train tasks.NAME.hub.dev tasks.NAME.hub.test tasks.NAME.hub.texts tasks.NAME.hub.label tasks.NAME.hub.id
-tasks.NAME.hub.repo
+tasks.NAME.hub.train tasks.NAME.hub.dev tasks.NAME.hub.test tasks.NAME.hub.texts tasks.NAME.hub.label
+tasks.NAME.hub.id tasks.NAME.hub.repo
 tasks.NAME.extra.file tasks.NAME.extra.texts tasks.NAME.extra.label tasks.NAME.extra.exclude tasks.NAME.extra.share
-model.pooling model.dropout model.encoder_dropout model.freeze_encoder model.both_orders model.max_tokens
-optimizer.encoder_rate optimizer.head_rate optimizer.betas optimizer.eps optimizer.weight_decay optimizer.correct_bias
-optimizer.layer_decay optimizer.warmup optimizer.decay optimizer.clip_norm optimizer.embedding_update
-sampling.order sampling.batch_size sampling.accumulation sampling.epochs sampling.steps_per_epoch sampling.epoch_of
-sampling.fraction sampling.alpha sampling.cap
-smart.tasks smart.weight smart.unit smart.radius smart.noise_std smart.step_size smart.steps smart.dropout smart.variant
-smart.bregman smart.bregman_weight smart.bregman_beta smart.bregman_every
-surgery.method surgery.when surgery.granularity surgery.main_task
+model.pooling model.head_dropout model.encoder_dropout model.freeze_encoder model.both_orders model.max_length
+optimizer.lr optimizer.head_lr optimizer.betas optimizer.eps optimizer.weight_decay optimizer.correct_bias
+optimizer.layerwise_lr_decay optimizer.warmup_ratio optimizer.lr_schedule optimizer.max_grad_norm
+optimizer.embedding_update
+sampling.order sampling.batch_size sampling.gradient_accumulation_steps sampling.epochs sampling.steps_per_epoch
+sampling.epoch_of sampling.fraction sampling.size_exponent sampling.size_cap
+smart.tasks smart.weight smart.unit smart.radius smart.noise_std smart.step_size smart.ascent_steps
+smart.dropout_masks smart.variant smart.bregman smart.bregman_weight smart.bregman_beta smart.bregman_update_steps
+surgery.method surgery.frequency surgery.granularity surgery.main_task
 rdrop.tasks rdrop.alpha
-average.method average.decay average.start
-evaluation.every evaluation.batch_size evaluation.patience evaluation.keep evaluation.limit evaluation.dev_limit
-checkpoint.minutes checkpoint.keep
-log.every log.diagnostics
+average.method average.ema_decay average.tail_start
+evaluation.eval_steps evaluation.batch_size evaluation.early_stopping_patience evaluation.final_weights
+evaluation.max_interim_samples evaluation.max_eval_samples
+checkpoint.save_minutes checkpoint.save_total_limit
+log.logging_steps log.diagnostics_steps
 """
 
 
@@ -109,9 +111,7 @@ def test_any_configuration_survives_toml(
         }
         for name, (label, repo, exclude) in tasks.items()
     }
-    config = options.make(
-        {"tasks": made, "data": data, "seed": seed, "optimizer": {"encoder_rate": rate, "betas": betas}}
-    )
+    config = options.make({"tasks": made, "data": data, "seed": seed, "optimizer": {"lr": rate, "betas": betas}})
     assert options.make(tomllib.loads(options.to_toml(config))) == config
 
 
@@ -121,10 +121,10 @@ def test_all_faults_come_at_once() -> None:
             sed=1,
             seed=-1,
             sampling={"order": "rotatng", "batch_size": 0, "cap": 5},
-            optimizer={"encoder_rate": "fast", "layer_decay": 2},
+            optimizer={"lr": "fast", "layerwise_lr_decay": 2},
             tasks={"sst": {"loss": "mse", "hed": "mlp"}, "quora": {"head": "cosine"}, "sts": {"range": [5, 5]}},
             surgery={"method": "asymmetric"},
-            smart={"tasks": ["sts"], "bregman": "vanilla", "bregman_every": 1},
+            smart={"tasks": ["sts"], "bregman": "vanilla", "bregman_update_steps": 1},
         )
     )
     expected = [
@@ -132,15 +132,15 @@ def test_all_faults_come_at_once() -> None:
         "seed = -1: input should be greater",
         "sampling.order = 'rotatng': input should be 'sequential', 'rotating'",
         "sampling.batch_size = 0: input should be greater",
-        "optimizer.encoder_rate = 'fast': input should be a valid number",
-        "optimizer.layer_decay = 2: input should be less",
+        "optimizer.lr = 'fast': input should be a valid number",
+        "optimizer.layerwise_lr_decay = 2: input should be less",
         "tasks.sst.hed: there is no such field; did you mean tasks.sst.head?",
         "tasks.sst: loss 'mse' does not fit a class task; use cross-entropy or coral",
         "tasks.quora: head 'cosine' compares two texts",
         "tasks.sts: range must be [lowest, highest]",
-        "sampling.cap: only order",
+        "sampling.size_cap: only order",
         "surgery.main_task: name the main task, one of sst, quora, sts",
-        "smart.bregman_every: ",
+        "smart.bregman_update_steps: ",
     ]
     for start in expected:
         assert any(line.startswith(start) for line in found), start
@@ -173,7 +173,8 @@ def test_what_is_no_table_of_tasks_is_refused(tasks: Any) -> None:
         ("modle", "model"),
         ("tasks.sst.file", "tasks.sst.files"),
         ("tasks.sst.files.lable", "tasks.sst.files.label"),
-        ("sampling.lr", None),
+        ("sampling.lr", "optimizer.lr"),
+        ("sampling.xyzzy", None),
         ("smart.pooling", "model.pooling"),
         ("smart.order", "sampling.order"),
         ("task", "tasks"),
@@ -200,7 +201,7 @@ def test_a_misspelt_field_is_answered_with_the_nearest(name: str, near: str | No
         ({"sampling": {"epoch_of": "imdb"}}, "epoch_of: 'imdb' is not a trained task; there are sst, quora, sts"),
         ({"sampling": {"order": "rotating"}}, "leave it out, by --sampling.epoch_of none"),
         ({"sampling": {"steps_per_epoch": 5}}, "sampling.epoch_of: steps_per_epoch says already"),
-        ({"sampling": {"alpha": 0.5}}, "sampling.alpha: only order = \"temperature\""),
+        ({"sampling": {"alpha": 0.5}}, "sampling.size_exponent: only order = \"temperature\""),
         ({"sampling": {"batch_size": 1}, "tasks": {"sst": {"extra": {"file": "x", "texts": ["a"], "label": "b"}}}},
          "tasks.sst.extra: a batch of 1 has no room"),
         ({"surgery": {"method": "pcgrad"}, "sampling": {"order": "round-robin"}}, "use --sampling.order joint"),
@@ -211,12 +212,12 @@ def test_a_misspelt_field_is_answered_with_the_nearest(name: str, near: str | No
         ({"smart": {"tasks": ["sst"]}, "model": {"freeze_encoder": True}}, "use --smart.tasks none"),
         ({"smart": {"tasks": ["all"]}, "rdrop": {"tasks": ["sst"]}}, "rdrop.tasks: a task has either SMART or R-Drop"),
         ({"model": {"freeze_encoder": True}, "tasks": {"sts": BY_COSINE}}, "the head of sts has no weights of its own"),
-        ({"optimizer": {"encoder_rate": math.inf}}, "optimizer.encoder_rate = inf: input should be a finite number"),
+        ({"optimizer": {"lr": math.inf}}, "optimizer.lr = inf: input should be a finite number"),
         ({"tasks": {"sts": {"range": [0, math.nan]}}}, "tasks.sts.range.1 = nan: input should be a finite number"),
         ({"tasks": {"sst": {"labels": ["a", "a"], "names": []}}}, "tasks.sst: labels holds a value twice"),
-        ({"tasks": {"sst": {"labels": ["a", "b"], "names": ["x", "x"]}}}, "tasks.sst: names holds a value twice"),
+        ({"tasks": {"sst": {"labels": ["a", "b"], "names": ["x", "x"]}}}, "tasks.sst: label_names holds a value twice"),
         ({"surgery": {"main_task": "imdb"}}, "surgery.main_task: 'imdb' is not a trained task; there are sst"),
-        ({"tasks": {"sst": {"limit": 1}}}, "tasks.sst.limit = 1: input should be greater"),
+        ({"tasks": {"sst": {"max_train_samples": 1}}}, "tasks.sst.max_train_samples = 1: input should be greater"),
         ({"optimizer": {"betas": [0.9]}}, "optimizer.betas"),
     ],
 )  # fmt: skip
@@ -230,7 +231,7 @@ def test_remedies_work() -> None:
         ([("sampling.order", "rotating")], [("sampling.epoch_of", "none")]),
         ([("surgery.method", "pcgrad"), ("model.freeze_encoder", "true")], [("surgery.method", "none")]),
         ([("smart.tasks", "sst"), ("model.freeze_encoder", "true")], [("smart.tasks", "none")]),
-        ([("surgery.method", "pcgrad"), ("sampling.order", "round-robin")], [("surgery.when", "epoch")]),
+        ([("surgery.method", "pcgrad"), ("sampling.order", "round-robin")], [("surgery.frequency", "epoch")]),
         ([("smart.tasks", "sts"), ("smart.variant", "smart-pytorch")], [("smart.variant", "paper")]),
     ):
         with pytest.raises(ConfigError):
@@ -239,10 +240,10 @@ def test_remedies_work() -> None:
 
 
 def test_the_command_line_is_over_the_file_and_the_file_over_the_recipe() -> None:
-    file = {"seed": 1, "optimizer": {"head_rate": 0.5, "encoder_rate": 0.25}}
-    config = options.overlay(recipe("cross"), file, {"optimizer": {"head_rate": 2}})
-    assert (config.seed, config.optimizer.head_rate, config.optimizer.encoder_rate) == (1, 2, 0.25)
-    assert config.optimizer.clip_norm == recipe("cross").optimizer.clip_norm
+    file = {"seed": 1, "optimizer": {"head_lr": 0.5, "lr": 0.25}}
+    config = options.overlay(recipe("cross"), file, {"optimizer": {"head_lr": 2}})
+    assert (config.seed, config.optimizer.head_lr, config.optimizer.lr) == (1, 2, 0.25)
+    assert config.optimizer.max_grad_norm == recipe("cross").optimizer.max_grad_norm
     assert list(config.tasks) == ["sst", "quora", "sts"]
 
 
@@ -251,8 +252,10 @@ def test_a_file_with_task_tables_trains_exactly_these() -> None:
     assert set(both.tasks) == {"sts", "imdb"}
     assert both.tasks["sts"] == recipe("cross").tasks["sts"]
     assert both.tasks["imdb"].name == "imdb"
-    part = options.overlay(recipe("cross"), {"tasks": {"sst": {"limit": 100}}}, {"tasks": {"sst": {"head": "mlp"}}})
-    assert part.tasks["sst"] == SST.model_copy(update={"limit": 100, "head": "mlp"})
+    part = options.overlay(
+        recipe("cross"), {"tasks": {"sst": {"max_train_samples": 100}}}, {"tasks": {"sst": {"head": "mlp"}}}
+    )
+    assert part.tasks["sst"] == SST.model_copy(update={"max_train_samples": 100, "head": "mlp"})
 
 
 def test_the_epoch_of_a_recipe_goes_with_its_task() -> None:
@@ -274,7 +277,7 @@ def test_tasks_may_be_named_like_anything_in_letters() -> None:
     ("name", "text", "path", "value"),
     [
         ("seed", "3", ["seed"], 3),
-        ("optimizer.encoder-rate", "1e-4", ["optimizer", "encoder_rate"], 1e-4),
+        ("optimizer.head-lr", "1e-4", ["optimizer", "head_lr"], 1e-4),
         ("optimizer.correct-bias", "false", ["optimizer", "correct_bias"], False),
         ("optimizer.betas", "0.8,0.9", ["optimizer", "betas"], ["0.8", "0.9"]),
         ("optimizer.betas", "[0.8, 0.9]", ["optimizer", "betas"], [0.8, 0.9]),
@@ -307,8 +310,8 @@ def test_words_of_the_command_line_are_read_by_the_type_of_their_field(
 
 
 def test_nested_options_share_their_tables_and_the_last_one_counts() -> None:
-    given_ = [("smart.weight", "3"), ("smart.steps", "2"), ("seed", "1"), ("smart.weight", "5")]
-    assert options.nest(given_) == {"smart": {"weight": 5, "steps": 2}, "seed": 1}
+    given_ = [("smart.weight", "3"), ("smart.ascent_steps", "2"), ("seed", "1"), ("smart.weight", "5")]
+    assert options.nest(given_) == {"smart": {"weight": 5, "ascent_steps": 2}, "seed": 1}
 
 
 def test_a_table_that_is_given_a_value_and_fields_is_refused() -> None:
@@ -367,26 +370,28 @@ def test_a_change_leaves_the_rest_and_the_original() -> None:
 
 ELSEWHERE: dict[str, Any] = {
     "recipe": "other",
-    "checkpoint.minutes": 99.0,
-    "checkpoint.keep": 9,
-    "log.every": 999,
-    "log.diagnostics": 999,
+    "checkpoint.save_minutes": 99.0,
+    "checkpoint.save_total_limit": 9,
+    "log.logging_steps": 999,
+    "log.diagnostics_steps": 999,
 }
 OTHERWISE: dict[str, Any] = {
     "seed": 7, "data": "other", "encoder": "other", "precision": "bf16", "threads": 3, "device": "cpu",
-    "allow_rejects": True, "uncertainty": True, "model.pooling": "cls", "model.dropout": 0.5,
-    "model.encoder_dropout": 0.0, "model.freeze_encoder": True, "model.both_orders": True, "model.max_tokens": 64,
-    "optimizer.encoder_rate": 1.0, "optimizer.head_rate": 1.0, "optimizer.betas": [0.1, 0.1], "optimizer.eps": 1.0,
-    "optimizer.weight_decay": 1.0, "optimizer.correct_bias": False, "optimizer.layer_decay": 0.5,
-    "optimizer.warmup": 0.5, "optimizer.decay": "cosine", "optimizer.clip_norm": 3.0,
+    "allow_rejects": True, "uncertainty_weighting": True, "model.pooling": "cls", "model.head_dropout": 0.5,
+    "model.encoder_dropout": 0.0, "model.freeze_encoder": True, "model.both_orders": True, "model.max_length": 64,
+    "optimizer.lr": 1.0, "optimizer.head_lr": 1.0, "optimizer.betas": [0.1, 0.1], "optimizer.eps": 1.0,
+    "optimizer.weight_decay": 1.0, "optimizer.correct_bias": False, "optimizer.layerwise_lr_decay": 0.5,
+    "optimizer.warmup_ratio": 0.5, "optimizer.lr_schedule": "cosine", "optimizer.max_grad_norm": 3.0,
     "optimizer.embedding_update": "dense", "sampling.order": "round-robin", "sampling.batch_size": 3,
-    "sampling.accumulation": 2, "sampling.epochs": 7, "sampling.epoch_of": "sts", "sampling.fraction": 0.5,
-    "smart.tasks": ["sst"], "smart.weight": 7.0, "smart.radius": 7.0, "smart.steps": 7, "surgery.method": "pcgrad",
-    "surgery.granularity": "layer", "rdrop.tasks": ["sst"], "rdrop.alpha": 7.0, "average.method": "none",
-    "average.decay": 0.5, "average.start": 0.25, "evaluation.every": 7, "evaluation.batch_size": 7,
-    "evaluation.patience": 7, "evaluation.keep": "last", "evaluation.limit": 7, "evaluation.dev_limit": 7,
-    "tasks.sst.weight": 3.0, "tasks.sst.limit": 30, "tasks.sst.batch_size": 3, "tasks.sts.loss": "binary-cross-entropy",
-    "tasks.sts.files.train": "other.csv", "tasks.sst.trained": False,
+    "sampling.gradient_accumulation_steps": 2, "sampling.epochs": 7, "sampling.epoch_of": "sts",
+    "sampling.fraction": 0.5, "smart.tasks": ["sst"], "smart.weight": 7.0, "smart.radius": 7.0, "smart.ascent_steps": 7,
+    "surgery.method": "pcgrad", "surgery.granularity": "layer", "rdrop.tasks": ["sst"], "rdrop.alpha": 7.0,
+    "average.method": "none", "average.ema_decay": 0.5, "average.tail_start": 0.25, "evaluation.eval_steps": 7,
+    "evaluation.batch_size": 7, "evaluation.early_stopping_patience": 7, "evaluation.final_weights": "last",
+    "evaluation.max_interim_samples": 7, "evaluation.max_eval_samples": 7, "tasks.sst.weight": 3.0,
+    "tasks.sst.max_train_samples": 30,
+    "tasks.sst.batch_size": 3, "tasks.sts.loss": "binary-cross-entropy", "tasks.sts.files.train": "other.csv",
+    "tasks.sst.trained": False,
 }  # fmt: skip
 
 
@@ -409,7 +414,7 @@ def test_the_digest_sees_everything_else() -> None:
 
 
 def test_the_digest_is_one_of_meaning_not_of_writing() -> None:
-    assert digest_with("optimizer.encoder_rate", 1) == digest_with("optimizer.encoder_rate", 1.0)
+    assert digest_with("optimizer.lr", 1) == digest_with("optimizer.lr", 1.0)
     assert digest_with("smart.tasks", ("sst",)) == digest_with("smart.tasks", ["sst"])
     assert len(digest_with("seed", 0)) == 16
 

@@ -133,7 +133,7 @@ class Peers:
     """
 
     def __init__(self, config: Config, ours: Multitask, way: SurgeryWay = WAYS[0]) -> None:
-        self.network = PaddedNetwork(find(config.encoder), ours, config.model.dropout).train()
+        self.network = PaddedNetwork(find(config.encoder), ours, config.model.head_dropout).train()
         self.smart_tasks = config.chosen("smart")
         self.surgery = config.surgery.method == "pcgrad"
         self.bf16 = config.precision == "bf16"
@@ -211,7 +211,7 @@ def optimizer(config: Config, network: PaddedNetwork) -> torch.optim.AdamW:
     """PyTorch's AdamW as it comes, with the rates and decays of our side."""
     o = config.optimizer
     groups = []
-    for part, rate in ((network.bert, o.encoder_rate), (network.heads, o.head_rate)):
+    for part, rate in ((network.bert, o.lr), (network.heads, o.head_lr)):
         for decayed in (True, False):
             chosen = [p for p in part.parameters() if (p.ndim > 1) == decayed]
             groups.append({"params": chosen, "lr": rate, "weight_decay": o.weight_decay if decayed else 0.0})

@@ -39,7 +39,7 @@ def prepared(data: str, tasks: Mapping[str, Mapping[str, Any]], batch_size: int,
         "device": "cpu",
         "tasks": tasks,
         "sampling": {"batch_size": batch_size, "epoch_of": next(iter(tasks))},
-        "evaluation": {"dev_limit": 64},
+        "evaluation": {"max_eval_samples": 64},
         "average": {"method": "none"},
         **changes,
     }

@@ -51,7 +51,7 @@ def main() -> None:
     results["trained_with"] = look(training, several, CHOSEN.radius, CHOSEN.step_size, CHOSEN.noise_std)
     settings = {
         "encoder": "minilm", "task": "sst", "batch_size": BATCH, "batches": BATCHES, "few": FEW,
-        "head_steps": HEAD_STEPS, "steps": STEPS, "encoder_rate": training.config.optimizer.encoder_rate,
+        "head_steps": HEAD_STEPS, "steps": STEPS, "encoder_rate": training.config.optimizer.lr,
         "unit_of_lengths": "root mean square of the word-embedding table", "noise_in_radii": NOISE,
         "chosen": vars(CHOSEN),
     }  # fmt: skip

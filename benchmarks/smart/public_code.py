@@ -62,7 +62,7 @@ def main() -> None:
     }
     settings = {
         "encoder": "minilm", "task": "sst", "batch_size": BATCH, "batches": BATCHES, "few": FEW,
-        "head_steps": HEAD_STEPS, "steps": STEPS, "encoder_rate": training.config.optimizer.encoder_rate,
+        "head_steps": HEAD_STEPS, "steps": STEPS, "encoder_rate": training.config.optimizer.lr,
         "ours": vars(OURS), "literal": vars(LITERAL),
     }  # fmt: skip
     write(asked.out / "smart.json", "benchmarks.smart.public_code", settings, results)

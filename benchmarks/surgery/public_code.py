@@ -50,7 +50,7 @@ def main() -> None:
     }
     settings = {
         "encoder": "minilm", "tasks": list(tasks), "batch_size": BATCH, "head_steps": HEAD_STEPS, "steps": STEPS,
-        "encoder_rate": training.config.optimizer.encoder_rate, "orders": ORDERS, "clip_norm": CLIP,
+        "encoder_rate": training.config.optimizer.lr, "orders": ORDERS, "clip_norm": CLIP,
     }  # fmt: skip
     write(asked.out / "surgery.json", "benchmarks.surgery.public_code", settings, results)
 
@@ -126,7 +126,7 @@ class Scales:
         self.places = [i for i, p in enumerate(training.learner.shared) if p is not table]
         start = [training.learner.shared[i].detach() for i in self.places]
         self.copies = [[p.clone() for p in start] for _ in range(2)]
-        rate = training.config.optimizer.encoder_rate
+        rate = training.config.optimizer.lr
         self.optimizers = [AdamW(copy, lr=rate) for copy in self.copies]
         self.start, self.factors = [p.clone() for p in start], (1.0, 1.0 / 3.0)
         self.clipped: list[float] = []

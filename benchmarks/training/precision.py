@@ -23,7 +23,7 @@ from bertram.minbert.catalogue import recipe
 from bertram.training.train import train
 
 VARIANTS = {"fp32-rows": ("fp32", "rows"), "bf16-rows": ("bf16", "rows"), "fp32-dense": ("fp32", "dense")}
-BUDGET = {"sampling": {"epochs": 1, "fraction": 0.1}, "evaluation": {"dev_limit": 1000, "keep": "last"}}
+BUDGET = {"sampling": {"epochs": 1, "fraction": 0.1}, "evaluation": {"max_eval_samples": 1000, "final_weights": "last"}}
 
 
 class RoundedLinear(torch.autograd.Function):

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -33,14 +33,15 @@ ALL = "all"
 class ModelConfig(Strict):
     """What is put on top of the encoder."""
 
+    table: ClassVar[str] = "model"
     pooling: Literal["cls", "mean", "pooler"] = Field("cls", description="one vector a text; mean over real tokens")
-    dropout: Share = Field(0.3, description="before the heads")
+    head_dropout: Share = Field(0.3, description="before the heads")
     encoder_dropout: Share | None = Field(None, description="inside the encoder; default: as it was pretrained")
     freeze_encoder: bool = Field(False, description="train the heads alone")
     both_orders: bool = Field(
         False, description="read cross-encoded pairs in both orders: train on either, predict the mean of both"
     )
-    max_tokens: Annotated[int, Field(ge=8)] | None = Field(
+    max_length: Annotated[int, Field(ge=8)] | None = Field(
         None, description="longer inputs are cut, and counted; default: as many as the encoder has positions"
     )
 
@@ -48,16 +49,21 @@ class ModelConfig(Strict):
 class OptimizerConfig(Strict):
     """AdamW and its schedule."""
 
-    encoder_rate: Positive = Field(2e-5, description="learning rate of the encoder")
-    head_rate: Positive = Field(1e-3, description="learning rate of heads, scales, offsets and log-variances")
+    table: ClassVar[str] = "optimizer"
+    lr: Positive = Field(2e-5, description="learning rate of the encoder")
+    head_lr: Positive = Field(1e-3, description="learning rate of heads, scales, offsets and log-variances")
     betas: tuple[Share, Share] = (0.9, 0.999)
     eps: Positive = 1e-6
     weight_decay: NonNegative = 0.01
     correct_bias: bool = True
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="rate of a layer over the one above it")
-    warmup: Share = Field(0.0, description="share of all steps in which the rates rise linearly")
-    decay: Literal["constant", "linear", "cosine"] = Field("constant", description="how the rates fall afterwards")
-    clip_norm: NonNegative = Field(0.0, description="largest norm of the whole gradient; 0: no clipping")
+    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="rate of a layer over the one above it"
+    )
+    warmup_ratio: Share = Field(0.0, description="share of all steps in which the rates rise linearly")
+    lr_schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="how the rates fall afterwards"
+    )
+    max_grad_norm: NonNegative = Field(0.0, description="largest norm of the whole gradient; 0: no clipping")
     embedding_update: Literal["rows", "dense", "frozen"] = Field(
         "rows", description="update only the word-embedding rows of the step (rows), or exact AdamW (dense)"
     )
@@ -66,9 +72,12 @@ class OptimizerConfig(Strict):
 class SamplingConfig(Strict):
     """Which task's examples come next, and how long."""
 
+    table: ClassVar[str] = "sampling"
     order: Order = "joint"
     batch_size: Count = 8
-    accumulation: Count = Field(1, description="parts in which a batch is computed; the same but for dropout and noise")
+    gradient_accumulation_steps: Count = Field(
+        1, description="parts in which a batch is computed; the same but for dropout and noise"
+    )
     epochs: Count = 3
     steps_per_epoch: Count | None = Field(
         None,
@@ -76,33 +85,37 @@ class SamplingConfig(Strict):
     )
     epoch_of: str | None = Field(None, description="joint, round-robin: an epoch is a whole pass over this task")
     fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of each task's own rows trained on")
-    alpha: NonNegative = Field(1.0, description="temperature: a task is drawn in proportion to size^alpha")
-    cap: Count | None = Field(None, description="temperature: sizes above this count as this")
+    size_exponent: NonNegative = Field(1.0, description="temperature: a task is drawn in proportion to size^alpha")
+    size_cap: Count | None = Field(None, description="temperature: sizes above this count as this")
 
 
 class SmartConfig(Strict):
     """SMART (Jiang et al., 2020); on when it has tasks."""
 
+    table: ClassVar[str] = "smart"
     tasks: tuple[str, ...] = Field((), description='tasks it applies to, or "all" for the combined loss')
     weight: NonNegative = Field(1.0, description="lambda_s")
     unit: Literal["embedding-rms", "absolute"] = Field("embedding-rms", description="of radius, noise and step")
     radius: Positive = Field(0.03, description="epsilon: largest offset of a word embedding's coordinate")
     noise_std: NonNegative = Field(0.003, description="sigma: of the random start")
     step_size: Positive = Field(0.3, description="eta: of one ascent step")
-    steps: Count = Field(1, description="T_x: ascent steps")
-    dropout: Literal["same", "off", "independent"] = Field("same", description="masks of clean and perturbed pass")
+    ascent_steps: Count = Field(1, description="T_x: ascent steps")
+    dropout_masks: Literal["same", "off", "independent"] = Field(
+        "same", description="masks of clean and perturbed pass"
+    )
     variant: Literal["paper", "smart-pytorch"] = "paper"
     bregman: Literal["off", "momentum", "vanilla"] = "off"
     bregman_weight: NonNegative = Field(1.0, description="mu")
     bregman_beta: tuple[Share, Share] = Field((0.99, 0.999), description="first 10 % of the steps, and after")
-    bregman_every: Count = Field(10, description="vanilla: steps between two anchors")
+    bregman_update_steps: Count = Field(10, description="vanilla: steps between two anchors")
 
 
 class SurgeryConfig(Strict):
     """How the tasks' gradients become one."""
 
+    table: ClassVar[str] = "surgery"
     method: str = Field("none", description="none (their sum), pcgrad, gradvac, asymmetric, or a torchjd weighting")
-    when: Literal["step", "epoch"] = Field("step", description="at each joint step, or once after each epoch")
+    frequency: Literal["step", "epoch"] = Field("step", description="at each joint step, or once after each epoch")
     granularity: Literal["encoder", "layer"] = "encoder"
     main_task: str | None = Field(None, description="asymmetric: the task whose gradient stays as it is")
 
@@ -117,20 +130,26 @@ class RDropConfig(Strict):
 class AverageConfig(Strict):
     """Averaged weights, which are scored and saved instead of the last ones."""
 
+    table: ClassVar[str] = "average"
     method: Literal["none", "ema", "tail"] = "none"
-    decay: Share = Field(0.999, description="ema: weight of the past")
-    start: Share = Field(0.5, description="tail: share of the steps after which averaging begins")
+    ema_decay: Share = Field(0.999, description="ema: weight of the past")
+    tail_start: Share = Field(0.5, description="tail: share of the steps after which averaging begins")
 
 
 class EvaluationConfig(Strict):
     """When dev is scored, what is kept, when to stop."""
 
-    every: Count | None = Field(None, description="steps between evaluations; default: each epoch")
+    table: ClassVar[str] = "evaluation"
+    eval_steps: Count | None = Field(None, description="steps between evaluations; default: each epoch")
     batch_size: Count = 64
-    patience: Count | None = Field(None, description="stop after so many evaluations without a better overall score")
-    keep: Literal["best", "last"] = Field("best", description="which weights the run ends with")
-    limit: Count | None = Field(None, description="dev rows of each task that are looked at while training")
-    dev_limit: Annotated[int, Field(ge=2)] | None = Field(
+    early_stopping_patience: Count | None = Field(
+        None, description="stop after so many evaluations without a better overall score"
+    )
+    final_weights: Literal["best", "last"] = Field("best", description="which weights the run ends with")
+    max_interim_samples: Count | None = Field(
+        None, description="dev rows of each task that are looked at while training"
+    )
+    max_eval_samples: Annotated[int, Field(ge=2)] | None = Field(
         None, description="dev rows of each task that are used at all, for quick studies"
     )
 
@@ -138,15 +157,17 @@ class EvaluationConfig(Strict):
 class CheckpointConfig(Strict):
     """What makes a killed run go on."""
 
-    minutes: Positive = Field(3.0, description="at most so long between checkpoints")
-    keep: Count = Field(2, description="checkpoints kept")
+    table: ClassVar[str] = "checkpoint"
+    save_minutes: Positive = Field(3.0, description="at most so long between checkpoints")
+    save_total_limit: Count = Field(2, description="checkpoints kept")
 
 
 class LogConfig(Strict):
     """What metrics.jsonl gets."""
 
-    every: Count = Field(10, description="steps between logged steps")
-    diagnostics: Count = Field(50, description="steps between looks at gradients and perturbations")
+    table: ClassVar[str] = "log"
+    logging_steps: Count = Field(10, description="steps between logged steps")
+    diagnostics_steps: Count = Field(50, description="steps between looks at gradients and perturbations")
 
 
 def _named(name: object, task: object) -> object:
@@ -158,6 +179,7 @@ def _named(name: object, task: object) -> object:
 class Config(Strict):
     """Everything that decides what a run does."""
 
+    table: ClassVar[str] = ""
     recipe: str = Field("cross", description="the recipe this configuration started from")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     data: str = Field("sample", description="a directory, hub, or sample")
@@ -173,7 +195,7 @@ class Config(Strict):
     smart: SmartConfig = SmartConfig()
     surgery: SurgeryConfig = SurgeryConfig()
     rdrop: RDropConfig = RDropConfig()
-    uncertainty: bool = Field(False, description="learned task weights (Kendall et al., 2018)")
+    uncertainty_weighting: bool = Field(False, description="learned task weights (Kendall et al., 2018)")
     average: AverageConfig = AverageConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -227,10 +249,10 @@ class Config(Strict):
 
     def _sampling_faults(self, trained: list[str]) -> Iterator[str]:
         sampling = self.sampling
-        if sampling.cap and sampling.order != "temperature":
-            yield 'sampling.cap: only order = "temperature" has a cap'
-        if sampling.alpha != 1 and sampling.order != "temperature":
-            yield 'sampling.alpha: only order = "temperature" has an alpha to choose'
+        if sampling.size_cap and sampling.order != "temperature":
+            yield 'sampling.size_cap: only order = "temperature" has a cap'
+        if sampling.size_exponent != 1 and sampling.order != "temperature":
+            yield 'sampling.size_exponent: only order = "temperature" has an alpha to choose'
         for name in trained:
             if self.tasks[name].extra and (self.tasks[name].batch_size or sampling.batch_size) == 1:
                 yield f"tasks.{name}.extra: a batch of 1 has no room for further rows; use a larger batch_size"
@@ -254,10 +276,10 @@ class Config(Strict):
             return
         if (fault := why_not(surgery.method)) is not None:
             yield f"surgery.method: {fault}"
-        if surgery.when == "step" and self.sampling.order != "joint":
+        if surgery.frequency == "step" and self.sampling.order != "joint":
             yield (
-                f'surgery.when: a step of order "{self.sampling.order}" has one task, so there is nothing to operate '
-                "on; use --sampling.order joint, or --surgery.when epoch"
+                f'surgery.frequency: a step of order "{self.sampling.order}" has one task, so there is nothing to '
+                "operate on; use --sampling.order joint, or --surgery.frequency epoch"
             )
         if len(trained) < 2:
             yield "surgery.method: surgery needs at least two trained tasks"
@@ -269,10 +291,10 @@ class Config(Strict):
     def _smart_faults(self) -> Iterator[str]:
         if not self.smart.tasks:
             return
-        if self.smart.bregman == "vanilla" and self.smart.bregman_every < 2:
+        if self.smart.bregman == "vanilla" and self.smart.bregman_update_steps < 2:
             yield (
-                "smart.bregman_every: a vanilla teacher renewed after every step equals the model, so its penalty and "
-                "gradient are zero; use 2 or more, or --smart.bregman momentum"
+                "smart.bregman_update_steps: a vanilla teacher renewed after every step equals the model, so its "
+                "penalty and gradient are zero; use 2 or more, or --smart.bregman momentum"
             )
         for name in self.chosen("smart"):
             task = self.tasks[name]

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from bertram import old_names
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.tasks import Task
@@ -77,11 +78,15 @@ def _without(values: Mapping[str, Any], places: Iterable[tuple[int | str, ...]])
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay `change` over `base`, table by table."""
+    """Lay `change` over `base`, table by table; fields get their present names."""
+    return _laid_over(old_names.renamed(base), old_names.renamed(change))
+
+
+def _laid_over(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in change.items():
         below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = _laid_over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
@@ -118,6 +123,8 @@ def read(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path}: there is no such file"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError([f"{path}: not a TOML file that can be read: {error}"]) from None
+    old_names.say(old_names.former_names(values))
+    values = old_names.renamed(values)
     data = values.get("data")
     if isinstance(data, str) and data not in ("hub", "sample") and not Path(data).is_absolute():
         beside = path.parent / Path(data).expanduser()
@@ -151,7 +158,7 @@ def nest(options: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """
     tables: dict[str, Any] = {}
     for name, text in options:
-        *path, last = name.replace("-", "_").split(".") if not name.startswith("tasks.") else _task_path(name)
+        *path, last = _field_path(name)
         table = tables
         for key in path:
             table = table.setdefault(key, {})
@@ -175,7 +182,7 @@ def _named_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def digest(config: Config) -> str:
     """A short hash of everything that decides the result (not of the recipe's name)."""
-    values = dump(config)
+    values = old_names.canonical(dump(config))
     for field in ("recipe", "checkpoint", "log"):
         values.pop(field, None)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
@@ -194,9 +201,15 @@ def fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[
             yield f"{prefix}{name}", _type_name(field.annotation), default, field.description or ""
 
 
-def _task_path(name: str) -> list[str]:
-    first, task, *rest = name.split(".")
-    return [first, task, *(part.replace("-", "_") for part in rest)]
+def _field_path(option: str) -> list[str]:
+    """The present names of a field and its tables, for a dotted name as the command line has it."""
+    parts = option.split(".")
+    kept = 2 if parts[0] == "tasks" else 0  # a task's name may hold a hyphen
+    written = ".".join([*parts[:kept], *(part.replace("-", "_") for part in parts[kept:])])
+    present = old_names.present_name(written)
+    if present != written:
+        old_names.say([(written, present)])
+    return present.split(".")
 
 
 def _value(path: list[str], text: str) -> Any:

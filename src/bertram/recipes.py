@@ -35,9 +35,9 @@ def baseline() -> Config:
             "recipe": "baseline",
             "tasks": study_tasks(encoding="bi", head="cosine"),
             "model": {"pooling": "cls"},
-            "optimizer": {"encoder_rate": 2e-5},
+            "optimizer": {"lr": 2e-5},
             "sampling": {"order": "round-robin", "epochs": 1},
-            "evaluation": {"limit": 2000},
+            "evaluation": {"max_interim_samples": 2000},
         }
     )
 
@@ -48,11 +48,11 @@ def cross() -> Config:
         {
             "recipe": "cross",
             "tasks": study_tasks(encoding="cross"),
-            "model": {"pooling": "mean", "dropout": 0.1},
-            "optimizer": {"encoder_rate": 1e-4, "warmup": 0.06, "decay": "linear", "clip_norm": 1.0},
+            "model": {"pooling": "mean", "head_dropout": 0.1},
+            "optimizer": {"lr": 1e-4, "warmup_ratio": 0.06, "lr_schedule": "linear", "max_grad_norm": 1.0},
             "sampling": {"order": "joint", "epochs": 2, "epoch_of": "sst"},
-            "average": {"method": "tail", "start": 0.5},
-            "evaluation": {"limit": 2000},
+            "average": {"method": "tail", "tail_start": 0.5},
+            "evaluation": {"max_interim_samples": 2000},
         }
     )
 
@@ -68,9 +68,9 @@ def quick() -> Config:
             "sts": {"head": "features", "batch_size": 4, "weight": 0.25},  # else its gradient is four times the others'
         },
         model={"encoder_dropout": 0.0},
-        average={"start": 0.8},
+        average={"tail_start": 0.8},
         sampling={"epoch_of": None, "steps_per_epoch": 1000, "epochs": 1},
-        evaluation={"limit": 500},
+        evaluation={"max_interim_samples": 500},
     )
 
 
@@ -81,7 +81,7 @@ def best() -> Config:
         recipe="best",
         tasks={"sst": {"batch_size": 32}, "quora": {"batch_size": 16}},
         sampling={"steps_per_epoch": 600, "epochs": 4},
-        evaluation={"limit": 2000},
+        evaluation={"max_interim_samples": 2000},
     )
 
 
@@ -92,7 +92,7 @@ def best_base() -> Config:
         recipe="best-base",
         encoder="google-bert/bert-base-uncased",
         model={"encoder_dropout": None},
-        optimizer={"encoder_rate": 3e-5, "warmup": 0.1},
+        optimizer={"lr": 3e-5, "warmup_ratio": 0.1},
     )
 
 

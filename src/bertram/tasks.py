@@ -4,9 +4,11 @@ SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from bertram import old_names
 
 Kind = Literal["class", "binary", "score"]
 Loss = Literal["cross-entropy", "coral", "binary-cross-entropy", "mse", "cosine-mse", "cosine-embedding"]
@@ -29,8 +31,13 @@ COSINE_LOSSES: tuple[Loss, ...] = ("cosine-mse", "cosine-embedding")
 
 
 class Strict(BaseModel):
-    """A frozen value that refuses unknown fields; "none" unsets a field that may be unset, since TOML has no null."""
+    """A frozen value that refuses unknown fields; "none" unsets a field that may be unset, since TOML has no null.
 
+    Attributes:
+        table: name of the value's table in `bertram.old_names`, whose former field names are accepted.
+    """
+
+    table: ClassVar[str | None] = None
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
@@ -38,9 +45,13 @@ class Strict(BaseModel):
     def _unset(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        known = cls.model_fields
-        unset = {key for key, value in values.items() if value == "none" and key in known}
-        return {**values, **{key: None for key in unset if type(None) in get_args(known[key].annotation)}}
+        fields, values = cls.model_fields, cls._renamed(values)
+        unset = {key for key, value in values.items() if value == "none" and key in fields}
+        return {**values, **{key: None for key in unset if type(None) in get_args(fields[key].annotation)}}
+
+    @classmethod
+    def _renamed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return values if cls.table is None else old_names.renamed_table(cls.table, values)
 
 
 class Files(Strict):
@@ -68,13 +79,14 @@ class Extra(Strict):
 class Task(Strict):
     """One task: its texts, its label space, how it is learned and how it is scored."""
 
+    table: ClassVar[str] = "tasks.NAME"
     name: str = Field("", description="taken from the table's name")
     kind: Kind
     files: Files
     hub: Files | None = Field(None, description="the same rows on the Hugging Face Hub, for --data hub")
     extra: Extra | None = None
     labels: tuple[str, ...] = Field((), description="label values in the files, in order (class and binary)")
-    names: tuple[str, ...] = Field((), description="what to call the labels when they are shown")
+    label_names: tuple[str, ...] = Field((), description="what to call the labels when they are shown")
     range: tuple[float, float] = Field((0.0, 1.0), description="lowest and highest score (score)")
     encoding: Encoding = Field("cross", description="a pair in one pass (cross) or text by text (bi)")
     head: Head = "linear"
@@ -84,13 +96,15 @@ class Task(Strict):
     raw_cosine: bool = Field(False, description="use the similarity itself as the logit: no scale, no offset")
     weight: Annotated[float, Field(ge=0)] = Field(1.0, description="of this task's loss in the sum")
     trained: bool = Field(True, description="false: the head stays as initialized and is only scored")
-    limit: Annotated[int, Field(ge=2)] | None = Field(None, description="training rows used, shuffled by seed")
+    max_train_samples: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="training rows used, shuffled by seed"
+    )
     batch_size: Annotated[int, Field(ge=1)] | None = Field(None, description="default: sampling.batch_size")
-    text_style: Literal["plain", "course"] = Field(
+    text_normalization: Literal["plain", "course"] = Field(
         "plain", description="plain strips; course also lowers case and sets pairs' punctuation apart"
     )
 
-    @field_validator("labels", "names", mode="before")
+    @field_validator("labels", "label_names", mode="before")
     @classmethod
     def _as_text(cls, values: object) -> object:
         """Accept labels written as numbers in TOML."""
@@ -111,10 +125,10 @@ class Task(Strict):
             found.append("a binary task has two labels, the first means no and the second yes")
         if len(set(self.labels)) != len(self.labels):
             found.append("labels holds a value twice")
-        if len(set(self.names)) != len(self.names):
-            found.append("names holds a value twice")
-        if self.names and len(self.names) != len(self.labels):
-            found.append(f"names has {len(self.names)} entries for {len(self.labels)} labels")
+        if len(set(self.label_names)) != len(self.label_names):
+            found.append("label_names holds a value twice")
+        if self.label_names and len(self.label_names) != len(self.labels):
+            found.append(f"label_names has {len(self.label_names)} entries for {len(self.labels)} labels")
         if self.kind == "score" and not self.range[0] < self.range[1]:
             found.append("range must be [lowest, highest]")
         if self.loss and self.loss not in LOSSES[self.kind]:
@@ -172,9 +186,9 @@ class Task(Strict):
         return {"class": len(self.labels), "binary": 2, "score": 0}[self.kind]
 
     @property
-    def label_names(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         """What to call the labels when they are shown; empty for a score."""
-        return self.names or self.labels or (("no", "yes") if self.kind == "binary" else ())
+        return self.label_names or self.labels or (("no", "yes") if self.kind == "binary" else ())
 
     @property
     def trained_by(self) -> Loss:
@@ -191,7 +205,7 @@ SST = Task(
     name="sst",
     kind="class",
     labels=("0", "1", "2", "3", "4"),
-    names=("very negative", "negative", "neutral", "positive", "very positive"),
+    label_names=("very negative", "negative", "neutral", "positive", "very positive"),
     files=Files(
         train="ids-sst-train.csv",
         dev="ids-sst-dev.csv",
@@ -201,14 +215,14 @@ SST = Task(
         id="id",
     ),
     hub=Files(repo="SetFit/sst5", train="train.jsonl", dev="dev.jsonl", test="test.jsonl", texts=("text",)),
-    text_style="course",
+    text_normalization="course",
 )
 
 QUORA = Task(
     name="quora",
     kind="binary",
     labels=("0", "1"),
-    names=("different", "paraphrase"),
+    label_names=("different", "paraphrase"),
     files=Files(
         train="quora-train.csv",
         dev="quora-dev.csv",
@@ -225,7 +239,7 @@ QUORA = Task(
         texts=("question1", "question2"),
         id="idx",
     ),
-    text_style="course",
+    text_normalization="course",
 )
 
 STS = Task(
@@ -248,5 +262,5 @@ STS = Task(
         texts=("sentence1", "sentence2"),
         id="idx",
     ),
-    text_style="course",
+    text_normalization="course",
 )

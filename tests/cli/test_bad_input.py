@@ -142,7 +142,12 @@ class TestTraining:
             "train", "--config", tmp_path / "bad.toml", "--tasks.sst.head", "cosine", "--seed", "-1",
             "--surgery.method", "pcgrad", "--out", tmp_path / "run", lines=9,
         )  # fmt: skip
-        for fault in ("sampling.order = 'backwards'", "optimizer.warmup = 2", "tasks.sst: head 'cosine'", "seed = -1"):
+        for fault in (
+            "sampling.order = 'backwards'",
+            "optimizer.warmup_ratio = 2",
+            "tasks.sst: head 'cosine'",
+            "seed = -1",
+        ):
             assert f"  - {fault}" in said
         assert not (tmp_path / "run").exists()
 
@@ -160,7 +165,7 @@ class TestTraining:
         (tmp_path / "same.csv").write_text("first,second\na,b\nc,d\n")
         words = ("train", "--config", tmp_path / "mine.toml", "--encoder", tiny_encoder, "--data", tmp_path)
         said = fails(*words, "--out", tmp_path / "run", lines=9)
-        assert f"tasks.mood.limit = 500 is above the 60 usable rows of {tmp_path}/mood.csv" in said
+        assert f"tasks.mood.max_train_samples = 500 is above the 60 usable rows of {tmp_path}/mood.csv" in said
         assert f"{tmp_path}/mood-dev.csv:2: the label 'happy' is none of sad, glad" in said
         assert f"{tmp_path}/same.csv: no column 'same'" in said
         assert not (tmp_path / "run").exists()

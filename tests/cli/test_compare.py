@@ -18,7 +18,7 @@ def arms(tiny_runs: Path, tmp_path: Path) -> Path:
         for seed in range(3):
             path = tmp_path / f"{name}-{seed}"
             shutil.copytree(tiny_runs / source, path)
-            config = options.change(Run(path).config, seed=seed, optimizer={"warmup": warmup})
+            config = options.change(Run(path).config, seed=seed, optimizer={"warmup_ratio": warmup})
             (path / "config.toml").write_text(options.to_toml(config))
             turned = Run(path).predictions("sts")  # each seed has other mistakes
             lines = read_predictions(turned)

@@ -23,7 +23,7 @@ from bertram.training.state import Training, begin
 from bertram.training.step import Learner, StepReport, step
 from bertram.training.train import train
 
-NO_DROPOUT = {"dropout": 0.0, "encoder_dropout": 0.0}
+NO_DROPOUT = {"head_dropout": 0.0, "encoder_dropout": 0.0}
 FILE_OPERATIONS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate")
 
 # Children are forked from a small process that has imported everything already: cheap, and really killed.
@@ -35,16 +35,16 @@ def settings(encoder: Path, **changes: Any) -> Config:
     """24 training and 16 dev examples of each task of the study, in joint batches of 8: 3 steps an epoch."""
     base = options.make(
         {
-            "tasks": {task.name: task.model_copy(update={"limit": 24}) for task in (SST, QUORA, STS)},
+            "tasks": {task.name: task.model_copy(update={"max_train_samples": 24}) for task in (SST, QUORA, STS)},
             "data": "sample",
             "encoder": str(encoder),
             "precision": "fp32",
             "threads": 1,
-            "model": {"pooling": "mean", "dropout": 0.1},
-            "optimizer": {"encoder_rate": 1e-3, "head_rate": 1e-2, "clip_norm": 1.0},
+            "model": {"pooling": "mean", "head_dropout": 0.1},
+            "optimizer": {"lr": 1e-3, "head_lr": 1e-2, "max_grad_norm": 1.0},
             "sampling": {"order": "joint", "batch_size": 8, "epochs": 2},
-            "evaluation": {"dev_limit": 16},
-            "log": {"every": 1, "diagnostics": 1000},
+            "evaluation": {"max_eval_samples": 16},
+            "log": {"logging_steps": 1, "diagnostics_steps": 1000},
         }
     )
     return options.change(base, **changes)

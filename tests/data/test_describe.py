@@ -95,7 +95,7 @@ def test_lengths_are_those_of_the_sequences_that_the_encoder_reads(
 
 def test_labels_are_counted_by_the_name_that_is_shown(tmp_path: Path, tokenizer: Tokenizer) -> None:
     files = Files(train="train.tsv", texts=("text",))
-    task = Task(name="t", kind="class", labels=("0", "1", "2"), names=("bad", "so [so]", "good"), files=files)
+    task = Task(name="t", kind="class", labels=("0", "1", "2"), label_names=("bad", "so [so]", "good"), files=files)
     write(tmp_path, "train.tsv", "text\tlabel", "one\t0", "two\t2", "three\t2.0")
     description = describe({"t": task}, str(tmp_path), tokenizer)
     assert part(description, "train").labels == {"bad": 1, "so [so]": 0, "good": 2}

@@ -107,7 +107,7 @@ def test_yes_and_no_are_known_without_saying(tmp_path: Path, no: str, yes: str) 
 
 
 def test_labels_match_as_numbers_and_by_the_name_that_is_shown(tmp_path: Path) -> None:
-    task = task_of("class", labels=("1", "2.0", "-1"), names=("mild", "Strong", "none"))
+    task = task_of("class", labels=("1", "2.0", "-1"), label_names=("mild", "Strong", "none"))
     assert labels_of(tmp_path, ["1", "1.0", "01", "2", "-1.0", "MILD", "strong", "none"], task) == [
         0,
         0,
@@ -121,7 +121,7 @@ def test_labels_match_as_numbers_and_by_the_name_that_is_shown(tmp_path: Path) -
 
 
 def test_a_label_as_it_is_written_goes_before_a_name(tmp_path: Path) -> None:
-    task = task_of("class", labels=("a", "b"), names=("b", "a"))
+    task = task_of("class", labels=("a", "b"), label_names=("b", "a"))
     assert labels_of(tmp_path, ["a", "b"], task) == [0, 1]
 
 
@@ -271,7 +271,7 @@ def test_no_limit_leaves_the_order_as_it_is_and_a_fraction_leaves_two_rows() -> 
 
 
 def test_a_limit_above_the_size_is_refused() -> None:
-    with pytest.raises(DataError, match=r"tasks\.sst\.limit = 51 is above the 50 usable rows of f"):
+    with pytest.raises(DataError, match=r"tasks\.sst\.max_train_samples = 51 is above the 50 usable rows of f"):
         limit_rows(some_rows(50), limit=51, seed=1, name="sst")
 
 
@@ -280,12 +280,12 @@ def test_check_finds_the_faults_of_all_files_together(tmp_path: Path) -> None:
     written(tmp_path, ["one\t1"], "sentence\tlabel", "dev.tsv")
     written(tmp_path, ["one\t7", "two\t1", "three\t0"], name="other.tsv")
     extra = Extra(file="extra.tsv", texts=("phrase",), label="value")
-    own = task_of(limit=3, extra=extra)
+    own = task_of(max_train_samples=3, extra=extra)
     other = task_of().model_copy(update={"name": "other", "files": Files(train="other.tsv", texts=("text",))})
     untrained = task_of(file="gone.tsv", trained=False).model_copy(update={"name": "third"})
     problems = check_files({"own": own, "other": other, "third": untrained}, str(tmp_path))
     assert len(problems) == 5
-    assert "limit = 3 is above the 2 usable rows" in problems[0]
+    assert "max_train_samples = 3 is above the 2 usable rows" in problems[0]
     assert "dev.tsv: no column 'text'" in problems[1]
     assert "extra.tsv: there is no such file" in problems[2]
     assert "other.tsv: 1 of 3 rows cannot be used" in problems[3]

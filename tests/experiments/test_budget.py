@@ -25,22 +25,26 @@ def test_epochs_are_in_proportion_to_the_study_s() -> None:
 def test_limits_shrink_with_the_data(real_data: Path) -> None:
     budget = Budget(fraction=0.5, changes={"data": str(real_data)})
     row8, row11, row12, row14 = (budget.applied(recipe(), 0) for recipe in (e.e8, e.e11, e.e12, e.e14))
-    assert (row8.tasks["quora"].limit, row11.tasks["quora"].limit, row14.tasks["quora"].limit) == (4500, 4000, None)
-    assert {task.limit for task in row12.tasks.values()} == {3020}
+    assert (
+        row8.tasks["quora"].max_train_samples,
+        row11.tasks["quora"].max_train_samples,
+        row14.tasks["quora"].max_train_samples,
+    ) == (4500, 4000, None)
+    assert {task.max_train_samples for task in row12.tasks.values()} == {3020}
     assert row12.sampling.fraction == 0.5
 
 
 def test_limits_above_small_data_mean_all_of_them() -> None:
     row = Budget().applied(e.e4(), 0)
     usable = len(read_rows(row.tasks["quora"], "sample", "train"))
-    assert row.tasks["quora"].limit == usable < 8000
+    assert row.tasks["quora"].max_train_samples == usable < 8000
 
 
 def test_other_fields_and_dev() -> None:
     made = Budget(dev_limit=50, changes={"optimizer": {"embedding_update": "rows"}}).applied(e.e4(), 7)
-    assert (made.seed, made.evaluation.dev_limit, made.optimizer.embedding_update) == (7, 50, "rows")
-    words = Budget(dev_limit=50, changes={"evaluation": {"limit": 9}}).in_words()
-    assert words.endswith("50 dev rows a task, evaluation.limit = 9")
+    assert (made.seed, made.evaluation.max_eval_samples, made.optimizer.embedding_update) == (7, 50, "rows")
+    words = Budget(dev_limit=50, changes={"evaluation": {"max_interim_samples": 9}}).in_words()
+    assert words.endswith("50 dev rows a task, evaluation.max_interim_samples = 9")
 
 
 def copied(directory: Path) -> str:

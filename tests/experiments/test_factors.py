@@ -35,8 +35,8 @@ def test_smart_and_bregman_are_told_apart() -> None:
 
 
 def test_any_field_is_a_factor() -> None:
-    smart, dropout = parse("smart, model.dropout=0.1:0.3")
-    made = [configuration(e.e4(), [smart, dropout], (False, level)).model.dropout for level in (False, True)]
+    smart, dropout = parse("smart, model.head_dropout=0.1:0.3")
+    made = [configuration(e.e4(), [smart, dropout], (False, level)).model.head_dropout for level in (False, True)]
     assert made == [0.1, 0.3]
     assert "0.3 instead of 0.1" in dropout.text
 
@@ -71,7 +71,7 @@ def test_combinations_that_cannot_work_are_reported_before_anything_starts() -> 
 
 def test_a_factor_that_does_nothing_is_reported() -> None:
     with pytest.raises(ConfigError, match="one run: a factor does nothing"):
-        configurations(asked("smart,smart.bregman_every=5:9"), 0)
+        configurations(asked("smart,smart.bregman_update_steps=5:9"), 0)
 
 
 def test_leave_one_out_has_one_configuration_more_than_factors() -> None:

@@ -62,7 +62,7 @@ def test_cross_encoder_gives_our_scores(name: str, pooling: str, head: str, tiny
 
 
 def test_cross_encoder_holds_a_pair_task_with_classes(tiny_encoder: Path, tmp_path: Path) -> None:
-    nli = changed(SST, name="nli", files={"texts": ("a", "b")}, hub=None, text_style="plain")
+    nli = changed(SST, name="nli", files={"texts": ("a", "b")}, hub=None, text_normalization="plain")
     model = random_model(tiny_encoder, {"nli": nli})
     save_scores(model, nli, tmp_path)
     found = CrossEncoder(str(tmp_path), device="cpu").predict(PAIRS, apply_softmax=True)

@@ -64,12 +64,12 @@ def test_the_members_of_an_ensemble_count_one_each(tiny_runs: Path, tmp_path: Pa
 
 
 def test_runs_of_other_tasks_are_refused(tiny_encoder: Path, tiny_runs: Path, tmp_path: Path) -> None:
-    other = {"sts": {"range": [0.0, 10.0]}, "quora": {"text_style": "plain"}}
+    other = {"sts": {"range": [0.0, 10.0]}, "quora": {"text_normalization": "plain"}}
     train(settings(tiny_encoder, tasks=other, sampling={"epochs": 1}), tmp_path / "other")
     with pytest.raises(RunError) as error:
         ensemble([tiny_runs / "cross-0", tmp_path / "other"], tmp_path / "together")
     assert str(error.value).splitlines() == [
-        f"{tmp_path / 'other'}: tasks.quora.text_style is plain, but course in {tiny_runs / 'cross-0'}",
+        f"{tmp_path / 'other'}: tasks.quora.text_normalization is plain, but course in {tiny_runs / 'cross-0'}",
         f"{tmp_path / 'other'}: tasks.sts.range is (0.0, 10.0), but (0.0, 5.0) in {tiny_runs / 'cross-0'}",
     ]
 

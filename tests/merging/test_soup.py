@@ -51,7 +51,7 @@ def test_its_predictions_and_scores_are_those_of_its_model(tiny_runs: Path, tmp_
     kept = read_predictions(made.predictions("sts"))
     ids = [line["id"] for line in kept]
     assert ids == [line["id"] for line in read_predictions(Run(tiny_runs / "cross-0").predictions("sts"))]
-    assert made.record["scores"]["dev"]["sts"]["pearson"]["n"] == len(ids) == made.config.evaluation.dev_limit
+    assert made.record["scores"]["dev"]["sts"]["pearson"]["n"] == len(ids) == made.config.evaluation.max_eval_samples
     lines = (sample.directory() / "sts-dev.csv").read_text(encoding="utf-8").splitlines()
     pairs = {fields[1]: (fields[2], fields[3]) for fields in (line.split("\t") for line in lines)}
     again = load(made).predict("sts", [pairs[one] for one in ids])

@@ -69,7 +69,7 @@ def test_table_1_comes_out_as_it_was(tmp_path: Path) -> None:
 
 
 def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
-    factors = parse("mse,rotating,model.dropout=0.1:0.3,mean")
+    factors = parse("mse,rotating,model.head_dropout=0.1:0.3,mean")
     design = fractional([one.name for one in factors], 4)
     asked = ablation.Ablation(
         "e4", catalogue.recipe("e4"), factors, design, range(2), BUDGET, tmp_path / "out", (tmp_path / "further",)

@@ -54,7 +54,7 @@ def test_a_broken_run_goes_on_to_the_result_of_an_unbroken_one_and_is_then_skipp
 ) -> None:
     (job,) = jobs(study("4"))
     whole = train(job.config, tmp_path / "whole")
-    often = options.change(job.config, checkpoint={"minutes": 1e-9})  # no part of what tells runs apart
+    often = options.change(job.config, checkpoint={"save_minutes": 1e-9})  # no part of what tells runs apart
     with pytest.raises(Stopped):
         train(often, job.path, display=Stop("", lambda _: None))
     assert list((job.path / "checkpoint").iterdir())

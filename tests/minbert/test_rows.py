@@ -24,21 +24,21 @@ def difference(one: Config, other: Config) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("row", "base", "changed"),
     [
-        (e.e2, e.e4, {"model.freeze_encoder": True, "tasks.quora.trained": False, "tasks.quora.limit": None,
+        (e.e2, e.e4, {"model.freeze_encoder": True, "tasks.quora.trained": False, "tasks.quora.max_train_samples": None,
                       "tasks.sts.trained": False}),
         (e.e3, e.e4, {"tasks.sts.trained": False, "tasks.sts.loss": "cosine-mse"}),
         (e.e5, e.e4, {"tasks.sts.loss": "cosine-embedding"}),
         (e.e6, e.e4, {"smart.tasks": ["sst"], "smart.bregman": "momentum"}),
         (e.e7, e.e6, {"sampling.order": "worst-last"}),
-        (e.e8, e.e6, {"sampling.order": "rotating", "surgery.method": "pcgrad", "surgery.when": "epoch",
-                      "tasks.quora.limit": 9000}),
+        (e.e8, e.e6, {"sampling.order": "rotating", "surgery.method": "pcgrad", "surgery.frequency": "epoch",
+                      "tasks.quora.max_train_samples": 9000}),
         (e.e9, e.e11, {"sampling.order": "joint"}),
-        (e.e10, e.e8, {"tasks.sts.loss": "mse", "tasks.quora.limit": 8000, "sampling.epochs": 20}),
+        (e.e10, e.e8, {"tasks.sts.loss": "mse", "tasks.quora.max_train_samples": 8000, "sampling.epochs": 20}),
         (e.e11, e.e10, {"sampling.epochs": 10}),
-        (e.e12, e.e9, {"surgery.when": "step", "tasks.sst.limit": 6040, "tasks.quora.limit": 6040,
-                       "tasks.sts.limit": 6040}),
+        (e.e12, e.e9, {"surgery.frequency": "step", "tasks.sst.max_train_samples": 6040,
+                       "tasks.quora.max_train_samples": 6040, "tasks.sts.max_train_samples": 6040}),
         (e.e13, e.e12, {}),
-        (e.e14, e.e11, {"tasks.quora.limit": None}),
+        (e.e14, e.e11, {"tasks.quora.max_train_samples": None}),
         (e.e6_literal, e.e6, {"smart.unit": "absolute", "smart.radius": 1e-5, "smart.noise_std": 1e-5,
                               "smart.step_size": 1e-3}),
         (e.smart_all_5, e.smart_all, {"smart.weight": 5.0}),
@@ -53,10 +53,10 @@ def test_a_row_differs_in_these_fields_alone(
 
 def test_row_4_is_what_the_study_states() -> None:
     row = e.e4()
-    assert (row.model.pooling, row.model.dropout) == ("cls", 0.3)
-    assert (row.optimizer.encoder_rate, row.sampling.batch_size, row.sampling.epochs) == (1e-5, 8, 10)
+    assert (row.model.pooling, row.model.head_dropout) == ("cls", 0.3)
+    assert (row.optimizer.lr, row.sampling.batch_size, row.sampling.epochs) == (1e-5, 8, 10)
     assert (row.sampling.order, list(row.tasks)) == ("sequential", ["sst", "quora", "sts"])
-    assert row.tasks["quora"].limit == 8000
+    assert row.tasks["quora"].max_train_samples == 8000
     for name in ("quora", "sts"):
         task = row.tasks[name]
         assert (task.encoding, task.head, task.raw_cosine) == ("bi", "cosine", False)

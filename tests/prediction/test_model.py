@@ -228,7 +228,7 @@ def described(task: Task) -> str:
 
 @pytest.mark.parametrize("task", admitted(), ids=described)
 def test_every_admitted_task_learns_and_predicts(tiny_encoder: Path, tokenizer: Tokenizer, task: Task) -> None:
-    config = options.change(recipe("cross"), sampling={"epoch_of": None}, optimizer={"encoder_rate": 3e-3})
+    config = options.change(recipe("cross"), sampling={"epoch_of": None}, optimizer={"lr": 3e-3})
     config = config.model_copy(update={"tasks": {"t": task}})
     torch.manual_seed(0)
     network = Multitask(read_encoder(tiny_encoder), {"t": task}, "mean")

@@ -21,35 +21,35 @@ from bertram.runs.checkpoint import DamagedCheckpointWarning
 from bertram.runs.directory import read_config
 from bertram.training.train import train
 
-ALWAYS = {"minutes": 1e-9}  # a checkpoint after each step
-OFTEN = {"minutes": 0.0005}
-SMALL = {"embedding_update": "frozen", "encoder_rate": 1e-3, "head_rate": 1e-2, "warmup": 0.2, "decay": "linear"}
+ALWAYS = {"save_minutes": 1e-9}  # a checkpoint after each step
+OFTEN = {"save_minutes": 0.0005}
+SMALL = {"embedding_update": "frozen", "lr": 1e-3, "head_lr": 1e-2, "warmup_ratio": 0.2, "lr_schedule": "linear"}
 EVERYTHING_WITH_A_STATE: dict[str, dict[str, Any]] = {
     "joint steps": {
         "sampling": {"epochs": 6},
         "surgery": {"method": "gradvac", "granularity": "layer"},
         "smart": {"tasks": ["sst"], "bregman": "momentum"},
-        "average": {"method": "tail", "start": 0.4},
-        "evaluation": {"every": 4, "patience": 2},
-        "log": {"every": 2, "diagnostics": 3},
+        "average": {"method": "tail", "tail_start": 0.4},
+        "evaluation": {"eval_steps": 4, "early_stopping_patience": 2},
+        "log": {"logging_steps": 2, "diagnostics_steps": 3},
     },
     "passes": {
         "sampling": {"order": "worst-last", "epochs": 3},
-        "tasks": {name: {"limit": 16} for name in ("sst", "quora", "sts")},
-        "evaluation": {"keep": "last"},
-        "surgery": {"method": "pcgrad", "when": "epoch"},
+        "tasks": {name: {"max_train_samples": 16} for name in ("sst", "quora", "sts")},
+        "evaluation": {"final_weights": "last"},
+        "surgery": {"method": "pcgrad", "frequency": "epoch"},
         "rdrop": {"tasks": ["all"]},
-        "average": {"method": "ema", "decay": 0.9},
-        "uncertainty": True,
+        "average": {"method": "ema", "ema_decay": 0.9},
+        "uncertainty_weighting": True,
         "optimizer": SMALL,
-        "checkpoint": {"keep": 1},
+        "checkpoint": {"save_total_limit": 1},
     },
     "tasks by chance": {
         "sampling": {"order": "annealed", "epochs": 2},
-        "smart": {"tasks": ["all"], "bregman": "vanilla", "bregman_every": 3},
-        "evaluation": {"keep": "last"},
+        "smart": {"tasks": ["all"], "bregman": "vanilla", "bregman_update_steps": 3},
+        "evaluation": {"final_weights": "last"},
         "optimizer": SMALL,
-        "log": {"diagnostics": 4},
+        "log": {"diagnostics_steps": 4},
     },
 }
 
@@ -103,7 +103,7 @@ def test_kills_at_the_very_beginning_change_nothing(tiny_encoder: Path, tmp_path
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_over(tiny_encoder: Path, tmp_path: Path) -> None:
-    config = configuration(tiny_encoder, checkpoint={"minutes": 100.0})
+    config = configuration(tiny_encoder, checkpoint={"save_minutes": 100.0})
     expected = outcome(train(config, tmp_path / "whole").path)
     assert killed_after(config, tmp_path / "killed", 2, 0.0) == -signal.SIGKILL
     assert not (tmp_path / "killed" / "checkpoint").exists()
@@ -113,7 +113,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over(tiny_encoder: Path
 @pytest.fixture
 def interrupted(tiny_encoder: Path, tmp_path: Path) -> tuple[Config, Path]:
     """A run that was killed when it had some checkpoints."""
-    config = configuration(tiny_encoder, checkpoint={"keep": 3}, optimizer=SMALL)
+    config = configuration(tiny_encoder, checkpoint={"save_total_limit": 3}, optimizer=SMALL)
     code = killed_after(config, tmp_path / "run", 5, 0.0)
     assert code == -signal.SIGKILL
     return config, tmp_path / "run"

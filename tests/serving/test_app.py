@@ -65,9 +65,9 @@ def test_one_and_many_are_what_the_model_predicts(task: str, client: Client, mod
     for entry, wanted in zip(found, model.predict(task, examples), strict=True):  # type: ignore[arg-type]
         assert entry["value"] == pytest.approx(wanted.value, abs=1e-5)
         if wanted.probabilities is not None:
-            assert list(entry["probabilities"]) == list(model.tasks[task].label_names)
+            assert list(entry["probabilities"]) == list(model.tasks[task].class_names)
             assert list(entry["probabilities"].values()) == pytest.approx(wanted.probabilities, abs=1e-5)
-            assert entry["label"] == model.tasks[task].label_names[int(wanted.value)]
+            assert entry["label"] == model.tasks[task].class_names[int(wanted.value)]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_at_first_all_tasks_answer_an_example_and_nobody_else_is_asked(
     browser.until(DONE)
     assert browser.run(CARDS) == "sst,quora,sts"
     [sentiment] = model.predict("sst", [BOTH[0][0]])
-    label = model.tasks["sst"].label_names[int(sentiment.value)]
+    label = model.tasks["sst"].class_names[int(sentiment.value)]
     assert browser.run("document.querySelector('[data-task=sst] .verdict').textContent") == label
     [score] = model.predict("sts", [(BOTH[0][0], BOTH[0][1])])
     assert browser.run("document.querySelector('.number').textContent") == f"{score.value:.2f}"

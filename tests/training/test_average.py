@@ -60,7 +60,7 @@ def test_a_slow_exponential_average_is_the_plain_mean() -> None:
     torch.testing.assert_close(averaged(average, network), expected)
 
 
-@pytest.mark.parametrize("config", [{"method": "none"}, {"method": "tail", "start": 0.9}])
+@pytest.mark.parametrize("config", [{"method": "none"}, {"method": "tail", "tail_start": 0.9}])
 def test_without_an_average_yet_the_network_s_own_weights_are_applied(config: dict[str, Any]) -> None:
     network = nn.Linear(3, 2)
     average = Average(network, AverageConfig(**config), total_steps=100)

@@ -17,7 +17,9 @@ PEACE, CONFLICT = torch.eye(2), torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
 
 
 def test_a_look_at_conflicts_changes_neither_weights_nor_generators(tiny_encoder: Path) -> None:
-    training = begun(settings(tiny_encoder, smart={"tasks": ["sst"]}, rdrop={"tasks": ["quora"]}, uncertainty=True))
+    training = begun(
+        settings(tiny_encoder, smart={"tasks": ["sst"]}, rdrop={"tasks": ["quora"]}, uncertainty_weighting=True)
+    )
     take_steps(training, 1)
     before = weights(training), {n: g.get_state() for n, g in vars(training.generators).items()}
     batches = training.batches(training.sampler.next())
@@ -58,7 +60,9 @@ def test_conflicts_are_those_of_the_tasks_gradients(tiny_encoder: Path) -> None:
 def test_the_log_shows_gradients_and_perturbations_every_so_many_steps(tiny_encoder: Path, tmp_path: Path) -> None:
     from bertram.training.train import train
 
-    config = settings(tiny_encoder, smart={"tasks": ["sst"], "radius": 0.5}, log={"every": 2, "diagnostics": 3})
+    config = settings(
+        tiny_encoder, smart={"tasks": ["sst"], "radius": 0.5}, log={"logging_steps": 2, "diagnostics_steps": 3}
+    )
     train(config, tmp_path / "run")
     assert [line["step"] for line in trainings.logged(tmp_path / "run", "conflicts")] == [3, 6]
     steps = trainings.logged(tmp_path / "run", "losses")

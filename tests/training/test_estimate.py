@@ -33,7 +33,7 @@ def tokens_of_all(config: Config) -> dict[str, int]:
         ("worst-last", {}),
         ("rotating", {"steps_per_epoch": 5}),
         ("annealed", {}),
-        ("temperature", {"alpha": 0.3, "cap": 12}),
+        ("temperature", {"size_exponent": 0.3, "size_cap": 12}),
     ],
 )
 def test_steps_examples_tokens_and_parameters_are_those_of_the_run(
@@ -41,10 +41,14 @@ def test_steps_examples_tokens_and_parameters_are_those_of_the_run(
 ) -> None:
     config = settings(
         tiny_encoder,
-        tasks={"sst": {"limit": 40}, "quora": {"encoding": "bi", "head": "cosine"}, "sts": {"batch_size": 5}},
+        tasks={
+            "sst": {"max_train_samples": 40},
+            "quora": {"encoding": "bi", "head": "cosine"},
+            "sts": {"batch_size": 5},
+        },
         sampling={"order": order, "epochs": 2, **more},
         optimizer={"embedding_update": "frozen"},
-        evaluation={"dev_limit": 2},
+        evaluation={"max_eval_samples": 2},
     )
     made, _ = estimate(config)
     record = train(config, tmp_path / "run").record
@@ -54,7 +58,7 @@ def test_steps_examples_tokens_and_parameters_are_those_of_the_run(
     whole = tokens_of_all(config)
     for task, seen in record["examples_seen"].items():
         assert made.examples[task] == seen / 2
-        assert made.tokens[task] == round(seen / 2 * whole[task] / config.tasks[task].limit)  # type: ignore[operator]
+        assert made.tokens[task] == round(seen / 2 * whole[task] / config.tasks[task].max_train_samples)  # type: ignore[operator]
 
 
 def test_an_estimate_uses_the_threads_and_leaves_no_files(
@@ -64,7 +68,7 @@ def test_an_estimate_uses_the_threads_and_leaves_no_files(
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        made, _ = estimate(settings(tiny_encoder, evaluation={"dev_limit": 2}))
+        made, _ = estimate(settings(tiny_encoder, evaluation={"max_eval_samples": 2}))
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
@@ -94,4 +98,4 @@ def test_a_dry_run_shows_what_would_be_trained_on_what(tiny_encoder: Path) -> No
 
 def test_what_cannot_work_is_refused_before_anything_is_measured(tiny_encoder: Path) -> None:
     with pytest.raises(ConfigError, match=r"model\.max_tokens: the encoder has 64 positions"):
-        estimate(settings(tiny_encoder, model={"max_tokens": 128}))
+        estimate(settings(tiny_encoder, model={"max_length": 128}))

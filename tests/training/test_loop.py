@@ -20,7 +20,7 @@ from bertram.training.progress import Silent
 from bertram.training.state import Training
 from bertram.training.train import train
 
-QUICK = {"dev_limit": 2}
+QUICK = {"max_eval_samples": 2}
 
 
 def fitted(config: Config, out: Path) -> Training:
@@ -42,11 +42,11 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "none": {},
     "SMART": {"smart": {"tasks": ["all"], "bregman": "momentum"}},
     "PCGrad": {"surgery": {"method": "pcgrad"}},
-    "PCGrad after each epoch": {"surgery": {"method": "pcgrad", "when": "epoch"}},
+    "PCGrad after each epoch": {"surgery": {"method": "pcgrad", "frequency": "epoch"}},
     "R-Drop": {"rdrop": {"tasks": ["all"]}},
-    "averaging": {"average": {"method": "tail", "start": 0.1}},
-    "uncertainty": {"uncertainty": True},
-    "diagnostics": {"log": {"diagnostics": 1}},
+    "averaging": {"average": {"method": "tail", "tail_start": 0.1}},
+    "uncertainty": {"uncertainty_weighting": True},
+    "diagnostics": {"log": {"diagnostics_steps": 1}},
     "another head": {"tasks": {"sst": {"head": "mlp"}}},
 }
 
@@ -88,7 +88,7 @@ def test_pairs_read_together_are_trained_in_both_orders_where_a_run_reads_both(t
 
 
 def test_a_task_of_one_batch_is_trained_in_both_orders(tiny_encoder: Path) -> None:
-    tasks = {"quora": {"encoding": "cross", "limit": 8}}
+    tasks = {"quora": {"encoding": "cross", "max_train_samples": 8}}
     training = begun(settings(tiny_encoder, tasks=tasks, model={"both_orders": True}))
     whole = training.data.train["quora"]
     found = set()
@@ -101,9 +101,14 @@ def test_a_task_of_one_batch_is_trained_in_both_orders(tiny_encoder: Path) -> No
 
 
 def test_diagnostics_do_not_change_a_run(tiny_encoder: Path, tmp_path: Path) -> None:
-    changes = {"smart": {"tasks": ["sst"]}, "surgery": {"method": "pcgrad"}, "uncertainty": True, "evaluation": QUICK}
+    changes = {
+        "smart": {"tasks": ["sst"]},
+        "surgery": {"method": "pcgrad"},
+        "uncertainty_weighting": True,
+        "evaluation": QUICK,
+    }
     without = fitted(settings(tiny_encoder, **changes), tmp_path / "without")
-    every_step = fitted(settings(tiny_encoder, **changes, log={"diagnostics": 1}), tmp_path / "with")
+    every_step = fitted(settings(tiny_encoder, **changes, log={"diagnostics_steps": 1}), tmp_path / "with")
     assert len(logged(tmp_path / "with", "conflicts")) == 6
     assert logged(tmp_path / "without", "losses") == logged(tmp_path / "with", "losses")
     assert same(without.model.network.state_dict(), every_step.model.network.state_dict())
@@ -119,7 +124,7 @@ def test_surgery_once_an_epoch_is_one_update_by_an_adam_of_its_own(
     config = settings(
         tiny_encoder,
         sampling={"order": order, "epochs": 2},
-        surgery={"method": "pcgrad", "when": "epoch"},
+        surgery={"method": "pcgrad", "frequency": "epoch"},
         smart={"tasks": ["sst"]},
         evaluation=QUICK,
     )
@@ -179,14 +184,14 @@ def test_worst_last_compares_scores_on_one_scale(tiny_encoder: Path, monkeypatch
 # ------------------------------------------------------------------------------------------ what is kept, when to stop
 
 
-HARDLY = {"encoder_rate": 1e-12, "head_rate": 1e-12}  # so that no score is better than the first
+HARDLY = {"lr": 1e-12, "head_lr": 1e-12}  # so that no score is better than the first
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_training_stops_after_so_many_evaluations_without_a_better_score(
     keep: str, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    evaluation = {"every": 1, "patience": 2, "keep": keep, "dev_limit": 8}
+    evaluation = {"eval_steps": 1, "early_stopping_patience": 2, "final_weights": keep, "max_eval_samples": 8}
     run = train(settings(tiny_encoder, optimizer=HARDLY, evaluation=evaluation), tmp_path / "run")
     assert run.record["steps"]["taken"] == 3
     assert run.record["steps"]["best"] == 1
@@ -196,8 +201,8 @@ def test_training_stops_after_so_many_evaluations_without_a_better_score(
 def test_the_run_ends_with_the_best_weights_or_with_the_last_ones(tiny_encoder: Path, tmp_path: Path) -> None:
     def run(name: str, keep: str, epochs: int) -> Any:
         sampling = {"epochs": epochs, "steps_per_epoch": 1}
-        rates = {"encoder_rate": 3e-3, "head_rate": 3e-2}
-        config = settings(tiny_encoder, sampling=sampling, evaluation={"keep": keep}, optimizer=rates)
+        rates = {"lr": 3e-3, "head_lr": 3e-2}
+        config = settings(tiny_encoder, sampling=sampling, evaluation={"final_weights": keep}, optimizer=rates)
         return train(config, tmp_path / name)
 
     best, last = run("best", "best", 6), run("last", "last", 6)
@@ -215,9 +220,11 @@ def test_the_run_ends_with_the_best_weights_or_with_the_last_ones(tiny_encoder: 
 def test_averaged_weights_are_scored_and_saved_while_training_goes_on_with_its_own(
     tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    sampling, quick = {"epochs": 10}, {"every": 30, "dev_limit": 8}
+    sampling, quick = {"epochs": 10}, {"eval_steps": 30, "max_eval_samples": 8}
     plain = fitted(settings(tiny_encoder, sampling=sampling, evaluation=quick), tmp_path / "plain")
-    averaging = settings(tiny_encoder, sampling=sampling, evaluation=quick, average={"method": "tail", "start": 0.3})
+    averaging = settings(
+        tiny_encoder, sampling=sampling, evaluation=quick, average={"method": "tail", "tail_start": 0.3}
+    )
     averaged = fitted(averaging, tmp_path / "averaged")
     assert same(plain.model.network.state_dict(), averaged.model.network.state_dict())
     assert averaged.average.updates == 11  # after every second step from 10 to 30
@@ -234,8 +241,8 @@ def test_an_average_takes_the_weights_once_a_step_after_all_that_a_step_does(
     config = settings(
         tiny_encoder,
         sampling={"steps_per_epoch": 10, "epochs": 1},
-        surgery={"method": "pcgrad", "when": "epoch"},
-        average={"method": "tail", "start": 0.99},
+        surgery={"method": "pcgrad", "frequency": "epoch"},
+        average={"method": "tail", "tail_start": 0.99},
         evaluation=QUICK,
     )
     training = fitted(config, tmp_path / "run")
@@ -246,7 +253,7 @@ def test_an_average_takes_the_weights_once_a_step_after_all_that_a_step_does(
 
 
 def test_a_training_that_blows_up_names_the_step_and_leaves_no_record(tiny_encoder: Path, tmp_path: Path) -> None:
-    rates = {"encoder_rate": 1e38, "head_rate": 1e38, "clip_norm": 0.0}
+    rates = {"lr": 1e38, "head_lr": 1e38, "max_grad_norm": 0.0}
     with pytest.raises(TrainingError, match="step 2: the loss is not finite; task sst, examples ") as failed:
         train(settings(tiny_encoder, optimizer=rates), tmp_path / "run")
     assert "try a lower rate or --precision fp32" in str(failed.value)
@@ -322,7 +329,7 @@ def own_tasks(encoder: Path, directory: Path, scores: list[float]) -> Config:
     rows = [f"{i}\ta play of {i} acts\t{score}" for i, score in enumerate(scores)]
     (directory / "dev.tsv").write_text("\n".join(["id\ttext\trating", *rows]) + "\n")
     files = {"train": "train.tsv", "dev": "dev.tsv", "texts": ["text"], "label": "rating", "id": "id"}
-    values = options.dump(settings(encoder, sampling={"epochs": 1}, evaluation={"dev_limit": 1000}))
+    values = options.dump(settings(encoder, sampling={"epochs": 1}, evaluation={"max_eval_samples": 1000}))
     return options.make(values | {"data": str(directory), "tasks": {"rating": {"kind": "score", "files": files}}})
 
 
@@ -347,7 +354,7 @@ def test_a_run_is_not_resumed_with_other_settings(tiny_encoder: Path, finished: 
     create(tmp_path / "run", settings(tiny_encoder))
     with pytest.raises(RunError, match="was started with other settings"):
         train(settings(tiny_encoder, seed=1), tmp_path / "run", resume=True)
-    how_often_it_is_saved = settings(tiny_encoder, checkpoint={"minutes": 1.0}, log={"every": 2})
+    how_often_it_is_saved = settings(tiny_encoder, checkpoint={"save_minutes": 1.0}, log={"logging_steps": 2})
     assert train(how_often_it_is_saved, tmp_path / "run", resume=True).finished
 
 
@@ -394,7 +401,7 @@ def test_a_run_whose_data_have_changed_is_not_resumed(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = own_tasks(tiny_encoder, tmp_path / "data", [0.1, 0.5, 0.3])
-    config = options.change(config, checkpoint={"minutes": 1e-9})
+    config = options.change(config, checkpoint={"save_minutes": 1e-9})
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):

@@ -36,7 +36,7 @@ EVERY_OUTPUT: dict[str, tuple[Task, dict[str, Any]]] = {  # each kind, loss, hea
 
 def every_output() -> dict[str, Task]:
     return {
-        name: Task.model_validate(task.model_dump() | changes | {"limit": 8})
+        name: Task.model_validate(task.model_dump() | changes | {"max_train_samples": 8})
         for name, (task, changes) in EVERY_OUTPUT.items()
     }
 
@@ -55,7 +55,7 @@ def test_a_run_has_the_defaults_of_the_library(tiny_encoder: Path) -> None:
 
 @pytest.mark.parametrize("dropout", ["same", "off", "independent"])
 def test_smart_has_a_penalty_for_every_kind_of_output(dropout: str, tiny_encoder: Path) -> None:
-    changes = {"smart": {"tasks": ["all"], "dropout": dropout, "radius": 0.5, "noise_std": 0.1, "step_size": 0.5}}
+    changes = {"smart": {"tasks": ["all"], "dropout_masks": dropout, "radius": 0.5, "noise_std": 0.1, "step_size": 0.5}}
     training = begun(config_of_every_output(tiny_encoder, **changes))
     found = training.learner.objective(first_batches(training), None)
     radius = training.learner.objective.ways["classes"].settings.radius  # type: ignore[attr-defined]
@@ -126,7 +126,7 @@ def test_smart_of_weight_0_is_bit_identical_to_no_smart(tasks: list[str], order:
 @pytest.mark.parametrize("dropout", ["same", "off", "independent"])
 def test_smart_changes_the_training_and_its_own_noise_only(dropout: str, tiny_encoder: Path) -> None:
     plain = begun(settings(tiny_encoder))
-    smart = begun(settings(tiny_encoder, smart={"tasks": ["all"], "dropout": dropout, "radius": 0.5}))
+    smart = begun(settings(tiny_encoder, smart={"tasks": ["all"], "dropout_masks": dropout, "radius": 0.5}))
     noise = smart.generators.noise.get_state()
     take_steps(plain, 2)
     take_steps(smart, 2)
@@ -152,7 +152,9 @@ def test_the_public_package_s_penalty_is_a_sum_over_the_batch_in_however_many_pa
              "step_size": 1e-3}  # fmt: skip
     found = []
     for parts in (1, 4):
-        training = begun(settings(tiny_encoder, model=NO_DROPOUT, smart=smart, sampling={"accumulation": parts}))
+        training = begun(
+            settings(tiny_encoder, model=NO_DROPOUT, smart=smart, sampling={"gradient_accumulation_steps": parts})
+        )
         found.append(take_steps(training, 1)[0].losses["sst"]["smart/penalty"])
     assert found[1] == pytest.approx(found[0], rel=0.5)  # the random starts differ; a mean would be a quarter
 
@@ -161,7 +163,9 @@ def test_the_public_package_s_penalty_is_a_sum_over_the_batch_in_however_many_pa
 
 
 def test_uncertainty_weighs_losses_as_kendall_et_al_do(tiny_encoder: Path) -> None:
-    training = begun(settings(tiny_encoder, model=NO_DROPOUT, uncertainty=True, tasks={"sst": {"weight": 3.0}}))
+    training = begun(
+        settings(tiny_encoder, model=NO_DROPOUT, uncertainty_weighting=True, tasks={"sst": {"weight": 3.0}})
+    )
     objective = training.learner.objective
     assert objective.log_variances is not None
     with torch.no_grad():
@@ -175,8 +179,11 @@ def test_uncertainty_weighs_losses_as_kendall_et_al_do(tiny_encoder: Path) -> No
 
 def test_tasks_may_have_the_names_of_methods(tiny_encoder: Path) -> None:
     """PyTorch's containers keep their entries as attributes, and refuse such names."""
-    tasks = {name: task.model_copy(update={"limit": 8}) for name, task in zip(METHODS, (SST, QUORA, STS), strict=True)}
-    config = options.make(options.dump(settings(tiny_encoder, uncertainty=True)) | {"tasks": tasks})
+    tasks = {
+        name: task.model_copy(update={"max_train_samples": 8})
+        for name, task in zip(METHODS, (SST, QUORA, STS), strict=True)
+    }
+    config = options.make(options.dump(settings(tiny_encoder, uncertainty_weighting=True)) | {"tasks": tasks})
     first, second = begun(config), begun(config)
     take_steps(first, 2)
     second.model.network.load_state_dict(weights(first))
@@ -191,7 +198,9 @@ def test_tasks_may_have_the_names_of_methods(tiny_encoder: Path) -> None:
 
 
 def test_log_variances_move_outside_the_surgery_and_without_decay(tiny_encoder: Path) -> None:
-    config = settings(tiny_encoder, uncertainty=True, surgery={"method": "pcgrad"}, optimizer={"weight_decay": 0.5})
+    config = settings(
+        tiny_encoder, uncertainty_weighting=True, surgery={"method": "pcgrad"}, optimizer={"weight_decay": 0.5}
+    )
     training = begun(config)
     scalars = training.learner.objective.log_variances
     assert scalars is not None
@@ -206,7 +215,9 @@ def test_log_variances_move_outside_the_surgery_and_without_decay(tiny_encoder: 
 
 
 def test_a_log_variance_stops_at_its_bound_and_comes_back(tiny_encoder: Path) -> None:
-    training = begun(settings(tiny_encoder, uncertainty=True, optimizer={"head_rate": 0.5, "clip_norm": 0.0}))
+    training = begun(
+        settings(tiny_encoder, uncertainty_weighting=True, optimizer={"head_lr": 0.5, "max_grad_norm": 0.0})
+    )
     scalars = training.learner.objective.log_variances
     assert scalars is not None
     s = scalars["sts"]
@@ -237,17 +248,17 @@ def test_combinations_that_cannot_work_are_refused_together(tiny_encoder: Path) 
                 "radius": 0.0,
                 "variant": "smart-pytorch",
                 "bregman": "vanilla",
-                "bregman_every": 1,
+                "bregman_update_steps": 1,
             },
         )
     problems = "\n".join(refused.value.problems)
     assert len(refused.value.problems) == 5
     assert "smart.radius = 0.0" in problems
     assert "smart.tasks: 'sts' is not a trained task; there are sst, quora" in problems
-    assert "smart.bregman_every" in problems
+    assert "smart.bregman_update_steps" in problems
     assert "--smart.bregman momentum" in problems
     assert "smart.variant: smart-pytorch's divergence is a softmax over classes" in problems
-    assert "use --sampling.order joint, or --surgery.when epoch" in problems
+    assert "use --sampling.order joint, or --surgery.frequency epoch" in problems
 
 
 @pytest.mark.parametrize(
@@ -262,7 +273,9 @@ def test_a_surgery_that_cannot_work_is_refused_with_the_other_faults(
     method: str, explanation: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=r"surgery\.method") as refused:
-        settings(tmp_path / "no encoder", surgery={"method": method, "when": "step"}, sampling={"order": "rotating"})
+        settings(
+            tmp_path / "no encoder", surgery={"method": method, "frequency": "step"}, sampling={"order": "rotating"}
+        )
     assert len(refused.value.problems) == 2
     assert explanation in str(refused.value)
 

@@ -21,7 +21,7 @@ from bertram.training import processes
 from bertram.training.train import train
 
 # A large eps, since Adam blows up what is rounding only, such as a key's bias has, to steps of the whole rate.
-ALIKE = {"model": NO_DROPOUT, "optimizer": {"eps": 1e-3, "clip_norm": 1.0}}
+ALIKE = {"model": NO_DROPOUT, "optimizer": {"eps": 1e-3, "max_grad_norm": 1.0}}
 
 
 def of_one(config: Config, out: Path) -> Path:
@@ -48,21 +48,24 @@ def assert_alike(run: Path, alone: Path) -> None:
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "PCGrad and odd batches": {"surgery": {"method": "pcgrad"}, "sampling": {"batch_size": 7, "accumulation": 2}},
+    "PCGrad and odd batches": {
+        "surgery": {"method": "pcgrad"},
+        "sampling": {"batch_size": 7, "gradient_accumulation_steps": 2},
+    },
     "SMART, Bregman, uncertainty": {
         "smart": {"tasks": ["all"], "bregman": "momentum"},
-        "uncertainty": True,
-        "average": {"method": "tail", "start": 0.1},
-        "log": {"diagnostics": 2},
+        "uncertainty_weighting": True,
+        "average": {"method": "tail", "tail_start": 0.1},
+        "log": {"diagnostics_steps": 2},
     },
     "fewer examples than processes": {
         "sampling": {"batch_size": 1, "epochs": 1, "steps_per_epoch": 4},
-        "evaluation": {"limit": 1},
+        "evaluation": {"max_interim_samples": 1},
         "surgery": {"method": "gradvac", "granularity": "layer"},
     },
     "one task a step, surgery after the epoch": {
         "sampling": {"order": "sequential", "epochs": 1},
-        "surgery": {"method": "pcgrad", "when": "epoch"},
+        "surgery": {"method": "pcgrad", "frequency": "epoch"},
         "optimizer": {"embedding_update": "dense"},
     },
 }
@@ -94,7 +97,7 @@ def test_torchrun_trains_as_one_process_does_and_only_one_of_them_writes(tiny_en
 
 
 def test_two_processes_that_are_killed_go_on_to_the_same_end(tiny_encoder: Path, tmp_path: Path) -> None:
-    changes = {"smart": {"tasks": ["sst"]}, "checkpoint": {"minutes": 1e-9}}  # dropout and noise are drawn by each
+    changes = {"smart": {"tasks": ["sst"]}, "checkpoint": {"save_minutes": 1e-9}}  # dropout and noise are drawn by each
     config = settings(tiny_encoder, **changes)
     assert train_together(config, tmp_path / "whole", 2) == [0, 0]
     ranks = together(config, tmp_path / "killed", 2)

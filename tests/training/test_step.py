@@ -29,7 +29,7 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "smart and pcgrad": {"smart": {"tasks": ["all"]}, "surgery": {"method": "pcgrad"}},
     "bregman": {"smart": {"tasks": ["all"], "bregman": "momentum"}},
     "rdrop": {"rdrop": {"tasks": ["all"]}},
-    "uncertainty": {"uncertainty": True},
+    "uncertainty": {"uncertainty_weighting": True},
 }
 
 
@@ -117,11 +117,11 @@ GOLDEN = [
 
 
 def test_losses_are_those_of_a_plain_loop_with_hugging_face_s_bert(tiny_encoder: Path) -> None:
-    as_it_stands = {"embedding_update": "dense", "clip_norm": 0.0, "weight_decay": 0.0}
+    as_it_stands = {"embedding_update": "dense", "max_grad_norm": 0.0, "weight_decay": 0.0}
     config = settings(tiny_encoder, model=NO_DROPOUT, optimizer=as_it_stands)
     fresh = begun(config)
     batches = [fresh.batches(fresh.sampler.next()) for _ in range(4)]
-    expected = reference_losses(fresh, batches, config.optimizer.encoder_rate, config.optimizer.head_rate)
+    expected = reference_losses(fresh, batches, config.optimizer.lr, config.optimizer.head_lr)
     assert np.array(expected) == pytest.approx(np.array(GOLDEN), rel=1e-4)
     for parts in (1, 4):
         training = begun(config)
@@ -138,7 +138,7 @@ def test_surgery_combines_the_shared_gradients_of_each_task_and_leaves_heads_alo
     config = settings(
         tiny_encoder,
         model=NO_DROPOUT,
-        optimizer={"clip_norm": 0.0},
+        optimizer={"max_grad_norm": 0.0},
         surgery={"method": method, "granularity": granularity},
     )
     found, report = step_gradients(begun(config))
@@ -212,10 +212,10 @@ def test_only_the_word_embeddings_of_a_step_move(tiny_encoder: Path) -> None:
 @pytest.mark.parametrize("method", ["none", "pcgrad"])
 def test_the_gradient_is_clipped_after_surgery(method: str, tiny_encoder: Path) -> None:
     free, report = step_gradients(begun(settings(tiny_encoder, model=NO_DROPOUT, surgery={"method": method},
-                                                 optimizer={"clip_norm": 0.0})))  # fmt: skip
+                                                 optimizer={"max_grad_norm": 0.0})))  # fmt: skip
     limit = report.gradient_norm / 3
     clipped, report_of_clipped = step_gradients(
-        begun(settings(tiny_encoder, model=NO_DROPOUT, surgery={"method": method}, optimizer={"clip_norm": limit}))
+        begun(settings(tiny_encoder, model=NO_DROPOUT, surgery={"method": method}, optimizer={"max_grad_norm": limit}))
     )
     assert report.gradient_norm == pytest.approx(global_norm(free.values()), rel=1e-6)
     assert report_of_clipped.gradient_norm == pytest.approx(report.gradient_norm, rel=1e-6)

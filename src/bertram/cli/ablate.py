@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = """Examples:
 
   bertram ablate --data DIR --factors smart,pcgrad,mse,rotating --seeds 2 --epochs 2 --fraction 0.5
-  bertram ablate --data DIR --factors smart,cross,model.dropout=0.1:0.3 --design leave-one-out --seeds 3 --dry-run
+  bertram ablate --data DIR --factors smart,cross,model.head_dropout=0.1:0.3 --design leave-one-out --seeds 3 --dry-run
 
 Factors:
 
@@ -45,7 +45,7 @@ def ablate(
     effect: PositiveFloat = 0.005,
     epochs: int | None = None,
     fraction: float = 1.0,
-    dev_limit: int | None = None,
+    max_eval_samples: int | None = None,
     jobs: PositiveInt = 1,
     data: str | None = None,
     encoder: str | None = None,
@@ -76,7 +76,7 @@ def ablate(
         Of a recipe that has 10; others have more or fewer in proportion.
     fraction
         Share of the training rows of each task.
-    dev_limit
+    max_eval_samples
         Dev rows of each task that are used; default: all.
     jobs
         Runs at once; they share the cores.
@@ -100,7 +100,7 @@ def ablate(
 
     chosen = parse(factors)
     designed = made(design, [factor.name for factor in chosen], resolution)
-    limits = budget(given, epochs, fraction, dev_limit, data, encoder)
+    limits = budget(given, epochs, fraction, max_eval_samples, data, encoder)
     asked = study.Ablation(recipe, catalogue.recipe(recipe), chosen, designed, range(seeds), limits, out, (records,))
     _run(asked, effect, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
 

@@ -7,11 +7,16 @@ import atexit
 import gc
 import os
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from cyclopts import App, CycloptsError
 
 from bertram.errors import BertramError
+from bertram.old_names import OldNameWarning, present_options
 
 # Threads that wait for each other by spinning come to a crawl when anything else runs on the machine, and threads that
 # sleep at once are slow to wake: spin shortly. Read when torch is imported, so it is set here.
@@ -50,10 +55,17 @@ def main() -> None:
     atexit.register(gc.freeze)  # no search for cycles in what ends anyway: with torch it takes a third of a second
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", OldNameWarning)
+        warnings.showwarning = partial(_show_warning, warnings.showwarning)
+        _run(arguments, debug=debug)
+
+
+def _run(arguments: list[str], *, debug: bool) -> None:
     try:
         if arguments and arguments[0] in COMMANDS and app[arguments[0]].default_command is not None:
             app[arguments[0]].help = None  # its own docstring, which says more than its line in the list
-        app(arguments, exit_on_error=False, result_action="return_value")
+        app(present_options(arguments), exit_on_error=False, result_action="return_value")
         sys.stdout.flush()  # so that a full disk is found out while it can still be told
     except CycloptsError:
         sys.exit(2)
@@ -75,6 +87,14 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("bertram: interrupted\n")
         sys.exit(130)
+
+
+def _show_warning(usual: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any) -> None:
+    """Write a warning of a former name as one line, any other as usual."""
+    if issubclass(category, OldNameWarning):
+        sys.stderr.write(f"bertram: {message}\n")
+    else:
+        usual(message, category, *place)
 
 
 def _give_up_output() -> None:

@@ -33,7 +33,7 @@ def reproduce(
     seeds: PositiveInt = 1,
     epochs: int | None = None,
     fraction: float = 1.0,
-    dev_limit: int | None = None,
+    max_eval_samples: int | None = None,
     jobs: PositiveInt = 1,
     data: str | None = None,
     encoder: str | None = None,
@@ -56,7 +56,7 @@ def reproduce(
         Of a row that has 10 in the study; rows with more have more in proportion.
     fraction
         Share of the training rows of each task.
-    dev_limit
+    max_eval_samples
         Dev rows of each task that are used; default: all.
     jobs
         Runs at once; they share the cores.
@@ -83,7 +83,7 @@ def reproduce(
     from bertram.minbert.remake import note_study  # noqa: PLC0415
 
     chosen = published.select(experiments, published_logit=as_published)
-    asked = study.Study(chosen, range(seeds), budget(given, epochs, fraction, dev_limit, data, encoder), out)
+    asked = study.Study(chosen, range(seeds), budget(given, epochs, fraction, max_eval_samples, data, encoder), out)
     wanted = study.jobs(asked)
     if dry_run:
         console().print(plan(wanted, study.expected_hours(wanted, asked.finished())))
@@ -103,7 +103,7 @@ def budget(
     given: tuple[str, ...],
     epochs: int | None,
     fraction: float,
-    dev_limit: int | None,
+    max_eval_samples: int | None,
     data: str | None,
     encoder: str | None,
 ) -> Any:
@@ -113,11 +113,11 @@ def budget(
 
     faults = [] if epochs is None or epochs > 0 else ["--epochs: at least 1"]
     faults += [] if 0 < fraction <= 1 else ["--fraction: above 0, and at most 1"]
-    faults += [] if dev_limit is None or dev_limit > 1 else ["--dev-limit: at least 2"]
+    faults += [] if max_eval_samples is None or max_eval_samples > 1 else ["--max-eval-samples: at least 2"]
     if faults:
         raise ConfigError(faults)
     top = {name: value for name, value in (("data", data), ("encoder", encoder)) if value is not None}
-    return Budget(epochs, fraction, dev_limit, options.merge(options.nest(pairs(given)), top))
+    return Budget(epochs, fraction, max_eval_samples, options.merge(options.nest(pairs(given)), top))
 
 
 def plan(wanted: "list[Job]", hours: dict[str, float]) -> "Table":

@@ -161,7 +161,7 @@ def confusion_tables(config: Config, confusion: Mapping[str, list[list[int]]]) -
     """Gold labels by predicted ones, a table for each task with classes."""
     tables = []
     for name, counts in confusion.items():
-        names = config.tasks[name].label_names
+        names = config.tasks[name].class_names
         table = plain_table(f"{name}: gold labels by predicted ones")
         table.add_column("gold")
         for label in names:

@@ -153,7 +153,7 @@ def _describe_rows(task: Task, part: Part, rows: Rows, forms: list[Form], length
         )
     elif rows.labels is not None:
         counted = np.bincount(rows.labels.astype(np.int64), minlength=task.classes)
-        labels = {name: int(count) for name, count in zip(task.label_names, counted, strict=True)}
+        labels = {name: int(count) for name, count in zip(task.class_names, counted, strict=True)}
     duplicates, contradictions = _repeated(rows, forms)
     return PartDescription(
         part=part,

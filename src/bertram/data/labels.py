@@ -45,7 +45,7 @@ def _class_reader(task: Task) -> Callable[[object], float]:
     exact = {label: index for index, labels in enumerate(spellings) for label in labels}
     numbers = {_number(label): index for label, index in exact.items() if _number(label) is not None}
     folded = {label.casefold(): index for label, index in exact.items()}
-    for index, name in enumerate(task.label_names):
+    for index, name in enumerate(task.class_names):
         folded.setdefault(name.casefold(), index)
     known = dict(exact)  # grows by the other ways in which this file writes its labels
 

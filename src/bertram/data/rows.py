@@ -143,7 +143,7 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
                 excluded += 1
                 continue
             try:
-                row_id, row_texts = parse(record, number, layout.texts, layout.id, task.text_style)
+                row_id, row_texts = parse(record, number, layout.texts, layout.id, task.text_normalization)
                 if layout.label is not None:
                     labels.append(label_of(record.values.get(layout.label)))
             except Fault as fault:
@@ -263,7 +263,7 @@ def limit_rows(rows: Rows, *, limit: int | None = None, fraction: float = 1.0, s
 
 
 def _above(rows: Rows, limit: int, name: str) -> str:
-    return f"tasks.{name}.limit = {limit} is above the {len(rows)} usable rows of {rows.file}"
+    return f"tasks.{name}.max_train_samples = {limit} is above the {len(rows)} usable rows of {rows.file}"
 
 
 def check_files(tasks: Mapping[str, Task], data: str, *, allow_rejects: bool = False) -> list[str]:
@@ -288,8 +288,8 @@ def _problems(task: Task, data: str, allow_rejects: bool) -> Iterator[str]:
         except DataError as error:
             yield str(error)
         else:
-            if split == "train" and task.limit is not None and task.limit > len(rows):
-                yield _above(rows, task.limit, task.name)
+            if split == "train" and task.max_train_samples is not None and task.max_train_samples > len(rows):
+                yield _above(rows, task.max_train_samples, task.name)
     if task.trained and task.extra is not None:
         try:
             read_extra(task, data, allow_rejects=allow_rejects)

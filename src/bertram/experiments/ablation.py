@@ -79,7 +79,7 @@ def configurations(ablation: Ablation, seed: int) -> list[Config]:
 
 
 def _remedy(problem: str, factors: Sequence[Factor]) -> str:
-    if problem.startswith("surgery.when") and any(factor.name == "pcgrad-step" for factor in factors):
+    if problem.startswith("surgery.frequency") and any(factor.name == "pcgrad-step" for factor in factors):
         return (
             "; in a design: the factor pcgrad, or a recipe with joint steps (--recipe e9) and no factor for the order"
         )

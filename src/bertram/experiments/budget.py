@@ -45,11 +45,13 @@ class Budget:
         if self.epochs is not None:
             sampling["epochs"] = max(1, round(made.sampling.epochs * self.epochs / STUDY_EPOCHS))
         limits = {
-            name: {"limit": max(2, round(self.fraction * min(task.limit, train_rows(task, made))))}
+            name: {
+                "max_train_samples": max(2, round(self.fraction * min(task.max_train_samples, train_rows(task, made))))
+            }
             for name, task in made.tasks.items()
-            if task.limit is not None and task.trained
+            if task.max_train_samples is not None and task.trained
         }
-        evaluation = {} if self.dev_limit is None else {"dev_limit": self.dev_limit}
+        evaluation = {} if self.dev_limit is None else {"max_eval_samples": self.dev_limit}
         return options.change(made, sampling=sampling, tasks=limits, evaluation=evaluation)
 
     def in_words(self) -> str:
@@ -126,11 +128,13 @@ def train_rows(task: Task, config: Config) -> int:
 def dev_rows(task: Task, config: Config) -> int:
     """Dev rows of a task that are used."""
     rows = _rows(task, config.data, "dev", allow_rejects=config.allow_rejects)
-    return min(rows, config.evaluation.dev_limit or rows)
+    return min(rows, config.evaluation.max_eval_samples or rows)
 
 
 def _rows(task: Task, data: str, split: Split, *, allow_rejects: bool) -> int:
-    meaning = task.model_dump_json(include={"name", "kind", "files", "hub", "labels", "names", "range", "text_style"})
+    meaning = task.model_dump_json(
+        include={"name", "kind", "files", "hub", "labels", "names", "range", "text_normalization"}
+    )
     return _counted(meaning, data, split, allow_rejects)
 
 

@@ -29,12 +29,12 @@ def work(config: Config) -> float:
         _examples(sampler, name, config) * _passes(config, name) * config.tasks[name].encodings_per_example
         for name in pools
     )
-    every = config.evaluation.every or sampler.steps_per_epoch
+    every = config.evaluation.eval_steps or sampler.steps_per_epoch
     evaluations = -(-sampler.total_steps // every)
     predicting = 0.0
     for name, task in config.tasks.items():
         rows = dev_rows(task, config)
-        watched = min(rows, config.evaluation.limit or rows)
+        watched = min(rows, config.evaluation.max_interim_samples or rows)
         sample = TRAIN_SAMPLE * (name in pools) * (1 + config.sampling.epochs * (config.sampling.order == "worst-last"))
         predicting += (watched * evaluations + rows + sample) * task.encodings_per_example
     return training + predicting
@@ -87,7 +87,7 @@ def _guess(job: Job, per_work: float) -> float:
 def _used(config: Config, name: str) -> int:
     task = config.tasks[name]
     rows = train_rows(task, config)
-    return min(task.limit or rows, max(2, round(config.sampling.fraction * rows)))
+    return min(task.max_train_samples or rows, max(2, round(config.sampling.fraction * rows)))
 
 
 def _examples(sampler: Sampler, name: str, config: Config) -> float:
@@ -105,6 +105,6 @@ def _passes(config: Config, name: str) -> float:
         return 1.0
     s, passes = config.smart, 3.0
     if name in config.chosen("smart"):
-        passes += 3.0 * (s.steps + 1) * (s.weight > 0)  # each ascent step, and the perturbed pass
+        passes += 3.0 * (s.ascent_steps + 1) * (s.weight > 0)  # each ascent step, and the perturbed pass
         passes += 1.0 * (s.bregman != "off")
     return passes * (2.0 if name in config.chosen("rdrop") else 1.0)

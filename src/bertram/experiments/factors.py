@@ -36,8 +36,8 @@ def _smart(**fields: Any) -> dict[str, Any]:
     return {"smart": fields}
 
 
-def _pcgrad(when: str) -> dict[str, Any]:
-    return {"surgery": {"method": "pcgrad", "when": when}}
+def _pcgrad(frequency: str) -> dict[str, Any]:
+    return {"surgery": {"method": "pcgrad", "frequency": frequency}}
 
 
 _NO_SURGERY = {"surgery": {"method": "none"}}
@@ -80,7 +80,9 @@ FACTORS = {
             {"tasks": {"sst": {"loss": "coral"}}},
             "ordinal sentiment head",
         ),
-        Factor("uncertainty", {"uncertainty": False}, {"uncertainty": True}, "learned task weights"),
+        Factor(
+            "uncertainty", {"uncertainty_weighting": False}, {"uncertainty_weighting": True}, "learned task weights"
+        ),
         Factor("tail", {"average": {"method": "none"}}, {"average": {"method": "tail"}}, "averaged weights"),
     )
 }

@@ -143,14 +143,14 @@ def _overall(runs: Mapping[int, Run]) -> dict[int, float]:
 
 
 def _budget(config: Config) -> tuple[object, ...]:
-    return config.sampling.epochs, config.sampling.fraction, config.evaluation.dev_limit
+    return config.sampling.epochs, config.sampling.fraction, config.evaluation.max_eval_samples
 
 
 def _example_error(arms: list[dict[int, Run]], data: str) -> float | None:
     """Of the difference of two configurations, if there are two with a seed in common: what their seeds share."""
     for one, other in combinations(arms, 2):
         common = sorted(one.keys() & other.keys())
-        if common and len({run.config.evaluation.dev_limit for run in (one[common[0]], other[common[0]])}) == 1:
+        if common and len({run.config.evaluation.max_eval_samples for run in (one[common[0]], other[common[0]])}) == 1:
             names = {f"{arm} {seed}": runs[seed] for arm, runs in (("one", one), ("other", other)) for seed in common}
             differences = [{f"one {seed}": 1.0, f"other {seed}": -1.0} for seed in common]
             return example_draws(names, data).shared_error(OVERALL, differences)

@@ -63,7 +63,7 @@ def _head(run: Run, form: str) -> str:
 
 def _task(task: Task) -> list[str]:
     low, high = task.range
-    gives = f"a score from {low:g} to {high:g}" if task.kind == "score" else " / ".join(task.label_names)
+    gives = f"a score from {low:g} to {high:g}" if task.kind == "score" else " / ".join(task.class_names)
     how = ("text by text" if task.encoding == "bi" else "together") if task.pair else "–"
     return [task.name, "two texts" if task.pair else "one text", gives, how, f"{task.head}, {task.trained_by}"]
 
@@ -150,7 +150,7 @@ def _limits(run: Run, model: Model) -> Iterator[str]:
     yield f"Texts are cut after {model.max_tokens} tokens, special tokens included."
     yield "Texts unlike those it was trained on, and other languages, have not been scored."
     yield "It repeats the prejudices of its data; do not let it decide about people."
-    styles = {task.text_style for task in model.tasks.values()}
+    styles = {task.text_normalization for task in model.tasks.values()}
     if "course" in styles:
         yield "In training, texts were put in lower case; with a cased tokenizer, do so before you ask."
     if any(task.pair and task.encoding == "cross" for task in model.tasks.values()):

@@ -234,7 +234,7 @@ def _described(model: Model, task: Task) -> dict[str, Any]:
         "graph": f"{task.name}.onnx",
         "inputs": input_names(model, task),
         "output": output_name(task),
-        "labels": list(task.label_names),
+        "labels": list(task.class_names),
         "range": list(task.range) if task.kind == "score" else None,
     }
 

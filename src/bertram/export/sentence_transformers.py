@@ -219,17 +219,17 @@ def _formula(task: Task, compare: Similarity) -> str:
     if not compare.plain:
         raw = f"{compare.scale.item():.4f} · {raw} {compare.offset.item():+.4f}"
     if task.kind == "binary" and task.trained_by == "cosine-embedding":
-        return f"“{task.label_names[1]}” where {raw} > {(1 + task.margin) / 2:g}"
+        return f"“{task.class_names[1]}” where {raw} > {(1 + task.margin) / 2:g}"
     share = f"({raw} + 1) / 2" if task.trained_by in COSINE_LOSSES else f"sigmoid({raw})"
     if task.kind == "binary":
-        return f"P(“{task.label_names[1]}”) = {share}"
+        return f"P(“{task.class_names[1]}”) = {share}"
     low, high = task.range
     return f"score = {low:g} + {high - low:g} · {share}"
 
 
 def scores_usage(task: Task) -> str:
     """How to use a CrossEncoder, for the card."""
-    yes = task.label_names[-1] if task.label_names else ""
+    yes = task.class_names[-1] if task.class_names else ""
     meaning = {
         "binary": f"A score is the probability of “{yes}”.",
         "score": f"A score is on the scale from {task.range[0]:g} to {task.range[1]:g}.",

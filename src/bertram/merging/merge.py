@@ -26,7 +26,7 @@ from bertram.runs.files import replace_directory, write_json
 from bertram.runs.provenance import peak_memory_mib, provenance
 from bertram.tasks import Task
 
-TASK_FIELDS = ("kind", "labels", "range", "pair", "text_style")  # what makes two tasks the same
+TASK_FIELDS = ("kind", "labels", "range", "pair", "text_normalization")  # what makes two tasks the same
 DIFFERENCES_SHOWN = 8
 
 
@@ -83,7 +83,7 @@ def read_dev(config: Config, model: Predictor) -> Dev:
         rows = read_rows(task, config.data, "dev", allow_rejects=config.allow_rejects)
         files[rows.name] = rows.facts()
         whole = tokenized(task, rows, model.tokenizer, model.max_tokens)
-        limit = config.evaluation.dev_limit
+        limit = config.evaluation.max_eval_samples
         examples[name] = whole if limit is None else sample(whole, limit, seed=0)
     return Dev(examples, files)
 

@@ -18,7 +18,7 @@ from bertram.runs.directory import Run, open_runs, refuse_existing
 
 State = dict[str, Tensor]
 HEAD_FIELDS = ("encoding", "head", "trained_by", "raw_cosine")  # what makes two heads the same
-MODEL_FIELDS = ("pooling", "max_tokens", "both_orders")
+MODEL_FIELDS = ("pooling", "max_length", "both_orders")
 UNIFORM = "uniform: all runs"
 GREEDY = "greedy: the members were chosen by the dev overall, so this soup's own dev scores are optimistic"
 

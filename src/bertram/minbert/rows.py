@@ -21,7 +21,7 @@ def e1_yes() -> Config:
 
 def e2() -> Config:
     """Row 2: as row 4, the encoder frozen, only the sentiment head trained, the pair heads as initialized."""
-    untrained = {"trained": False, "limit": None}
+    untrained = {"trained": False, "max_train_samples": None}
     return options.change(
         e4(), recipe="e2", model={"freeze_encoder": True}, tasks={"quora": untrained, "sts": untrained}
     )
@@ -40,14 +40,14 @@ def e4() -> Config:
             "recipe": "e4",
             "tasks": {
                 "sst": SST,
-                "quora": pair_tasks["quora"].model_copy(update={"limit": 8000}),
+                "quora": pair_tasks["quora"].model_copy(update={"max_train_samples": 8000}),
                 "sts": pair_tasks["sts"].model_copy(update={"loss": "binary-cross-entropy"}),  # on score / 5
             },
-            "model": {"pooling": "cls", "dropout": 0.3},
-            "optimizer": {"encoder_rate": 1e-5, "weight_decay": 0.0, "embedding_update": "dense"},
+            "model": {"pooling": "cls", "head_dropout": 0.3},
+            "optimizer": {"lr": 1e-5, "weight_decay": 0.0, "embedding_update": "dense"},
             "sampling": {"order": "sequential", "batch_size": 8, "epochs": 10},
-            "evaluation": {"limit": 2000},
-            "log": {"every": 50, "diagnostics": 500},
+            "evaluation": {"max_interim_samples": 2000},
+            "log": {"logging_steps": 50, "diagnostics_steps": 500},
         }
     )
 
@@ -85,8 +85,8 @@ def e8() -> Config:
         e6(),
         recipe="e8",
         sampling={"order": "rotating"},
-        surgery={"method": "pcgrad", "when": "epoch"},
-        tasks={"quora": {"limit": 9000}},
+        surgery={"method": "pcgrad", "frequency": "epoch"},
+        tasks={"quora": {"max_train_samples": 9000}},
     )
 
 
@@ -97,7 +97,7 @@ def e9() -> Config:
 
 def e10() -> Config:
     """Row 10: as row 8 with MSE on similarity, 8,000 Quora pairs, 20 epochs."""
-    changed = {"quora": {"limit": 8000}, "sts": {"loss": "mse"}}
+    changed = {"quora": {"max_train_samples": 8000}, "sts": {"loss": "mse"}}
     return options.change(e8(), recipe="e10", sampling={"epochs": 20}, tasks=changed)
 
 
@@ -108,8 +108,8 @@ def e11() -> Config:
 
 def e12() -> Config:
     """Row 12: as row 9 with PCGrad at each joint step and 6,040 examples of each task."""
-    each = {name: {"limit": 6040} for name in ("sst", "quora", "sts")}
-    return options.change(e9(), recipe="e12", surgery={"when": "step"}, tasks=each)
+    each = {name: {"max_train_samples": 6040} for name in ("sst", "quora", "sts")}
+    return options.change(e9(), recipe="e12", surgery={"frequency": "step"}, tasks=each)
 
 
 def e13() -> Config:
@@ -119,7 +119,7 @@ def e13() -> Config:
 
 def e14() -> Config:
     """Row 14: as row 11 with the whole Quora training file."""
-    return options.change(e11(), recipe="e14", tasks={"quora": {"limit": None}})
+    return options.change(e11(), recipe="e14", tasks={"quora": {"max_train_samples": None}})
 
 
 def sentiment() -> Config:
@@ -130,12 +130,12 @@ def sentiment() -> Config:
 
 def rate(text: str) -> Config:
     """Side sweep: row 11 with another learning rate of the encoder."""
-    return options.change(e11(), recipe=f"rate-{text}", optimizer={"encoder_rate": float(text)})
+    return options.change(e11(), recipe=f"rate-{text}", optimizer={"lr": float(text)})
 
 
 def dropout(text: str) -> Config:
     """Side sweep: row 11 with another dropout before the heads."""
-    return options.change(e11(), recipe=f"dropout-{text}", model={"dropout": float(text)})
+    return options.change(e11(), recipe=f"dropout-{text}", model={"head_dropout": float(text)})
 
 
 def epochs(text: str) -> Config:

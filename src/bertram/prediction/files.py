@@ -51,7 +51,7 @@ def predict_file(
         source,
         known.pair,
         columns=columns or known.files.texts,
-        style=known.text_style,
+        style=known.text_normalization,
         form=form,
         rejects=rejects,
     )
@@ -89,6 +89,6 @@ def _windows(rows: Iterator[Row]) -> Iterator[list[Row]]:
 def _line(task: Task, one: str, value: float, probabilities: Sequence[float] | None) -> dict[str, Any]:
     line: dict[str, Any] = {"id": one, "value": value}
     if probabilities is not None:
-        line["label"] = task.label_names[int(value)]
-        line["probabilities"] = dict(zip(task.label_names, (round(p, 6) for p in probabilities), strict=True))
+        line["label"] = task.class_names[int(value)]
+        line["probabilities"] = dict(zip(task.class_names, (round(p, 6) for p in probabilities), strict=True))
     return line

@@ -126,7 +126,7 @@ def checked(task: Task, number: int, text: Text) -> tuple[str, ...]:
         wanted = "a pair of texts" if task.pair else "one text"
         raise BertramError(f"input {number}: task {task.name} wants {wanted}")
     try:
-        return tuple(styled(text_of(part, "text"), task.text_style, task.pair) for part in texts)
+        return tuple(styled(text_of(part, "text"), task.text_normalization, task.pair) for part in texts)
     except Fault as fault:
         raise BertramError(f"input {number}: {fault}") from None
 

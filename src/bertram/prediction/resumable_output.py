@@ -65,7 +65,7 @@ class Output:
             found, _, names = entry["id"], entry["value"], tuple(entry.get("probabilities", ()))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise DataError(f"{self.path}:{number}: not a prediction; choose another --out") from None
-        if names != self.task.label_names:
+        if names != self.task.class_names:
             raise DataError(f"{self.path}:{number}: a prediction of another task; choose another --out")
         return str(found)
 

@@ -61,7 +61,7 @@ def gradients_section(run: Shown) -> Section:
         return Section("gradients", "Gradients")
     surgery = run.config.surgery
     done = "The gradients were added up, without surgery." if surgery.method == "none" else (
-        f"Surgery: {surgery.method}, each {surgery.when}."
+        f"Surgery: {surgery.method}, each {surgery.frequency}."
     )  # fmt: skip
     rates = ", ".join(f"{found.name(pair)} {found.rate(pair):.0%}" for pair in found.pairs)
     lead = f"Share of {len(found.steps):,} looks in which two tasks' gradients were in conflict (negative cosine)"
@@ -106,9 +106,9 @@ def smart_section(run: Shown) -> Section:
     if not radii:
         return Section("smart", "Regularizers", pictures=pictures)
     lead = (
-        f"SMART on {', '.join(run.config.chosen('smart'))}: λ = {smart.weight:g}, {smart.steps} ascent "
-        f"step{'s' * (smart.steps != 1)}, radius {smart.radius:g} ({smart.unit}), largest offset {max(radii):.2g}; "
-        f"dropout masks: {smart.dropout}; Bregman: {smart.bregman}."
+        f"SMART on {', '.join(run.config.chosen('smart'))}: λ = {smart.weight:g}, {smart.ascent_steps} ascent "
+        f"step{'s' * (smart.ascent_steps != 1)}, radius {smart.radius:g} ({smart.unit}), "
+        f"largest offset {max(radii):.2g}; dropout masks: {smart.dropout_masks}; Bregman: {smart.bregman}."
     )
     return Section("smart", "Smoothness", lead, pictures)
 

@@ -118,7 +118,10 @@ class Library:
             DataError: the files cannot be read although `data` says where they are.
         """
         task, data = config.tasks[name], self.data or config.data
-        key = (task.model_dump_json(include={"kind", "files", "hub", "extra", "labels", "range", "text_style"}), data)
+        key = (
+            task.model_dump_json(include={"kind", "files", "hub", "extra", "labels", "range", "text_normalization"}),
+            data,
+        )
         if data in self.problems:
             return None
         if (*key, part) not in self._read:
@@ -137,7 +140,7 @@ class Library:
         rows = self.rows(config, name, "train") if task.trained else None
         if rows is None:
             return []
-        limit = None if task.limit is None else min(task.limit, len(rows))
+        limit = None if task.max_train_samples is None else min(task.max_train_samples, len(rows))
         rows = limit_rows(rows, limit=limit, fraction=config.sampling.fraction, seed=config.seed, name=name)
         extra = self.rows(config, name, "extra") if task.extra is not None else None
         return [rows] if extra is None else [rows, extra]

@@ -23,7 +23,7 @@ def predictions_section(run: Shown, library: Library) -> Section:
         if counts is not None:
             side = 250 if len(counts) <= 2 else 330
             pictures.append(Picture(
-                f"{name}: confusion", svg(plots.confusion, WIDTH, side, counts, task.label_names),
+                f"{name}: confusion", svg(plots.confusion, WIDTH, side, counts, task.class_names),
                 "Gold classes by predicted ones: counts, coloured by their share of the row.",
             ))  # fmt: skip
         if outcomes is None:
@@ -101,7 +101,7 @@ def worst(outcomes: Outcomes) -> list[int]:
 
 
 def _worst(outcomes: Outcomes) -> list[list[Cell]]:
-    confidence, names = outcomes.confidence, outcomes.task.label_names
+    confidence, names = outcomes.confidence, outcomes.task.class_names
     rows: list[list[Cell]] = []
     for place in worst(outcomes):
         gold, predicted = float(outcomes.gold[place]), float(outcomes.predicted[place])

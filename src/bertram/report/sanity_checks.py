@@ -137,7 +137,7 @@ def _beside_baseline(
 def _choice(shown: Shown) -> Iterator[Finding]:
     """What was chosen by looking at the scores that are shown, and what one seed cannot say."""
     evaluations = sum("dev" in line for line in shown.lines)
-    if shown.config.evaluation.keep == "best" and evaluations > 1:
+    if shown.config.evaluation.final_weights == "best" and evaluations > 1:
         yield Finding("note", "the weights were chosen on dev",
                       f"They are the best of {evaluations} evaluations by these very dev scores, which flatters them a "
                       "little.")  # fmt: skip
@@ -149,8 +149,10 @@ def _choice(shown: Shown) -> Iterator[Finding]:
 
 def _extent(shown: Shown) -> Iterator[Finding]:
     config = shown.config
-    if config.evaluation.dev_limit is not None:
-        yield Finding("note", "only a part of dev is scored", f"At most {config.evaluation.dev_limit:,} rows a task.")
+    if config.evaluation.max_eval_samples is not None:
+        yield Finding(
+            "note", "only a part of dev is scored", f"At most {config.evaluation.max_eval_samples:,} rows a task."
+        )
     if config.sampling.fraction < 1:
         yield Finding("note", "only a part of the training data is used",
                       f"{config.sampling.fraction:.0%} of each task's rows.")  # fmt: skip

@@ -37,7 +37,7 @@ def _task(task: Task, scores: dict[str, Any]) -> dict[str, Any]:
         "kind": task.kind,
         "pair": task.pair,
         "fields": fields(task),
-        "labels": task.label_names,
+        "labels": task.class_names,
         "ordered": task.kind == "class" and (task.trained_by == "coral" or _counted(task.labels)),
         "range": task.range if task.kind == "score" else None,
         "score": {"metric": task.scored_by} | scores[task.scored_by] if task.scored_by in scores else None,

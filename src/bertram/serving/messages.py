@@ -105,7 +105,7 @@ def answer(task: Task, found: Sequence[Prediction]) -> dict[str, Any]:
 def _prediction(task: Task, one: Prediction) -> dict[str, Any]:
     if one.probabilities is None:
         return {"value": one.value}
-    names = task.label_names
+    names = task.class_names
     return {
         "value": one.value,
         "label": names[int(one.value)],
@@ -128,7 +128,7 @@ def answer_schema(task: Task) -> dict[str, Any]:
         low, high = task.range
         entry = _object({"value": {"type": "number", "description": f"from {low:g} to {high:g}"}})
     else:
-        names = list(task.label_names)
+        names = list(task.class_names)
         share = {"type": "number", "minimum": 0, "maximum": 1}
         entry = _object(
             {

@@ -23,7 +23,7 @@ class Average:
 
     def __init__(self, network: nn.Module, config: AverageConfig, total_steps: int) -> None:
         self.network, self.config = network, config
-        self.first = round(config.start * total_steps) if config.method == "tail" else 0
+        self.first = round(config.tail_start * total_steps) if config.method == "tail" else 0
         self.every = max(1, min(EVERY, (total_steps - self.first) // EVERY))
         self.weights: list[torch.Tensor] | None = None
         self.updates = 0
@@ -40,7 +40,7 @@ class Average:
             return
         share = 1 / self.updates  # of the newest weights: the plain mean
         if self.config.method == "ema":  # the plain mean at first, so that the start is forgotten
-            share = max(share, 1 - self.config.decay**self.every)
+            share = max(share, 1 - self.config.ema_decay**self.every)
         torch._foreach_lerp_(self.weights, now, share)
 
     @contextmanager

@@ -60,7 +60,7 @@ class Idle:
 
     def __init__(self, config: Config) -> None:
         self.smart = bool(config.smart.tasks) and config.smart.weight > 0
-        self.surgery = config.surgery.method in ACT_ON_CONFLICT and config.surgery.when == "step"
+        self.surgery = config.surgery.method in ACT_ON_CONFLICT and config.surgery.frequency == "step"
         self.peaceful = 0
         self.said: list[str] = []
 

@@ -66,7 +66,7 @@ def estimate(config: Config) -> tuple[Estimate, Training]:
     examples = {name: count / config.sampling.epochs for name, count in seen.items()}
     seconds = _step_seconds(training)
     in_steps = sum(seconds[kind] * count for kind, count in steps.items())
-    evaluations = -(-sampler.total_steps // (config.evaluation.every or sampler.steps_per_epoch))
+    evaluations = -(-sampler.total_steps // (config.evaluation.eval_steps or sampler.steps_per_epoch))
     whole, each = _evaluation_seconds(training), _save_seconds(training)
     watched = sum(whole[name] * len(one) for name, one in training.data.watched.items())
     final = sum(
@@ -76,7 +76,7 @@ def estimate(config: Config) -> tuple[Estimate, Training]:
         final += config.sampling.epochs * sum(
             whole[name] * len(one) for name, one in training.data.train_sample.items()
         )
-    saves = evaluations * each + in_steps / (60 * config.checkpoint.minutes) * 3 * each
+    saves = evaluations * each + in_steps / (60 * config.checkpoint.save_minutes) * 3 * each
     network = training.model.network
     parameters = list(network.parameters())
     made = Estimate(

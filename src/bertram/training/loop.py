@@ -49,7 +49,7 @@ def fit(training: Training, run: Run, log: MetricsLog, display: Display) -> None
 
 def _steps(training: Training, run: Run, log: MetricsLog, display: Display, clock: Clock) -> None:
     config, sampler = training.config, training.sampler
-    every = config.evaluation.every or sampler.steps_per_epoch
+    every = config.evaluation.eval_steps or sampler.steps_per_epoch
     while sampler.step < sampler.total_steps:
         places = sampler.next()
         training.latest |= places
@@ -60,7 +60,10 @@ def _steps(training: Training, run: Run, log: MetricsLog, display: Display, cloc
         training.average.update(sampler.step)
         if sampler.step % every == 0 or sampler.step == sampler.total_steps:
             _evaluate(training, run, log, display)
-            if config.evaluation.patience and training.best.since >= config.evaluation.patience:
+            if (
+                config.evaluation.early_stopping_patience
+                and training.best.since >= config.evaluation.early_stopping_patience
+            ):
                 display.say(f"stopped early: no better score in {training.best.since} evaluations")
                 break
         _save_if_due(training, run, log, clock)
@@ -69,7 +72,7 @@ def _steps(training: Training, run: Run, log: MetricsLog, display: Display, cloc
 def _update(training: Training, learner: Learner, places: dict[str, Any], number: int) -> StepReport:
     """One update at the rates of this step."""
     o, sampler = training.config.optimizer, training.sampler
-    factor = schedule(number - 1, sampler.total_steps, o.warmup, o.decay)
+    factor = schedule(number - 1, sampler.total_steps, o.warmup_ratio, o.lr_schedule)
     for group in learner.optimizer.param_groups:
         group["lr"] = group["rate"] * factor
     try:
@@ -92,10 +95,10 @@ def _record(training: Training, log: MetricsLog, display: Display, report: StepR
             log.write({"step": number, "warning": warning})
     seconds = time.monotonic() - clock.begun
     display.step(number, training.smoothed, sum(training.sampler.seen().values()) / seconds)
-    if number % config.log.every == 0 and processes.is_writer():
+    if number % config.log.logging_steps == 0 and processes.is_writer():
         log.write({"step": number, "losses": report.losses, "gradient_norm": report.gradient_norm})
     everyone = len(training.latest) == len(training.data.train) > 1 and not config.model.freeze_encoder
-    if number % config.log.diagnostics == 0 and everyone:
+    if number % config.log.diagnostics_steps == 0 and everyone:
         latest = {name: training.latest[name] for name in training.data.train}
         found = diagnostics.conflicts(training.learner, training.batches(latest), training.generators)
         if processes.is_writer():
@@ -133,7 +136,7 @@ def _evaluate(training: Training, run: Run, log: MetricsLog, display: Display) -
         best = training.best
         better = score > best.score
         training.best = Best(score, number) if better else replace(best, since=best.since + 1)
-        if (better or training.config.evaluation.keep == "last") and processes.is_writer():
+        if (better or training.config.evaluation.final_weights == "last") and processes.is_writer():
             replace_directory(run.path / "model", lambda directory: save_model(training.model, directory))
     shown = "  ".join(f"{name} {_shown(value)}" for name, value in found.main_scores().items())
     display.say(f"step {number}: dev {shown}  overall {score:.4f}{'  (best so far)' if better else ''}")
@@ -164,13 +167,13 @@ def predict(training: Training, examples: dict[str, Examples], display: Display 
 def _save_if_due(training: Training, run: Run, log: MetricsLog, clock: Clock) -> None:
     """A checkpoint every few minutes."""
     now = time.monotonic()
-    if not processes.from_writer(now - clock.saved >= 60 * training.config.checkpoint.minutes):
+    if not processes.from_writer(now - clock.saved >= 60 * training.config.checkpoint.save_minutes):
         return
     clock.saved, training.seconds = now, now - clock.begun
     state = training.state_dict()
     if processes.is_writer():
         state["metrics"] = log.position()
-        checkpoint.save(run.checkpoints, training.sampler.step, state, training.config.checkpoint.keep)
+        checkpoint.save(run.checkpoints, training.sampler.step, state, training.config.checkpoint.save_total_limit)
 
 
 def _shown(value: float | None) -> str:

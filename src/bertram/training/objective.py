@@ -215,13 +215,13 @@ class Objective:
                 network,
                 dropout,
                 smart_settings(config).absolute(network.encoder.words),
-                perturbed_dropout=config.smart.dropout,
+                perturbed_dropout=config.smart.dropout_masks,
                 generator=noise,
                 proximal=self.proximal,
             )
             self.ways |= dict.fromkeys(smart_tasks, way)
         self.log_variances: dict[str, nn.Parameter] | None = None  # a ParameterDict would refuse a task called "type"
-        if config.uncertainty:
+        if config.uncertainty_weighting:
             self.log_variances = {name: nn.Parameter(torch.zeros((), device=network.device)) for name in network.tasks}
         self.tasks = network.tasks
 
@@ -283,7 +283,7 @@ class Objective:
 def smart_settings(config: Config) -> smart.Settings:
     """The settings of the penalty as `bertram.smart` takes them."""
     s = config.smart
-    return smart.Settings(s.weight, s.radius, s.noise_std, s.step_size, s.steps, s.unit, s.variant)
+    return smart.Settings(s.weight, s.radius, s.noise_std, s.step_size, s.ascent_steps, s.unit, s.variant)
 
 
 def _proximal(network: Multitask, config: Config, total_steps: int) -> smart.BregmanProximal | None:
@@ -296,7 +296,7 @@ def _proximal(network: Multitask, config: Config, total_steps: int) -> smart.Bre
         mu=s.bregman_weight,
         betas=s.bregman_beta,
         total_steps=total_steps,
-        every=s.bregman_every,
+        every=s.bregman_update_steps,
     )
 
 

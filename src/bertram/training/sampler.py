@@ -137,8 +137,8 @@ class Sampler:
 
     def _probabilities(self, alpha: float) -> npt.NDArray[np.float64]:
         sizes = np.array([pool.size for pool in self.pools.values()], dtype=np.float64)
-        if self.config.order == "temperature" and self.config.cap:
-            sizes = np.minimum(sizes, self.config.cap)
+        if self.config.order == "temperature" and self.config.size_cap:
+            sizes = np.minimum(sizes, self.config.size_cap)
         weights = sizes**alpha
         return np.asarray(weights / weights.sum())
 
@@ -212,4 +212,4 @@ class Sampler:
         if self.config.order == "annealed":  # Stickland & Murray (2019), over the whole run instead of its epochs
             first, last = ANNEALED
             return first + (last - first) * self.step / max(self.total_steps - 1, 1)
-        return {"proportional": 1.0, "square-root": 0.5}.get(self.config.order, self.config.alpha)
+        return {"proportional": 1.0, "square-root": 0.5}.get(self.config.order, self.config.size_exponent)

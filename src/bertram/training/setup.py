@@ -96,7 +96,7 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> Data:
     for name, task in config.tasks.items():
         if task.trained:
             rows = read_rows(task, config.data, "train", allow_rejects=config.allow_rejects)
-            limit, fraction = task.limit, config.sampling.fraction
+            limit, fraction = task.max_train_samples, config.sampling.fraction
             rows = limit_rows(rows, limit=limit, fraction=fraction, seed=config.seed, name=name)
             train[name], own[name] = examples(task, rows), len(rows)
             if task.extra is not None:
@@ -106,9 +106,9 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> Data:
         name: examples(task, read_rows(task, config.data, "dev", allow_rejects=config.allow_rejects))
         for name, task in config.tasks.items()
     }
-    if config.evaluation.dev_limit is not None:
-        dev = {name: sample(one, config.evaluation.dev_limit, seed=0) for name, one in dev.items()}
-    limit = config.evaluation.limit
+    if config.evaluation.max_eval_samples is not None:
+        dev = {name: sample(one, config.evaluation.max_eval_samples, seed=0) for name, one in dev.items()}
+    limit = config.evaluation.max_interim_samples
     watched = dev if limit is None else {name: sample(one, limit, seed=0) for name, one in dev.items()}
     train_sample = {name: sample(one.at(range(own[name])), TRAIN_SAMPLE, seed=0) for name, one in train.items()}
     return Data(train, own, dev, watched, train_sample, files)
@@ -136,8 +136,8 @@ def build_model(config: Config, device: torch.device) -> tuple[Model, Precision]
     directory = find(config.encoder)
     encoder, tokenizer = read_encoder(directory), load_tokenizer(directory)
     longest = encoder.config.max_tokens
-    if config.model.max_tokens and config.model.max_tokens > longest:
-        raise ConfigError([f"model.max_tokens: the encoder has {longest} positions"])
+    if config.model.max_length and config.model.max_length > longest:
+        raise ConfigError([f"model.max_length: the encoder has {longest} positions"])
     if tokenizer.vocab_size > encoder.config.vocabulary:
         words = encoder.config.vocabulary
         raise ConfigError([f"encoder: its tokenizer knows {tokenizer.vocab_size} tokens, its table {words}"])
@@ -150,7 +150,7 @@ def build_model(config: Config, device: torch.device) -> tuple[Model, Precision]
         encoder.requires_grad_(False)
     encoder.words.requires_grad_(encoder.words.requires_grad and config.optimizer.embedding_update != "frozen")
     network.to(device)
-    model = Model(network, tokenizer, config.model.max_tokens or longest, both_orders=config.model.both_orders)
+    model = Model(network, tokenizer, config.model.max_length or longest, both_orders=config.model.both_orders)
     return model, precision
 
 
@@ -185,21 +185,21 @@ def training_dropout(config: Config, encoder: Encoder, generator: torch.Generato
         generator,
         hidden_rate=encoder.config.hidden_dropout if inside is None else inside,
         attention_rate=encoder.config.attention_dropout if inside is None else inside,
-        head_rate=config.model.dropout,
+        head_rate=config.model.head_dropout,
     )
 
 
 def learner(config: Config, network: Multitask, objective: Objective, generator: torch.Generator) -> Learner:
     """What each step works on."""
-    each_step = config.surgery.method != "none" and config.surgery.when == "step"
+    each_step = config.surgery.method != "none" and config.surgery.frequency == "step"
     made = Learner(
         network,
         objective,
         optimizer(config, network, objective),
         weighting=None,
         layers=None,
-        parts=config.sampling.accumulation,
-        clip_norm=config.optimizer.clip_norm,
+        parts=config.sampling.gradient_accumulation_steps,
+        clip_norm=config.optimizer.max_grad_norm,
         word_rows=config.optimizer.embedding_update == "rows",
     )
     return operating(made, config, generator) if each_step else made
@@ -236,11 +236,9 @@ def optimizer(config: Config, network: Multitask, objective: Objective) -> AdamW
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     depth = _depths(network.encoder)
     top = len(network.encoder.layers)
-    encoder = [
-        (p, o.encoder_rate * o.layer_decay ** (top - min(depth[id(p)], top))) for p in network.encoder.parameters()
-    ]
-    heads = [(p, o.head_rate) for p in network.heads.parameters()]
-    scalars = [(p, o.head_rate) for task in network.tasks for p in objective.own_parameters(task)]
+    encoder = [(p, o.lr * o.layerwise_lr_decay ** (top - min(depth[id(p)], top))) for p in network.encoder.parameters()]
+    heads = [(p, o.head_lr) for p in network.heads.parameters()]
+    scalars = [(p, o.head_lr) for task in network.tasks for p in objective.own_parameters(task)]
     for parameter, rate in [*encoder, *heads, *scalars]:
         if parameter.requires_grad:
             decay = o.weight_decay if parameter.ndim > 1 else 0.0

@@ -141,7 +141,7 @@ def begin(config: Config, device: torch.device) -> Training:
     objective = Objective(model.network, config, dropout, generators.noise, sampler.total_steps)
     learner = setup.learner(config, model.network, objective, generators.surgery)
     epoch_learner = None
-    if config.surgery.method != "none" and config.surgery.when == "epoch":
+    if config.surgery.method != "none" and config.surgery.frequency == "epoch":
         own = setup.optimizer(config, model.network, objective)
         epoch_learner = setup.operating(learner, config, generators.surgery, own)
     average = Average(model.network, config.average, sampler.total_steps)
