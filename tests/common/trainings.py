@@ -18,6 +18,7 @@ from torch import Tensor
 from bertram import options
 from bertram.config import Config
 from bertram.runs.directory import read_metrics
+from bertram.smart import adversarial
 from bertram.tasks import QUORA, SST, STS
 from bertram.training.state import Training, begin
 from bertram.training.step import Learner, StepReport, step
@@ -191,10 +192,9 @@ def train_as(rank: int, count: int, port: int, config: Config, out: Path, fixed_
 
 def fix_noise(patch: Callable[[object, str, object], None] = setattr) -> None:
     """Let SMART's random start be the same for every token, so that it does not depend on how tokens are packed."""
-    from bertram import smart
 
     def start(like: Tensor, noise_std: float, *_: object) -> Tensor:
         pattern = torch.randn(like.shape[-1], generator=torch.Generator().manual_seed(0))
         return noise_std * pattern.expand(like.shape)
 
-    patch(smart, "_random_start", start)
+    patch(adversarial, "_random_start", start)

@@ -32,6 +32,12 @@ HERE = Path(__file__).resolve().parent
 FROZEN = HERE / "frozen.json"
 NAMES = sorted(path.stem for path in (HERE / "configurations").glob("*.toml"))
 
+REORDERED_SUMS = {"05-smart-all"}
+"""Configurations whose logged figures may differ by 1e-6: a sum in them has another order than when they were frozen.
+
+SMART's divergence of CORAL outputs is summed example by example; before, over all thresholds of a batch at once.
+"""
+
 HIDDEN, INTERMEDIATE, VOCABULARY, POSITIONS = 32, 64, 30522, 64
 ENCODER_CONFIG = {
     "model_type": "bert",
@@ -84,6 +90,23 @@ def numbers(outcome: dict[str, Any]) -> Iterator[tuple[str, list[float]]]:
         yield f"scores of {key}", [math.nan if value is None else value for value in values]
     for number, line in enumerate(outcome["metrics"], 1):
         yield f"metrics.jsonl, line {number}", [float(value) for value in line.split()]
+
+
+def differences(name: str, outcome: dict[str, Any], frozen: dict[str, Any]) -> list[str]:
+    """The parts of a configuration's outcome that are not the frozen ones; see `REORDERED_SUMS`."""
+    differing = [key for key, value in frozen.items() if outcome.get(key) != value]
+    if name in REORDERED_SUMS and differing == ["metrics"] and _close(outcome, frozen):
+        return []
+    return differing
+
+
+def _close(outcome: dict[str, Any], frozen: dict[str, Any]) -> bool:
+    """Whether all plain numbers agree to 1e-6."""
+    now, before = dict(numbers(outcome)), dict(numbers(frozen))
+    return now.keys() == before.keys() and all(
+        len(now[place]) == len(values) and np.allclose(now[place], values, rtol=1e-6, atol=1e-6, equal_nan=True)
+        for place, values in before.items()
+    )
 
 
 def platform_facts() -> dict[str, str]:
@@ -212,9 +235,9 @@ def main() -> int:
         return 0
     frozen = json.loads(FROZEN.read_text(encoding="utf-8"))["outcomes"]
     for name in NAMES:
-        differing = [key for key, value in outcomes[name].items() if value != frozen[name][key]]
+        differing = differences(name, outcomes[name], frozen[name])
         sys.stdout.write(f"{name}: {'differs in ' + ', '.join(differing) if differing else 'the same bits'}\n")
-    return int(outcomes != frozen)
+    return int(any(differences(name, outcomes[name], frozen[name]) for name in NAMES))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import doctest
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bertram import surgery
-from bertram.errors import BertramError
 
 PATIENT = settings(deadline=None)  # no test depends on how fast the machine is
 SHAPES = [(3, 4), (4,), (2, 3), ()]
@@ -192,14 +192,14 @@ def test_layer_by_layer_is_surgery_on_each_layer_alone() -> None:
 
 @pytest.mark.parametrize("groups", [[[0, 1], [2]], [[0, 1], [1, 2, 3]], [[0, 1, 2, 3, 4]]])
 def test_groups_that_are_no_partition_are_refused(groups: list[list[int]]) -> None:
-    with pytest.raises(BertramError, match="each of the 4 parameters exactly once"):
+    with pytest.raises(ValueError, match="each of the 4 parameters exactly once"):
         surgery.combine(split(torch.ones(2, SIZE)), surgery.PCGrad(), groups)
 
 
 def test_lists_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(BertramError, match=r"\[2, 1\]"):
+    with pytest.raises(ValueError, match=r"\[2, 1\]"):
         surgery.combine([[torch.ones(1), None], [torch.ones(1)]], surgery.PCGrad())
-    with pytest.raises(BertramError, match="2 groups need as many weightings, not 1"):
+    with pytest.raises(ValueError, match="2 groups need as many weightings, not 1"):
         surgery.combine([[torch.ones(1)] * 2] * 2, [surgery.PCGrad()], [[0], [1]])
 
 
@@ -226,7 +226,7 @@ def test_asymmetric_projection_keeps_the_main_gradient(jacobian: Tensor, data: s
 
 
 def test_asymmetric_projection_wants_a_task_that_exists() -> None:
-    with pytest.raises(BertramError, match="there are 2 tasks"):
+    with pytest.raises(ValueError, match="there are 2 tasks"):
         surgery.AsymmetricProjection(2)(torch.eye(2))
 
 
@@ -319,7 +319,7 @@ def test_gradvac_goes_on_from_a_checkpoint() -> None:
 def test_gradvac_has_a_state_for_each_layer() -> None:
     gradients = split(torch.randn(2, SIZE, generator=seeded(0)))
     groups = [[0], [1, 2, 3]]
-    with pytest.raises(BertramError, match="a list of 2"):
+    with pytest.raises(ValueError, match="a list of 2"):
         surgery.combine(gradients, surgery.GradVac(), groups)
     rules = [surgery.GradVac(), surgery.GradVac()]
     surgery.combine(gradients, rules, groups)
@@ -332,7 +332,7 @@ def test_gradvac_has_a_state_for_each_layer() -> None:
 def test_gradvac_refuses_another_number_of_tasks() -> None:
     rule = surgery.GradVac()
     rule(torch.eye(2))
-    with pytest.raises(BertramError, match="targets for 2 tasks and was given 3"):
+    with pytest.raises(ValueError, match="targets for 2 tasks, but there are 3"):
         rule(torch.eye(3))
 
 
@@ -342,7 +342,7 @@ def test_gradvac_refuses_another_number_of_tasks() -> None:
 def offered(name: str) -> surgery.Weighting:
     try:
         return surgery.weighting(name, main=0)
-    except BertramError as error:
+    except ValueError as error:
         return pytest.skip(str(error))
 
 
@@ -399,7 +399,7 @@ def test_every_rule_of_torchjd_is_offered_or_refused_with_a_reason() -> None:
 
 
 def refusal(name: str) -> str:
-    with pytest.raises(BertramError) as caught:
+    with pytest.raises(ValueError, match="surgery method") as caught:
         surgery.weighting(name)
     return str(caught.value)
 
@@ -409,9 +409,9 @@ def test_refusals_say_why_and_what_to_do() -> None:
     assert "whole Jacobian" in refusal("nash-mtl")
     assert refusal("pcgrd").endswith("did you mean pcgrad?")
     assert refusal("imtlg").endswith("did you mean imtl-g?")
-    assert "known are none, pcgrad" in refusal("42")
+    assert "unknown surgery method '42'; choose one of none, pcgrad" in refusal("42")
     assert "main" in refusal("asymmetric")
-    with pytest.raises(BertramError, match=r"surgery method upgrad: .*unexpected keyword argument 'c'"):
+    with pytest.raises(ValueError, match=r"surgery method upgrad: .*unexpected keyword argument 'c'"):
         surgery.weighting("upgrad", c=1)
 
 
@@ -424,10 +424,7 @@ def test_a_missing_solver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_torchjd_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def import_module(name: str) -> None:
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr("importlib.import_module", import_module)
+    monkeypatch.setitem(sys.modules, "torchjd.aggregation", None)
     assert refusal("upgrad") == "surgery method upgrad needs torchjd: pip install 'bertram[surgery]'"
 
 

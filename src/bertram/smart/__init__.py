@@ -22,22 +22,31 @@ In a training loop of one's own, where one would have called ``SMARTLoss(eval_fn
     ...     f = smart.same_dropout(lambda offset: head((embeddings + offset).mean(1)))
     ...     logits = f(torch.zeros_like(embeddings))
     ...     loss = torch.nn.functional.cross_entropy(logits, labels)
-    ...     penalty, found = smart.penalty(f, logits, smart.symmetric_kl, embeddings, settings, mask=real)
+    ...     penalty, perturbation = smart.penalty(f, logits, smart.symmetric_kl, embeddings, settings, mask=real)
     ...     (loss + penalty).backward()
     ...     optimizer.step()
     ...     optimizer.zero_grad()
-    >>> bool(found.radius <= settings.radius)
+    >>> bool(perturbation.radius <= settings.radius)
     True
 """
 
+from bertram.smart.adversarial import (
+    Perturbation,
+    Settings,
+    SettingsError,
+    adversarial_offset,
+    embedding_rms,
+    penalty,
+    same_dropout,
+)
 from bertram.smart.divergences import bernoulli_symmetric_kl, coral_symmetric_kl, squared_difference, symmetric_kl
-from bertram.smart.penalty import Perturbation, Settings, adversarial_offset, embedding_rms, penalty, same_dropout
 from bertram.smart.proximal import BregmanProximal
 
 __all__ = [
     "BregmanProximal",
     "Perturbation",
     "Settings",
+    "SettingsError",
     "adversarial_offset",
     "bernoulli_symmetric_kl",
     "coral_symmetric_kl",

@@ -26,7 +26,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bertram.errors import BertramError
 from bertram.smart.divergences import Outputs, detached
 
 
@@ -37,15 +36,15 @@ class BregmanProximal:
     gradients. It costs the memory of the weights once.
 
     Args:
-        model: the model that is trained.
+        model: model that is trained.
         mode: ``momentum`` (MBPP) or ``vanilla`` (VBPP).
         mu: weight of the penalty.
-        betas: momentum: weight of the past in the moving average, for the first tenth of the steps and after.
-        total_steps: momentum: optimizer steps of the whole training; without it the second beta is used throughout.
-        every: vanilla: optimizer steps between two renewals of the teacher.
+        betas: weight of the past in the moving average, in the first tenth of the steps and after (momentum).
+        total_steps: optimizer steps of the whole training (momentum); without it the second beta is used throughout.
+        every: optimizer steps between two renewals of the teacher (vanilla).
 
     Raises:
-        BertramError: vanilla with a renewal after every step.
+        ValueError: an unknown mode, or vanilla with a renewal after every step.
     """
 
     def __init__(
@@ -59,9 +58,9 @@ class BregmanProximal:
         every: int = 10,
     ) -> None:
         if mode not in ("momentum", "vanilla"):
-            raise BertramError(f"Bregman proximal point {mode!r}: momentum or vanilla")
+            raise ValueError(f"Bregman proximal point {mode!r}: momentum or vanilla")
         if mode == "vanilla" and every < 2:
-            raise BertramError(
+            raise ValueError(
                 "the vanilla Bregman proximal point needs a teacher that is renewed every 2 optimizer steps or less "
                 "often: one with the current weights has the current outputs, so the penalty and its gradient are "
                 "zero (but for dropout). Raise the number of steps, or use momentum"
@@ -91,12 +90,13 @@ class BregmanProximal:
         self.steps += 1
         if beta == 1.0:
             return
-        for (name, weight), student in zip(self.teacher.named_parameters(), self.model.parameters(), strict=True):
+        students, buffers = dict(self.model.named_parameters()), dict(self.model.named_buffers())
+        for name, weight in self.teacher.named_parameters():
             average = self._average[name]
-            average.lerp_(student.to(average.dtype), 1.0 - beta)
+            average.lerp_(students[name].to(average.dtype), 1.0 - beta)
             weight.copy_(average)
-        for mine, theirs in zip(self.teacher.buffers(), self.model.buffers(), strict=True):
-            mine.copy_(theirs)
+        for name, buffer in self.teacher.named_buffers():
+            buffer.copy_(buffers[name])
 
     def loss(
         self, divergence: Callable[[Outputs, Outputs], Tensor], outputs: Outputs, teacher_outputs: Outputs
@@ -104,11 +104,12 @@ class BregmanProximal:
         """Compute mu D, to be added to the loss.
 
         Args:
-            divergence: of the model's and the teacher's outputs, mean over the batch.
-            outputs: of the model, with their graph.
-            teacher_outputs: of the teacher on the same inputs; used without a graph.
+            divergence: divergence of the model's and the teacher's outputs: their mean over the batch, or one value
+                for each example.
+            outputs: outputs of the model, with their graph.
+            teacher_outputs: outputs of the teacher on the same inputs; used without a graph.
         """
-        return self.mu * divergence(outputs, detached(teacher_outputs))
+        return self.mu * divergence(outputs, detached(teacher_outputs)).mean()
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold."""

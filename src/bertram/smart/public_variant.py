@@ -10,7 +10,6 @@ batch: the penalty's weight grows with the batch size.
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertram.errors import BertramError
 from bertram.smart.divergences import Outputs
 
 EPSILON = 1e-6  # against division by zero
@@ -38,4 +37,4 @@ def outer_divergence(perturbed: Outputs, clean: Outputs) -> Tensor:
 def _log_probabilities(perturbed: Outputs, clean: Outputs) -> tuple[Tensor, Tensor]:
     if isinstance(perturbed, Tensor) and isinstance(clean, Tensor) and clean.shape[-1] > 1:
         return F.log_softmax(perturbed, -1), F.log_softmax(clean, -1)
-    raise BertramError("the variant smart-pytorch is for the outputs of one task with two or more classes: use paper")
+    raise ValueError("the variant smart-pytorch is for the outputs of one task with two or more classes: use paper")

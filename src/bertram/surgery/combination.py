@@ -1,4 +1,4 @@
-"""The Gramian of task gradients, their weighted sum, and what the Gramian says about conflicts."""
+"""The Gramian of task gradients, their weighted sum, and the conflicts that the Gramian shows."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from bertram.errors import BertramError
 from bertram.surgery.rules import GradVac, Weighting
 
 Gradients: TypeAlias = Sequence[Tensor | None]
@@ -25,23 +24,23 @@ def combine(
     To log conflicts at no further cost, wrap the weighting in a function that keeps the Gramian it is given.
 
     Args:
-        task_gradients: for each task, its gradient of each shared parameter, in the same order for all tasks; None
-            where the task does not touch the parameter.
-        weighting: turns a Gramian [T, T] into weights [T]; or one such callable for each group, which a rule with a
-            state (`GradVac`) needs.
+        task_gradients: each task's gradient of each shared parameter, in the same order for all tasks; None where the
+            task does not touch the parameter.
+        weighting: callable that turns a Gramian [T, T] into weights [T]; or one such callable for each group, which a
+            rule with a state (`GradVac`) needs.
         groups: indices of the parameters of each layer, for surgery layer by layer; all parameters together by default.
-        inplace: write the result into the tensors of the first task that has them, so that no memory is needed.
+        inplace: whether the result is written into the tensors of the first task that has them, without new memory.
 
     Returns:
         A gradient for each parameter; None for a parameter that no task touches.
 
     Raises:
-        BertramError: the lists of gradients do not fit each other, the groups or the weightings.
+        ValueError: the lists of gradients do not fit each other, the groups or the weightings.
     """
     count = _parameter_count(task_gradients)
     if groups is None:
         groups = [range(count)]
-    weightings = _one_for_each(groups, weighting, count)
+    weightings = _weighting_of_each(groups, weighting, count)
     combined: list[Tensor | None] = [None] * count
     for group, weigh in zip(groups, weightings, strict=True):
         layer = [[gradients[index] for index in group] for gradients in task_gradients]
@@ -57,7 +56,7 @@ def gramian(task_gradients: Sequence[Gradients]) -> Tensor:
     The Gramian of a whole encoder is the sum of its layers' Gramians.
 
     Args:
-        task_gradients: as in `combine`.
+        task_gradients: each task's gradients, as in `combine`.
     """
     gramian = _dot_products(task_gradients, torch.float32)
     squares = gramian.diagonal()
@@ -91,9 +90,9 @@ def weighted_sum(task_gradients: Sequence[Gradients], weights: Tensor, inplace: 
     """Add up the task gradients, each times its weight.
 
     Args:
-        task_gradients: as in `combine`.
-        weights: one a task, [T].
-        inplace: as in `combine`.
+        task_gradients: each task's gradients, as in `combine`.
+        weights: weight of each task, [T].
+        inplace: whether the result is written into the gradients, as in `combine`.
     """
     factors = weights.tolist()
     total: list[Tensor | None] = []
@@ -137,22 +136,22 @@ def conflict_rate(gramian: Tensor) -> float:
 def _parameter_count(task_gradients: Sequence[Gradients]) -> int:
     counts = {len(gradients) for gradients in task_gradients}
     if len(counts) != 1:
-        raise BertramError(
+        raise ValueError(
             "every task needs one gradient (or None) for each shared parameter, "
             f"but the {len(task_gradients)} tasks have {[len(gradients) for gradients in task_gradients]}"
         )
     return counts.pop()
 
 
-def _one_for_each(
+def _weighting_of_each(
     groups: Sequence[Sequence[int]], weighting: Weighting | Sequence[Weighting], count: int
 ) -> Sequence[Weighting]:
     if sorted(index for group in groups for index in group) != list(range(count)):
-        raise BertramError(f"the groups must name each of the {count} parameters exactly once")
+        raise ValueError(f"the groups must name each of the {count} parameters exactly once")
     if not isinstance(weighting, Sequence):
         if isinstance(weighting, GradVac) and len(groups) > 1:
-            raise BertramError(f"GradVac has a state: give a list of {len(groups)}, one for each group")
+            raise ValueError(f"GradVac has a state: give a list of {len(groups)}, one for each group")
         return [weighting] * len(groups)
     if len(weighting) != len(groups):
-        raise BertramError(f"{len(groups)} groups need as many weightings, not {len(weighting)}")
+        raise ValueError(f"{len(groups)} groups need as many weightings, not {len(weighting)}")
     return weighting

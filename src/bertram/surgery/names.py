@@ -1,10 +1,10 @@
-"""The names of the surgery methods, and what speaks against one; known without PyTorch."""
+"""Names of the surgery methods, and why a method cannot be used; needs no PyTorch."""
 
 import difflib
 from typing import Any
 
 _BUILT_IN = ("none", "pcgrad", "gradvac", "asymmetric")
-TORCHJD: dict[str, tuple[str, dict[str, Any]]] = {  # its class, and arguments that it leaves without a default
+TORCHJD: dict[str, tuple[str, dict[str, Any]]] = {  # its class, and values of arguments without a default
     "aligned-mtl": ("AlignedMTLWeighting", {}),
     "cagrad": ("CAGradWeighting", {"c": 0.4}),
     "dualproj": ("DualProjWeighting", {}),
@@ -32,16 +32,16 @@ _REFUSED = {
 
 
 def methods() -> tuple[str, ...]:
-    """The names that `bertram.surgery.weighting` knows."""
+    """Names that `bertram.surgery.weighting` takes."""
     return (*_BUILT_IN, *TORCHJD)
 
 
 def why_not(method: str) -> str | None:
-    """What speaks against a method wherever it runs, with what to do; None for one that there is."""
+    """Why a method cannot be used in any run, with the remedy; None for a method that exists."""
     if method in _REFUSED:
-        return f"{method} is not offered: {_REFUSED[method]}; take one of {', '.join(methods())}"
+        return f"{method} is not offered: {_REFUSED[method]}; choose one of {', '.join(methods())}"
     if method not in methods():
         near = difflib.get_close_matches(method, methods(), 1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(methods())}"
-        return f"there is no {method!r}; {hint}"
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(methods())}"
+        return f"unknown surgery method {method!r}; {hint}"
     return None

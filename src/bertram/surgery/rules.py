@@ -13,8 +13,6 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from bertram.errors import BertramError
-
 Weighting: TypeAlias = Callable[[Tensor], Tensor]
 
 
@@ -26,10 +24,10 @@ def pcgrad_weights(gramian: Tensor, generator: torch.Generator | None = None) ->
 
     Args:
         gramian: inner products of the task gradients, [T, T].
-        generator: a CPU generator for the order of the projections; PyTorch's global one by default.
+        generator: CPU generator of the order of the projections; PyTorch's global one by default.
 
     Returns:
-        [T], of the Gramian's type: the update is ``weights @ task_gradients``.
+        Weights [T] of the Gramian's type: the update is ``weights @ task_gradients``.
     """
     G = gramian.tolist()  # noqa: N806
     total = [0.0] * len(G)
@@ -81,7 +79,7 @@ class AsymmetricProjection:
     def __call__(self, gramian: Tensor) -> Tensor:
         """Weights [T] from the Gramian [T, T]."""
         if not 0 <= self.main < len(gramian):
-            raise BertramError(f"main task {self.main}: there are {len(gramian)} tasks, counted from 0")
+            raise ValueError(f"main task {self.main}: there are {len(gramian)} tasks, counted from 0")
         weights = [1.0] * len(gramian)
         g = gramian[self.main].tolist()
         s = sum(product for task, product in enumerate(g) if task != self.main)
@@ -100,7 +98,8 @@ class GradVac:
 
     Args:
         beta: weight of the newest cosine in a pair's running target.
-        generator: a CPU generator for the order of the pairs; PyTorch's global one by default.
+        generator: CPU generator of the order of the pairs; PyTorch's global one by default.
+        targets: running targets of the pairs' cosines, [T, T] in float64; None before the first step.
     """
 
     beta: float = 0.01
@@ -113,7 +112,7 @@ class GradVac:
         if self.targets is None:
             self.targets = torch.zeros(tasks, tasks, dtype=torch.float64)
         if len(self.targets) != tasks:
-            raise BertramError(f"GradVac has targets for {len(self.targets)} tasks and was given {tasks} gradients")
+            raise ValueError(f"GradVac has targets for {len(self.targets)} tasks, but there are {tasks} gradients")
         G, targets, total = gramian.tolist(), self.targets.tolist(), [0.0] * tasks  # noqa: N806
         for i in range(tasks):
             w = _unit_vector(i, tasks)
@@ -132,11 +131,11 @@ class GradVac:
         return gramian.new_tensor(total)
 
     def state_dict(self) -> dict[str, Tensor | None]:
-        """What a checkpoint must hold besides the generator's state."""
+        """State for a checkpoint, besides the generator's."""
         return {"targets": self.targets}
 
     def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         self.targets = state["targets"]
 
 
@@ -161,7 +160,7 @@ def _sine(cosine: float) -> float:
 
 
 def _norm(gramian: list[list[float]], w: list[float]) -> float:
-    """Norm of the gradient with coefficients w; 0 where all that is left of it is rounding."""
+    """Norm of the gradient with coefficients w; 0 where only rounding is left of it."""
     square = _dot(w, [_dot(row, w) for row in gramian])
     largest = sum(abs(c) * sqrt(row[j]) for j, (c, row) in enumerate(zip(w, gramian, strict=True))) ** 2
     return sqrt(square) if square > 1e-14 * largest else 0.0

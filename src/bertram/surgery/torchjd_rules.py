@@ -1,4 +1,4 @@
-"""Rules of gradient surgery by name: our own, and those of torchjd that see nothing but the Gramian."""
+"""Rules of gradient surgery by name: our own, and those of torchjd that need nothing but the Gramian."""
 
 import importlib
 from typing import Any, cast
@@ -6,7 +6,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from bertram.errors import BertramError
 from bertram.surgery.names import TORCHJD, why_not
 from bertram.surgery.rules import AsymmetricProjection, GradVac, PCGrad, Sum, Weighting
 
@@ -14,16 +13,16 @@ from bertram.surgery.rules import AsymmetricProjection, GradVac, PCGrad, Sum, We
 def weighting(
     method: str, *, generator: torch.Generator | None = None, main: int | None = None, **options: Any
 ) -> Weighting:
-    """Make the weighting of a name: one of `methods`.
+    """The weighting of a name, one of `methods`.
 
     Args:
         method: ``none`` (the sum), ``pcgrad``, ``gradvac``, ``asymmetric``, or a weighting of torchjd.
-        generator: a CPU generator for the rules that draw an order.
+        generator: CPU generator of the rules that draw an order.
         main: index of the main task, for ``asymmetric``.
         options: further arguments of the rule, such as ``beta`` of gradvac or ``c`` of cagrad.
 
     Raises:
-        BertramError: no such method, one that cannot work here, or one that needs a package or an argument.
+        ValueError: the method is unknown, cannot be used, or lacks a package or an argument.
     """
     match method:
         case "none":
@@ -34,7 +33,7 @@ def weighting(
             return GradVac(generator=generator, **options)
         case "asymmetric":
             if main is None:
-                raise BertramError("surgery method asymmetric: say which task is the main one")
+                raise ValueError("surgery method asymmetric needs `main`, the index of the main task")
             return AsymmetricProjection(main, **options)
     return from_torchjd(method, **options)
 
@@ -45,26 +44,26 @@ def from_torchjd(name: str, **options: Any) -> Weighting:
     Most of them average over the tasks where PCGrad adds up: their updates are about T times shorter.
 
     Args:
-        name: such as ``upgrad``, ``mgda``, ``cagrad``, ``imtl-g``, ``aligned-mtl`` or ``dualproj``.
+        name: name such as ``upgrad``, ``mgda``, ``cagrad``, ``imtl-g``, ``aligned-mtl`` or ``dualproj``.
         options: arguments of its class.
 
     Raises:
-        BertramError: no such weighting, one that needs more than the Gramian, a missing package or a wrong option.
+        ValueError: the weighting is unknown, needs more than the Gramian, lacks a package, or an option is wrong.
     """
     fault = why_not(name)
     if fault is None and name not in TORCHJD:
-        fault = f"{name} is not torchjd's; `weighting` has it"
+        fault = f"{name} is not a rule of torchjd; use `weighting`"
     if fault is not None:
-        raise BertramError(f"surgery method: {fault}")
+        raise ValueError(f"surgery method: {fault}")
     kind, defaults = TORCHJD[name]
     try:
         solve = getattr(importlib.import_module("torchjd.aggregation"), kind)(**{**defaults, **options})
     except ModuleNotFoundError:
-        raise BertramError(f"surgery method {name} needs torchjd: pip install 'bertram[surgery]'") from None
+        raise ValueError(f"surgery method {name} needs torchjd: pip install 'bertram[surgery]'") from None
     except AttributeError:
-        raise BertramError(f"surgery method {name} needs a newer torchjd: pip install -U 'bertram[surgery]'") from None
+        raise ValueError(f"surgery method {name} needs a newer torchjd: pip install -U 'bertram[surgery]'") from None
     except (ImportError, TypeError) as error:  # a solver is missing, or an option is wrong; torchjd says which
-        raise BertramError(f"surgery method {name}: {error}") from None
+        raise ValueError(f"surgery method {name}: {error}") from None
 
     def weigh(gramian: Tensor) -> Tensor:
         if not bool(gramian.isfinite().all()):  # the solvers fail on it; the sum carries it to whoever checks gradients

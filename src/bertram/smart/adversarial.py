@@ -4,7 +4,7 @@ Jiang et al., ACL 2020, equation 1 and Algorithm 1.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -12,12 +12,24 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bertram.errors import BertramError, ConfigError
 from bertram.smart import public_variant
-from bertram.smart.divergences import (
-    Outputs,
-    detached,
-)
+from bertram.smart.divergences import Outputs, detached
+
+
+class SettingsError(ValueError):
+    """One or more settings that cannot work, all reported at once.
+
+    Args:
+        problems: one line per setting.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        if len(self.problems) == 1:
+            super().__init__(self.problems[0])
+        else:
+            lines = "\n".join(f"  - {problem}" for problem in self.problems)
+            super().__init__(f"{len(self.problems)} problems:\n{lines}")
 
 
 @dataclass(frozen=True)
@@ -30,12 +42,12 @@ class Settings:
         noise_std: sigma, the standard deviation of the random start.
         step_size: eta, the largest change of a coordinate in one ascent step.
         steps: T_x, the number of ascent steps; with 0 the offset is the random start.
-        unit: of radius, noise and step: the root mean square of the word embeddings, or absolute. The paper's
-            epsilon = sigma = 1e-5 and eta = 1e-3 are absolute.
+        unit: unit of radius, noise_std and step_size: the root mean square of the word embeddings, or absolute. The
+            paper's epsilon = sigma = 1e-5 and eta = 1e-3 are absolute.
         variant: ``paper``, or ``smart-pytorch`` for what that package computes (`bertram.smart.public_variant`).
 
     Raises:
-        ConfigError: for all values that cannot work, together.
+        SettingsError: some values cannot work; all of them are named.
     """
 
     weight: float = 1.0
@@ -53,7 +65,7 @@ class Settings:
             f"{name} = {values[name]}: 0 or more" for name in ("weight", "noise_std", "steps") if not values[name] >= 0
         ]
         if problems:
-            raise ConfigError(problems)
+            raise SettingsError(problems)
 
     def absolute(self, table: Tensor) -> "Settings":
         """The same settings in absolute units, for a table of word embeddings [words, hidden]."""
@@ -77,13 +89,13 @@ def embedding_rms(table: Tensor) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Perturbation:
-    """An offset and what is known of it at no further cost; the figures are tensors, so no device is waited for.
+    """An offset and the figures that cost nothing more; they are tensors, so no device is waited for.
 
     Args:
-        offset: of the embeddings' shape, in float32 at least, without a graph.
+        offset: offset of the embeddings, in their shape, in float32 at least, without a graph.
         radius: largest absolute value of a coordinate.
-        divergence_before: divergence at the random start; None if there was no step.
-        divergence_after: divergence at the offset; None unless `penalty` has computed it.
+        divergence_before: divergence at the random start, without a graph; None if there was no step.
+        divergence_after: divergence at the offset, without a graph; None unless `penalty` has computed it.
         gradient_cosine: cosine of the offset with the gradient of the last step; NaN if one of them is zero.
     """
 
@@ -115,22 +127,26 @@ def adversarial_offset(
     in which a small offset would be rounded away: let f add it before it rounds.
 
     Args:
-        f: from an offset, to be added to the word embeddings, to outputs: a tensor, or a tuple of tensors.
-        clean: the outputs without an offset; used without their graph.
-        divergence: of perturbed and clean outputs, mean over the batch.
-        like: the word embeddings, for shape, type and device: [batch, length, hidden], or packed [tokens, hidden].
+        f: function from an offset, to be added to the word embeddings, to outputs: a tensor, or a tuple of tensors.
+        clean: outputs without an offset; used without their graph.
+        divergence: divergence of perturbed and clean outputs: their mean over the batch, or one value for each example.
+            The ascent climbs the sum of the values.
+        like: word embeddings, for shape, type and device: [batch, length, hidden], or packed [tokens, hidden].
         radius: epsilon, in the embeddings' own units, as are the next two.
-        noise_std: sigma, of the random start, which is clamped to the radius before the first step.
+        noise_std: sigma, standard deviation of the random start, which is clamped to the radius before the first step.
         step_size: eta; the gradient is divided by its infinity norm over the whole example.
-        steps: T_x.
-        example: for packed tokens, the example that each belongs to, [tokens], both texts of a pair to one; by default
-            each row of `like` is an example.
-        mask: of `like`'s shape without hidden, False for what must not move: [CLS], [SEP] and padding.
-        noise: a random start of `like`'s shape, instead of drawing one.
-        generator: for drawing it; PyTorch's global one by default.
+        steps: T_x, number of ascent steps.
+        example: example that each packed token belongs to, [tokens], both texts of a pair to one; by default each row
+            of `like` is an example.
+        mask: tokens that may move, in `like`'s shape without hidden: False for [CLS], [SEP] and padding.
+        noise: random start of `like`'s shape, instead of a drawn one.
+        generator: generator of the random start; PyTorch's global one by default.
+
+    Returns:
+        The perturbation; its `divergence_before` is in the form that `divergence` returns.
 
     Raises:
-        BertramError: the outputs do not depend on the offset.
+        ValueError: the outputs do not depend on the offset.
     """
     start = _random_start(like, noise_std, noise, generator)
     bound = _not_above(radius, start.dtype)
@@ -159,31 +175,34 @@ def penalty(
 ) -> tuple[Tensor, Perturbation | None]:
     """Compute lambda_s R_s of a batch (equation 1), to be added to its loss.
 
-    The arguments are those of `adversarial_offset`, but that `clean` comes with its graph, since the penalty moves both
-    sides, and `settings` are in absolute units (`Settings.absolute`). The variant ``smart-pytorch`` has divergences of
-    its own, for classes, and knows no examples and no mask.
+    The arguments are those of `adversarial_offset`, except that `clean` comes with its graph, since the penalty moves
+    both sides, and `settings` are in absolute units (`Settings.absolute`). The variant ``smart-pytorch`` has
+    divergences of its own, for classes, and takes neither `example` nor `mask`.
 
-    Dropout is f's matter. If f draws other masks than the clean pass did, the penalty has a floor that no training
+    f decides on dropout. If it draws other masks than the clean pass did, the penalty has a floor that no training
     removes: see `same_dropout`.
 
+    Where the examples of several tasks are packed into one pass, each task's penalty is lambda_s times the mean of its
+    own examples' divergences at the offset that `adversarial_offset` finds for all of them.
+
     Returns:
-        The penalty, and the perturbation with all its figures; None at weight 0.
+        The penalty, a scalar, and the perturbation with all its figures; None at weight 0.
 
     Raises:
-        BertramError: the settings are not in absolute units, or the outputs do not depend on the offset.
+        ValueError: the settings are not in absolute units, or the outputs do not depend on the offset.
     """
     s = settings
     if s.weight == 0:
         return torch.zeros((), device=like.device), None
     if s.unit != "absolute":
-        raise BertramError("the settings are relative to the word embeddings: make them absolute(table) first")
+        raise ValueError("the settings are relative to the word embeddings: make them absolute(table) first")
     if s.variant == "smart-pytorch":
         start = _random_start(like, s.noise_std, noise, generator)
         step = partial(public_variant.step, step_size=s.step_size)
-        found = _ascend(f, clean, public_variant.inner_divergence, start, steps=s.steps, step=step)
-        value = public_variant.outer_divergence(f(found.offset), clean)
+        perturbation = _ascend(f, clean, public_variant.inner_divergence, start, steps=s.steps, step=step)
+        value = public_variant.outer_divergence(f(perturbation.offset), clean)
     else:
-        found = adversarial_offset(
+        perturbation = adversarial_offset(
             f,
             clean,
             divergence,
@@ -197,8 +216,10 @@ def penalty(
             noise=noise,
             generator=generator,
         )
-        value = divergence(f(found.offset), clean)
-    return s.weight * value, replace(found, divergence_after=value.detach())
+        value = divergence(f(perturbation.offset), clean).mean()
+    before = perturbation.divergence_before
+    before = None if before is None else before.mean()
+    return s.weight * value, replace(perturbation, divergence_before=before, divergence_after=value.detach())
 
 
 def same_dropout(
@@ -206,11 +227,11 @@ def same_dropout(
 ) -> Callable[[Tensor], Outputs]:
     """Make each later call of f draw the dropout masks of its first one, the clean pass.
 
-    The first call draws as ever; the others leave the generators as they found them.
+    The first call draws as usual; the others leave the states of the generators unchanged.
 
     Args:
-        f: from an offset to outputs.
-        generators: those that f's dropout draws from; PyTorch's global ones by default.
+        f: function from an offset to outputs.
+        generators: generators that f's dropout draws from; PyTorch's global ones by default.
     """
     drawn_from = generators or [torch.default_generator, *torch.cuda.default_generators]
     first: list[Tensor] = []
@@ -243,9 +264,9 @@ def _ascend(
     delta, clean, before, g = start, detached(clean), None, None
     for _ in range(steps):
         delta.requires_grad_()
-        loss = divergence(f(delta), clean)
-        g = _gradient(loss, delta)
-        before = loss.detach() if before is None else before
+        divergences = divergence(f(delta), clean)
+        g = _gradient(divergences.sum(), delta)
+        before = divergences.detach() if before is None else before
         delta = step(delta.detach(), g)
     return Perturbation(delta, delta.abs().max(), before, gradient_cosine=None if g is None else _cosine(delta, g))
 
@@ -255,7 +276,7 @@ def _gradient(loss: Tensor, offset: Tensor) -> Tensor:
         (gradient,) = torch.autograd.grad(loss, offset, allow_unused=True)
         if gradient is not None:
             return gradient
-    raise BertramError("the outputs do not depend on the offset: f must add it to the embeddings and keep the graph")
+    raise ValueError("the outputs do not depend on the offset: f must add it to the embeddings and keep the graph")
 
 
 def _random_start(like: Tensor, noise_std: float, noise: Tensor | None, generator: torch.Generator | None) -> Tensor:
