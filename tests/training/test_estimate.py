@@ -10,9 +10,10 @@ import torch
 from rich.console import Console
 from tests.common.trainings import begun, settings
 
+from bertram.cli.show_estimate import estimate_table
 from bertram.config import Config
 from bertram.errors import ConfigError
-from bertram.training.estimate import estimate, render
+from bertram.training.estimate import estimate
 from bertram.training.train import train
 
 
@@ -50,15 +51,19 @@ def test_steps_examples_tokens_and_parameters_are_those_of_the_run(
         optimizer={"embedding_update": "frozen"},
         evaluation={"max_eval_samples": 2},
     )
-    made, _ = estimate(config)
+    estimated = estimate(config)
     record = train(config, tmp_path / "run").record
-    assert made.steps == record["steps"]["taken"]
-    assert made.parameters == (record["parameters"]["all"], record["parameters"]["trained"])
-    assert made.parameters[0] - made.parameters[1] == 30522 * 32  # the table of word embeddings is frozen
+    assert estimated.steps == record["steps"]["taken"]
+    assert estimated.steps_per_epoch == record["steps"]["per_epoch"]
+    assert estimated.parameters == record["parameters"]["all"]
+    assert estimated.trained_parameters == record["parameters"]["trained"]
+    assert estimated.parameters - estimated.trained_parameters == 30522 * 32  # the table of word embeddings is frozen
     whole = tokens_of_all(config)
     for task, seen in record["examples_seen"].items():
-        assert made.examples[task] == seen / 2
-        assert made.tokens[task] == round(seen / 2 * whole[task] / config.tasks[task].max_train_samples)  # type: ignore[operator]
+        assert estimated.tasks[task].epoch_examples == seen / 2
+        assert estimated.tasks[task].epoch_tokens == round(
+            seen / 2 * whole[task] / config.tasks[task].max_train_samples
+        )  # type: ignore[operator]
 
 
 def test_an_estimate_uses_the_threads_and_leaves_no_files(
@@ -68,20 +73,20 @@ def test_an_estimate_uses_the_threads_and_leaves_no_files(
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        made, _ = estimate(settings(tiny_encoder, evaluation={"max_eval_samples": 2}))
+        estimated = estimate(settings(tiny_encoder, evaluation={"max_eval_samples": 2}))
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
     assert list(tmp_path.iterdir()) == []
-    assert (made.peak_memory_mib or 0) > 0
-    assert math.isfinite(made.minutes)
-    assert made.minutes == made.training_minutes + made.evaluation_minutes > 0
+    assert (estimated.peak_memory_mib or 0) > 0
+    assert math.isfinite(estimated.minutes)
+    assert estimated.minutes == estimated.training_minutes + estimated.evaluation_minutes > 0
 
 
 def test_a_dry_run_shows_what_would_be_trained_on_what(tiny_encoder: Path) -> None:
     config = settings(tiny_encoder, smart={"tasks": ["sst"]}, tasks={"sts": {"trained": False}}, seed=17)
     console = Console(width=150, record=True, file=io.StringIO())
-    console.print(render(config))
+    console.print(estimate_table(config, estimate(config)))
     text = console.export_text()
     assert "seed = 17" in text
     rows = {
@@ -97,5 +102,5 @@ def test_a_dry_run_shows_what_would_be_trained_on_what(tiny_encoder: Path) -> No
 
 
 def test_what_cannot_work_is_refused_before_anything_is_measured(tiny_encoder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"model\.max_tokens: the encoder has 64 positions"):
+    with pytest.raises(ConfigError, match=r"model\.max_length: the encoder has 64 positions"):
         estimate(settings(tiny_encoder, model={"max_length": 128}))

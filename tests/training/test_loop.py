@@ -16,7 +16,7 @@ from bertram.errors import RunError, TrainingError
 from bertram.model.linear import Linear
 from bertram.runs.directory import MetricsLog, create, read_predictions
 from bertram.training import loop
-from bertram.training.progress import Silent
+from bertram.training.display import Silent
 from bertram.training.state import Training
 from bertram.training.train import train
 

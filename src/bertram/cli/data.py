@@ -27,13 +27,14 @@ def describe(data: str, *given: Given, config: Path | None = None) -> None:
         A TOML file that defines tasks.
     """
     from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.cli.show_description import description_table  # noqa: PLC0415
     from bertram.data.describe import describe as describe_data  # noqa: PLC0415
-    from bertram.data.describe import render  # noqa: PLC0415
     from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
     from bertram.model.pretrained import find  # noqa: PLC0415
 
     settings = _settings(data, given, config)
-    console().print(render(describe_data(settings.tasks, settings.data, load_tokenizer(find(settings.encoder)))))
+    description = describe_data(settings.tasks, settings.data, load_tokenizer(find(settings.encoder)))
+    console().print(description_table(description))
 
 
 @app.command

@@ -68,30 +68,31 @@ def train(
     if begun and asked and options.digest(settings) != options.digest(resolved(recipe, config, given, changes)):
         raise RunError(f"{out}: was started with other settings (config.toml there); resume it with --out alone")
     if dry_run:
-        estimate(settings)
+        show_estimate(settings)
         return
     finished(settings, out, resume=resume)
 
 
 def finished(settings: Config, out: Path | None, *, resume: bool) -> None:
     """Train, and show the scores."""
+    from bertram.cli.progress import training_display  # noqa: PLC0415
     from bertram.cli.show import console, run_scores  # noqa: PLC0415  (torch loads only now)
     from bertram.training import processes  # noqa: PLC0415
-    from bertram.training.progress import display  # noqa: PLC0415
     from bertram.training.train import train as train_model  # noqa: PLC0415
 
     if resume and out is not None and (out / "record.json").is_file():
         console().print(f"{out} is finished already")
-    run = train_model(settings, out, resume=resume, display=display())
+    run = train_model(settings, out, resume=resume, display=training_display())
     if os.environ.get("RANK", "0") == "0":
         run_scores(run)
         console().print(f"run: {run.path}")
     processes.finish()
 
 
-def estimate(settings: Config) -> None:
-    """Show what would be trained, and what it would take."""
+def show_estimate(settings: Config) -> None:
+    """Show the tasks that would be trained, with an estimate of time and memory."""
     from bertram.cli.show import console  # noqa: PLC0415
-    from bertram.training.estimate import render  # noqa: PLC0415
+    from bertram.cli.show_estimate import estimate_table  # noqa: PLC0415
+    from bertram.training.estimate import estimate  # noqa: PLC0415
 
-    console().print(render(settings))
+    console().print(estimate_table(settings, estimate(settings)))

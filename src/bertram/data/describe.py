@@ -4,10 +4,10 @@ Two examples count as the same when they have the same words: case, punctuation 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from bertram.data.sources import HubUnreachableError, Split
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import DataError
 from bertram.tasks import Task
-
-if TYPE_CHECKING:
-    from rich.console import Group
 
 Part = Literal["train", "extra", "dev", "test"]
 Form = tuple[str, ...]
@@ -208,69 +205,3 @@ def _lengths(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> L
         longest=int(tokens.max()),
         cut=int(np.count_nonzero(tokens > max_tokens)),
     )
-
-
-def render(description: Description, rejects_shown: int = 20) -> "Group":
-    """The description as a table and lines for the terminal, with the first rejects of each file."""
-    from rich.console import Group  # noqa: PLC0415 - for the terminal only
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415 - what stands in files is no markup
-
-    table = Table(
-        *("task", "part", "rows", "rejected", "labels", "tokens: mean, median, 95 %, most", "cut", "repeated"),
-        caption=f"cut: sequences above {description.max_tokens} tokens; repeated: same words as an earlier row",
-    )
-    for task in description.tasks:
-        for part in task.parts:
-            cells = [Text(cell) for cell in (task.name, part.part, *_cells(part))]
-            table.add_row(*cells, end_section=part is task.parts[-1])
-    return Group(table, *(Text(note) for note in _notes(description, rejects_shown)))
-
-
-def _cells(part: PartDescription) -> list[str]:
-    if part.lengths is None:
-        return ["-", "-", "cannot be read"]
-    tokens = part.lengths
-    contradicting = f" ({part.contradictions:,} with another label)" if part.contradictions else ""
-    spread = f"{tokens.mean:.1f}, {tokens.median:.0f}, {tokens.percentile95:.0f}, {tokens.longest:,}"
-    return [
-        f"{part.rows:,}",
-        f"{len(part.rejects):,}",
-        _balance(part),
-        spread,
-        f"{tokens.cut:,}",
-        f"{part.duplicates:,}{contradicting}",
-    ]
-
-
-def _balance(part: PartDescription) -> str:
-    if part.labels is not None:
-        return "\n".join(f"{name} {count:,} ({count / part.rows:.1%})" for name, count in part.labels.items())
-    if part.scores is None:
-        return "-"
-    quantiles = " ".join(f"{value:g}" for value in part.scores.quantiles)
-    histogram = " ".join(f"{count:,}" for count in part.scores.histogram)
-    return f"quartiles {quantiles}\nin fifths of the range {histogram}\nnot integers {part.scores.not_integer:.1%}"
-
-
-def _notes(description: Description, rejects_shown: int) -> Iterator[str]:
-    for task in description.tasks:
-        for part in task.parts:
-            yield from _part_notes(f"{task.name} {part.part}", part, rejects_shown)
-        for lap in task.overlaps:
-            yield (
-                f"{task.name}: {lap.same:,} rows of {lap.part} have the words of a row of {lap.other}, "
-                f"{lap.sharing:,} share a text with one"
-            )
-
-
-def _part_notes(name: str, part: PartDescription, rejects_shown: int) -> Iterator[str]:
-    if part.problem:
-        yield f"{name}: {part.problem}"
-    if part.excluded:
-        yield f"{name}: rows left out, as the task's definition says: {part.excluded:,}"
-    if part.duplicate_ids:
-        yield f"{name}: rows with the id of an earlier row: {part.duplicate_ids:,}"
-    yield from (f"rejected {reject}" for reject in part.rejects[:rejects_shown])
-    if len(part.rejects) > rejects_shown:
-        yield f"{name}: and {len(part.rejects) - rejects_shown:,} more rejected"

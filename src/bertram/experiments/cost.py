@@ -59,7 +59,7 @@ def measured_seconds_per_work(config: Config) -> float:
     """The same from a few steps of a configuration."""
     from bertram.training.estimate import estimate  # noqa: PLC0415 - rarely needed
 
-    return 60 * estimate(config)[0].minutes / work(config)
+    return 60 * estimate(config).minutes / work(config)
 
 
 def seconds(run: Run) -> float:

@@ -29,7 +29,7 @@ from bertram.experiments.budget import identity, identity_of
 from bertram.experiments.events import Event, Reporter, StudyDisplay, Tell
 from bertram.runs.directory import Run
 from bertram.runs.lock import claimed
-from bertram.training.progress import Display
+from bertram.training.display import Display
 from bertram.training.train import train
 
 ERROR = "error.txt"

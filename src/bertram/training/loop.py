@@ -13,7 +13,7 @@ from bertram.runs import checkpoint
 from bertram.runs.directory import MetricsLog, Run
 from bertram.runs.files import replace_directory
 from bertram.training import diagnostics, processes
-from bertram.training.progress import Display
+from bertram.training.display import Display
 from bertram.training.state import Best, Training
 from bertram.training.step import Learner, StepReport, step
 

@@ -21,7 +21,7 @@ from bertram.runs.directory import FORMAT, MetricsLog, Run, create, refuse_exist
 from bertram.runs.files import restore_directory, write_json
 from bertram.runs.provenance import peak_memory_mib, provenance
 from bertram.training import loop, processes
-from bertram.training.progress import Display, Silent
+from bertram.training.display import Display, Silent
 from bertram.training.state import Training, begin
 
 

@@ -1,54 +1,15 @@
-"""What a training shows while it runs: a live bar on a terminal, plain lines elsewhere."""
+"""The progress of a training: a live bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bertram.training.display import Display
+
 LINE_SECONDS = 30.0  # between two plain lines
-
-
-class Display(Protocol):
-    """What the loop tells whoever watches."""
-
-    def begin(self, done: int, total: int) -> None:
-        """Training starts, after so many steps of a resumed run."""
-
-    def step(self, step: int, losses: Mapping[str, float], examples_per_second: float) -> None:
-        """A step was taken; smoothed losses by task."""
-
-    def evaluating(self, tasks: Iterable[str]) -> Iterator[str]:
-        """Goes through the tasks that are evaluated."""
-        ...
-
-    def say(self, text: str) -> None:
-        """Something happened."""
-
-    def end(self) -> None:
-        """Training is over."""
-
-
-class Silent:
-    """Shows nothing."""
-
-    def begin(self, done: int, total: int) -> None:
-        """Nothing."""
-
-    def step(self, step: int, losses: Mapping[str, float], examples_per_second: float) -> None:
-        """Nothing."""
-
-    def evaluating(self, tasks: Iterable[str]) -> Iterator[str]:
-        """Nothing but the tasks."""
-        yield from tasks
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def end(self) -> None:
-        """Nothing."""
 
 
 class Lines:
@@ -73,7 +34,7 @@ class Lines:
             )
 
     def evaluating(self, tasks: Iterable[str]) -> Iterator[str]:
-        """Nothing but the tasks."""
+        """Pass the tasks through."""
         yield from tasks
 
     def say(self, text: str) -> None:
@@ -128,7 +89,7 @@ class Bar:
         self.bar.stop()
 
 
-def display() -> Display:
+def training_display() -> Display:
     """A bar on a terminal, plain lines elsewhere."""
     console = Console(stderr=True)
     return Bar(console) if console.is_terminal else Lines()
