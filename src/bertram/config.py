@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -11,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from bertram.surgery.names import why_not
 from bertram.tasks import Strict, Task
 
-Order = Literal[
+OrderName = Literal[
     "sequential",
     "rotating",
     "worst-last",
@@ -26,8 +27,35 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
-WHOLE_PASSES: tuple[Order, ...] = ("sequential", "rotating", "worst-last")
 ALL = "all"
+
+
+@dataclass(frozen=True)
+class OrderOptions:
+    """The options that an order of the tasks can be combined with; `bertram.training.orders` has its steps.
+
+    Attributes:
+        step_surgery: surgery at each step, which needs a batch of every task in it.
+        epoch_of: an epoch that is a whole pass over one task.
+        sizes: an exponent and a cap of the sizes by which tasks are drawn.
+    """
+
+    step_surgery: bool = False
+    epoch_of: bool = False
+    sizes: bool = False
+
+
+ORDER_OPTIONS: dict[OrderName, OrderOptions] = {
+    "sequential": OrderOptions(),
+    "rotating": OrderOptions(),
+    "worst-last": OrderOptions(),
+    "joint": OrderOptions(step_surgery=True, epoch_of=True),
+    "round-robin": OrderOptions(epoch_of=True),
+    "proportional": OrderOptions(),
+    "square-root": OrderOptions(),
+    "annealed": OrderOptions(),
+    "temperature": OrderOptions(sizes=True),
+}
 
 
 class ModelConfig(Strict):
@@ -73,7 +101,7 @@ class SamplingConfig(Strict):
     """Which task's examples come next, and how long."""
 
     table: ClassVar[str] = "sampling"
-    order: Order = "joint"
+    order: OrderName = "joint"
     batch_size: Count = 8
     gradient_accumulation_steps: Count = Field(
         1, description="parts in which a batch is computed; the same but for dropout and noise"
@@ -249,9 +277,10 @@ class Config(Strict):
 
     def _sampling_faults(self, trained: list[str]) -> Iterator[str]:
         sampling = self.sampling
-        if sampling.size_cap and sampling.order != "temperature":
+        options = ORDER_OPTIONS[sampling.order]
+        if sampling.size_cap and not options.sizes:
             yield 'sampling.size_cap: only order = "temperature" has a cap'
-        if sampling.size_exponent != 1 and sampling.order != "temperature":
+        if sampling.size_exponent != 1 and not options.sizes:
             yield 'sampling.size_exponent: only order = "temperature" has an alpha to choose'
         for name in trained:
             if self.tasks[name].extra and (self.tasks[name].batch_size or sampling.batch_size) == 1:
@@ -260,7 +289,7 @@ class Config(Strict):
             return
         if sampling.epoch_of not in trained:
             yield f"sampling.epoch_of: {sampling.epoch_of!r} is not a trained task; there are {', '.join(trained)}"
-        if sampling.order not in ("joint", "round-robin"):
+        if not options.epoch_of:
             yield (
                 f'sampling.epoch_of: with order = "{sampling.order}" an epoch is something else; leave it out, by '
                 "--sampling.epoch_of none"
@@ -276,7 +305,7 @@ class Config(Strict):
             return
         if (fault := why_not(surgery.method)) is not None:
             yield f"surgery.method: {fault}"
-        if surgery.frequency == "step" and self.sampling.order != "joint":
+        if surgery.frequency == "step" and not ORDER_OPTIONS[self.sampling.order].step_surgery:
             yield (
                 f'surgery.frequency: a step of order "{self.sampling.order}" has one task, so there is nothing to '
                 "operate on; use --sampling.order joint, or --surgery.frequency epoch"

@@ -178,7 +178,7 @@ def test_worst_last_compares_scores_on_one_scale(tiny_encoder: Path, monkeypatch
     ):
         monkeypatch.setattr(loop, "predict", lambda *_, found=scores: found)
         loop._close_epoch(training, NoLog())  # type: ignore[arg-type]
-        assert training.sampler.last == worst
+        assert training.sampler.order.state_dict() == {"last": worst}
 
 
 # ------------------------------------------------------------------------------------------ what is kept, when to stop

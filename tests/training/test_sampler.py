@@ -10,13 +10,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bertram.config import WHOLE_PASSES, Order, SamplingConfig
+from bertram.config import ORDER_OPTIONS, OrderName, SamplingConfig
 from bertram.errors import ConfigError
-from bertram.training.sampler import Pool, Sampler, Stream
+from bertram.training.orders import ORDERS, Drawn, Pool, Sequential, WorstLast
+from bertram.training.sampler import Sampler, Stream
 
 ANY = settings(deadline=None, max_examples=40)
-ORDERS = st.sampled_from(get_args(Order))
-DRAWN = ("proportional", "square-root", "annealed", "temperature")
+ANY_ORDER = st.sampled_from(get_args(OrderName))
+DRAWN = tuple(name for name, order in ORDERS.items() if issubclass(order, Drawn))
+WHOLE_PASSES = tuple(name for name, order in ORDERS.items() if issubclass(order, Sequential))
 SIZES = st.lists(st.integers(2, 60), min_size=1, max_size=4)
 
 
@@ -41,6 +43,13 @@ def steps(source: Sampler, count: int) -> list[dict[str, list[int]]]:
 
 def epoch(source: Sampler) -> list[dict[str, list[int]]]:
     return steps(source, source.steps_per_epoch)
+
+
+def probabilities(source: Sampler) -> list[float]:
+    """The probability of each task in the next step."""
+    assert isinstance(source.order, Drawn)
+    values: list[float] = source.order.probabilities(source.step).tolist()
+    return values
 
 
 def turns(found: list[dict[str, list[int]]]) -> list[str]:
@@ -79,10 +88,9 @@ def test_sequential_keeps_its_order_and_rotating_starts_one_task_later() -> None
 def test_the_worst_task_goes_last() -> None:
     source = sampler([9, 20, 5], "worst-last", epochs=3)
     assert turns(epoch(source)) == ["task0", "task1", "task2"]  # the first epoch is sequential
-    source.last = "task0"
-    assert source.epoch_order() == ["task1", "task2", "task0"]
+    assert source.order.end_epoch(lambda: {"task0": 0.1, "task1": 0.3, "task2": 0.2}) == {"last_task": "task0"}
     assert turns(epoch(source)) == ["task1", "task2", "task0"]
-    source.last = "task1"
+    assert source.order.end_epoch(lambda: {"task0": 0.3, "task1": 0.1, "task2": 0.1}) == {"last_task": "task1"}
     assert turns(epoch(source)) == ["task0", "task2", "task1"]
 
 
@@ -91,7 +99,7 @@ def test_the_worst_task_goes_last() -> None:
 def test_a_joint_step_has_a_batch_of_each_task(sizes: list[int], batch_size: int) -> None:
     source = sampler(sizes, "joint", batch_size=batch_size)
     found = epoch(source)
-    assert all(list(one) == source.names for one in found)
+    assert all(list(one) == source.order.names for one in found)
     assert all(len(places) == batch_size for one in found for places in one.values())
     drawn = sum(source.seen().values())
     assert sum(sizes) <= drawn < sum(sizes) + batch_size * len(sizes)  # as many as all tasks have together
@@ -100,7 +108,7 @@ def test_a_joint_step_has_a_batch_of_each_task(sizes: list[int], batch_size: int
 def test_in_joint_steps_a_small_task_is_seen_more_often_and_a_large_one_less() -> None:
     source = sampler([10, 110], "joint")
     found = epoch(source)
-    counts = [Counter(place for one in found for place in one[name]) for name in source.names]
+    counts = [Counter(place for one in found for place in one[name]) for name in source.order.names]
     assert source.seen() == {"task0": 60, "task1": 60}
     assert set(counts[0].values()) == {6}
     assert set(counts[1].values()) == {1}
@@ -124,7 +132,7 @@ def test_an_epoch_may_be_a_pass_over_one_task(
 def test_round_robin_takes_turns(sizes: list[int]) -> None:
     source = sampler(sizes, "round-robin", epochs=3)
     names = [next(iter(one)) for one in steps(source, source.total_steps)]
-    assert names == [source.names[number % len(sizes)] for number in range(len(names))]
+    assert names == [source.order.names[number % len(sizes)] for number in range(len(names))]
     assert source.steps_per_epoch == -(-sum(sizes) // 4)
 
 
@@ -155,9 +163,9 @@ def test_tasks_are_drawn_in_proportion_to_a_power_of_their_size(
         return [pytest.approx(size**power / sum(other**power for other in of)) for size in of]
 
     capped = [min(size, cap) if cap else size for size in sizes]
-    assert sampler(sizes, "temperature", alpha=alpha, cap=cap).probabilities().tolist() == share(alpha, capped)
-    assert sampler(sizes, "proportional").probabilities().tolist() == share(1, sizes)
-    assert sampler(sizes, "square-root").probabilities().tolist() == share(0.5, sizes)
+    assert probabilities(sampler(sizes, "temperature", alpha=alpha, cap=cap)) == share(alpha, capped)
+    assert probabilities(sampler(sizes, "proportional")) == share(1, sizes)
+    assert probabilities(sampler(sizes, "square-root")) == share(0.5, sizes)
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
@@ -165,7 +173,7 @@ def test_annealing_goes_from_the_sizes_to_their_fifth_power_root_over_the_whole_
     source = sampler([40, 640], "annealed", epochs=epochs)
     ratios = []
     for _ in range(source.total_steps):
-        ratios.append(float(np.log(source.probabilities()[1] / source.probabilities()[0]) / np.log(16)))
+        ratios.append(float(np.log(probabilities(source)[1] / probabilities(source)[0]) / np.log(16)))
         source.next()
     assert ratios[0] == pytest.approx(1.0)
     assert ratios[-1] == pytest.approx(0.2)
@@ -176,10 +184,10 @@ def test_annealing_goes_from_the_sizes_to_their_fifth_power_root_over_the_whole_
 @pytest.mark.parametrize("order", ["proportional", "square-root", "temperature"])
 def test_tasks_come_as_often_as_their_probability_says(order: str) -> None:
     source = sampler([5, 50, 400], order, **({"size_exponent": 0.3, "size_cap": 100} if order == "temperature" else {}))
-    expected = source.probabilities()
+    expected = probabilities(source)
     count = 3000
     drawn = Counter(next(iter(one)) for one in steps(source, count))
-    for name, p in zip(source.names, expected, strict=True):
+    for name, p in zip(source.order.names, expected, strict=True):
         assert abs(drawn[name] / count - p) < 4.5 * (p * (1 - p) / count) ** 0.5
 
 
@@ -206,7 +214,7 @@ def test_every_pass_is_shuffled_anew() -> None:
 
 
 @ANY
-@given(first=ORDERS, second=ORDERS, seed=st.integers(0, 99))
+@given(first=ANY_ORDER, second=ANY_ORDER, seed=st.integers(0, 99))
 def test_the_examples_of_a_task_come_in_one_order_whatever_the_order_of_the_tasks(
     first: str, second: str, seed: int
 ) -> None:
@@ -222,14 +230,14 @@ def test_the_examples_of_a_task_come_in_one_order_whatever_the_order_of_the_task
 
 
 def test_another_seed_gives_other_batches() -> None:
-    for order in get_args(Order):
+    for order in get_args(OrderName):
         runs = [steps(sampler([30, 50], order, seed), 10) for seed in (0, 0, 1)]
         assert runs[0] == runs[1]
         assert runs[0] != runs[2]
 
 
 @ANY
-@given(sizes=SIZES, order=ORDERS, done=st.integers(0, 60), extra=st.booleans(), seed=st.integers(0, 99))
+@given(sizes=SIZES, order=ANY_ORDER, done=st.integers(0, 60), extra=st.booleans(), seed=st.integers(0, 99))
 def test_a_resumed_run_goes_on_with_the_very_next_batch(
     sizes: list[int], order: str, done: int, extra: bool, seed: int
 ) -> None:
@@ -238,8 +246,7 @@ def test_a_resumed_run_goes_on_with_the_very_next_batch(
     whole, begun, resumed = (Sampler(made, config, seed) for _ in range(3))
     for source in (whole, begun):
         steps(source, done)
-        if order == "worst-last":
-            source.last = "task0"
+        source.order.end_epoch(lambda: dict.fromkeys(made, 0.5))
     resumed.load_state_dict(json.loads(json.dumps(begun.state_dict())))
     assert resumed.seen() == whole.seen()
     assert steps(resumed, 20) == steps(whole, 20)
@@ -249,7 +256,7 @@ def test_a_resumed_run_goes_on_with_the_very_next_batch(
 @ANY
 @given(
     size=st.integers(2, 40), extra=st.integers(1, 40), batch_size=st.integers(2, 12), share=st.floats(0.01, 0.99),
-    order=ORDERS,
+    order=ANY_ORDER,
 )  # fmt: skip
 def test_further_examples_have_their_share_of_each_batch(
     size: int, extra: int, batch_size: int, share: float, order: str
@@ -277,7 +284,7 @@ def test_a_batch_of_one_is_of_the_tasks_own() -> None:
 
 
 @ANY
-@given(sizes=SIZES, order=ORDERS, count=st.integers(1, 50))
+@given(sizes=SIZES, order=ANY_ORDER, count=st.integers(1, 50))
 def test_an_epoch_may_be_a_number_of_steps(sizes: list[int], order: str, count: int) -> None:
     assume(order not in WHOLE_PASSES or count >= enough(sizes))
     source = sampler(sizes, order, steps_per_epoch=count, epochs=3)
@@ -301,6 +308,55 @@ def test_with_a_number_of_steps_each_task_has_its_part_of_them(sizes: list[int],
     passes = [pool.batches for pool in source.pools.values()]
     found = epoch(source)
     mine = Counter(next(iter(one)) for one in found)
-    for name, batches in zip(source.names, passes, strict=True):
+    for name, batches in zip(source.order.names, passes, strict=True):
         assert abs(mine[name] - count * batches / sum(passes)) < 1
-    assert turns(found) == source.names
+    assert turns(found) == source.order.names
+
+
+# ------------------------------------------------------------------------------------------ what an order says
+
+
+@pytest.mark.parametrize("name", get_args(OrderName))
+def test_each_order_has_a_class_and_the_options_that_fit_its_steps(name: OrderName) -> None:
+    assert list(ORDERS) == list(ORDER_OPTIONS) == list(get_args(OrderName))
+    source = sampler([9, 20, 5], name)
+    assert ORDER_OPTIONS[name].step_surgery == (len(source.next()) == 3)
+    assert source.order.scores_each_epoch == isinstance(source.order, WorstLast)
+
+
+@pytest.mark.parametrize("name", get_args(OrderName))
+def test_an_order_asks_for_scores_only_if_it_says_so(name: OrderName) -> None:
+    asked = []
+
+    def scores() -> dict[str, float]:
+        asked.append(1)
+        return {"task0": 0.5, "task1": 0.4, "task2": 0.6}
+
+    order = sampler([9, 20, 5], name).order
+    decided = order.end_epoch(scores)
+    assert bool(asked) == bool(decided) == order.scores_each_epoch
+
+
+@pytest.mark.parametrize("name", get_args(OrderName))
+@pytest.mark.parametrize("steps_per_epoch", [None, 500])
+def test_the_expected_examples_are_those_of_a_run(name: OrderName, steps_per_epoch: int | None) -> None:
+    source = sampler([90, 300, 50], name, epochs=20, steps_per_epoch=steps_per_epoch)
+    steps(source, source.total_steps)
+    tolerance = 0.15 if isinstance(source.order, Drawn) else 0.02
+    for task, seen in source.seen().items():
+        assert source.order.expected_examples(task) == pytest.approx(seen, rel=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "words"),
+    [
+        ("sequential", {}, "a whole pass over each task"),
+        ("worst-last", {}, "a whole pass over each task"),
+        ("joint", {}, "as many examples as all tasks have together"),
+        ("joint", {"epoch_of": "task1"}, "a whole pass over task1"),
+        ("annealed", {}, "as many examples as all tasks have together"),
+        ("rotating", {"steps_per_epoch": 30}, "30 steps"),
+    ],
+)
+def test_an_epoch_is_described(name: str, more: dict[str, Any], words: str) -> None:
+    assert sampler([9, 20, 5], name, **more).order.epoch == words

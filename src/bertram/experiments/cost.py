@@ -7,12 +7,12 @@ seconds of known runs say what a unit of it takes on this machine.
 from collections.abc import Sequence
 from statistics import fmean
 
-from bertram.config import WHOLE_PASSES, Config
+from bertram.config import Config
 from bertram.errors import DataError
 from bertram.experiments.budget import dev_rows, train_rows
 from bertram.experiments.schedule import Job
 from bertram.runs.directory import Run
-from bertram.training.sampler import Pool, Sampler
+from bertram.training.orders import Pool, make_order
 
 TRAIN_SAMPLE = 1000  # training examples of each task that are scored at the end
 
@@ -24,18 +24,18 @@ def work(config: Config) -> float:
         for name, task in config.tasks.items()
         if task.trained
     }
-    sampler = Sampler(pools, config.sampling, config.seed)
+    order = make_order(pools, config.sampling, config.seed)
     training = sum(
-        _examples(sampler, name, config) * _passes(config, name) * config.tasks[name].encodings_per_example
+        order.expected_examples(name) * _passes(config, name) * config.tasks[name].encodings_per_example
         for name in pools
     )
-    every = config.evaluation.eval_steps or sampler.steps_per_epoch
-    evaluations = -(-sampler.total_steps // every)
+    every = config.evaluation.eval_steps or order.steps_per_epoch
+    evaluations = -(-order.total_steps // every)
     predicting = 0.0
     for name, task in config.tasks.items():
         rows = dev_rows(task, config)
         watched = min(rows, config.evaluation.max_interim_samples or rows)
-        sample = TRAIN_SAMPLE * (name in pools) * (1 + config.sampling.epochs * (config.sampling.order == "worst-last"))
+        sample = TRAIN_SAMPLE * (name in pools) * (1 + config.sampling.epochs * order.scores_each_epoch)
         predicting += (watched * evaluations + rows + sample) * task.encodings_per_example
     return training + predicting
 
@@ -88,15 +88,6 @@ def _used(config: Config, name: str) -> int:
     task = config.tasks[name]
     rows = train_rows(task, config)
     return min(task.max_train_samples or rows, max(2, round(config.sampling.fraction * rows)))
-
-
-def _examples(sampler: Sampler, name: str, config: Config) -> float:
-    """How many examples of a task a run sees; an expectation where tasks are drawn."""
-    pool = sampler.pools[name]
-    if config.sampling.order in WHOLE_PASSES and config.sampling.steps_per_epoch is None:
-        return float(pool.size * config.sampling.epochs)
-    share = 1.0 if config.sampling.order == "joint" else 1 / len(sampler.pools)
-    return sampler.total_steps * pool.batch_size * share
 
 
 def _passes(config: Config, name: str) -> float:

@@ -3,8 +3,10 @@
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from bertram.config import Config
 from bertram.data.examples import Examples
@@ -16,7 +18,6 @@ from bertram.training.state import Training, begin
 from bertram.training.step import step
 from bertram.training.train import choose_device
 
-JOINT = "joint"  # the kind of a step that is of all tasks
 WARM_UP, MEASURED = 3, 12  # steps of each kind
 DEV_SAMPLE = 256  # examples of each task that are predicted to measure the speed of evaluation
 
@@ -77,8 +78,7 @@ def estimate(config: Config) -> Estimate:
     training = begin(config, choose_device(config))
     sampler, data = training.sampler, training.data
     steps, seen = _course(training)
-    step_seconds = _step_seconds(training)
-    in_steps = sum(step_seconds[kind] * count for kind, count in steps.items())
+    in_steps = sum(_step_seconds(training, tasks) * count for tasks, count in steps.items())
     evaluations = -(-sampler.total_steps // (config.evaluation.eval_steps or sampler.steps_per_epoch))
     example_seconds, save_seconds = _evaluation_seconds(training), _save_seconds(training)
 
@@ -86,7 +86,7 @@ def estimate(config: Config) -> Estimate:
         return sum(example_seconds[name] * len(examples) for name, examples in splits.items())
 
     in_evaluations = seconds(data.watched) * evaluations + seconds(data.dev) + seconds(data.train_sample)
-    if config.sampling.order == "worst-last":
+    if sampler.order.scores_each_epoch:
         in_evaluations += config.sampling.epochs * seconds(data.train_sample)
     in_saves = evaluations * save_seconds + in_steps / (60 * config.checkpoint.save_minutes) * 3 * save_seconds
     parameters = list(training.model.network.parameters())
@@ -109,14 +109,10 @@ def _task_estimate(training: Training, name: str, seen: int) -> TaskEstimate:
     return TaskEstimate(data.own.get(name, 0), len(data.dev[name]), per_epoch, tokens)
 
 
-def _course(training: Training) -> tuple[Counter[str], dict[str, int]]:
-    """Number of steps of each kind, by the step's task or `JOINT`, and number of examples seen of each task."""
-    config = training.config
-    sampler = setup.sampler(config, training.data)
-    steps: Counter[str] = Counter()
-    while sampler.step < sampler.total_steps:
-        names = sampler.next()
-        steps[JOINT if config.sampling.order == "joint" else next(iter(names))] += 1
+def _course(training: Training) -> tuple[Counter[tuple[str, ...]], dict[str, int]]:
+    """Number of steps by their tasks, and number of examples seen of each task."""
+    sampler = setup.sampler(training.config, training.data)
+    steps = Counter(tuple(sampler.next()) for _ in range(sampler.total_steps))
     return steps, sampler.seen()
 
 
@@ -126,23 +122,17 @@ def _tokens(examples: Examples) -> float:
     return sum(len(ids) for ids, _ in some.batch(range(len(some))).sequences) / len(some)
 
 
-def _step_seconds(training: Training) -> dict[str, float]:
-    """Seconds of a step of each task, or of a joint one, with what follows a step."""
-    joint = training.config.sampling.order == "joint"
-    kinds = {JOINT: training.sampler.names} if joint else {name: [name] for name in training.sampler.names}
-    seconds, number = {}, 0
-    for kind, names in kinds.items():
-        times = []
-        for turn in range(WARM_UP + MEASURED):
-            begun = time.perf_counter()
-            places = {name: training.sampler.draw(name) for name in names}
-            step(training.learner, training.batches(places))
-            training.learner.objective.after_update()
-            training.average.update(number := number + 1)
-            if turn >= WARM_UP:
-                times.append(time.perf_counter() - begun)
-        seconds[kind] = sum(times) / len(times)
-    return seconds
+def _step_seconds(training: Training, tasks: Sequence[str]) -> float:
+    """Seconds of a step of some tasks, with what follows a step."""
+    times = []
+    for number in range(1, WARM_UP + MEASURED + 1):
+        begun = time.perf_counter()
+        places = {name: training.sampler.draw(name) for name in tasks}
+        step(training.learner, training.batches(places))
+        training.learner.objective.after_update()
+        training.average.update(number)
+        times.append(time.perf_counter() - begun)
+    return fmean(times[WARM_UP:])
 
 
 def _evaluation_seconds(training: Training) -> dict[str, float]:

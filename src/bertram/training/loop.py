@@ -113,11 +113,15 @@ def _close_epoch(training: Training, log: MetricsLog) -> None:
         report = _update(training, training.epoch_learner, latest, number)
         if processes.is_writer():
             log.write({"step": number, "epoch_surgery": report.losses, "gradient_norm": report.gradient_norm})
-    if training.config.sampling.order == "worst-last":
-        scores = predict(training, training.data.train_sample).main_scores()
-        training.sampler.last = min(training.sampler.names, key=lambda name: _on_unit(training, name, scores[name]))
-        if processes.is_writer():
-            log.write({"step": number, "last_task": training.sampler.last})
+    decided = training.sampler.order.end_epoch(lambda: _train_scores(training))
+    if decided and processes.is_writer():
+        log.write({"step": number, **decided})
+
+
+def _train_scores(training: Training) -> dict[str, float]:
+    """Each task's main score on the train sample, on [0, 1]."""
+    scores = predict(training, training.data.train_sample).main_scores()
+    return {name: _on_unit(training, name, score) for name, score in scores.items()}
 
 
 def _on_unit(training: Training, name: str, score: float | None) -> float:

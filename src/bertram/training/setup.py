@@ -23,7 +23,8 @@ from bertram.prediction.model import Model
 from bertram.tasks import Task
 from bertram.training import processes
 from bertram.training.objective import Objective
-from bertram.training.sampler import Pool, Sampler
+from bertram.training.orders import Pool
+from bertram.training.sampler import Sampler
 from bertram.training.step import Learner
 
 TRAIN_SAMPLE = 1000  # training examples of each task that are scored, for the train-dev gap

@@ -170,7 +170,7 @@ def describe(training: Training) -> dict[str, Any]:
         "steps": {
             "taken": sampler.step,
             "per_epoch": sampler.steps_per_epoch,
-            "epoch": _epoch_in_words(config),
+            "epoch": sampler.order.epoch,
             "best": training.best.step,
         },
         "examples_seen": sampler.seen(),
@@ -178,13 +178,3 @@ def describe(training: Training) -> dict[str, Any]:
         "processes": processes.count(),
         **provenance(network.device),
     }
-
-
-def _epoch_in_words(config: Config) -> str:
-    if config.sampling.steps_per_epoch:
-        return f"{config.sampling.steps_per_epoch} steps"
-    if config.sampling.epoch_of:
-        return f"a whole pass over {config.sampling.epoch_of}"
-    if config.sampling.order in ("sequential", "rotating", "worst-last"):
-        return "a whole pass over each task"
-    return "as many examples as all tasks have together"
