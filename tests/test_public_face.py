@@ -9,9 +9,9 @@ import pytest
 import bertram
 
 CONTRACT = {
-    *("load_encoder", "load", "train", "evaluate", "recipe", "change"),
+    *("load_encoder", "load", "train", "evaluate", "compare", "recipe", "change"),
     *("surgery", "smart", "optimizer"),
-    *("Config", "Task", "Run", "Model", "Prediction", "SST", "QUORA", "STS"),
+    *("Config", "Task", "Run", "Model", "Prediction", "Verdict", "SST", "QUORA", "STS"),
     *("BertramError", "ConfigError", "DataError", "RunError", "TrainingError", "WeightsError"),
     "__version__",
 }

@@ -3,6 +3,7 @@
     train(config)                  a finished run
     load(run)                      a trained model: `.predict(task, texts)`
     evaluate(run)                  scores on labelled files
+    compare(runs)                  differences of runs, each with a `Verdict`
     load_encoder("minilm")         a pretrained encoder
     recipe, change                 configurations; `Config`, `Task`
     smart, surgery, optimizer      the techniques alone, on any PyTorch model
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bertram import optimizer, smart, surgery
+    from bertram.comparison.comparison import compare_runs as compare
+    from bertram.comparison.verdict import Verdict
     from bertram.config import Config
     from bertram.errors import BertramError, ConfigError, DataError, RunError, TrainingError, WeightsError
     from bertram.evaluation.files import evaluate_run as evaluate
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {  # module and name of each public name
+    "compare": "bertram.comparison.comparison:compare_runs",
+    "Verdict": "bertram.comparison.verdict:Verdict",
     "Config": "bertram.config:Config",
     "BertramError": "bertram.errors:BertramError",
     "ConfigError": "bertram.errors:ConfigError",
@@ -67,9 +72,11 @@ __all__ = [
     "RunError",
     "Task",
     "TrainingError",
+    "Verdict",
     "WeightsError",
     "__version__",
     "change",
+    "compare",
     "evaluate",
     "load",
     "load_encoder",

@@ -7,7 +7,8 @@ import pytest
 from tests.common.commands import call
 
 from bertram import options
-from bertram.comparison.compare_runs import compare_runs, distinct_names
+from bertram.comparison.comparison import compare_runs, distinct_names
+from bertram.comparison.sentences import model_sentence
 from bertram.runs.directory import Run, read_predictions, write_predictions
 
 
@@ -33,7 +34,7 @@ def test_two_models_are_compared_on_each_task_and_overall(tiny_runs: Path) -> No
     assert out.startswith("bi-0 against cross-0 on dev")
     assert "Holm's correction over all 4 rows" in out
     for row in compare_runs([tiny_runs / "cross-0", tiny_runs / "bi-0"]).models:
-        assert f"\n{row.task}: {row.verdict}\n" in out
+        assert f"\n{row.task}: {model_sentence(row)}\n" in out
     assert "a verdict on a technique needs 3 seeds" in out
     assert "The sample is a toy" in out
 
@@ -130,7 +131,7 @@ def test_other_examples_and_other_tasks_are_refused(tiny_runs: Path, tmp_path: P
     (other / "config.toml").write_text(options.to_toml(config))
     code, _, err = call("compare", tiny_runs / "cross-0", other)
     assert code == 1
-    assert err == "bertram: task sts of other is another one than that of cross-0: kind, labels or range differ\n"
+    assert err == "bertram: task sts differs between cross-0 and other (kind, labels or range)\n"
 
 
 def test_a_split_without_labels_and_predictions_that_were_not_kept_are_refused(tiny_runs: Path, tmp_path: Path) -> None:

@@ -24,8 +24,6 @@ from bertram.evaluation.intervals import (
     shared_example_error,
     smallest_visible_effect,
     technique_effect,
-    technique_verdict,
-    verdict,
 )
 
 GENERATOR = np.random.default_rng
@@ -172,9 +170,6 @@ def test_fewer_than_three_seeds_give_no_interval_and_no_common_seed_is_refused()
     two = technique_effect({"a": {1: 0.5, 2: 0.6}, "b": {1: 0.4, 2: 0.4}}, "a", "b")
     assert two.value == pytest.approx(0.15)
     assert two.ci95 is None
-    assert technique_verdict("a", "b", two) == (
-        "no verdict on a against b: +0.150 over 2 seeds compares these models only; a technique needs 3 seeds"
-    )
     with pytest.raises(BertramError, match="no seed in common"):
         technique_effect({"a": {1: 0.5}, "b": {2: 0.4}}, "a", "b")
 
@@ -295,23 +290,6 @@ def test_power_of_a_design_and_of_more_seeds() -> None:
     assert floor_of_examples(0.002) == pytest.approx(0.0056, abs=1e-5)  # 1.960 + 0.842 standard errors
     with pytest.raises(BertramError, match="at least 2"):
         smallest_visible_effect(0.005, 1)
-
-
-def test_verdicts_in_words() -> None:
-    assert verdict("A", "B", 0.012, (0.004, 0.02), p=0.003, p_holm=0.012) == (
-        "A is better than B by 0.012 [0.004, 0.020], p = 0.003 (Holm = 0.012)"
-    )
-    assert verdict("A", "B", -0.012, (-0.02, -0.004), p=0.0001) == (
-        "B is better than A by 0.012 [0.004, 0.020], p < 0.001"
-    )
-    assert verdict("A", "B", 0.012, (0.004, 0.02), p=0.03, p_holm=0.09) == (
-        "A and B cannot be told apart: +0.012 [0.004, 0.020], p = 0.030 (Holm = 0.090)"
-    )
-    assert "cannot be told apart" in verdict("A", "B", 0.012, (-0.001, 0.02), p=0.04)
-    effect = Effect(0.01, 3, 0.001, 2, 0.001, (0.006, 0.014), 0.01)
-    assert technique_verdict("smart", "without", effect) == (
-        "smart is better than without by 0.010 [0.006, 0.014], p = 0.010, 3 seeds"
-    )
 
 
 def test_a_resample_in_which_a_score_is_undefined_is_left_out_unless_there_are_many() -> None:

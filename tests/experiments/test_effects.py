@@ -5,11 +5,13 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from bertram.comparison.compare import TaskPredictions
+from bertram.comparison.models import TaskPredictions
+from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.experiments.design import Design, fractional, full, leave_one_out, sign
 from bertram.experiments.effects import Measured, measure
 from bertram.experiments.forecast import Noise, estimate
 from bertram.experiments.noise import drawn, seed_noise
+from bertram.experiments.render import effect_sentence
 
 SD = 0.006  # of one run over seeds
 
@@ -109,10 +111,10 @@ def test_the_error_of_examples_of_a_contrast_of_accuracies_has_a_closed_form() -
 def test_undefined_scores_and_few_seeds_are_named() -> None:
     scores = {"0": {0: 0.5, 1: 0.6}, "1": {}, "2": {0: 0.5, 1: 0.55}, "3": {0: 0.6, 1: 0.7}}
     rows = measure(full("ab"), {"sts": scores})
-    assert all(row.value is None and "no score in 1 of the 4" in row.verdict for row in rows)
+    assert all(row.value is None and "no score in 1 of the 4" in row.verdict.detail for row in rows)
     one_seed = measure(full("ab"), {"sts": {str(k): {0: k / 10} for k in range(4)}})
     assert one_seed[0].value == pytest.approx(0.1)
-    assert "compares these models only" in one_seed[0].verdict
+    assert one_seed[0].verdict == untestable(Reason.TOO_FEW_SEEDS)
     two = measure(leave_one_out("ab"), {"sts": {str(k): {0: 0.1, 1: 0.2 + k} for k in range(3)}})
     assert two[0].ci95 is None  # a technique against one arm needs three seeds
 
@@ -123,7 +125,8 @@ def test_many_effects_are_corrected_together() -> None:
     mains: list[Measured] = [row for row in rows if row.order == 1]
     assert all(row.p_holm >= row.p for row in rows if row.p is not None and row.p_holm is not None)
     assert min(mains, key=lambda row: row.p or 1).p_holm == pytest.approx(3 * min(row.p or 1 for row in mains))
-    assert "with a is better than without" in mains[0].verdict
+    assert mains[0].verdict.decision is Decision.BETTER
+    assert effect_sentence(mains[0]).startswith("with a is better than without by 0.0")
 
 
 def test_the_words_of_an_interaction_say_what_both_have_beyond_their_sum() -> None:
@@ -135,7 +138,7 @@ def test_the_words_of_an_interaction_say_what_both_have_beyond_their_sum() -> No
     }
     *_, both = measure(full("ab"), {"overall": scores})
     assert both.value == pytest.approx(0.05, abs=1e-3)
-    assert both.verdict.startswith("a×b together is better than the sum of their effects by 0.100 [")
+    assert effect_sentence(both).startswith("a×b together is better than the sum of their effects by 0.100 [")
 
 
 def test_a_sum_of_effects_is_called_one() -> None:
@@ -145,9 +148,9 @@ def test_a_sum_of_effects_is_called_one() -> None:
         str(number): {seed: 0.5 + 0.02 * sign(cell, 0b0011) + generator.normal(scale=1e-4) for seed in range(2)}
         for number, cell in enumerate(design.cells)
     }
-    said = {row.name: row.verdict for row in measure(design, {"overall": scores}) if row.order == 2}
-    assert said["a×b + c×d"].startswith("the sum a×b + c×d is not nothing: +0.040 [")
-    assert said["a×c + b×d"].startswith("the sum a×c + b×d cannot be told from nothing: ")
+    said = {row.name: effect_sentence(row) for row in measure(design, {"overall": scores}) if row.order == 2}
+    assert said["a×b + c×d"].startswith("the sum a×b + c×d is significantly different from zero: +0.040 [")
+    assert said["a×c + b×d"].startswith("the sum a×c + b×d is not significantly different from zero: ")
 
 
 def test_seeds_without_which_there_is_no_verdict_are_counted_before_the_start_as_after() -> None:

@@ -17,8 +17,9 @@ from bertram.experiments.design import full
 from bertram.experiments.events import Event, Reporter
 from bertram.experiments.factors import parse
 from bertram.experiments.schedule import Job, main_scores, run_jobs
+from bertram.experiments.study_tables import read_table
 from bertram.minbert import catalogue, published
-from bertram.minbert.reproduce import SUBMISSION, Study, jobs, read_table, table
+from bertram.minbert.reproduce import SUBMISSION, Study, jobs, table
 from bertram.runs.directory import Run, read_metrics
 from bertram.training.train import train
 

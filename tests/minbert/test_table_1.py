@@ -15,8 +15,10 @@ from bertram.config import Config
 from bertram.evaluation.metrics import TaskOutputs, score_run
 from bertram.experiments.budget import held_files
 from bertram.experiments.schedule import finished_runs
+from bertram.experiments.study_tables import read_table
 from bertram.minbert.published import EXPERIMENTS
-from bertram.minbert.reproduce import Budget, Study, expected_hours, jobs, read_table, table, write_table
+from bertram.minbert.render import row_sentence
+from bertram.minbert.reproduce import Budget, Study, expected_hours, jobs, table, write_table
 from bertram.runs.directory import FORMAT, Run, create, write_predictions
 from bertram.runs.files import write_json, write_text
 
@@ -91,12 +93,12 @@ def test_means_and_paired_differences(made: dict, study: Study) -> None:
     found = five["differences"]["overall"]
     assert found["difference"] == pytest.approx(five["ours"]["overall"]["mean"] - ours["mean"])
     assert found["seeds"] == 3
-    assert "e4 is better than e5 by" in five["verdict"]
-    assert "cannot be told apart" in row(made, "e6")["verdict"]
+    assert "e4 is better than e5 by" in row_sentence(five, "e4")
+    assert row_sentence(row(made, "e6"), "e4").startswith("no significant difference between e6 and e4: ")
 
 
 def test_one_seed_gives_no_verdict_on_a_technique(made: dict) -> None:
-    assert "a technique needs 3 seeds" in row(made, "e12")["verdict"]
+    assert "a verdict needs 3 seeds" in row_sentence(row(made, "e12"), "e4")
     assert row(made, "e12")["ours"]["overall"]["sd"] is None
 
 
@@ -114,7 +116,7 @@ def test_values_of_a_sweep_are_shown_when_one_of_them_is_a_run_of_its_own(study:
     make_run(tmp_path, study.budget.applied(EXPERIMENTS["dropout-0.5"].config(), 0), 0.6)
     rows = table(asked)["rows"]
     assert [one["experiment"] for one in rows] == ["e4", "e11", "dropout-0.3", "dropout-0.5"]
-    assert rows[2]["verdict"].startswith("the run of e11: ")
+    assert row_sentence(rows[2], "e4").startswith("the run of e11: ")
 
 
 def test_a_single_task_has_no_overall_and_is_compared_on_its_own(made: dict) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from bertram import options, recipes, sample
+from bertram.comparison.techniques import TechniqueDifference
+from bertram.comparison.verdict import Decision, Reason, Verdict, untestable
 from bertram.data.rows import read_rows
 from bertram.errors import DataError, RunError
 from bertram.evaluation.metrics import TaskOutputs, confusion_matrix, score_run, trivial_baselines
+from bertram.experiments.effects import Measured
+from bertram.experiments.study_tables import FORM
 from bertram.report import gradient_plots, gradients, plots
 from bertram.report.drawing import css, svg
 from bertram.report.outcomes import Library, Outcomes, Shown
@@ -276,8 +281,10 @@ def ours(value: float) -> dict[str, Any]:
 
 
 def difference(value: float, half: float, seeds: int = 3) -> dict[str, Any]:
-    interval = [value - half, value + half]
-    return {"difference": value, "ci95": interval if seeds > 2 else None, "ci95_new": interval, "p_holm": 0.01}
+    interval = (value - half, value + half)
+    row = TechniqueDifference("overall", "overall", "e4", "e6", seeds, 0.6, 0.6 + value, value, ci95_new=interval,
+                              verdict=untestable(Reason.TOO_FEW_SEEDS))  # fmt: skip
+    return asdict(row)
 
 
 def test_a_reproduction_shows_the_study_beside_ours(study: Path, tmp_path: Path) -> None:
@@ -287,19 +294,25 @@ def test_a_reproduction_shows_the_study_beside_ours(study: Path, tmp_path: Path)
     rows = [
         {"experiment": "e4", "label": "4 all three", "seeds": [0, 1, 2], "runs": [], "study": published,
          "ours": {"sst": ours(0.5), "overall": ours(0.6)}, "differences": {"sst": None, "overall": None},
-         "verdict": "the row that all others are compared with"},
+         "compared_as": None},
         {"experiment": "e6", "label": "6 with SMART", "seeds": [0], "runs": [], "study": None,
          "ours": {"sst": None, "overall": ours(0.61)},
          "differences": {"sst": None, "overall": difference(0.01, 0.02, 1)},
-         "verdict": "no verdict on e6"},
+         "compared_as": "e6"},
     ]  # fmt: skip
-    table = {"form": 1, "title": "Table 1 again (2 epochs)", "notes": ["All are dev."], "reference": "e4", "rows": rows}
+    table = {
+        "form": FORM,
+        "title": "Table 1 again (2 epochs)",
+        "notes": ["All are dev."],
+        "reference": "e4",
+        "rows": rows,
+    }
     (folder / "table.json").write_text(json.dumps(table))
     text = Page(write_report(folder).read_text(encoding="utf-8")).text
     assert "Table 1 again (2 epochs)" in text
     assert "0.500 ± 0.010 0.480 to 0.520 study, test 0.469" in text
     assert "e4, 3 seeds study: test; not comparable" in text
-    assert "+0.010 −0.010 to 0.030 no verdict on e6" in text
+    assert "+0.010 −0.010 to 0.030 no verdict on e6 against e4: +0.010 over 1 seed" in text
     assert (
         "Comparisons with too few seeds. Fewer than 3 seeds compare these models, not the techniques: e6 (1)." in text
     )
@@ -308,23 +321,23 @@ def test_a_reproduction_shows_the_study_beside_ours(study: Path, tmp_path: Path)
 
 
 def test_an_ablation_shows_effects_design_and_power(tmp_path: Path) -> None:
+    only = Verdict(Decision.BETTER, these_examples_only=True)
     effects = [
-        {"name": "smart", "outcome": "overall", "value": 0.012, "ci95": [0.002, 0.022], "ci95_new": [-0.004, 0.028],
-         "p_holm": 0.02, "verdict": "with smart is better than without; on these examples only"},
-        {"name": "mse", "outcome": "overall", "value": None, "ci95": None, "ci95_new": None, "p_holm": None,
-         "verdict": "mse: no score in 1 of the 2 configurations it needs"},
-    ]  # fmt: skip
+        Measured("smart", 1, (), "overall", 0.012, 3, 0.01, 4, (0.002, 0.022), (-0.004, 0.028), 0.01, 0.02, only),
+        Measured("mse", 1, (), "overall", verdict=untestable(Reason.MISSING_RUNS, "no score in 1 configuration")),
+    ]
     cell = {"levels": {"smart": True, "mse": False}, "runs": {"0": "a"}, "scores": {"overall": {"0": 0.5}}}
     power = {"source": "8 runs", "seed_sd": 0.007, "df": 4, "example_error": 0.006, "seeds": 2, "visible": 0.011,
              "target": 0.005, "needed": 9, "floor": 0.008, "hours": 0.7}  # fmt: skip
     design = {"kind": "full", "notes": ["4 configurations"], "factors": [{"name": "smart", "text": "SMART on sst"}],
               "cells": [cell]}  # fmt: skip
-    found = {"form": 1, "kind": "ablation", "title": "What each factor is worth", "design": design, "power": power,
-             "effects": effects}  # fmt: skip
+    found = {"form": FORM, "kind": "ablation", "title": "What each factor is worth", "design": design, "power": power,
+             "effects": [asdict(effect) for effect in effects]}  # fmt: skip
     (tmp_path / "ablation.json").write_text(json.dumps(found))
     text = Page(write_report(tmp_path).read_text(encoding="utf-8")).text
     for part in ("smart overall +0.012 0.002 to 0.022 −0.004 to 0.028 0.020", "SMART on sst",
-                 "With 2 seeds you can see 0.011", "An effect could not be estimated", "overall: mse: no score",
+                 "With 2 seeds you can see 0.011", "An effect could not be estimated",
+                 "overall: no verdict on with mse against",
                  "smart (1)"):  # fmt: skip
         assert part in text, part
 

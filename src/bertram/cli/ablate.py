@@ -184,16 +184,18 @@ def effect_table(title: str, effects: "Sequence[Mapping[str, Any]]") -> "Group":
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from bertram.experiments.ablation import cells_of  # noqa: PLC0415
+    from bertram.experiments.effects import Measured  # noqa: PLC0415
+    from bertram.experiments.render import cells, effect_sentence  # noqa: PLC0415
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
     for heading in ("outcome", "factor", "effect", "95 %, other seeds", "and examples", "p (Holm)"):
         table.add_column(heading)
     last = ""
-    for effect in effects:
-        outcome, *cells, _ = cells_of(effect)
+    rows = [Measured.from_json(effect) for effect in effects]
+    for row in rows:
+        outcome, *others = cells(row)
         if last not in ("", outcome):
             table.add_section()
-        table.add_row(outcome if outcome != last else "", *cells)
+        table.add_row(outcome if outcome != last else "", *others)
         last = outcome
-    return Group(table, Text("\n".join(effect["verdict"] for effect in effects if effect["outcome"] == last)))
+    return Group(table, Text("\n".join(effect_sentence(row) for row in rows if row.outcome == last)))

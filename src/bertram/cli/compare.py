@@ -44,7 +44,7 @@ def compare(
     """
     from bertram.cli.show import console, working  # noqa: PLC0415
     from bertram.cli.show_comparison import parts  # noqa: PLC0415
-    from bertram.comparison.compare_runs import compare_runs  # noqa: PLC0415
+    from bertram.comparison.comparison import compare_runs  # noqa: PLC0415
 
     with working("resampling"):
         found = compare_runs(runs, data, split, allow_rejects=allow_rejects)

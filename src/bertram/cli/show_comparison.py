@@ -6,9 +6,11 @@ from itertools import groupby
 from rich.table import Table
 
 from bertram.cli.show import interval_text, plain_table
-from bertram.comparison.compare import Difference
-from bertram.comparison.compare_runs import Comparison
-from bertram.comparison.techniques import Arm, TechniqueDifference
+from bertram.comparison.arms import Arm
+from bertram.comparison.comparison import Comparison
+from bertram.comparison.models import ModelDifference
+from bertram.comparison.sentences import model_sentence, technique_sentence
+from bertram.comparison.techniques import TechniqueDifference
 from bertram.evaluation.intervals import LEAST_SEEDS
 
 NAME_WIDTH = 12
@@ -51,11 +53,11 @@ def parts(found: Comparison, split: str) -> Iterator[Table | str]:
     yield MODELS.format(least=LEAST_SEEDS)
 
 
-def _tested(rows: Iterable[Difference | TechniqueDifference]) -> int:
+def _tested(rows: Iterable[ModelDifference | TechniqueDifference]) -> int:
     return sum(row.p is not None for row in rows)
 
 
-def _models(run: str, rows: list[Difference], split: str) -> Iterator[Table | str]:
+def _models(run: str, rows: list[ModelDifference], split: str) -> Iterator[Table | str]:
     table = plain_table(f"{run} against {rows[0].baseline} on {split}")
     _columns(table, "n", rows[0].baseline, run, "diff.", "95 % interval", "p", "Holm p")
     for row in rows:
@@ -72,7 +74,7 @@ def _models(run: str, rows: list[Difference], split: str) -> Iterator[Table | st
         )
     yield table
     for row in rows:
-        yield f"{row.task}: {row.verdict}"
+        yield f"{row.task}: {model_sentence(row)}"
 
 
 def _techniques(technique: str, rows: list[TechniqueDifference], split: str) -> Iterator[Table | str]:
@@ -92,7 +94,7 @@ def _techniques(technique: str, rows: list[TechniqueDifference], split: str) -> 
         )
     yield table
     for row in rows:
-        yield f"{row.task}: {row.verdict}"
+        yield f"{row.task}: {technique_sentence(row)}"
 
 
 def _arms(arms: list[Arm]) -> Table:

@@ -32,5 +32,7 @@ def table_1(table: Mapping[str, Any]) -> Group:
             style="bold",
             end_section=True,
         )
-    verdicts = [f"{row['experiment']} ({row['label']}): {row['verdict']}" for row in table["rows"]]
+    verdicts = [
+        f"{row['experiment']} ({row['label']}): {render.row_sentence(row, table['reference'])}" for row in table["rows"]
+    ]
     return Group(shown, Text("\n".join([*verdicts, "", *table["notes"]])))

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
-from bertram.comparison.compare import TaskPredictions
+from bertram.comparison.arms import Arm
+from bertram.comparison.models import TaskPredictions
+from bertram.comparison.verdict import NO_RUNS, Reason, Verdict, untestable, verdict
 from bertram.evaluation.intervals import (
     LEAST_SEEDS,
-    Effect,
     Floats,
     Interval,
     bootstrap,
@@ -17,20 +19,11 @@ from bertram.evaluation.intervals import (
     percentile_interval,
     shared_example_error,
     technique_effect,
-    technique_verdict,
 )
 from bertram.evaluation.metrics import METRICS, on_unit_scale, overall, why_undefined
 
 RESAMPLES = 2000
 OVERALL = "overall"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """The runs of one configuration: seed -> name of the run."""
-
-    name: str
-    runs: Mapping[int, str]
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,13 @@ class TechniqueDifference:
     ci95_new: Interval | None = None
     p: float | None = None
     p_holm: float | None = None
-    verdict: str = ""
+    verdict: Verdict = NO_RUNS
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The row of a table of results."""
+        intervals = {name: None if values[name] is None else tuple(values[name]) for name in ("ci95", "ci95_new")}
+        return cls(**{**values, **intervals, "verdict": Verdict.from_json(values["verdict"])})
 
 
 @dataclass(frozen=True)
@@ -169,16 +168,15 @@ def _compare(name: str, scores: _Scores, pair: tuple[Arm, Arm], draws: Floats) -
     row = TechniqueDifference(name, scores.metric, before, after)
     reasons = [scores.undefined[arm] for arm in (before, after) if arm in scores.undefined]
     if reasons:
-        return replace(row, verdict=f"{before} and {after} cannot be compared: {', '.join(reasons)}")
+        return replace(row, verdict=untestable(Reason.UNDEFINED_SCORE, ", ".join(reasons)))
     common = [seed for seed in scores.values[before] if seed in scores.values[after]]
     if not common:
-        return replace(row, verdict=f"{before} and {after} cannot be compared: they have no seed in common")
+        return replace(row, verdict=untestable(Reason.NO_COMMON_SEED))
     means = [float(np.mean([scores.values[arm][seed] for seed in common])) for arm in (before, after)]
     row = replace(row, seeds=len(common), baseline_value=means[0], value=means[1])
     if len(common) < LEAST_SEEDS:
-        effect = Effect(means[1] - means[0], len(common), None, 0, None, None, None)
-        words = technique_verdict(after, before, effect)
-        return replace(row, difference=effect.value, ci95_new=percentile_interval(draws.mean(0)), verdict=words)
+        few, interval = untestable(Reason.TOO_FEW_SEEDS), percentile_interval(draws.mean(0))
+        return replace(row, difference=means[1] - means[0], ci95_new=interval, verdict=few)
     paired = {arm: {seed: scores.values[arm][seed] for seed in common} for arm in (before, after)}
     effect = technique_effect({**scores.values, **paired}, after, before)  # so it is the mean over the common seeds
     new = interval_for_new_examples(effect, shared_example_error(draws))
@@ -186,16 +184,14 @@ def _compare(name: str, scores: _Scores, pair: tuple[Arm, Arm], draws: Floats) -
 
 
 def _with_verdicts(rows: list[TechniqueDifference]) -> list[TechniqueDifference]:
-    """Correct the p-values for all rows together, and put each tested row in words."""
+    """Correct the p-values for all rows together, and decide each tested row."""
     corrected = iter(holm([row.p for row in rows if row.p is not None]))
-    return [row if row.p is None else _in_words(row, next(corrected)) for row in rows]
+    return [row if row.p is None else _decided(row, next(corrected)) for row in rows]
 
 
-def _in_words(row: TechniqueDifference, p_holm: float) -> TechniqueDifference:
+def _decided(row: TechniqueDifference, p_holm: float) -> TechniqueDifference:
     assert row.difference is not None
-    effect = Effect(row.difference, row.seeds, None, 0, None, row.ci95, row.p)
-    words = technique_verdict(row.technique, row.baseline, effect, p_holm)
-    if " is better than " in words and row.ci95_new is not None and row.ci95_new[0] <= 0 <= row.ci95_new[1]:
-        low, high = row.ci95_new
-        words += f"; on these examples only: for new ones the interval is [{low:.3f}, {high:.3f}]"
-    return replace(row, p_holm=p_holm, verdict=words)
+    assert row.ci95 is not None
+    assert row.p is not None
+    decision = verdict(row.difference, row.ci95, p=row.p, p_holm=p_holm, ci95_new=row.ci95_new)
+    return replace(row, p_holm=p_holm, verdict=decision)

@@ -14,11 +14,12 @@ from bertram.experiments.design import Design, named_levels
 from bertram.experiments.effects import measure
 from bertram.experiments.factors import Factor, configuration, label
 from bertram.experiments.noise import OVERALL, ExampleDraws, example_draws
+from bertram.experiments.render import markdown
 from bertram.experiments.schedule import Job, finished_runs, main_scores, make_job
+from bertram.experiments.study_tables import FORM
 from bertram.runs.directory import Run
 from bertram.runs.files import write_json, write_text
 
-FORM = 1
 TABLE = "ablation.json"
 PILOT_CELLS = 2  # the noise of the seeds needs two configurations
 
@@ -137,7 +138,7 @@ def result(ablation: Ablation, wanted: Sequence[Job], expected: forecast.Power |
     """The effects as plain values, as they are written to ablation.json: the numbers of a forest plot.
 
     Returns:
-        `form` 1, `kind` "ablation", `title`, `recipe`, `seeds`, `design` (`kind`, `resolution`, `generators`, `notes`
+        `form`, `kind` "ablation", `title`, `recipe`, `seeds`, `design` (`kind`, `resolution`, `generators`, `notes`
         in words, `factors` with name and text, `cells` with `levels` by factor, `runs`: names of the run directories by
         seed, and `scores`: outcome -> seed -> score), `power` (the fields of `forecast.Power`, as it was
         estimated before the start, or null) and `effects`: a list of the fields of `effects.Measured`.
@@ -196,22 +197,3 @@ def write(out: Path, found: Mapping[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / TABLE, found)
     write_text(out / "ablation.md", markdown(found))
-
-
-def markdown(found: Mapping[str, Any]) -> str:
-    """The effects as a Markdown table."""
-    lines = [f"**{found['title']}**", "", *(f"- {note}" for note in found["design"]["notes"]), ""]
-    lines += ["| outcome | factor | effect | 95 %, other seeds | 95 %, other seeds and examples | p (Holm) | verdict |"]
-    lines += ["|---|---|---:|---|---|---:|---|"]
-    lines += [f"| {' | '.join(cells)} |" for cells in map(cells_of, found["effects"])]
-    return "\n".join(lines) + "\n"
-
-
-def cells_of(effect: Mapping[str, Any]) -> list[str]:
-    """An effect as the cells of a table."""
-    value = "–" if effect["value"] is None else f"{effect['value']:+.4f}"
-    intervals = [
-        "–" if one is None else "[{:+.4f}, {:+.4f}]".format(*one) for one in (effect["ci95"], effect["ci95_new"])
-    ]
-    p = "–" if effect["p_holm"] is None else f"{effect['p_holm']:.3f}"
-    return [effect["outcome"], effect["name"], value, *intervals, p, effect["verdict"]]

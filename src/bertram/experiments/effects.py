@@ -1,8 +1,10 @@
-"""Effects of factors from the scores of a design's runs, each with an interval and a verdict in words."""
+"""Effects of factors from the scores of a design's runs, each with an interval and a verdict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
+from bertram.comparison.verdict import NO_RUNS, Reason, Verdict, untestable, verdict
 from bertram.errors import BertramError
 from bertram.evaluation.intervals import Effect as Estimate
 from bertram.evaluation.intervals import (
@@ -10,9 +12,6 @@ from bertram.evaluation.intervals import (
     contrast,
     holm,
     interval_for_new_examples,
-    told_apart,
-    verdict,
-    verdict_on_sum,
 )
 from bertram.experiments.design import Design, Effect
 from bertram.experiments.noise import ExampleDraws, Scores
@@ -35,7 +34,7 @@ class Measured:
         ci95: for other seeds, on these examples.
         ci95_new: for other seeds and other examples.
         p: of "no effect", and `p_holm`, corrected for the effects of its order on its outcome.
-        verdict: in words; of an interaction it says the whole of what both have beyond the sum of their effects.
+        verdict: decision on the effect.
     """
 
     name: str
@@ -50,7 +49,14 @@ class Measured:
     ci95_new: Interval | None = None
     p: float | None = None
     p_holm: float | None = None
-    verdict: str = ""
+    verdict: Verdict = NO_RUNS
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The row of a table of results."""
+        intervals = {name: None if values[name] is None else tuple(values[name]) for name in ("ci95", "ci95_new")}
+        aliases, decision = tuple(values["aliases"]), Verdict.from_json(values["verdict"])
+        return cls(**{**values, **intervals, "aliases": aliases, "verdict": decision})
 
 
 def measure(
@@ -87,13 +93,12 @@ def _measured(
     weights = {str(number): weight for number, weight in enumerate(effect.weights) if weight}
     lacking = [cell for cell in weights if not cells.get(cell)]
     if lacking:
-        return replace(
-            row, verdict=f"{effect.name}: no score in {len(lacking)} of the {len(weights)} configurations it needs"
-        )
+        detail = f"no score in {len(lacking)} of the {len(weights)} configurations it needs"
+        return replace(row, verdict=untestable(Reason.MISSING_RUNS, detail))
     try:
         estimate = contrast({cell: one for cell, one in cells.items() if one}, weights, least_seeds=design.least_seeds)
     except BertramError as error:
-        return replace(row, verdict=f"{effect.name}: {error}")
+        return replace(row, verdict=untestable(Reason.NO_COMMON_SEED, str(error)))
     new = _beyond_these_examples(estimate, outcome, weights, cells, examples, runs)
     return replace(row, value=estimate.value, seeds=estimate.seeds, seed_sd=estimate.seed_sd, df=estimate.df,
                    ci95=estimate.ci95, ci95_new=new, p=estimate.p)  # fmt: skip
@@ -117,24 +122,13 @@ def _beyond_these_examples(
 
 def _with_verdicts(rows: Sequence[Measured]) -> list[Measured]:
     corrected = iter(holm([row.p for row in rows if row.p is not None]))
-    return [row if row.verdict else _in_words(row, next(corrected) if row.p is not None else None) for row in rows]
+    return [_decided(row, next(corrected) if row.p is not None else None) for row in rows]
 
 
-def _in_words(row: Measured, p_holm: float | None) -> Measured:
-    assert row.value is not None
+def _decided(row: Measured, p_holm: float | None) -> Measured:
+    if row.value is None:
+        return row
     if row.ci95 is None or row.p is None:
-        over = f"{row.seeds} seed{'s' * (row.seeds != 1)}"
-        words = f"no verdict on {row.name}: {row.value:+.3f} over {over} compares these models only; run more seeds"
-        return replace(row, verdict=words)
-    p, scale = row.p, 2.0 if row.order == 2 and not row.aliases else 1.0
-    value, ci95 = scale * row.value, (scale * row.ci95[0], scale * row.ci95[1])
-    if row.aliases:
-        words = verdict_on_sum(row.name, value, ci95, p=p, p_holm=p_holm)
-    else:
-        alone = (f"with {row.name}", "without")
-        sides = alone if row.order == 1 else (f"{row.name} together", "the sum of their effects")
-        words = verdict(*sides, value, ci95, p=p, p_holm=p_holm)
-    if told_apart(ci95, p=p, p_holm=p_holm) and row.ci95_new is not None and row.ci95_new[0] <= 0 <= row.ci95_new[1]:
-        low, high = (scale * end for end in row.ci95_new)
-        words += f"; on these examples only: for new ones the interval is [{low:.3f}, {high:.3f}]"
-    return replace(row, p_holm=p_holm, verdict=words)
+        return replace(row, verdict=untestable(Reason.TOO_FEW_SEEDS))
+    decision = verdict(row.value, row.ci95, p=row.p, p_holm=p_holm, ci95_new=row.ci95_new)
+    return replace(row, p_holm=p_holm, verdict=decision)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from bertram.comparison.arms import by_configuration
 from bertram.config import Config
 from bertram.evaluation.intervals import floor_of_examples, seeds_needed, smallest_visible_effect
 from bertram.experiments.budget import held_files, held_files_of
@@ -118,23 +119,20 @@ def known_noise(runs: Iterable[Run], like: Config) -> Noise | None:
     every = list(runs)
     same = [run for run in every if _budget(run.config) == _budget(like)]
     for chosen, where in ((same, "at this budget"), (every, "at other budgets")):
-        arms = by_configuration(chosen)
-        scores = {arm: _overall(several) for arm, several in arms.items()}
+        arms = _arms(chosen)
+        scores = {str(number): _overall(arm) for number, arm in enumerate(arms)}
         found = seed_noise(scores)
         if found is not None:
             several = [one for one in scores.values() if len(one) > 1]
             source = f"{sum(map(len, several))} runs of {len(several)} configuration{'s' * (len(several) != 1)} {where}"
-            return Noise(source, *found, _example_error(sorted(arms.values(), key=len, reverse=True), like.data))
+            return Noise(source, *found, _example_error(sorted(arms, key=len, reverse=True), like.data))
     return None
 
 
-def by_configuration(runs: Iterable[Run]) -> dict[str, dict[int, Run]]:
+def _arms(runs: Iterable[Run]) -> list[dict[int, Run]]:
     """Runs that differ by their seed alone, by seed."""
-    found: dict[str, dict[int, Run]] = {}
-    for run in runs:
-        values = run.config.model_copy(update={"seed": 0, "data": "", "recipe": ""})
-        found.setdefault(values.model_dump_json(), {})[run.config.seed] = run
-    return found
+    named = {str(run.path): run for run in runs}
+    return [{seed: named[name] for seed, name in group.items()} for group in by_configuration(named)]
 
 
 def _overall(runs: Mapping[int, Run]) -> dict[int, float]:

@@ -8,8 +8,8 @@ from statistics import fmean
 
 import numpy as np
 
-from bertram.comparison.compare import TaskPredictions, check_same_examples
-from bertram.comparison.gold import gold_labels, run_predictions
+from bertram.comparison.comparison import read_tasks
+from bertram.comparison.models import TaskPredictions
 from bertram.evaluation.intervals import Floats, bootstrap, contrast, shared_example_error
 from bertram.evaluation.metrics import METRICS, on_unit_scale
 from bertram.runs.directory import Run
@@ -98,18 +98,7 @@ def example_draws(runs: Mapping[str, Run], data: str, *, seed: int = 0, resample
         DataError: the runs were not evaluated on the same examples, or the gold labels cannot be read.
         RunError: predictions are missing or damaged.
     """
-    config = next(iter(runs.values())).config
-    tasks = {
-        name: TaskPredictions(
-            task.kind,
-            gold_labels(task, data, "dev", allow_rejects=config.allow_rejects),
-            {key: run_predictions(run, name, "dev") for key, run in runs.items()},
-            task.scored_by,
-        )
-        for name, task in config.tasks.items()
-    }
-    check_same_examples(tasks)
-    return drawn(tasks, np.random.default_rng(seed), resamples)
+    return drawn(read_tasks(runs, data), np.random.default_rng(seed), resamples)
 
 
 def drawn(tasks: Mapping[str, TaskPredictions], generator: np.random.Generator, resamples: int) -> ExampleDraws:

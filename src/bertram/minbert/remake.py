@@ -13,8 +13,9 @@ from bertram.experiments.design import Design
 from bertram.experiments.factors import Factor
 from bertram.experiments.forecast import Power
 from bertram.experiments.request import ASKED, note_request
+from bertram.experiments.study_tables import read_json, read_table
 from bertram.minbert import catalogue, reproduce
-from bertram.minbert.reproduce import Study, read_table
+from bertram.minbert.reproduce import Study
 
 
 def note_study(study: Study) -> None:
@@ -34,7 +35,7 @@ def make_again(folder: Path) -> bool:
     Raises:
         RunError: the folder has neither asked.json nor a table, or one is damaged.
     """
-    asked = read_table(folder / ASKED) if (folder / ASKED).is_file() else None
+    asked = read_json(folder / ASKED) if (folder / ASKED).is_file() else None
     if asked is not None and _has_data(asked["budget"]):
         try:
             _compute(folder, asked)

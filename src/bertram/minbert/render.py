@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bertram.comparison.sentences import technique_sentence
+from bertram.comparison.techniques import TechniqueDifference
+
 HEADINGS = {"sst": "sentiment", "quora": "paraphrase", "sts": "similarity", "overall": "overall"}
 
 
@@ -23,7 +26,7 @@ def markdown(table: Mapping[str, Any]) -> str:
             first = ""
         cells = " | ".join(score_cell(row["ours"][name], between=" ") for name in HEADINGS)
         lines.append(f"| {first} | {seeds_cell(row)} | {cells} | {difference_cell(row, between=' ')} |")
-    verdicts = [f"- {row['label']}: {row['verdict']}" for row in table["rows"]]
+    verdicts = [f"- {row['label']}: {row_sentence(row, table['reference'])}" for row in table["rows"]]
     return "\n".join([*lines, "", "Verdicts:", "", *verdicts, "", *(f"{note}\n" for note in table["notes"])])
 
 
@@ -68,3 +71,16 @@ def difference_cell(row: Mapping[str, Any], *, between: str) -> str:
         return ""
     value, interval = f"{found['difference']:+.3f}", found["ci95_new"] or found["ci95"]
     return value if interval is None else between.join([value, "[{:+.3f}, {:+.3f}]".format(*interval)])
+
+
+def row_sentence(row: Mapping[str, Any], reference: str) -> str:
+    """The verdict on a row against the reference: on overall, else on its one task."""
+    if row["experiment"] == reference:
+        return "the row that all others are compared with"
+    differences = {name: values for name, values in row["differences"].items() if values is not None}
+    if not differences:
+        return f"not compared: {reference} was not run with these seeds"
+    outcome = "overall" if "overall" in differences else next(iter(differences))
+    sentence = technique_sentence(TechniqueDifference.from_json(differences[outcome]))
+    shared = "" if row["compared_as"] == row["experiment"] else f"the run of {row['compared_as']}: "
+    return shared + (sentence if outcome == "overall" else f"on {outcome} alone: {sentence}")

@@ -1,13 +1,11 @@
 """The study again: which runs its experiments need, how long they take, and Table 1 from their records."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bertram.config import Config
-from bertram.errors import RunError
 from bertram.experiments import cost
 from bertram.experiments.budget import Budget, check_data, identity
 from bertram.experiments.forecast import comparable
@@ -98,23 +96,6 @@ def write_table(out: Path, found: Mapping[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / TABLE, found)
     write_text(out / "table.md", render.markdown(found))
-
-
-def read_table(path: Path) -> dict[str, Any]:
-    """The values of table.json or ablation.json.
-
-    Raises:
-        RunError: missing, damaged, or of another form.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path}: missing") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: damaged: {error}") from None
-    if not isinstance(found, dict) or found.get("form") != 1:
-        raise RunError(f"{path}: is of a form that this BERTram does not know")
-    return found
 
 
 def title(reference: Config, budget: Budget) -> str:

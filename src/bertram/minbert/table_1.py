@@ -6,18 +6,18 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from bertram.comparison.compare import TaskPredictions, check_same_examples
-from bertram.comparison.gold import gold_labels, run_predictions
-from bertram.comparison.techniques import Arm, TechniqueDifference, compare_techniques
+from bertram.comparison.arms import Arm
+from bertram.comparison.comparison import read_tasks
+from bertram.comparison.techniques import TechniqueDifference, compare_techniques
 from bertram.evaluation.intervals import LEAST_DF, Effect, Interval, interval_for_new_examples
 from bertram.experiments.noise import example_draws
 from bertram.experiments.schedule import main_scores
+from bertram.experiments.study_tables import FORM
 from bertram.minbert.published import REFERENCE, Experiment
 from bertram.runs.directory import Run
 
 TASKS = ("sst", "quora", "sts")
 OUTCOMES = (*TASKS, "overall")
-FORM = 1
 Runs = Mapping[int, Run]  # by seed
 
 
@@ -54,7 +54,7 @@ def table_1(rows: Sequence[Row], data: str, title: str, notes: Sequence[str] = (
         notes: what a reader must know.
 
     Returns:
-        `form` 1, `kind` "reproduction", `title`, `notes`, `reference` (the row that differences are taken from) and
+        `form`, `kind` "reproduction", `title`, `notes`, `reference` (the row that differences are taken from) and
         `rows`, each with
 
         - `experiment`, `label`, `seeds`, `runs` (names of the run directories, in the order of `seeds`);
@@ -62,9 +62,9 @@ def table_1(rows: Sequence[Row], data: str, title: str, notes: Sequence[str] = (
         - `ours`: for each of these, null or `mean`, `sd` (over seeds; null for one), `seeds`, `n` (examples), `ci95`
           of the mean, and `covers`: "examples and seeds", or "examples" alone where nothing is trained or too few rows
           have several seeds;
-        - `differences`: for each, null or the fields of `evaluation.techniques.TechniqueDifference`: this row minus
-          the reference, paired by seed and example;
-        - `verdict`: in words.
+        - `differences`: for each, null or the fields of `TechniqueDifference`: this row minus the reference, paired by
+          seed and example;
+        - `compared_as`: experiment whose runs these are, where several rows are one run; null where none is compared.
     """
     present = _worth_a_line([row for row in rows if row.runs])
     noise = _noise(present, data)
@@ -108,22 +108,12 @@ def _row(row: Row, noise: Mapping[str, Noise], differences: Differences) -> dict
         "study": None if published is None else asdict(published),
         "ours": {outcome: _summary(row.runs, outcome, seeds_differ.get(outcome)) for outcome in OUTCOMES},
         "differences": {outcome: asdict(found[outcome]) if outcome in found else None for outcome in OUTCOMES},
-        "verdict": _verdict(one, found),
+        "compared_as": next((difference.technique for difference in found.values()), None),
     }
 
 
 def _names(runs: Runs) -> tuple[str, ...]:
     return tuple(runs[seed].path.name for seed in sorted(runs))
-
-
-def _verdict(one: Experiment, found: Mapping[str, TechniqueDifference]) -> str:
-    if one.name == REFERENCE:
-        return "the row that all others are compared with"
-    main = found.get("overall") or next(iter(found.values()), None)
-    if main is None:
-        return f"not compared: {REFERENCE} was not run with these seeds"
-    shared = "" if main.technique == one.name else f"the run of {main.technique}: "
-    return shared + (main.verdict if main.task == "overall" else f"on {main.task} alone: {main.verdict}")
 
 
 def values(runs: Runs, outcome: str) -> dict[int, float]:
@@ -229,18 +219,7 @@ def _differences(rows: Sequence[Row], data: str) -> Differences:
 
 
 def _compared(rows: Sequence[Row], data: str) -> list[TechniqueDifference]:
-    config = next(iter(rows[0].runs.values())).config
-    every = {run.path.name: run for row in rows for run in row.runs.values()}
-    tasks = {
-        name: TaskPredictions(
-            task.kind,
-            gold_labels(task, data, "dev", allow_rejects=config.allow_rejects),
-            {key: run_predictions(run, name, "dev") for key, run in every.items() if name in run.config.tasks},
-            task.scored_by,
-        )
-        for name, task in config.tasks.items()
-    }
-    check_same_examples(tasks)
+    tasks = read_tasks({run.path.name: run for row in rows for run in row.runs.values()}, data)
     arms = [Arm(row.experiment.name, {seed: run.path.name for seed, run in row.runs.items()}) for row in rows]
     found = compare_techniques(tasks, arms)
     tasks_of = {row.experiment.name: set(row.experiment.config().tasks) for row in rows}

@@ -8,12 +8,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bertram import options
+from bertram.comparison.arms import by_configuration
+from bertram.comparison.verdict import Verdict
 from bertram.evaluation.intervals import LEAST_SEEDS
 from bertram.experiments.design import LEAST_SEEDS_IN_DESIGN
+from bertram.experiments.effects import Measured
 from bertram.experiments.forecast import Power
 from bertram.experiments.noise import OVERALL
-from bertram.minbert.reproduce import read_table
+from bertram.experiments.render import effect_sentence
+from bertram.experiments.study_tables import read_table
+from bertram.minbert.render import row_sentence
 from bertram.report import plots
 from bertram.report.drawing import WIDTH, svg
 from bertram.report.gradients import dev_curves
@@ -71,7 +75,7 @@ def findings(
         alone = ablation["design"]["kind"] == "leave-one-out"  # else each side of an effect averages several cells
         found += arm_findings(_seeds_of_cells(ablation), LEAST_SEEDS if alone else LEAST_SEEDS_IN_DESIGN)
         found += [
-            Finding("warning", "an effect could not be estimated", f"{one['outcome']}: {one['verdict']}.")
+            Finding("warning", "an effect could not be estimated", f"{one['outcome']}: {_effect_sentence(one)}.")
             for one in ablation["effects"]
             if one["value"] is None
         ]
@@ -106,13 +110,13 @@ def table_section(table: Mapping[str, Any]) -> Section:
     outcomes = list(dict.fromkeys(name for row in table["rows"] for name in row["ours"]))
     columns = [Column("experiment"), *(Column(name, number=True) for name in outcomes),
                Column(f"overall − {table['reference']}", number=True), Column("verdict", sentence=True)]  # fmt: skip
-    rows = [_table_row(row, outcomes) for row in table["rows"]]
+    rows = [_table_row(row, outcomes, table["reference"]) for row in table["rows"]]
     note = ("Mean ± standard deviation over seeds, 95 % interval, and below it what the study published, on the split "
             "it names.")  # fmt: skip
     return Section("table", "Table 1", " ".join(table.get("notes", ())), tables=[Table(columns, rows, note=note)])
 
 
-def _table_row(row: Mapping[str, Any], outcomes: Sequence[str]) -> list[Cell]:
+def _table_row(row: Mapping[str, Any], outcomes: Sequence[str], reference: str) -> list[Cell]:
     seeds = len(row["seeds"])
     published = row.get("study") or {}
     on_test = published.get("split") == "test"
@@ -131,7 +135,7 @@ def _table_row(row: Mapping[str, Any], outcomes: Sequence[str]) -> list[Cell]:
     difference = (row.get("differences") or {}).get("overall") or {}
     interval = difference.get("ci95_new") or difference.get("ci95")
     cells.append(_lines(signed(difference.get("difference")), shown_interval(interval)) if difference else "")
-    return [*cells, row["verdict"]]
+    return [*cells, row_sentence(row, reference)]
 
 
 def _lines(first: str, *below: str) -> Markup:
@@ -153,13 +157,11 @@ def differences_section(table: Mapping[str, Any]) -> Section:
     return Section("differences", f"Differences from {table['reference']}", lead, _forests(by_outcome, FAR))
 
 
-def _mark(label: str, value: float, found: Mapping[str, Any]) -> plots.Marked:
-    interval = found["ci95_new"] or found["ci95"]
-    sure = found["ci95"] is not None and all(
-        one is None or one[0] > 0 or one[1] < 0 for one in (interval, found["ci95"])
-    )
-    holds = found.get("p_holm") is None or found["p_holm"] < 0.05
-    return plots.Marked(label, value, None if interval is None else (interval[0], interval[1]), strong=sure and holds)
+def _mark(label: str, value: float, row: Mapping[str, Any]) -> plots.Marked:
+    interval = row["ci95_new"] or row["ci95"]
+    verdict = Verdict.from_json(row["verdict"])
+    strong = verdict.significant and not verdict.these_examples_only
+    return plots.Marked(label, value, None if interval is None else (interval[0], interval[1]), strong=strong)
 
 
 def _forests(by_outcome: Mapping[str, Sequence[plots.Marked]], far: float = inf) -> list[Picture]:
@@ -187,7 +189,7 @@ def effects_section(ablation: Mapping[str, Any]) -> Section:
     ]
     rows: list[list[Cell]] = [
         [one["name"], one["outcome"], signed(one["value"]), shown_interval(one["ci95"]),
-         shown_interval(one["ci95_new"]), _chance(one["p_holm"]), one["verdict"]]
+         shown_interval(one["ci95_new"]), _chance(one["p_holm"]), _effect_sentence(one)]
         for one in ablation["effects"]
     ]  # fmt: skip
     lead = (
@@ -195,6 +197,10 @@ def effects_section(ablation: Mapping[str, Any]) -> Section:
         "from zero, after Holm's correction."
     )
     return Section("effects", "Effects", lead, _forests(effects_by_outcome(ablation)), [Table(columns, rows)])
+
+
+def _effect_sentence(effect: Mapping[str, Any]) -> str:
+    return effect_sentence(Measured.from_json(effect))
 
 
 def effects_by_outcome(ablation: Mapping[str, Any]) -> dict[str, list[plots.Marked]]:
@@ -238,12 +244,10 @@ def _mean_of(scores: Mapping[str, float] | None) -> str:
 
 def arms(runs: Sequence[Shown], outcome: str) -> dict[str, list[float]]:
     """The scores of runs that differ by their seed alone, by the name of the arm; a soup or ensemble stands alone."""
-    by_config: dict[str, list[Shown]] = {}
-    for run in runs:
-        alike = options.digest(run.config.model_copy(update={"seed": 0, "data": ""}))
-        by_config.setdefault(f"{alike} {run.name}" if "merged" in run.record else alike, []).append(run)
+    named = {run.name: run for run in runs}
     found: dict[str, list[float]] = {}
-    for several in by_config.values():
+    for group in by_configuration(named):
+        several = [named[name] for name in group.values()]
         scores = [run.main(outcome) for run in several]
         values = [score["value"] for score in scores if score is not None and score["value"] is not None]
         name = several[0].name if "merged" in several[0].record else several[0].config.recipe

@@ -1,4 +1,4 @@
-"""Paired comparison of runs: the same examples, each run against the first, every difference with a test."""
+"""Paired comparison of models: the same examples, each run against the first, every difference with a test."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bertram.comparison.prediction_files import counted_ids
+from bertram.comparison.verdict import NO_SCORE, Decision, Reason, Verdict, untestable, verdict
 from bertram.errors import DataError
 from bertram.evaluation.intervals import (
     Floats,
@@ -16,7 +17,6 @@ from bertram.evaluation.intervals import (
     holm,
     mcnemar,
     percentile_interval,
-    verdict,
 )
 from bertram.evaluation.metrics import METRICS, Kind, on_unit_scale, overall, why_undefined
 
@@ -43,11 +43,11 @@ class TaskPredictions:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ModelDifference:
     """One row of the table: `run` minus `baseline` in the main score of one task, or overall.
 
     `p` is from `test`; `p_holm` is corrected for all rows of the table. Where a score is undefined, so are the
-    difference and its test, and `verdict` says why.
+    difference and its test, and the verdict has the reason.
     """
 
     task: str
@@ -62,12 +62,12 @@ class Difference:
     p: float | None = None
     p_holm: float | None = None
     test: str = ""
-    verdict: str = ""
+    verdict: Verdict = NO_SCORE
 
 
-def compare_predictions(
+def compare_models(
     tasks: Mapping[str, TaskPredictions], *, seed: int = 0, resamples: int = RESAMPLES
-) -> list[Difference]:
+) -> list[ModelDifference]:
     """Compare every run with the first, task by task and, where a run has all of several tasks, overall.
 
     Intervals are from a paired bootstrap of the examples. Tests: McNemar's for accuracies, Steiger and
@@ -122,7 +122,7 @@ def check_same_examples(tasks: Mapping[str, TaskPredictions]) -> None:
 
 def _compare_task(
     name: str, task: TaskPredictions, pair: tuple[str, str], generator: np.random.Generator, resamples: int
-) -> tuple[Difference, Floats]:
+) -> tuple[ModelDifference, Floats]:
     """Compare a baseline and a run on one task; returns the row and the bootstrapped differences [resamples]."""
     baseline, run = pair
     ids = list(task.predicted[baseline])
@@ -132,10 +132,10 @@ def _compare_task(
     reasons = [why_undefined(task.kind, task.main_metric, gold, predicted) for predicted in (a, b)]
     ones = np.ones((1, len(ids)))
     before, after = (None if why else float(metric(gold, x, ones)[0]) for why, x in zip(reasons, (a, b), strict=True))
-    row = Difference(name, task.main_metric, len(ids), baseline, run, before, after)
+    row = ModelDifference(name, task.main_metric, len(ids), baseline, run, before, after)
     if before is None or after is None:
-        said = " and ".join(f"{who}: {why}" for who, why in zip((baseline, run), reasons, strict=True) if why)
-        return replace(row, verdict=f"{baseline} and {run} cannot be compared: {said}"), np.full(resamples, np.nan)
+        detail = " and ".join(f"{name}: {reason}" for name, reason in zip(pair, reasons, strict=True) if reason)
+        return replace(row, verdict=untestable(Reason.UNDEFINED_SCORE, detail)), np.full(resamples, np.nan)
 
     def difference(weights: Floats, gold: Floats, a: Floats, b: Floats) -> Floats:
         return metric(gold, b, weights) - metric(gold, a, weights)
@@ -143,9 +143,10 @@ def _compare_task(
     draws = bootstrap(difference, (gold, a, b), generator, resamples)
     row = replace(row, difference=after - before, ci95=percentile_interval(draws))
     if row.ci95 is None:
-        return replace(row, verdict=f"{baseline} and {run} cannot be compared: too few examples"), draws
+        return replace(row, verdict=untestable(Reason.TOO_FEW_EXAMPLES)), draws
     p, test = _test(task.main_metric, gold, a, b, draws)
-    return replace(row, p=p, test=test), draws
+    same = Verdict(Decision.SAME_PREDICTIONS if np.array_equal(a, b) else Decision.UNDECIDED)
+    return replace(row, p=p, test=test, verdict=same), draws
 
 
 def _test(metric: str, gold: Floats, a: Floats, b: Floats, draws: Floats) -> tuple[float, str]:
@@ -159,30 +160,33 @@ def _test(metric: str, gold: Floats, a: Floats, b: Floats, draws: Floats) -> tup
     return bootstrap_p(draws), "paired bootstrap"
 
 
-def _compare_overall(rows: list[Difference], draws: list[Floats]) -> Difference:
+def _compare_overall(rows: list[ModelDifference], draws: list[Floats]) -> ModelDifference:
     first = rows[0]
     before = overall({row.task: (row.metric, row.baseline_value) for row in rows})
     after = overall({row.task: (row.metric, row.value) for row in rows})
-    row = Difference("overall", "overall", sum(row.n for row in rows), first.baseline, first.run, before, after)
+    row = ModelDifference("overall", "overall", sum(row.n for row in rows), first.baseline, first.run, before, after)
     untested = ", ".join(row.task for row in rows if row.p is None)
     if before is None or after is None or untested:
-        return replace(row, verdict=f"{first.baseline} and {first.run} cannot be compared on {untested}")
+        return replace(row, verdict=untestable(Reason.UNDEFINED_SCORE, f"no comparison on {untested}"))
     # The tasks' examples are different ones, so their resamples are independent.
     scales = [on_unit_scale(row.metric, 1.0) - on_unit_scale(row.metric, 0.0) for row in rows]
     combined = np.mean([scale * each for scale, each in zip(scales, draws, strict=True)], axis=0)
     ci95, p = percentile_interval(combined), bootstrap_p(combined)
-    return replace(row, difference=after - before, ci95=ci95, p=p, test="paired bootstrap")
+    same = all(row.verdict.decision is Decision.SAME_PREDICTIONS for row in rows)
+    decision = Verdict(Decision.SAME_PREDICTIONS if same else Decision.UNDECIDED)
+    return replace(row, difference=after - before, ci95=ci95, p=p, test="paired bootstrap", verdict=decision)
 
 
-def _with_verdicts(rows: list[Difference]) -> list[Difference]:
-    """Correct the p-values for all rows together, and put each tested row in words."""
+def _with_verdicts(rows: list[ModelDifference]) -> list[ModelDifference]:
+    """Correct the p-values for all rows together, and decide each tested row."""
     corrected = iter(holm([row.p for row in rows if row.p is not None]))
-    return [row if row.p is None else _in_words(row, next(corrected)) for row in rows]
+    return [row if row.p is None else _decided(row, next(corrected)) for row in rows]
 
 
-def _in_words(row: Difference, p_holm: float) -> Difference:
+def _decided(row: ModelDifference, p_holm: float) -> ModelDifference:
     assert row.difference is not None
     assert row.ci95 is not None
     assert row.p is not None
-    words = verdict(row.run, row.baseline, row.difference, row.ci95, p=row.p, p_holm=p_holm)
-    return replace(row, p_holm=p_holm, verdict=words)
+    if row.verdict.decision is Decision.SAME_PREDICTIONS:
+        return replace(row, p_holm=p_holm)
+    return replace(row, p_holm=p_holm, verdict=verdict(row.difference, row.ci95, p=row.p, p_holm=p_holm))

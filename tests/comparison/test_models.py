@@ -1,11 +1,12 @@
-"""Runs are compared on the same examples only, with one correction over all rows, and said in words."""
+"""Runs are compared on the same examples only, with one correction over all rows."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bertram.comparison.compare import TaskPredictions, compare_predictions
+from bertram.comparison.models import TaskPredictions, compare_models
+from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.errors import DataError
 from bertram.evaluation.intervals import holm
 from bertram.evaluation.metrics import score_task
@@ -40,35 +41,35 @@ def three_runs(generator: np.random.Generator) -> dict[str, TaskPredictions]:
 
 def test_every_run_is_compared_with_the_first_on_every_task_and_overall() -> None:
     tasks = three_runs(GENERATOR(0))
-    rows = compare_predictions(tasks)
+    rows = compare_models(tasks)
     assert [(row.run, row.task) for row in rows] == [
         (run, task) for run in ("same", "strong") for task in ("sst", "quora", "sts", "overall")
     ]
     assert {row.test for row in rows} == {"McNemar, mid-p", "Steiger & Hakstian", "paired bootstrap"}
     for row in rows[4:]:
-        assert row.verdict.startswith("strong is better than weak by ")
+        assert row.verdict.decision is Decision.BETTER
     for row in rows[:4]:
-        assert row.verdict.startswith("same and weak cannot be told apart: ")
+        assert row.verdict.decision is Decision.UNDECIDED
     assert [row.p_holm for row in rows] == holm([row.p for row in rows if row.p is not None])
 
 
 def test_values_are_those_of_scoring_and_swapping_two_runs_turns_the_sign() -> None:
     tasks = three_runs(GENERATOR(1))
     sts = replace(tasks["sts"], predicted={run: tasks["sts"].predicted[run] for run in ("weak", "strong")})
-    (row,) = compare_predictions({"sts": sts})
+    (row,) = compare_models({"sts": sts})
     scored = score_task("score", list(sts.gold.values()), list(sts.predicted["strong"].values()))
     assert row.value == scored["pearson"]["value"]
     assert row.n == 300
     swapped = replace(sts, predicted=dict(reversed(sts.predicted.items())))
-    (back,) = compare_predictions({"sts": swapped})
+    (back,) = compare_models({"sts": swapped})
     assert row.difference is not None
     assert back.difference == -row.difference
     assert back.p == pytest.approx(row.p)
-    assert back.verdict.startswith("strong is better than weak by ")
+    assert back.verdict.decision is Decision.WORSE
 
 
 def test_the_overall_interval_is_narrower_than_that_of_its_worst_task() -> None:
-    rows = {row.task: row for row in compare_predictions(three_runs(GENERATOR(2))) if row.run == "strong"}
+    rows = {row.task: row for row in compare_models(three_runs(GENERATOR(2))) if row.run == "strong"}
     width = {task: row.ci95[1] - row.ci95[0] for task, row in rows.items() if row.ci95}
     expected = np.sqrt(width["sst"] ** 2 + width["quora"] ** 2 + (width["sts"] / 2) ** 2) / 3
     assert width["overall"] == pytest.approx(expected, rel=0.05)  # independent tasks
@@ -81,7 +82,7 @@ def test_order_of_ids_does_not_matter_and_unpredicted_gold_is_left_out() -> None
     sst = tasks["sst"]
     strong = dict(reversed(sst.predicted["strong"].items()))
     shuffled = replace(sst, gold={**sst.gold, "extra": 0.0}, predicted={**sst.predicted, "strong": strong})
-    assert compare_predictions({"sst": shuffled}) == compare_predictions({"sst": sst})
+    assert compare_models({"sst": shuffled}) == compare_models({"sst": sst})
 
 
 def test_other_examples_are_refused_with_what_differs_and_how_many() -> None:
@@ -90,7 +91,7 @@ def test_other_examples_are_refused_with_what_differs_and_how_many() -> None:
     tasks["quora"].predicted["strong"] |= {f"new{i}": 1.0 for i in range(9)}  # type: ignore[index]
     del tasks["sts"].gold["id0"]  # type: ignore[attr-defined]
     with pytest.raises(DataError) as error:
-        compare_predictions(tasks)
+        compare_models(tasks)
     message = str(error.value)
     assert "sst: ids only in 'weak': 1 ('id3')" in message
     assert "quora: ids only in 'strong': 9 ('new0'; 'new1'; 'new2'; 'new3'; 'new4'; …)" in message
@@ -101,7 +102,7 @@ def test_a_run_without_a_task_is_compared_on_the_others_but_not_overall() -> Non
     tasks = three_runs(GENERATOR(5))
     only = {"weak": tasks["sts"].predicted["weak"], "strong": tasks["sts"].predicted["strong"]}
     tasks["sts"] = replace(tasks["sts"], predicted=only)
-    rows = compare_predictions(tasks)
+    rows = compare_models(tasks)
     assert [row.task for row in rows if row.run == "same"] == ["sst", "quora"]
     assert [row.task for row in rows if row.run == "strong"] == ["sst", "quora", "sts", "overall"]
 
@@ -110,31 +111,31 @@ def test_an_undefined_score_is_named_and_takes_no_part_in_the_correction() -> No
     tasks = three_runs(GENERATOR(6))
     constant = dict.fromkeys(tasks["sts"].gold, 2.5)
     tasks["sts"] = replace(tasks["sts"], predicted={**tasks["sts"].predicted, "same": constant})
-    rows = compare_predictions(tasks)
+    rows = compare_models(tasks)
     undefined = {row.task: row for row in rows if row.run == "same" and row.p is None}
-    assert undefined["sts"].verdict == "weak and same cannot be compared: same: the predictions are constant"
+    assert undefined["sts"].verdict == untestable(Reason.UNDEFINED_SCORE, "same: the predictions are constant")
     assert undefined["sts"].difference is None
-    assert undefined["overall"].verdict == "weak and same cannot be compared on sts"
+    assert undefined["overall"].verdict == untestable(Reason.UNDEFINED_SCORE, "no comparison on sts")
     assert sum(row.p_holm is not None for row in rows) == 6
 
 
-def test_identical_predictions_cannot_be_told_apart() -> None:
+def test_identical_predictions_are_said_to_be_the_same() -> None:
     tasks = three_runs(GENERATOR(7))
     twins = {
         name: replace(task, predicted={"a": task.predicted["weak"], "b": task.predicted["weak"]})
         for name, task in tasks.items()
     }
-    for row in compare_predictions(twins):
+    for row in compare_models(twins):
         assert (row.difference, row.ci95, row.p) == (0.0, (0.0, 0.0), 1.0)
-        assert "cannot be told apart" in row.verdict
+        assert row.verdict.decision is Decision.SAME_PREDICTIONS
 
 
 def test_one_run_is_no_comparison() -> None:
     with pytest.raises(DataError, match="at least two runs"):
-        compare_predictions({"x": TaskPredictions("binary", {"a": 1.0}, {"only": {"a": 1.0}})})
+        compare_models({"x": TaskPredictions("binary", {"a": 1.0}, {"only": {"a": 1.0}})})
 
 
 def test_another_main_score_is_compared_by_the_bootstrap() -> None:
     tasks = three_runs(GENERATOR(8))
-    rows = compare_predictions({"quora": replace(tasks["quora"], metric="f1")})
+    rows = compare_models({"quora": replace(tasks["quora"], metric="f1")})
     assert {(row.metric, row.test) for row in rows} == {("f1", "paired bootstrap")}

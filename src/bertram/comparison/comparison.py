@@ -1,0 +1,122 @@
+"""Comparison of runs: predictions of the same examples beside the gold labels, each read once."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertram.comparison.arms import Arm, arms
+from bertram.comparison.gold import gold_labels, run_predictions
+from bertram.comparison.models import ModelDifference, TaskPredictions, check_same_examples, compare_models
+from bertram.comparison.techniques import TechniqueDifference, compare_techniques
+from bertram.data.sources import Split
+from bertram.errors import DataError
+from bertram.evaluation.caveats import notes
+from bertram.runs.directory import Run, open_runs
+from bertram.tasks import Task
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Differences of runs from the first of them.
+
+    Attributes:
+        arms: the runs by configuration, the first one the baseline.
+        models: every run against the first, where no configuration was run with several seeds.
+        techniques: every arm against the first, where one was.
+        notes: caveats of the runs.
+    """
+
+    arms: list[Arm]
+    models: list[ModelDifference]
+    techniques: list[TechniqueDifference]
+    notes: list[str]
+
+
+def compare_runs(
+    paths: Sequence[Path], data: str | None = None, split: Split = "dev", *, allow_rejects: bool = False
+) -> Comparison:
+    """Compare runs by their own predictions.
+
+    Args:
+        paths: run directories; the first is the baseline.
+        data: source of the gold labels; default: the data of the first run.
+        split: split of the data.
+        allow_rejects: accept files of which more than 1 % of the rows cannot be used.
+
+    Raises:
+        RunError: a run is missing or damaged, or has no predictions.
+        DataError: the runs were not evaluated on the same examples, or the gold labels cannot be read.
+    """
+    runs = dict(zip(distinct_names(paths), open_runs(paths), strict=True))
+    tasks = read_tasks(runs, data, split, allow_rejects=allow_rejects)
+    groups = arms(runs)
+    if len(groups) > 1 and any(len(arm.runs) > 1 for arm in groups):
+        return Comparison(groups, [], compare_techniques(tasks, groups), _notes(runs))
+    return Comparison(groups, compare_models(tasks), [], _notes(runs))
+
+
+def read_tasks(
+    runs: Mapping[str, Run], data: str | None = None, split: Split = "dev", *, allow_rejects: bool = False
+) -> dict[str, TaskPredictions]:
+    """The predictions of runs beside the gold labels, task by task; a run without a task is left out there.
+
+    Args:
+        runs: name -> finished run.
+        data: source of the gold labels; default: the data of the first run.
+        split: split of the data.
+        allow_rejects: accept files of which more than 1 % of the rows cannot be used, as the first run may do anyway.
+
+    Raises:
+        RunError: predictions are missing or damaged.
+        DataError: the runs have other tasks under one name or other examples, or the gold labels cannot be read.
+    """
+    config = next(iter(runs.values())).config
+    tasks = {
+        name: TaskPredictions(
+            task.kind,
+            gold_labels(task, data or config.data, split, allow_rejects=allow_rejects or config.allow_rejects),
+            {key: run_predictions(run, name, split) for key, run in runs.items() if name in run.config.tasks},
+            task.scored_by,
+        )
+        for name, task in _shared_tasks(runs).items()
+    }
+    check_same_examples(tasks)
+    return tasks
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """The last parts of paths where these differ, else as much of the paths as they do not have in common."""
+    names = [path.resolve().name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    whole = [str(path.resolve()) for path in paths]
+    return [os.path.relpath(path, os.path.commonpath(whole)) for path in whole]
+
+
+def _notes(runs: Mapping[str, Run]) -> list[str]:
+    """The making of merged runs, tasks that a run did not train, and what holds for any of the runs, said once."""
+    merged = {name: run.record["merged"] for name, run in runs.items() if "merged" in run.record}
+    article = {"soup": "a", "ensemble": "an"}
+    lines = [f"{name}: {article[one['how']]} {one['how']}, {one['choice']}." for name, one in merged.items()]
+    for name, run in runs.items():
+        idle = [task for task, its in run.config.tasks.items() if not its.trained]
+        if idle:
+            lines.append(f"{name} did not train {', '.join(idle)}: its scores there, and overall, are of new heads.")
+    return [*lines, *dict.fromkeys(note for run in runs.values() for note in notes(run))]
+
+
+def _shared_tasks(runs: Mapping[str, Run]) -> dict[str, Task]:
+    """The tasks of all runs by name; those of one name must mean the same."""
+    tasks: dict[str, Task] = {}
+    owner: dict[str, str] = {}
+    faults = []
+    for run, opened in runs.items():
+        for name, task in opened.config.tasks.items():
+            first = tasks.setdefault(name, task)
+            other = owner.setdefault(name, run)
+            if (first.kind, first.labels, first.range) != (task.kind, task.labels, task.range):
+                faults.append(f"task {name} differs between {other} and {run} (kind, labels or range)")
+    if faults:
+        raise DataError("\n".join(faults))
+    return tasks
