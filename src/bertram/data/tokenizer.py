@@ -40,6 +40,15 @@ class Tokenizer:
             found.extend(encoding.ids for encoding in self._inner.encode_batch_fast(batch, add_special_tokens=False))
         return found
 
+    def encode_with_spans(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """The token ids of each text with the character span [start, end) of each token, without [CLS] and [SEP]."""
+        encodings = (
+            encoding
+            for batch in _batches(texts)
+            for encoding in self._inner.encode_batch(batch, add_special_tokens=False)
+        )
+        return [(encoding.ids, encoding.offsets) for encoding in encodings]
+
     def joined(self, pieces: Sequence[list[int]], max_tokens: int) -> tuple[list[int], list[int], bool]:
         """One sequence for the encoder: [CLS] a [SEP], or [CLS] a [SEP] b [SEP].
 

@@ -111,15 +111,25 @@ class Encoder(nn.Module):
         Returns:
             [N, H] in packed order, or [S, H] in packed order with `first_only`.
         """
-        x = F.embedding(batch.token_ids, self.words) if words is None else words(batch.token_ids)
-        if offset is not None:
-            x = x + offset
-        x = x + F.embedding(batch.positions, self.positions) + F.embedding(batch.segments, self.segments)
-        x = dropout.hidden(self.norm(x))
+        x = self._embed(batch, dropout, words, offset)
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
             x = layer(x, batch, dropout, first_only=first_only and number == last)
         return x
+
+    def _embed(self, batch: Packed, dropout: Dropout, words: WordRows | None, offset: Tensor | None) -> Tensor:
+        x = F.embedding(batch.token_ids, self.words) if words is None else words(batch.token_ids)
+        if offset is not None:
+            x = x + offset
+        x = x + F.embedding(batch.positions, self.positions) + F.embedding(batch.segments, self.segments)
+        return dropout.hidden(self.norm(x))
+
+    def layer_outputs(self, batch: Packed) -> list[Tensor]:
+        """The hidden states after each layer, first layer first, without dropout: each [N, H] in packed order."""
+        outputs = [self._embed(batch, NO_DROPOUT, None, None)]
+        for layer in self.layers:
+            outputs.append(layer(outputs[-1], batch, NO_DROPOUT))
+        return outputs[1:]
 
     @torch.no_grad()
     def hidden_states(
