@@ -20,6 +20,7 @@ bench: .venv/dev
 
 tables: .venv/dev
 	$(BIN)/python -m tools.tables
+	$(BIN)/python -m tools.pages
 
 .venv/demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,7 +1,7 @@
 """The frontier: dev overall score against training time, for every real run recorded below results/.
 
-A run's time is its thread-minutes divided by two, that is, minutes of a processor with two cores that are both used
-perfectly; the runs' own threads stand in the table.
+The time of a run is its thread-minutes divided by two: minutes of two cores that are both used perfectly. The table
+has the threads of each run.
 """
 
 import json
@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from bertram.report.drawing import CARD, MUTED, STYLE, series
+from tools import RESULTS
+
 PICTURE = "frontier.png"
 CORES = 2
 
@@ -20,14 +25,14 @@ class Point:
     """A recorded run.
 
     Attributes:
-        group: the folder it stands in.
-        name: of its own folder.
+        group: name of the folder above its own.
+        name: name of its own folder.
         minutes: thread-minutes of training over the number of cores.
-        threads: it ran on.
-        precision: of its matrix products.
-        overall: its dev score.
-        ci95: for other examples.
-        quora: dev rows of Quora that were scored; a run that was scored on few has a wide interval.
+        threads: number of threads.
+        precision: precision of the matrix products.
+        overall: overall score on the dev set.
+        ci95: interval for other examples.
+        quora: number of Quora's dev rows scored; with few of them the interval is wide.
     """
 
     group: str
@@ -42,18 +47,19 @@ class Point:
 
 def points(folder: Path = RESULTS) -> list[Point]:
     """The single runs of the study's three tasks on real data, the quickest first."""
-    found = [_point(path) for path in sorted(folder.glob("*/*/record.json"))]
-    return sorted((one for one in found if one is not None), key=lambda one: one.minutes)
+    runs = [_point(path) for path in sorted(folder.glob("*/*/record.json"))]
+    return sorted((run for run in runs if run is not None), key=lambda run: run.minutes)
 
 
 def _point(path: Path) -> Point | None:
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     scores, config = record["scores"]["dev"], record.get("config", {})
     tasks = config.get("tasks", {})
-    single = "merged" not in record  # a soup's time is that of its members, which need not have had the same threads
-    whole = config.get("encoder", "minilm") == "minilm"  # an encoder that another run has trained took that run's time
-    real = single and whole and config.get("data") != "sample" and set(tasks) == {"sst", "quora", "sts"}
-    if not real or record["seconds"]["training"] == 0 or not all(task.get("trained", True) for task in tasks.values()):
+    trained = record["seconds"]["training"] > 0 and all(task.get("trained", True) for task in tasks.values())
+    single = "merged" not in record  # the members of a soup need not have had the same threads
+    whole = config.get("encoder", "minilm") == "minilm"  # a further trained encoder took the time of another run
+    real = config.get("data") != "sample" and set(tasks) == {"sst", "quora", "sts"}
+    if not (single and whole and real and trained):
         return None
     threads = record["host"]["threads"]
     return Point(
@@ -69,9 +75,9 @@ def _point(path: Path) -> Point | None:
 
 
 def frontier(runs: Sequence[Point]) -> list[Point]:
-    """Those runs that no quicker run equals, the quickest first."""
+    """The runs that no quicker run equals, the quickest first."""
     best: list[Point] = []
-    for run in sorted(runs, key=lambda one: (one.minutes, -one.overall)):
+    for run in sorted(runs, key=lambda run: (run.minutes, -run.overall)):
         if not best or run.overall > best[-1].overall:
             best.append(run)
     return best
@@ -90,21 +96,15 @@ def table(runs: Sequence[Point]) -> Iterator[str]:
 
 
 def draw(runs: Sequence[Point], path: Path) -> None:
-    """The runs as a picture, with the frontier as a line."""
-    from matplotlib import style  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    from bertram.report.drawing import CARD, MUTED, STYLE, series  # noqa: PLC0415 - Matplotlib loads only now
-
+    """Draw the runs, with the frontier as a line."""
     with style.context(["default", {**STYLE, "font.family": "sans-serif"}]):
         figure = Figure(figsize=(9, 5), dpi=72, layout="constrained", facecolor=CARD)
         axes = figure.subplots()
         for number, group in enumerate(sorted({run.group for run in runs})):
-            mine = [run for run in runs if run.group == group]
-            colour = series(number)
-            x, y = [run.minutes for run in mine], [run.overall for run in mine]
-            low, high = ([abs(run.overall - run.ci95[end]) for run in mine] for end in (0, 1))
-            axes.errorbar(x, y, yerr=(low, high), fmt="o", ms=5, lw=0.8, color=colour, label=group)
+            members = [run for run in runs if run.group == group]
+            minutes, overall = [run.minutes for run in members], [run.overall for run in members]
+            low, high = ([abs(run.overall - run.ci95[end]) for run in members] for end in (0, 1))
+            axes.errorbar(minutes, overall, yerr=(low, high), fmt="o", ms=5, lw=0.8, color=series(number), label=group)
         best = frontier(runs)
         axes.step(
             [run.minutes for run in best], [run.overall for run in best], where="post", color=MUTED, lw=1, zorder=0

@@ -1,22 +1,33 @@
 """Make results/README.md, and the tables and pictures of studies, from the records below results/: `make tables`.
 
-A study's intervals need the gold labels. Where its data are not at hand, its tables are made from their own values.
+The intervals of a study need the gold labels. Where the data are not at hand, the tables are made from
+their own values.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tools import frontier
+from bertram.evaluation.intervals import (
+    LEAST_SEEDS,
+    Effect,
+    Floats,
+    interval_for_new_examples,
+    shared_example_error,
+)
+from bertram.experiments import ablation
+from bertram.experiments.noise import example_draws
+from bertram.experiments.request import ASKED
+from bertram.minbert import reproduce
+from bertram.minbert.remake import make_again
+from bertram.report.forest import PICTURE, write_forest
+from bertram.runs.directory import Run, open_run
+from tools import RESULTS, frontier
 
-if TYPE_CHECKING:
-    from bertram.evaluation.intervals import Floats
-
-RESULTS = Path(__file__).resolve().parents[1] / "results"
-OF_A_STUDY = ("asked.json", "table.json", "ablation.json")
+STUDY_FILES = (ASKED, reproduce.TABLE, ablation.TABLE)
 TASKS = {"sst": "accuracy", "quora": "accuracy", "sts": "pearson"}
 INTRODUCTION = """# Records of real runs
 
@@ -47,58 +58,64 @@ def main() -> None:
     for group in sorted(folder for folder in RESULTS.iterdir() if is_group(folder)):
         about = group / "README.md"
         lines += [f"## {group.name}", "", about.read_text().strip() if about.is_file() else "", ""]
-        if any((group / name).is_file() for name in OF_A_STUDY):
-            lines += [*study(group), ""]
-            continue
-        records = [(path.parent.name, json.loads(path.read_text())) for path in sorted(group.glob("*/record.json"))]
-        lines += [*table(records), "", *means(group)]
+        lines += study(group) if is_study(group) else run_tables(group)
     (RESULTS / "README.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
 def is_group(folder: Path) -> bool:
     """Whether a folder has runs or the tables of a study."""
-    return any(folder.glob("*/record.json")) or any((folder / name).is_file() for name in OF_A_STUDY)
+    return is_study(folder) or any(folder.glob("*/record.json"))
+
+
+def is_study(folder: Path) -> bool:
+    """Whether a folder has the tables of a study."""
+    return any((folder / name).is_file() for name in STUDY_FILES)
 
 
 def study(folder: Path) -> Iterator[str]:
     """The tables of a reproduction or an ablation, made again, and its picture."""
-    from bertram.minbert.remake import make_again  # noqa: PLC0415 - the other tables need no torch
-    from bertram.report.forest import PICTURE, write_forest  # noqa: PLC0415
-
-    anew = make_again(folder)
-    print(f"{folder.name}: {'computed from its records' if anew else 'its data are not here; from its own values'}")
-    if (folder / "table.json").is_file():
-        yield (folder / "table.md").read_text()
-    if (folder / "ablation.json").is_file():
-        yield (folder / "ablation.md").read_text()
-        if write_forest(folder, json.loads((folder / "ablation.json").read_text())) is not None:
+    computed = make_again(folder)
+    print(f"{folder.name}: {'computed from its records' if computed else 'its data are not here; from its own values'}")
+    if (folder / reproduce.TABLE).is_file():
+        yield (folder / reproduce.TABLE).with_suffix(".md").read_text()
+    effects = folder / ablation.TABLE
+    if effects.is_file():
+        yield effects.with_suffix(".md").read_text()
+        if write_forest(folder, json.loads(effects.read_text())) is not None:
             yield f"![Effects with 95 % intervals]({folder.name}/{PICTURE})"
+    yield ""
 
 
-def table(records: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
-    """A row for each run; the scores of tasks that it did not train are left out."""
+def run_tables(group: Path) -> Iterator[str]:
+    """The runs of a folder, and the means of those that differ by their seed only."""
+    records = {path.parent.name: json.loads(path.read_text()) for path in sorted(group.glob("*/record.json"))}
     yield "| run | seed | steps | SST accuracy | Quora accuracy | STS Pearson | overall | minutes | memory, MiB |"
     yield "|---|---|---|---|---|---|---|---|---|"
-    for name, record in records:
-        dev = record["scores"]["dev"]
-        trained = {task for task, its in record["config"]["tasks"].items() if its["trained"]}
-        scores = [cell(dev[task][metric]) if task in trained else "" for task, metric in TASKS.items()]
-        overall = cell(dev["overall"]) if trained >= set(dev) & set(TASKS) else ""
-        seed, steps, cost = "–", "–", "– | –"
-        if "merged" not in record:
-            seed, steps = record["seed"], f"{record['steps']['taken']:,}"
-            cost = f"{record['seconds']['training'] / 60:.1f} | {record['peak_memory_mib']:,}"
-        yield f"| {name} | {seed} | {steps} | {' | '.join(scores)} | {overall} | {cost} |"
+    for name, record in records.items():
+        yield f"| {name} | {' | '.join(cells(record))} |"
+    yield ""
+    yield from means(group)
+
+
+def cells(record: dict[str, Any]) -> Iterator[str]:
+    """Seed, steps, scores and cost of a run; the scores of tasks that it did not train are left out."""
+    dev = record["scores"]["dev"]
+    trained = {task for task, options in record["config"]["tasks"].items() if options["trained"]}
+    single = "merged" not in record
+    yield str(record["seed"]) if single else "–"
+    yield f"{record['steps']['taken']:,}" if single else "–"
+    for task, metric in TASKS.items():
+        yield cell(dev[task][metric]) if task in trained else ""
+    yield cell(dev["overall"]) if trained >= set(dev) & set(TASKS) else ""
+    yield f"{record['seconds']['training'] / 60:.1f}" if single else "–"
+    yield f"{record['peak_memory_mib']:,}" if single else "–"
 
 
 def means(group: Path) -> Iterator[str]:
     """A row for each configuration that was run with three seeds or more; the runs are called name-seed<n>."""
-    from bertram.evaluation.intervals import LEAST_SEEDS  # noqa: PLC0415 - the other tables need no torch
-    from bertram.experiments.noise import example_draws  # noqa: PLC0415
-    from bertram.runs.directory import Run, open_run  # noqa: PLC0415
-
     arms: dict[str, list[Run]] = {}
-    for run in [open_run(path.parent) for path in sorted(group.glob("*-seed*/record.json"))]:
+    for path in sorted(group.glob("*-seed*/record.json")):
+        run = open_run(path.parent)
         arms.setdefault(run.path.name.rpartition("-seed")[0], []).append(run)
     arms = {name: runs for name, runs in arms.items() if len(runs) >= LEAST_SEEDS}
     if not arms:
@@ -111,26 +128,20 @@ def means(group: Path) -> Iterator[str]:
         data = runs[0].config.data
         draws = example_draws({str(run.path): run for run in runs}, data).draws if Path(data).is_dir() else {}
         dev = [run.record["scores"]["dev"] for run in runs]
-        scores = {task: [one[task][metric]["value"] for one in dev] for task, metric in TASKS.items()}
-        scores["overall"] = [one["overall"]["value"] for one in dev]
-        cells = [mean(values, draws.get(outcome)) for outcome, values in scores.items()]
-        yield f"| {name} | {len(runs)} | {' | '.join(cells)} |"
+        scores = {task: [row[task][metric]["value"] for row in dev] for task, metric in TASKS.items()}
+        scores["overall"] = [row["overall"]["value"] for row in dev]
+        row = [mean(values, draws.get(outcome)) for outcome, values in scores.items()]
+        yield f"| {name} | {len(runs)} | {' | '.join(row)} |"
     yield ""
 
 
-def mean(scores: list[float], draws: "Floats | None") -> str:
-    """The mean of runs that differ by their seed, with its interval.
+def mean(scores: Sequence[float], draws: Floats | None) -> str:
+    """The mean of runs that differ by their seed only, with its interval.
 
     Args:
-        scores: of the runs.
-        draws: their scores on resampled examples, [runs, resamples]; None: the interval is for other seeds alone.
+        scores: score of each run.
+        draws: scores of the runs on resampled examples, [runs, resamples]; None: the interval is for other seeds only.
     """
-    from bertram.evaluation.intervals import (  # noqa: PLC0415
-        Effect,
-        interval_for_new_examples,
-        shared_example_error,
-    )
-
     count, sd = len(scores), stdev(scores)
     effect = Effect(fmean(scores), count, sd, count - 1, sd / sqrt(count), None, None)
     interval = interval_for_new_examples(effect, 0.0 if draws is None else shared_example_error(draws))

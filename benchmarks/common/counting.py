@@ -1,4 +1,4 @@
-"""What can be counted without a clock: tokens, operations, the floor that they set, and bytes between processes."""
+"""Figures that are counted, not timed: tokens, operations, the lower bound they set, bytes between processes."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,12 +10,12 @@ from bertram.model.encoder import EncoderConfig
 
 
 def tokens_of(batches: Sequence[Batch]) -> int:
-    """Real tokens of a step, special ones included."""
+    """Number of tokens of a step, special tokens included, padding excluded."""
     return sum(len(tokens) for batch in batches for tokens, _ in batch.sequences)
 
 
 def padded_tokens_of(batches: Sequence[Batch]) -> int:
-    """Tokens of the same step where each batch, and each side of a pair, is padded to its longest text."""
+    """Number of tokens of a step where each batch, and each side of a pair, is padded to its longest text."""
     total = 0
     for batch in batches:
         lengths = [len(tokens) for tokens, _ in batch.sequences]
@@ -25,13 +25,13 @@ def padded_tokens_of(batches: Sequence[Batch]) -> int:
 
 
 def layer_shapes(shape: EncoderConfig) -> list[tuple[int, int]]:
-    """(inputs, outputs) of the matrices of one layer."""
+    """(inputs, outputs) of each matrix of one layer."""
     hidden, inner = shape.hidden, shape.intermediate
     return [(hidden, hidden), (hidden, 2 * hidden), (hidden, hidden), (hidden, inner), (inner, hidden)]
 
 
 def matrix_weights(shape: EncoderConfig) -> int:
-    """Weights in the matrices of all layers."""
+    """Number of weights in the matrices of all layers."""
     return shape.layers * sum(inputs * outputs for inputs, outputs in layer_shapes(shape))
 
 
@@ -43,11 +43,11 @@ def step_flop(shape: EncoderConfig, tokens: int) -> float:
     return 6.0 * matrix_weights(shape) * tokens
 
 
-def first_only_flop(shape: EncoderConfig, tokens: int, sequences: int) -> float:
-    """The same where the last layer is computed for the first token of each sequence only, but for keys and values."""
+def cls_only_flop(shape: EncoderConfig, tokens: int, sequences: int) -> float:
+    """Operations of a step whose last layer computes, beyond keys and values, only the first token of each sequence."""
     per_layer = matrix_weights(shape) // shape.layers
-    spared = 6.0 * (per_layer - 2 * shape.hidden**2) * (tokens - sequences)
-    return step_flop(shape, tokens) - spared
+    saved = 6.0 * (per_layer - 2 * shape.hidden**2) * (tokens - sequences)
+    return step_flop(shape, tokens) - saved
 
 
 def attention_flop(shape: EncoderConfig, lengths: Sequence[int]) -> float:
@@ -55,11 +55,11 @@ def attention_flop(shape: EncoderConfig, lengths: Sequence[int]) -> float:
     return sum(12.0 * shape.layers * shape.hidden * length**2 for length in lengths)
 
 
-def products(shape: EncoderConfig, tokens: int, dtype: torch.dtype) -> Callable[[], None]:
-    """The matrix products of one step and nothing else: what no implementation can do without.
+def matrix_products(shape: EncoderConfig, tokens: int, dtype: torch.dtype) -> Callable[[], None]:
+    """The matrix products of one step and nothing else, which no implementation can do without.
 
     Returns:
-        A function that multiplies once for every layer: forward, gradient of the input, gradient of the weight.
+        A function that multiplies for every layer: forward, gradient of the input, gradient of the weight.
     """
     generator = torch.Generator().manual_seed(0)
 
@@ -78,17 +78,17 @@ def products(shape: EncoderConfig, tokens: int, dtype: torch.dtype) -> Callable[
     return multiply
 
 
-def message_bytes(shape: EncoderConfig, distinct_words: int | None, head_parameters: int) -> int:
+def message_bytes(shape: EncoderConfig, word_rows: int | None, head_parameters: int) -> int:
     """Bytes of one gradient as it is summed over processes, in fp32.
 
     Args:
-        shape: of the encoder.
-        distinct_words: word-embedding rows of the step; None: the whole table.
-        head_parameters: of the tasks whose gradient it is.
+        shape: shape of the encoder.
+        word_rows: rows of the word-embedding table that are sent; None: the whole table.
+        head_parameters: number of parameters in the heads.
     """
     hidden = shape.hidden
     vectors = shape.layers * (sum(outputs for _, outputs in layer_shapes(shape)) + 4 * hidden) + 2 * hidden
     tables = (shape.max_tokens + shape.segments) * hidden
     pooler = hidden * (hidden + 1)
-    rows = shape.vocabulary if distinct_words is None else distinct_words
+    rows = shape.vocabulary if word_rows is None else word_rows
     return 4 * (matrix_weights(shape) + vectors + tables + pooler + rows * hidden + head_parameters)

@@ -1,17 +1,18 @@
-"""The other side: the same mathematics as people write them with transformers, smart-pytorch and torchjd.
+"""The peers' side of the comparison: the same mathematics with transformers, smart-pytorch and torchjd.
 
 Each batch is padded to its longest text and each text of a pair is a batch of its own; attention is PyTorch's fused
 kernel, the optimizer `torch.optim.AdamW`, bf16 `torch.autocast`. Weights, heads, sentences, losses, rates and dropout
-are those of our side.
+are those of BERTram's side.
 """
 
 import copy
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -23,31 +24,83 @@ from torchjd.autojac import jac_to_grad, mtl_backward
 from transformers import BertModel
 from transformers.utils import logging
 
+from benchmarks.common.workload import Losses
 from bertram.config import Config
 from bertram.data.examples import Batch, Examples, Sequences
 from bertram.model.heads import Similarity
 from bertram.model.multitask import Multitask
 from bertram.model.pretrained import find
 
-logging.set_verbosity_error()
-logging.disable_progress_bar()
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers' own
+logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 SMART_WEIGHT = 0.02  # as in the package's own example
 
 
 @dataclass(frozen=True)
-class SurgeryWay:
-    """torchjd's documented choices: how many tasks are differentiated at once, and how the Gramian is computed."""
+class TorchjdOptions:
+    """torchjd's documented choices.
 
-    at_once: int | None = None  # None: all tasks by vmap
-    sum_of_gramians: bool = False  # documented to save memory
+    Attributes:
+        chunk_size: number of tasks differentiated at once; None: all tasks by vmap.
+        sum_of_gramians: sum the Gramians of the parameters, which is documented to save memory.
+    """
+
+    chunk_size: int | None = None
+    sum_of_gramians: bool = False
 
     def __str__(self) -> str:
-        at_once = "all tasks at once" if self.at_once is None else "one task after the other"
+        """The choices as records state them."""
+        at_once = "all tasks at once" if self.chunk_size is None else "one task after the other"
         return f"{at_once}{', sum of Gramians' if self.sum_of_gramians else ''}"
 
 
-WAYS = [SurgeryWay(at_once, summed) for at_once, summed in itertools.product((None, 1), (False, True))]
+TORCHJD_OPTIONS = [TorchjdOptions(size, summed) for size, summed in itertools.product((None, 1), (False, True))]
+FIRST_OPTIONS, LEAST_MEMORY_OPTIONS = TORCHJD_OPTIONS[0], TORCHJD_OPTIONS[-1]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Loss and prediction from the raw outputs of one task.
+
+    Attributes:
+        loss: mean loss from raw outputs and labels.
+        prediction: probabilities [n, K] of the classes (of no and yes), or scores [n].
+    """
+
+    loss: Callable[[Tensor, Tensor], Tensor]
+    prediction: Callable[[Tensor], Tensor]
+
+
+def _class_probabilities(raw: Tensor) -> Tensor:
+    return torch.softmax(raw, 1)
+
+
+def _binary_loss(raw: Tensor, labels: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(raw, labels.float())
+
+
+def _binary_probabilities(raw: Tensor) -> Tensor:
+    yes = torch.sigmoid(raw)
+    return torch.stack([1 - yes, yes], dim=1)
+
+
+def _score(raw: Tensor) -> Tensor:
+    return 5 * torch.sigmoid(raw)
+
+
+def _score_loss(raw: Tensor, labels: Tensor) -> Tensor:
+    return F.mse_loss(_score(raw), labels)
+
+
+OUTPUTS = {
+    "sst": Output(F.cross_entropy, _class_probabilities),
+    "quora": Output(_binary_loss, _binary_probabilities),
+    "sts": Output(_score_loss, _score),
+}
 
 
 class CosineHead(nn.Module):
@@ -58,6 +111,7 @@ class CosineHead(nn.Module):
         self.scale, self.offset = nn.Parameter(torch.tensor(scale)), nn.Parameter(torch.tensor(offset))
 
     def forward(self, u: Tensor, v: Tensor) -> Tensor:
+        """Raw outputs [n] from the two vectors [n, H] of each pair."""
         return self.scale * F.cosine_similarity(u, v) + self.offset
 
 
@@ -65,27 +119,26 @@ class PaddedNetwork(nn.Module):
     """BertModel and a head for each task.
 
     Args:
-        directory: of the pretrained weights.
-        ours: whose heads are copied.
-        dropout: before the heads.
+        directory: directory of the pretrained weights.
+        bertram_network: network whose heads are copied.
+        dropout: dropout rate before the heads.
     """
 
-    def __init__(self, directory: Path, ours: Multitask, dropout: float) -> None:
+    def __init__(self, directory: Path, bertram_network: Multitask, dropout: float) -> None:
         super().__init__()
         self.bert = BertModel.from_pretrained(directory, add_pooling_layer=False, attn_implementation="sdpa")
         self.dropout = nn.Dropout(dropout)
-        self.tasks = ours.tasks
-        self.heads = nn.ModuleDict({name: _copied(head.compare) for name, head in ours.task_heads()})
+        self.heads = nn.ModuleDict({name: _copied(head.compare) for name, head in bertram_network.task_heads()})
 
     def vectors(self, sequences: Sequences) -> Tensor:
-        """[CLS] of each sequence, [n, H]."""
+        """[CLS] vectors of the sequences, [n, H]."""
         hidden: Tensor = self.bert(**padded(sequences)).last_hidden_state
         return hidden[:, 0]
 
     def output(self, task: str, *vectors: Tensor) -> Tensor:
-        """Raw outputs from the vector of each text."""
-        raw: Tensor = self.heads[task](*(self.dropout(one) for one in vectors))
-        return raw.squeeze(1) if raw.ndim > 1 and self.tasks[task].kind != "class" else raw
+        """Raw outputs [n, K] or [n] of a task, from the vectors [n, H] of each text."""
+        raw: Tensor = self.heads[task](*(self.dropout(text) for text in vectors))
+        return raw if raw.ndim == 1 else raw.squeeze(1)
 
 
 def _copied(head: nn.Module) -> nn.Module:
@@ -103,19 +156,19 @@ def padded(sequences: Sequences) -> dict[str, Tensor]:
     }
 
 
-def texts(batch: Batch) -> list[Sequences]:
+def texts_of(batch: Batch) -> list[Sequences]:
     """The sequences of each text of an example: two lists for pairs encoded text by text, else one."""
     return [batch.sequences[begin : begin + len(batch)] for begin in range(0, len(batch.sequences), len(batch))]
 
 
 @dataclass
-class TaskResult:
-    """What the forward pass of one task gives.
+class ForwardPass:
+    """The result of the forward pass of one task.
 
     Attributes:
-        loss: without penalty.
-        total: with it.
-        features: the encoder's outputs, from which torchjd splits heads and encoder.
+        loss: loss without penalty.
+        total: loss with penalty.
+        features: outputs of the encoder, where torchjd separates heads from encoder.
     """
 
     loss: Tensor
@@ -123,34 +176,36 @@ class TaskResult:
     features: list[Tensor] = field(default_factory=list)
 
 
-class Peers:
-    """The same step with the peers' libraries.
+class PeerStep:
+    """The training step with the peers' libraries.
 
     Args:
-        config: of our side.
-        ours: the network whose heads are copied before anything is trained.
-        way: how torchjd is used.
+        config: configuration of BERTram's side.
+        bertram_network: network whose heads are copied, before its first step.
+        torchjd_options: choices for surgery.
     """
 
-    def __init__(self, config: Config, ours: Multitask, way: SurgeryWay = WAYS[0]) -> None:
-        self.network = PaddedNetwork(find(config.encoder), ours, config.model.head_dropout).train()
+    def __init__(
+        self, config: Config, bertram_network: Multitask, torchjd_options: TorchjdOptions = FIRST_OPTIONS
+    ) -> None:
+        self.network = PaddedNetwork(find(config.encoder), bertram_network, config.model.head_dropout).train()
         self.smart_tasks = config.chosen("smart")
         self.surgery = config.surgery.method == "pcgrad"
         self.bf16 = config.precision == "bf16"
-        self.optimizer = optimizer(config, self.network)
-        self.aggregator, self.way = PCGrad(), way
+        self.optimizer = new_optimizer(config, self.network)
+        self.aggregator, self.torchjd_options = PCGrad(), torchjd_options
 
-    def step(self, batches: Sequence[Batch]) -> dict[str, float]:
-        """One update."""
+    def step(self, batches: Sequence[Batch]) -> Losses:
+        """One update; gives the loss of each task before it."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            results = {batch.task: self._forward(batch) for batch in batches}
+            passes = {batch.task: self._forward(batch) for batch in batches}
         if self.surgery:
-            self._surgery(list(results.values()))
+            self._backward_with_surgery(list(passes.values()))
         else:
-            torch.stack([result.total for result in results.values()]).sum().backward()
+            torch.autograd.backward([result.total for result in passes.values()])
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return {task: float(result.loss.detach()) for task, result in results.items()}
+        return {task: float(result.loss.detach()) for task, result in passes.items()}
 
     @contextmanager
     def without_dropout(self) -> Iterator[None]:
@@ -159,24 +214,24 @@ class Peers:
         yield
         self.network.train()
 
-    def take_fastest_way(self, batches: Sequence[Batch]) -> None:
-        """Time each of torchjd's documented choices once, after a step that warms up, and keep the fastest."""
+    def choose_fastest_options(self, batches: Sequence[Batch]) -> None:
+        """Time each of torchjd's documented choices once, after a warm-up step, and keep the fastest."""
         seconds = {}
-        for self.way in WAYS:
+        for self.torchjd_options in TORCHJD_OPTIONS:
             self.step(batches)
-            begun = time.perf_counter()
+            begin = time.perf_counter()
             self.step(batches)
-            seconds[self.way] = time.perf_counter() - begun
-        self.way = min(seconds, key=lambda way: seconds[way])
+            seconds[self.torchjd_options] = time.perf_counter() - begin
+        self.torchjd_options = min(seconds, key=lambda choice: seconds[choice])
 
-    def _forward(self, batch: Batch) -> TaskResult:
+    def _forward(self, batch: Batch) -> ForwardPass:
         if batch.task in self.smart_tasks:
-            return self._smart(batch)
-        features = [self.network.vectors(one) for one in texts(batch)]
-        loss = self._loss(batch, self.network.output(batch.task, *features))
-        return TaskResult(loss, loss, features)
+            return self._forward_with_smart(batch)
+        features = [self.network.vectors(text) for text in texts_of(batch)]
+        loss = _loss(batch, self.network.output(batch.task, *features))
+        return ForwardPass(loss, loss, features)
 
-    def _smart(self, batch: Batch) -> TaskResult:
+    def _forward_with_smart(self, batch: Batch) -> ForwardPass:
         """smart-pytorch's penalty by its example, but on the word embeddings, so that positions are added once."""
         inputs = padded(batch.sequences)
         embedded = self.network.bert.embeddings.word_embeddings(inputs.pop("input_ids"))
@@ -187,55 +242,47 @@ class Peers:
             return self.network.output(batch.task, features[-1])
 
         clean = evaluate(embedded)
-        loss = self._loss(batch, clean)
+        loss = _loss(batch, clean)
         penalty = SMARTLoss(eval_fn=evaluate, loss_fn=kl_loss, loss_last_fn=sym_kl_loss)(embedded, clean)
-        return TaskResult(loss, loss + SMART_WEIGHT * penalty, [features[0], features[-1]])
+        return ForwardPass(loss, loss + SMART_WEIGHT * penalty, [features[0], features[-1]])
 
-    def _loss(self, batch: Batch, raw: Tensor) -> Tensor:
-        assert batch.labels is not None
-        kind = self.network.tasks[batch.task].kind
-        if kind == "class":
-            return F.cross_entropy(raw, batch.labels)
-        if kind == "binary":
-            return F.binary_cross_entropy_with_logits(raw, batch.labels.float())
-        return F.mse_loss(5 * torch.sigmoid(raw), batch.labels)
-
-    def _surgery(self, results: list[TaskResult]) -> None:
-        features = [one for result in results for one in result.features]
-        mtl_backward([result.total for result in results], features=features, parallel_chunk_size=self.way.at_once)
+    def _backward_with_surgery(self, passes: list[ForwardPass]) -> None:
+        features = [feature for result in passes for feature in result.features]
+        chosen = self.torchjd_options
+        mtl_backward([result.total for result in passes], features=features, parallel_chunk_size=chosen.chunk_size)
         shared = [parameter for parameter in self.network.bert.parameters() if hasattr(parameter, "jac")]
-        jac_to_grad(shared, self.aggregator, optimize_gramian_computation=self.way.sum_of_gramians)
+        jac_to_grad(shared, self.aggregator, optimize_gramian_computation=chosen.sum_of_gramians)
 
 
-def optimizer(config: Config, network: PaddedNetwork) -> torch.optim.AdamW:
-    """PyTorch's AdamW as it comes, with the rates and decays of our side."""
+def _loss(batch: Batch, raw: Tensor) -> Tensor:
+    assert batch.labels is not None
+    return OUTPUTS[batch.task].loss(raw, batch.labels)
+
+
+def new_optimizer(config: Config, network: PaddedNetwork) -> torch.optim.AdamW:
+    """PyTorch's AdamW as it comes, with the rates and decays of BERTram's side."""
     o = config.optimizer
     groups = []
     for part, rate in ((network.bert, o.lr), (network.heads, o.head_lr)):
         for decayed in (True, False):
-            chosen = [p for p in part.parameters() if (p.ndim > 1) == decayed]
-            groups.append({"params": chosen, "lr": rate, "weight_decay": o.weight_decay if decayed else 0.0})
+            parameters = [p for p in part.parameters() if (p.ndim > 1) == decayed]
+            groups.append({"params": parameters, "lr": rate, "weight_decay": o.weight_decay if decayed else 0.0})
     return torch.optim.AdamW([group for group in groups if group["params"]], betas=o.betas, eps=o.eps)
 
 
 @torch.inference_mode()
 def predictions(network: PaddedNetwork, examples: Examples, batch_size: int, *, bf16: bool = False) -> Tensor:
-    """Probabilities [n, K] of the classes (of no and yes) or scores [n], in the order of the file, as loops do."""
-    found = []
+    """Probabilities [n, K] of the classes (of no and yes) or scores [n], in the order of the file."""
+    parts = []
     for begin in range(0, len(examples), batch_size):
         batch = examples.batch(range(begin, min(begin + batch_size, len(examples))))
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            raw = network.output(batch.task, *(network.vectors(one) for one in texts(batch))).float()
-        kind = examples.task.kind
-        if kind == "binary":
-            yes = torch.sigmoid(raw)
-            found.append(torch.stack([1 - yes, yes], dim=1))
-        else:
-            found.append(torch.softmax(raw, 1) if kind == "class" else 5 * torch.sigmoid(raw))
-    return torch.cat(found)
+            raw = network.output(batch.task, *(network.vectors(text) for text in texts_of(batch))).float()
+        parts.append(OUTPUTS[batch.task].prediction(raw))
+    return torch.cat(parts)
 
 
-def sentence_transformer(encoder: str) -> "SentenceTransformer":  # noqa: F821
+def sentence_transformer(encoder: str) -> "SentenceTransformer":
     """The same encoder as sentence-transformers use it, with [CLS] for the sentence."""
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415  (slow to import, needed once)
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer  # noqa: PLC0415

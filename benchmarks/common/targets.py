@@ -1,4 +1,4 @@
-"""What we want to reach, and how far a record is from it."""
+"""The targets of the comparison with the peers, and their state in a record."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,32 +9,37 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """One figure.
+    """A bound on one figure of a record.
 
     Attributes:
-        what: in words.
-        at: ``least`` or ``most``.
-        wanted: the bound.
-        found: where it stands in a record; a KeyError where it was not measured.
+        title: the figure in words.
+        direction: side of the bound that is good, ``least`` or ``most``.
+        bound: the figure to reach.
+        figure: function from a record to the figure; raises KeyError where the record lacks it.
     """
 
-    what: str
-    at: Literal["least", "most"]
-    wanted: float
-    found: Callable[[Record], float]
+    title: str
+    direction: Literal["least", "most"]
+    bound: float
+    figure: Callable[[Record], float]
+
+    def reached_by(self, value: float) -> bool:
+        """Whether a value is on the good side of the bound."""
+        return value >= self.bound if self.direction == "least" else value <= self.bound
 
 
 def _ratio(variant: str, precision: str) -> Callable[[Record], float]:
     return lambda record: record["steps"]["variants"][variant][precision]["ratio"]["median"]
 
 
-def _ours(variant: str) -> Callable[[Record], float]:
-    """A variant's cost as a multiple of our plain step."""
+def _over_plain(variant: str) -> Callable[[Record], float]:
+    """Cost of a variant as a multiple of BERTram's plain step."""
     return lambda record: record["steps"]["ours"][record["default_precision"]][variant]["median"]
 
 
 def _memory(record: Record) -> float:
-    return record["memory"]["ours"]["peak"] / record["memory"]["theirs"]["peak"]  # type: ignore[no-any-return]
+    share: float = record["memory"]["ours"]["peak"] / record["memory"]["theirs"]["peak"]
+    return share
 
 
 TARGETS = [
@@ -44,8 +49,8 @@ TARGETS = [
     Target("with SMART and PCGrad, times faster", "least", 7.0, _ratio("smart+pcgrad", "default")),
     Target("plain step, fp32 against fp32, times faster", "least", 2.2, _ratio("plain", "fp32")),
     Target("with PCGrad, fp32 against fp32, times faster", "least", 4.5, _ratio("pcgrad", "fp32")),
-    Target("PCGrad over our plain step", "most", 1.15, _ours("pcgrad")),
-    Target("SMART on all three tasks over our plain step", "most", 3.0, _ours("smart on all")),
+    Target("PCGrad over our plain step", "most", 1.15, _over_plain("pcgrad")),
+    Target("SMART on all three tasks over our plain step", "most", 3.0, _over_plain("smart on all")),
     Target("evaluation, times faster", "least", 3.0, lambda r: r["evaluation"]["ratio default"]["median"]),
     Target(
         "prediction of many sentences, times faster",
@@ -64,14 +69,16 @@ TARGETS = [
 ]
 
 
-def reached(record: Record) -> list[dict[str, Any]]:
-    """Each target with what the record has; null where it was not measured."""
-    found = []
+def states(record: Record) -> list[dict[str, Any]]:
+    """Each target as a part of a record; figure and state are null where the figure was not measured."""
+    rows = []
     for target in TARGETS:
         try:
-            value: float | None = round(target.found(record), 3)
+            value: float | None = round(target.figure(record), 3)
         except KeyError:
             value = None
-        met = None if value is None else (value >= target.wanted if target.at == "least" else value <= target.wanted)
-        found.append({"what": target.what, "at": target.at, "wanted": target.wanted, "found": value, "reached": met})
-    return found
+        reached = None if value is None else target.reached_by(value)
+        rows.append({
+            "what": target.title, "at": target.direction, "wanted": target.bound, "found": value, "reached": reached,
+        })  # fmt: skip
+    return rows

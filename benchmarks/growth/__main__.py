@@ -2,4 +2,5 @@
 
 from benchmarks.growth.scaling import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
-"""What the step would take on a data-center GPU, by counting: nothing here was run on one."""
+"""The time of a step on a data-center GPU, by counting: nothing here was run on one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,13 @@ Stepper = Callable[[Sequence[Batch]], object]
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU as its data sheet describes it: dense bf16 operations and bytes of memory a second."""
+    """A GPU as its data sheet describes it.
+
+    Attributes:
+        name: name of the GPU.
+        peak: dense bf16 operations per second.
+        bandwidth: bytes of memory per second.
+    """
 
     name: str
     peak: float
@@ -33,7 +39,7 @@ class Device:
 DEVICES = [Device("A100 80 GB", 312e12, 2.04e12), Device("H100 SXM", 989e12, 3.35e12)]
 
 
-class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's class is untyped
     """Counts operations that launch a kernel, and the bytes that those beside the matrix products read and write."""
 
     def __init__(self) -> None:
@@ -41,6 +47,7 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.launches = self.bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and count it."""
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         if not (func.is_view or name.startswith(("empty", "new_empty", "_local_scalar", "detach", "_unsafe_view"))):
@@ -56,18 +63,22 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _size(values: Any) -> int:
-    return sum(one.numel() * one.element_size() for one in tree_leaves(values) if isinstance(one, torch.Tensor))
+    return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor))
 
 
 @dataclass(frozen=True)
-class Counted:
+class Counts:
     """Launches and bytes of a step of any depth and size, from four small steps.
 
     Both are bilinear: in layers and in groups of equal length for the launches, in layers and tokens for the bytes.
+
+    Attributes:
+        launches: factors [4] of 1, layers, groups, layers x groups.
+        bytes: factors [4] of 1, layers, tokens, layers x tokens.
     """
 
-    launches: torch.Tensor  # [4] factors of 1, layers, groups, layers x groups
-    bytes: torch.Tensor  # [4] factors of 1, layers, tokens, layers x tokens
+    launches: torch.Tensor
+    bytes: torch.Tensor
 
     def of(self, layers: int, batches: Sequence[Batch]) -> tuple[float, float]:
         """Launches and bytes of one step."""
@@ -76,26 +87,27 @@ class Counted:
         return float(launches), float(moved)
 
 
-def count(stepper: Callable[[int], Stepper], small: Sequence[Batch], larger: Sequence[Batch]) -> Counted:
-    """Count with one and two layers and two sizes of batches.
+def count(new_step: Callable[[int], Stepper], small: Sequence[Batch], larger: Sequence[Batch]) -> Counts:
+    """Count the steps of one and of two layers on two sizes of batches.
 
     Args:
-        stepper: makes the step of an encoder with so many layers, of the width that is asked for.
-        small, larger: batches with different numbers of tokens and of groups.
+        new_step: function from a number of layers to the step of such an encoder.
+        small: batches of the smaller step.
+        larger: batches with other numbers of tokens and of groups.
     """
-    rows, found = [], []
+    sizes, totals = [], []
     for layers in (1, 2):
-        step = stepper(layers)
+        step = new_step(layers)
         for batches in (small, larger):
             step(batches)  # the optimizer's state exists afterwards
             with Traffic() as traffic:
                 step(batches)
-            rows.append((layers, _groups(batches), counting.tokens_of(batches)))
-            found.append((traffic.launches, traffic.bytes))
-    launches = torch.stack([_terms(layers, groups) for layers, groups, _ in rows])
-    moved = torch.stack([_terms(layers, tokens) for layers, _, tokens in rows])
-    totals = torch.tensor(found, dtype=torch.float64)
-    return Counted(torch.linalg.solve(launches, totals[:, 0]), torch.linalg.solve(moved, totals[:, 1]))
+            sizes.append((layers, _groups(batches), counting.tokens_of(batches)))
+            totals.append((traffic.launches, traffic.bytes))
+    launches = torch.stack([_terms(layers, groups) for layers, groups, _ in sizes])
+    moved = torch.stack([_terms(layers, tokens) for layers, _, tokens in sizes])
+    values = torch.tensor(totals, dtype=torch.float64)
+    return Counts(torch.linalg.solve(launches, values[:, 0]), torch.linalg.solve(moved, values[:, 1]))
 
 
 def _terms(layers: int, size: int) -> torch.Tensor:
@@ -106,28 +118,28 @@ def _groups(batches: Sequence[Batch]) -> int:
     return len(pack([tokens for batch in batches for tokens, _ in batch.sequences]).groups)
 
 
-def predict(counted: Counted, shape: EncoderConfig, steps: dict[str, Sequence[Batch]]) -> dict[str, Any]:
-    """The prediction as a part of a record.
+def forecast(counts: Counts, shape: EncoderConfig, steps: Mapping[str, Sequence[Batch]]) -> dict[str, Any]:
+    """The forecast as a part of a record.
 
     Args:
-        counted: of this width.
-        shape: of the encoder.
-        steps: batches by name.
+        counts: counts of an encoder of the same width.
+        shape: shape of the encoder.
+        steps: batches of each step by name.
     """
     rows = []
     for device in DEVICES:
         for name, batches in steps.items():
             lengths = [len(tokens) for batch in batches for tokens, _ in batch.sequences]
             flop = counting.step_flop(shape, sum(lengths)) + counting.attention_flop(shape, lengths)
-            launches, moved = counted.of(shape.layers, batches)
+            launches, moved = counts.of(shape.layers, batches)
             products = flop / (device.peak * SHARE_OF_PEAK)
             memory = moved / (device.bandwidth * SHARE_OF_BANDWIDTH)
-            waiting = launches * SECONDS_TO_LAUNCH
+            launching = launches * SECONDS_TO_LAUNCH
             rows.append({
                 "device": device.name, "step": name, "tokens": sum(lengths), "gflop": round(flop / 1e9, 1),
                 "launches": round(launches), "products_ms": round(1e3 * products, 2),
-                "memory_ms": round(1e3 * memory, 2), "launches_ms": round(1e3 * waiting, 2),
-                "step_ms": round(1e3 * max(products + memory, waiting), 2),
+                "memory_ms": round(1e3 * memory, 2), "launches_ms": round(1e3 * launching, 2),
+                "step_ms": round(1e3 * max(products + memory, launching), 2),
             })  # fmt: skip
     return {
         "title": f"A prediction, not a measurement: one step of BERT ({shape.layers}×{shape.hidden}) on one GPU",

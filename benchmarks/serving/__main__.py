@@ -2,4 +2,5 @@
 
 from benchmarks.serving.load import main
 
-main()
+if __name__ == "__main__":
+    main()

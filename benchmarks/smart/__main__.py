@@ -1,6 +1,7 @@
-"""`python -m benchmarks.smart`: what public code computes, then where the defaults come from."""
+"""`python -m benchmarks.smart`: figures of public code, then those that the defaults come from."""
 
 from benchmarks.smart import calibration, public_code
 
-public_code.main()
-calibration.main()
+if __name__ == "__main__":
+    public_code.main()
+    calibration.main()

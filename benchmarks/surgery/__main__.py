@@ -2,4 +2,5 @@
 
 from benchmarks.surgery.public_code import main
 
-main()
+if __name__ == "__main__":
+    main()

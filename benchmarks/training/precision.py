@@ -1,17 +1,20 @@
-"""Do bf16 products, or updates of the used embedding rows alone, change what a short real training reaches?
+"""Scores of a short real training with bf16 products, and with updates of the used embedding rows alone.
 
-    python -m benchmarks.training.precision               nine runs of about two minutes, into results/precision
-    python -m benchmarks.training.precision --seeds 2            those of one seed only
+    python -m benchmarks.training.precision             nine runs of about two minutes, into results/precision
+    python -m benchmarks.training.precision --seeds 2   the runs of one seed
     bertram compare results/precision/fp32-rows-* results/precision/bf16-rows-* results/precision/fp32-dense-*
 
-A processor without bf16 instructions needs ten times as long for bf16 products. There they are taken in fp32 on
+A processor without bf16 instructions needs ten times as long for bf16 products. There they are computed in fp32 on
 operands rounded to bf16, and rounded again: what the instructions compute, up to the order in which fp32 adds up.
 """
 
 import argparse
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +40,7 @@ class RoundedLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Those gradients that are asked for."""
+        """The gradients that autograd needs."""
         x, weight = ctx.saved_tensors
         needs_x, needs_weight = ctx.needs_input_grad
         return (
@@ -46,34 +49,42 @@ class RoundedLinear(torch.autograd.Function):
         )
 
 
-def take_products_in_fp32() -> None:
+@contextmanager
+def products_in_fp32() -> Iterator[None]:
     """Let linear layers with bf16 operands go through `RoundedLinear`."""
     plain = F.linear
 
     def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if x.dtype == torch.bfloat16 and bias is None:
-            return RoundedLinear.apply(x, weight)  # type: ignore[no-any-return, no-untyped-call]
+            product: Tensor = RoundedLinear.apply(x, weight)  # type: ignore[no-untyped-call]
+            return product
         return plain(x, weight, bias)
 
-    F.linear = linear
+    with mock.patch.object(F, "linear", linear):
+        yield
 
 
-def main() -> None:
-    """Train what is not there yet."""
+def run(out: Path, seeds: Sequence[int], budget: Mapping[str, Any], **values: Any) -> None:
+    """Train every variant that is not in a folder yet, once for each seed."""
+    slow_bf16 = "AVX512" not in torch.backends.cpu.get_cpu_capability()
+    with products_in_fp32() if slow_bf16 else nullcontext():
+        for seed in seeds:
+            for name, (precision, update) in VARIANTS.items():
+                changes = {**values, "seed": seed, "precision": precision, "optimizer": {"embedding_update": update}}
+                config = options.change(recipe("cross"), **changes, **budget)
+                path = train(config, out / f"{name}-seed{seed}", resume=True).path
+                shutil.rmtree(path / "model", ignore_errors=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train every variant that is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="../shared/data", help="directory of the course files")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "precision")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--threads", type=int, default=2)
-    asked = parser.parse_args()
-    if "AVX512" not in torch.backends.cpu.get_cpu_capability():
-        take_products_in_fp32()
-    for seed in asked.seeds:
-        for name, (precision, update) in VARIANTS.items():
-            own = {"seed": seed, "data": asked.data, "threads": asked.threads, "precision": precision}
-            config = options.change(recipe("cross"), **own, optimizer={"embedding_update": update}, **BUDGET)
-            run = train(config, asked.out / f"{name}-seed{seed}", resume=True)
-            shutil.rmtree(run.path / "model", ignore_errors=True)
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "precision", help="folder of the runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="random seeds, one run for each")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each computation")
+    chosen = parser.parse_args(arguments)
+    run(chosen.out, chosen.seeds, BUDGET, data=chosen.data, threads=chosen.threads)
 
 
 if __name__ == "__main__":

@@ -1,76 +1,101 @@
-"""What a bf16 product costs when the number of rows is any number, or a multiple of 64, on this processor.
+"""The cost of a bf16 product with any number of rows, or a multiple of 64, on this processor.
 
-    python -m benchmarks.training.row_multiples       less than a minute
+    python -m benchmarks.training.row_multiples   less than a minute
 
 The four kinds of products of a MiniLM layer, forward and backward, for batches of 500 to 1,500 packed tokens, another
-number each, as in training; the row-wise filled ones pay for the rows added. Writes results/measurements/rows.json.
+number each, as in training; the filled ones pay for the rows added. Writes results/measurements/rows.json.
 """
 
 import argparse
 import json
 import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.common import machine, timing
 from benchmarks.common.records import MEASUREMENTS, versions, write
-from benchmarks.common.timing import alternate, host, ratio, spread, why_not_bf16
 from bertram.model.linear import ROWS
 
 SIZES = ((384, 384), (384, 768), (384, 1536), (1536, 384))  # inputs, outputs
-ROUNDS, WARM_UP, BATCHES, THREADS = 9, 1, 30, 2
+THREADS = 2
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+NAMES = {"bf16": "bfloat16", "fp32": "float32"}  # of the records
+FILLINGS: dict[str, Callable[[int], int]] = {  # functions from a number of rows to the number multiplied
+    "any": lambda count: count,
+    "filled": lambda count: -(-count // ROWS) * ROWS,
+}
 
 
-def main() -> None:
-    given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    given.add_argument("--out", type=Path, default=MEASUREMENTS / "rows.json")
-    out = given.parse_args().out
-    torch.set_num_threads(THREADS)
-    if why := why_not_bf16():
-        raise SystemExit(f"nothing to measure: {why}")
+@dataclass(frozen=True)
+class Repetitions:
+    """How often the products are multiplied.
+
+    Attributes:
+        batches: number of batches in a round.
+        rounds: number of timed rounds.
+        warm_up: number of rounds before them that are not timed.
+    """
+
+    batches: int = 30
+    rounds: int = 9
+    warm_up: int = 1
+
+
+def measure(repetitions: Repetitions) -> dict[str, Any]:
+    """Times of the products in both precisions, with any number of rows and with filled rows."""
     draw = random.Random(0)
-    rows = [[draw.randint(500, 1500) for _ in range(BATCHES)] for _ in range(ROUNDS + WARM_UP)]
-    turns = {
-        f"{name}, {dtype}".replace("torch.", ""): lambda number, fill=fill, dtype=dtype: products(
-            [fill(one) for one in rows[number]], dtype
-        )
-        for dtype in (torch.bfloat16, torch.float32)
-        for name, fill in (("any", lambda count: count), ("filled", lambda count: -(-count // ROWS) * ROWS))
+    rounds = repetitions.rounds + repetitions.warm_up
+    rows = [[draw.randint(500, 1500) for _ in range(repetitions.batches)] for _ in range(rounds)]
+
+    def turn(dtype: torch.dtype, fill: Callable[[int], int]) -> timing.Turn:
+        return lambda number: multiply([fill(count) for count in rows[number]], dtype)
+
+    turns = {(f, p): turn(DTYPES[p], FILLINGS[f]) for p, f in product(DTYPES, FILLINGS)}
+    times = timing.alternate(turns, repetitions.rounds, repetitions.warm_up)
+    return {
+        "any_over_filled": {p: timing.ratio(times["any", p], times["filled", p]) for p in DTYPES},
+        "fp32_over_bf16": {f: timing.ratio(times[f, "fp32"], times[f, "bf16"]) for f in FILLINGS},
+        "seconds": {f"{f}, {NAMES[p]}": timing.quartiles(seconds) for (f, p), seconds in times.items()},
     }
-    times = alternate(turns, ROUNDS, WARM_UP)
-    results = {
-        "any_over_filled": {
-            "bf16": ratio(times["any, bfloat16"], times["filled, bfloat16"]),
-            "fp32": ratio(times["any, float32"], times["filled, float32"]),
-        },
-        "fp32_over_bf16": {
-            "any": ratio(times["any, float32"], times["any, bfloat16"]),
-            "filled": ratio(times["filled, float32"], times["filled, bfloat16"]),
-        },
-        "seconds": {name: spread(found) for name, found in times.items()},
-    }
-    settings = {
-        "sizes": SIZES, "rows": [500, 1500], "multiple": ROWS, "batches": BATCHES, "rounds": ROUNDS, "threads": THREADS,
-    }  # fmt: skip
-    record = {
-        "script": "benchmarks.training.row_multiples", "host": host(), "settings": settings,
-        "versions": versions(("bertram", "torch")),
-        "results": results,
-    }  # fmt: skip
-    write(out, record)
-    print(json.dumps(results, indent=1))
 
 
-def products(rows: list[int], dtype: torch.dtype) -> None:
-    """Each product of a layer and its two gradients, for several batches."""
+def multiply(rows: Sequence[int], dtype: torch.dtype) -> None:
+    """Each product of a layer and its two gradients, for each number of rows."""
     for count in rows:
         for inputs, outputs in SIZES:
             x = torch.ones(count, inputs, dtype=dtype, requires_grad=True)
             weight = torch.ones(outputs, inputs, dtype=dtype, requires_grad=True)
             y: Tensor = F.linear(x, weight)
             torch.autograd.grad(y, [x, weight], torch.ones_like(y))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=MEASUREMENTS, help="folder of the record")
+    out = parser.parse_args(arguments).out
+    torch.set_num_threads(THREADS)
+    if reason := machine.reason_against_bf16():
+        raise SystemExit(f"nothing to measure: {reason}")
+    repetitions = Repetitions()
+    settings = {"sizes": SIZES, "rows": [500, 1500], "multiple": ROWS, "threads": THREADS, **asdict(repetitions)}
+    results = measure(repetitions)
+    print(json.dumps(results, indent=1))
+    record = {
+        "script": __spec__.name,
+        "host": machine.host(),
+        "settings": settings,
+        "versions": versions(("bertram", "torch")),
+        "results": results,
+    }
+    write(out / "rows.json", record)
 
 
 if __name__ == "__main__":

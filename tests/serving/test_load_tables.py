@@ -1,16 +1,15 @@
-"""The figures of a server under load that a page shows are those of the record."""
+"""The tables of a server under load show the figures of its record."""
 
-import json
 from typing import Any
 
 import pytest
 
-from tools import pages as tables
+from tools.serving_tables import serving_tables
 
 
 @pytest.fixture
 def record() -> dict[str, Any]:
-    one = {"answered": 6000, "failed": 0, "per_second": 100.0, "p50_ms": 50.0, "p99_ms": 99.0,
+    turn = {"answered": 6000, "failed": 0, "per_second": 100.0, "p50_ms": 50.0, "p99_ms": 99.0,
            "processor_ms_per_request": 12.0, "resident_mib": 500}  # fmt: skip
     return {
         "finished": "2026-01-02T03:04:05+00:00",
@@ -18,27 +17,18 @@ def record() -> dict[str, Any]:
         "versions": {"torch": "2"},
         "clients": 16,
         "seconds": 60.0,
-        "load": {"batching": [one], "alone": [one | {"failed": 7, "per_second": 40.0}], "ratio": 2.5},
+        "load": {"batching": [turn], "alone": [turn | {"failed": 7, "per_second": 40.0}], "ratio": 2.5},
         "hostile": {"sent": 10, "statuses": {"0": 3, "422": 6, "500": 1}, "status_500": 1, "alive": True,
                     "resident_mib": {"after a quarter": 500, "after all": 501}},
-        "schema": {"statuses": {"200": 5}, "faults": ["one"], "alive": False},
+        "schema": {"statuses": {"200": 5}, "faults": ["a fault"], "alive": False},
         "stop": {"stops": 2, "answered": 99, "lost": 4, "how": [], "exit_codes": [0, 1]},
     }  # fmt: skip
 
 
 def test_failures_are_shown_as_they_are(record: dict[str, Any]) -> None:
-    shown = tables.serving_tables(record)
-    assert "| alone (`--batch-size 1`) | 6,000 | 7 | 40.0 |" in shown
-    assert "| by hand | 10 | 0: 3, 422: 6, 500: 1 | 1 | runs on |" in shown
-    assert "| from the interface | 5 | 200: 5 | 0 | **has ended** |" in shown
-    assert "with 1 answers that it does not describe" in shown
-    assert "99 requests answered, 4 lost; exit codes 0, 1." in shown
-
-
-def test_the_page_shows_the_record() -> None:
-    page = tables.SERVING_PAGE.read_text(encoding="utf-8")
-    if not tables.SERVING_RECORD.is_file():
-        assert tables.between(page, "serving", "No record yet.") == page
-        return
-    shown = tables.serving_tables(json.loads(tables.SERVING_RECORD.read_text(encoding="utf-8")))
-    assert tables.between(page, "serving", shown) == page
+    tables = serving_tables(record)
+    assert "| alone (`--batch-size 1`) | 6,000 | 7 | 40.0 |" in tables
+    assert "| by hand | 10 | 0: 3, 422: 6, 500: 1 | 1 | runs on |" in tables
+    assert "| from the interface | 5 | 200: 5 | 0 | **has ended** |" in tables
+    assert "with 1 answers that it does not describe" in tables
+    assert "99 requests answered, 4 lost; exit codes 0, 1." in tables
