@@ -31,7 +31,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a tiny random BERT, for `--encoder`."""
-    from tests.common.tiny import save_encoder
+    from tests.common.encoders import save_encoder
 
     return save_encoder(tmp_path_factory.mktemp("encoder"))
 
@@ -39,13 +39,13 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_runs(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with finished runs of a tiny model: `cross-0`, `cross-1`, and `bi-0`, which encodes text by text."""
-    from tests.common.trainings import settings
+    from tests.common.trainings import tiny_config
 
     from bertram.training.train import train
 
     directory = tmp_path_factory.mktemp("runs")
     bi = {name: {"encoding": "bi", "head": "cosine"} for name in ("quora", "sts")}
-    train(settings(tiny_encoder), directory / "cross-0")
-    train(settings(tiny_encoder, seed=1), directory / "cross-1")
-    train(settings(tiny_encoder, tasks=bi), directory / "bi-0")
+    train(tiny_config(tiny_encoder), directory / "cross-0")
+    train(tiny_config(tiny_encoder, seed=1), directory / "cross-1")
+    train(tiny_config(tiny_encoder, tasks=bi), directory / "bi-0")
     return directory

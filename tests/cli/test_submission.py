@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.common.commands import call
-from tests.common.trainings import settings
+from tests.common.trainings import tiny_config
 
 from bertram import load, options
 from bertram.data.rows import read_rows
@@ -69,7 +69,7 @@ def test_rows_of_the_course_without_a_label_are_left_out_and_listed(
 
 
 def test_a_run_without_one_of_the_tasks_is_refused_by_name(tiny_encoder: Path, tmp_path: Path) -> None:
-    values = options.dump(settings(tiny_encoder, sampling={"epochs": 1}))
+    values = options.dump(tiny_config(tiny_encoder, sampling={"epochs": 1}))
     values["tasks"] = {"sst": values["tasks"]["sst"], "closeness": values["tasks"]["sts"]}
     train(options.make(values), tmp_path / "run")
     code, _, err = call("submission", tmp_path / "run", "--out", tmp_path / "upload")

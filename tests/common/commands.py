@@ -1,4 +1,4 @@
-"""The command line: called in this process, or as a process of its own."""
+"""The command line: called in this process, or as a separate process."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from bertram.cli.main import main
 
 
 class Outcome(NamedTuple):
-    """What a command gave back."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -39,8 +39,8 @@ def call(*words: object, stdin: bytes = b"") -> Outcome:
 
 
 def spawn(*words: object, stdin: bytes = b"", cwd: Path | None = None, **environment: str) -> Outcome:
-    """Run a command as a process of its own."""
-    done = subprocess.run(
+    """Run a command in a separate process."""
+    process = subprocess.run(
         [sys.executable, "-m", "bertram", *map(str, words)],
         input=stdin,
         capture_output=True,
@@ -49,4 +49,4 @@ def spawn(*words: object, stdin: bytes = b"", cwd: Path | None = None, **environ
         timeout=300,
         check=False,
     )
-    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return Outcome(process.returncode, process.stdout.decode(), process.stderr.decode())

@@ -1,14 +1,9 @@
-"""Trainings of the tiny encoder on a part of the sample: here, or in processes of their own that may be killed."""
+"""Trainings of the tiny encoder on a part of the sample."""
 
 import gzip
 import hashlib
 import json
-import multiprocessing
-import os
-import signal
-import socket
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +13,14 @@ from torch import Tensor
 from bertram import options
 from bertram.config import Config
 from bertram.runs.directory import read_metrics
-from bertram.smart import adversarial
 from bertram.tasks import QUORA, SST, STS
 from bertram.training.state import Training, begin
 from bertram.training.step import Learner, StepReport, step
-from bertram.training.train import train
 
-NO_DROPOUT = {"head_dropout": 0.0, "encoder_dropout": 0.0}
-FILE_OPERATIONS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate")
-
-# Children are forked from a small process that has imported everything already: cheap, and really killed.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["bertram.training.train", "torch._dynamo"])  # which the first optimizer loads
+NO_DROPOUT = {"dropout": 0.0, "encoder_dropout": 0.0}
 
 
-def settings(encoder: Path, **changes: Any) -> Config:
+def tiny_config(encoder: Path, **changes: Any) -> Config:
     """24 training and 16 dev examples of each task of the study, in joint batches of 8: 3 steps an epoch."""
     base = options.make(
         {
@@ -51,14 +39,14 @@ def settings(encoder: Path, **changes: Any) -> Config:
     return options.change(base, **changes)
 
 
-def begun(config: Config) -> Training:
+def begin_training(config: Config) -> Training:
     """A training before its first step."""
     torch.manual_seed(config.seed)
     return begin(config, torch.device("cpu"))
 
 
 def take_steps(training: Training, count: int) -> list[StepReport]:
-    """So many steps, as the loop takes them."""
+    """Take steps as the training loop does; returns their reports."""
     reports = []
     for _ in range(count):
         reports.append(step(training.learner, training.batches(training.sampler.next())))
@@ -66,18 +54,18 @@ def take_steps(training: Training, count: int) -> list[StepReport]:
     return reports
 
 
-def weights(training: Training) -> dict[str, Tensor]:
+def copy_weights(training: Training) -> dict[str, Tensor]:
     """A copy of all weights."""
     return {name: value.clone() for name, value in training.model.network.state_dict().items()}
 
 
-def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+def equal_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
     """Whether two sets of weights are bit-identical."""
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-class Recorder:
-    """Stands in for the optimizer and keeps the gradients it is given, by name."""
+class GradientRecorder:
+    """A stand-in for the optimizer that keeps the gradients by parameter name."""
 
     def __init__(self, learner: Learner) -> None:
         self.named = dict(learner.network.named_parameters())
@@ -91,14 +79,14 @@ class Recorder:
         self.gradients = {n: None if p.grad is None else p.grad.to_dense().clone() for n, p in self.named.items()}
 
     def zero_grad(self, set_to_none: bool) -> None:  # noqa: ARG002
-        """Forget the parameters' own."""
+        """Clear the gradients of the parameters."""
         for parameter in self.named.values():
             parameter.grad = None
 
 
 def step_gradients(training: Training, size: int | None = None) -> tuple[dict[str, Tensor | None], StepReport]:
     """The gradients of a step on the first examples of each task, as they would reach the optimizer."""
-    recorder = Recorder(training.learner)
+    recorder = GradientRecorder(training.learner)
     training.learner.optimizer = recorder  # type: ignore[assignment]
     pools = training.sampler.pools
     batches = training.batches({name: torch.arange(size or pools[name].batch_size).numpy() for name in pools})
@@ -106,8 +94,8 @@ def step_gradients(training: Training, size: int | None = None) -> tuple[dict[st
     return recorder.gradients, report
 
 
-def outcome(run: Path) -> dict[str, Any]:
-    """What two runs of one configuration must have in common, to the bit."""
+def fingerprint(run: Path) -> dict[str, Any]:
+    """The contents of a run that are bit-identical in every run of the same configuration."""
     record = json.loads((run / "record.json").read_text())
     predictions = sorted((run / "predictions" / "dev").iterdir())
     return {
@@ -118,83 +106,6 @@ def outcome(run: Path) -> dict[str, Any]:
     }
 
 
-def logged(run: Path, kind: str) -> list[dict[str, Any]]:
-    """The lines of a run's metrics that have a field."""
-    return [line for line in read_metrics(run / "metrics.jsonl") if kind in line]
-
-
-def in_child(work: Callable[..., None], *arguments: Any) -> int:
-    """Do some work in a process of its own; gives its exit code, negative for the signal that killed it."""
-    process = PROCESSES.Process(target=work, args=arguments)
-    process.start()
-    process.join()
-    assert process.exitcode is not None
-    return process.exitcode
-
-
-def train_until_killed(config: Config, out: Path, operation: int) -> None:
-    """Train on, but die by SIGKILL at the `operation`-th file operation, as a process does that is killed there."""
-    kill_at(out, operation)
-    train(config, out, resume=True)
-
-
-def kill_at(below: Path, operation: int) -> None:
-    """Have this process killed as it is about to do its `operation`-th file operation."""
-    left = operation
-
-    def count(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal left
-        if event in FILE_OPERATIONS or (event == "open" and str(arguments[0]).startswith(str(below))):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(count)
-
-
-def train_together(config: Config, out: Path, count: int, *, fixed_noise: bool = False) -> list[int | None]:
-    """Train by so many processes, as `torchrun` starts them, or go on with it; gives their exit codes."""
-    ranks = together(config, out, count, fixed_noise=fixed_noise)
-    for rank in ranks:
-        rank.join()
-    return [rank.exitcode for rank in ranks]
-
-
-def together(config: Config, out: Path, count: int, *, fixed_noise: bool = False) -> list[Any]:
-    """The processes that train together, started."""
-    return start_together(train_as, count, config, out, fixed_noise)
-
-
-def start_together(work: Callable[..., None], count: int, *arguments: Any) -> list[Any]:
-    """Start so many processes that find each other by a port of this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ranks = [PROCESSES.Process(target=work, args=(rank, count, port, *arguments)) for rank in range(count)]
-    for rank in ranks:
-        rank.start()
-    return ranks
-
-
-def be_one_of(rank: int, count: int, port: int) -> None:
-    """Set what `torchrun` sets."""
-    here = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ |= {name: str(value) for name, value in here.items()}
-
-
-def train_as(rank: int, count: int, port: int, config: Config, out: Path, fixed_noise: bool) -> None:
-    """Train as one of several processes."""
-    be_one_of(rank, count, port)
-    if fixed_noise:
-        fix_noise()
-    train(config, out, resume=True)
-
-
-def fix_noise(patch: Callable[[object, str, object], None] = setattr) -> None:
-    """Let SMART's random start be the same for every token, so that it does not depend on how tokens are packed."""
-
-    def start(like: Tensor, noise_std: float, *_: object) -> Tensor:
-        pattern = torch.randn(like.shape[-1], generator=torch.Generator().manual_seed(0))
-        return noise_std * pattern.expand(like.shape)
-
-    patch(adversarial, "_random_start", start)
+def logged_lines(run: Path, field: str) -> list[dict[str, Any]]:
+    """The lines of a run's `metrics.jsonl` that have a field."""
+    return [line for line in read_metrics(run / "metrics.jsonl") if field in line]

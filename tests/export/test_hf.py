@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.common.served import TEXTS, random_model, tasks
+from tests.common.models import TEXTS, random_model, study_tasks
 from transformers import AutoTokenizer, BertModel
 
 from bertram.export.hf import save_encoder
@@ -15,7 +15,7 @@ UNUSUAL = ["Ünïcödé, don't — “quote” 2.5%", "漢字 and emoji 🙂 mix
 
 @pytest.fixture(scope="module")
 def model(tiny_encoder: Path) -> Model:
-    return random_model(tiny_encoder, tasks(), max_tokens=48)
+    return random_model(tiny_encoder, study_tasks(), max_tokens=48)
 
 
 @pytest.fixture(scope="module")

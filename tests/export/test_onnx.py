@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from tests.common.served import TEXTS, changed, inputs, random_model
+from tests.common.models import TEXTS, changed_task, inputs_for, random_model
 
 from bertram.data.examples import Examples, tokenize
 from bertram.export import onnx
@@ -19,16 +19,16 @@ from bertram.tasks import QUORA, SST, STS, Task
 LONG = "a long text that goes on and on " * 12
 CASES: dict[str, tuple[Task, dict[str, Any]]] = {
     "classes, mean": (SST, {"pooling": "mean"}),
-    "classes by CORAL, pooler": (changed(SST, loss="coral"), {"pooling": "pooler"}),
+    "classes by CORAL, pooler": (changed_task(SST, loss="coral"), {"pooling": "pooler"}),
     "yes or no, cls": (QUORA, {"pooling": "cls"}),
-    "score, mlp, both orders": (changed(STS, head="mlp"), {"pooling": "mean", "both_orders": True}),
-    "texts apart, learned cosine": (changed(QUORA, encoding="bi", head="cosine"), {"pooling": "mean"}),
+    "score, mlp, both orders": (changed_task(STS, head="mlp"), {"pooling": "mean", "both_orders": True}),
+    "texts apart, learned cosine": (changed_task(QUORA, encoding="bi", head="cosine"), {"pooling": "mean"}),
     "texts apart, score by plain cosine": (
-        changed(STS, encoding="bi", head="cosine", loss="cosine-mse"), {"pooling": "pooler"}
+        changed_task(STS, encoding="bi", head="cosine", loss="cosine-mse"), {"pooling": "pooler"}
     ),
-    "texts apart, distance": (changed(STS, encoding="bi", head="euclidean"), {"pooling": "cls"}),
-    "texts together, features": (changed(QUORA, head="features"), {"pooling": "mean"}),
-    "texts apart, features": (changed(STS, encoding="bi", head="features"), {"pooling": "cls"}),
+    "texts apart, distance": (changed_task(STS, encoding="bi", head="euclidean"), {"pooling": "cls"}),
+    "texts together, features": (changed_task(QUORA, head="features"), {"pooling": "mean"}),
+    "texts apart, features": (changed_task(STS, encoding="bi", head="features"), {"pooling": "cls"}),
 }  # fmt: skip
 Arrays = dict[str, np.ndarray[Any, Any]]
 Exported = tuple[Model, Task, Path]
@@ -82,7 +82,7 @@ def run(exported: Exported, feed: Arrays) -> np.ndarray[Any, Any]:
 
 def test_a_graph_gives_our_outputs_for_any_number_and_length(exported: Exported) -> None:
     model, task, _ = exported
-    several = inputs(task)
+    several = inputs_for(task)
     long = (LONG, TEXTS[0]) if task.pair else LONG
     for texts in ([several[1]], several, [*several, long, *several], [long] * 2):
         wanted = model.outputs(examples_of(model, task, texts)).numpy()
@@ -91,7 +91,7 @@ def test_a_graph_gives_our_outputs_for_any_number_and_length(exported: Exported)
 
 def test_padding_changes_nothing_whatever_it_holds(exported: Exported) -> None:
     model, task, _ = exported
-    feed = padded(model, task, inputs(task))
+    feed = padded(model, task, inputs_for(task))
     wider = {
         name: np.pad(array, ((0, 0), (0, 9)), constant_values=7 if "input_ids" in name else 0)
         for name, array in feed.items()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
-from tests.common.served import PAIRS, TEXTS, changed, random_model, tasks
+from tests.common.models import PAIRS, TEXTS, changed_task, random_model, study_tasks
 
 from bertram.data.packing import pack
 from bertram.errors import BertramError
@@ -25,7 +25,7 @@ def our_vectors(model: Model, texts: list[str]) -> torch.Tensor:
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "pooler"])
 def test_sentence_transformer_gives_our_vectors(pooling: str, tiny_encoder: Path, tmp_path: Path) -> None:
-    model = random_model(tiny_encoder, tasks(encoding="bi", head="cosine"), pooling, max_tokens=24)
+    model = random_model(tiny_encoder, study_tasks(encoding="bi", head="cosine"), pooling, max_tokens=24)
     save_vectors(model, tmp_path)
     texts = [*TEXTS, "a long text " * 30]
     found = SentenceTransformer(str(tmp_path), device="cpu").encode(texts)
@@ -33,13 +33,13 @@ def test_sentence_transformer_gives_our_vectors(pooling: str, tiny_encoder: Path
 
 
 def test_its_similarity_is_that_of_the_heads(tiny_encoder: Path, tmp_path: Path) -> None:
-    model = random_model(tiny_encoder, tasks(encoding="bi", head="manhattan"))
+    model = random_model(tiny_encoder, study_tasks(encoding="bi", head="manhattan"))
     save_vectors(model, tmp_path)
     assert SentenceTransformer(str(tmp_path), device="cpu").similarity_fn_name == "manhattan"
 
 
 def test_the_card_tells_how_vectors_become_predictions(tiny_encoder: Path) -> None:
-    model = random_model(tiny_encoder, tasks(encoding="bi", head="cosine"))
+    model = random_model(tiny_encoder, study_tasks(encoding="bi", head="cosine"))
     a, b = our_vectors(model, [PAIRS[0][0].lower(), PAIRS[0][1].lower()])
     cosine = float(torch.cosine_similarity(a, b, dim=0))
     formula = next(line for line in vectors_usage(model).splitlines() if line.startswith("- sts"))
@@ -53,7 +53,7 @@ def test_the_card_tells_how_vectors_become_predictions(tiny_encoder: Path) -> No
 @pytest.mark.parametrize("pooling", ["cls", "mean", "pooler"])
 @pytest.mark.parametrize("name", ["quora", "sts"])
 def test_cross_encoder_gives_our_scores(name: str, pooling: str, head: str, tiny_encoder: Path, tmp_path: Path) -> None:
-    model = random_model(tiny_encoder, tasks(head=head), pooling)
+    model = random_model(tiny_encoder, study_tasks(head=head), pooling)
     save_scores(model, model.tasks[name], tmp_path)
     found = CrossEncoder(str(tmp_path), device="cpu").predict(PAIRS)
     ours = model.predict(name, PAIRS)
@@ -62,7 +62,7 @@ def test_cross_encoder_gives_our_scores(name: str, pooling: str, head: str, tiny
 
 
 def test_cross_encoder_holds_a_pair_task_with_classes(tiny_encoder: Path, tmp_path: Path) -> None:
-    nli = changed(SST, name="nli", files={"texts": ("a", "b")}, hub=None, text_normalization="plain")
+    nli = changed_task(SST, name="nli", files={"texts": ("a", "b")}, hub=None, text_normalization="plain")
     model = random_model(tiny_encoder, {"nli": nli})
     save_scores(model, nli, tmp_path)
     found = CrossEncoder(str(tmp_path), device="cpu").predict(PAIRS, apply_softmax=True)
@@ -70,16 +70,16 @@ def test_cross_encoder_holds_a_pair_task_with_classes(tiny_encoder: Path, tmp_pa
 
 
 def test_what_it_is_depends_on_how_pairs_are_encoded(tiny_encoder: Path) -> None:
-    assert chosen_task(random_model(tiny_encoder, tasks(encoding="bi", head="features")), None) is None
+    assert chosen_task(random_model(tiny_encoder, study_tasks(encoding="bi", head="features")), None) is None
     one_pair = random_model(tiny_encoder, {"sst": SST, "sts": STS})
     assert chosen_task(one_pair, None) == STS
-    mixed = random_model(tiny_encoder, {"quora": QUORA, "sts": changed(STS, encoding="bi", head="cosine")})
+    mixed = random_model(tiny_encoder, {"quora": QUORA, "sts": changed_task(STS, encoding="bi", head="cosine")})
     assert chosen_task(mixed, None) is None
     assert chosen_task(mixed, "quora") == QUORA
-    one_of_two = random_model(tiny_encoder, {"quora": changed(QUORA, head="features"), "sts": STS})
+    one_of_two = random_model(tiny_encoder, {"quora": changed_task(QUORA, head="features"), "sts": STS})
     assert chosen_task(one_of_two, None) == STS
     with pytest.raises(BertramError, match="compares its texts; use --format onnx or hf"):
-        chosen_task(random_model(tiny_encoder, {"sts": changed(STS, head="features")}), "sts")
+        chosen_task(random_model(tiny_encoder, {"sts": changed_task(STS, head="features")}), "sts")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_cannot_be_held_is_refused_by_name(
 
 
 def test_coral_and_both_orders_are_refused_by_name(tiny_encoder: Path) -> None:
-    ranks = changed(SST, name="ranks", files={"texts": ("a", "b")}, hub=None, loss="coral")
+    ranks = changed_task(SST, name="ranks", files={"texts": ("a", "b")}, hub=None, loss="coral")
     with pytest.raises(BertramError, match=r"tasks\.ranks: .*CORAL"):
         chosen_task(random_model(tiny_encoder, {"ranks": ranks}), None)
     with pytest.raises(BertramError, match=r"model\.both_orders"):

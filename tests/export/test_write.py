@@ -18,13 +18,13 @@ FILMS = ("a lovely film", "a fine movie")
 
 @pytest.fixture(scope="module")
 def cross(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(trainings.settings(tiny_encoder, sampling={"epochs": 1}), tmp_path_factory.mktemp("runs") / "cross")
+    return train(trainings.tiny_config(tiny_encoder, sampling={"epochs": 1}), tmp_path_factory.mktemp("runs") / "cross")
 
 
 @pytest.fixture(scope="module")
 def bi(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     apart = {name: {"encoding": "bi", "head": "cosine"} for name in ("quora", "sts")}
-    config = trainings.settings(tiny_encoder, sampling={"epochs": 1}, tasks=apart)
+    config = trainings.tiny_config(tiny_encoder, sampling={"epochs": 1}, tasks=apart)
     return train(config, tmp_path_factory.mktemp("runs") / "bi")
 
 

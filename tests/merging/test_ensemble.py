@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.common.trainings import settings
+from tests.common.trainings import tiny_config
 
 from bertram import load
 from bertram.errors import RunError
@@ -65,7 +65,7 @@ def test_the_members_of_an_ensemble_count_one_each(tiny_runs: Path, tmp_path: Pa
 
 def test_runs_of_other_tasks_are_refused(tiny_encoder: Path, tiny_runs: Path, tmp_path: Path) -> None:
     other = {"sts": {"range": [0.0, 10.0]}, "quora": {"text_normalization": "plain"}}
-    train(settings(tiny_encoder, tasks=other, sampling={"epochs": 1}), tmp_path / "other")
+    train(tiny_config(tiny_encoder, tasks=other, sampling={"epochs": 1}), tmp_path / "other")
     with pytest.raises(RunError) as error:
         ensemble([tiny_runs / "cross-0", tmp_path / "other"], tmp_path / "together")
     assert str(error.value).splitlines() == [

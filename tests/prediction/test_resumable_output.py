@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.common.served import random_model, tasks
+from tests.common.models import random_model, study_tasks
 from torch import Tensor
 
 from bertram.data.examples import Examples
@@ -23,7 +23,7 @@ from bertram.tasks import SST, STS
 
 @pytest.fixture(scope="module")
 def model(tiny_encoder: Path) -> Model:
-    return random_model(tiny_encoder, tasks())
+    return random_model(tiny_encoder, study_tasks())
 
 
 class Counting:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.common.trainings import in_child, kill_at
+from tests.common.child_processes import kill_at, run_in_child
 
 from bertram.errors import RunError
 from bertram.runs import checkpoint
@@ -179,7 +179,7 @@ def test_a_kill_at_any_file_operation_leaves_the_last_good_one(tmp_path: Path) -
     for operation in range(1, 60):
         before = newest(tmp_path)
         assert before is not None
-        code = in_child(save_until_killed, tmp_path, step, operation)
+        code = run_in_child(save_until_killed, tmp_path, step, operation)
         after = newest(tmp_path)  # no warning: nothing half written is taken for a checkpoint
         assert after is not None
         found.append(after[0] - before[0])
@@ -230,7 +230,7 @@ def limited(directory: Path) -> None:
 
 
 def test_so_does_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
-    assert in_child(limited, tmp_path) == 0
+    assert run_in_child(limited, tmp_path) == 0
 
 
 def test_a_state_that_json_cannot_hold_is_a_bug_and_leaves_no_half_checkpoint(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.common.trainings import begun, settings
+from tests.common.trainings import begin_training, tiny_config
 
 from bertram.errors import BertramError, RunError
 from bertram.prediction.load import load_model, save_model
@@ -26,7 +26,7 @@ from bertram.runs.directory import (
 
 
 def test_a_new_run_directory_holds_its_configuration(tmp_path: Path) -> None:
-    config = settings(tmp_path, smart={"tasks": ["sst"]}, surgery={"method": "pcgrad"})
+    config = tiny_config(tmp_path, smart={"tasks": ["sst"]}, surgery={"method": "pcgrad"})
     run = create(tmp_path / "runs" / "first", config)
     assert [path.name for path in run.path.iterdir()] == ["config.toml"]
     assert read_config(run.path) == config == open_run(run.path).config
@@ -34,7 +34,7 @@ def test_a_new_run_directory_holds_its_configuration(tmp_path: Path) -> None:
 
 
 def test_an_existing_run_directory_is_refused_with_the_way_on(tmp_path: Path) -> None:
-    config = settings(tmp_path)
+    config = tiny_config(tmp_path)
     create(tmp_path / "run", config)
     with pytest.raises(RunError, match="exists already; go on with it by --resume, or choose another --out"):
         create(tmp_path / "run", config)
@@ -52,12 +52,12 @@ def test_an_existing_run_directory_is_refused_with_the_way_on(tmp_path: Path) ->
 def test_an_empty_directory_and_what_a_kill_has_left_of_a_first_file_are_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".config.toml.writing").write_text("half")
-    create(tmp_path / "run", settings(tmp_path))
+    create(tmp_path / "run", tiny_config(tmp_path))
     assert os.listdir(tmp_path / "run") == ["config.toml"]  # noqa: PTH208 (hidden ones too)
 
 
 def test_reading_a_run_writes_nothing(tmp_path: Path) -> None:
-    run = create(tmp_path / "run", settings(tmp_path))
+    run = create(tmp_path / "run", tiny_config(tmp_path))
     (run.path / ".model.old").mkdir()  # as a kill leaves it between the two renames of a replacement
     before = sorted(path.name for path in run.path.iterdir())
     _ = run.model, run.config, run.finished, run.checkpoints, list(read_metrics(run.metrics)), run.predictions("sst")
@@ -166,7 +166,7 @@ MODEL_DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.fixture(scope="module")
 def sound_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("sound") / "model"
-    save_model(begun(settings(tiny_encoder)).model, directory)
+    save_model(begin_training(tiny_config(tiny_encoder)).model, directory)
     return directory
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.common.trainings import in_child, kill_at
+from tests.common.child_processes import kill_at, run_in_child
 
 from bertram.errors import RunError
 from bertram.runs.files import (
@@ -55,7 +55,7 @@ def test_a_directory_is_the_old_or_the_new_one_wherever_its_replacement_is_kille
     replace_directory(tmp_path / "other", fill("new"))
     new, found = contents(tmp_path / "other"), []
     for operation in range(1, MOST_OPERATIONS):
-        code = in_child(replace_until_killed, directory, "new", operation)
+        code = run_in_child(replace_until_killed, directory, "new", operation)
         restore_directory(directory)
         found.append(contents(directory))
         if code == 0:
@@ -73,7 +73,7 @@ def test_a_file_is_the_old_or_the_new_one_wherever_its_replacement_is_killed(tmp
     path, found = tmp_path / "record.json", []
     for operation in range(1, MOST_OPERATIONS):
         write_text(path, "old")
-        code = in_child(write_until_killed, path, "new" * 100_000, operation)
+        code = run_in_child(write_until_killed, path, "new" * 100_000, operation)
         found.append(path.read_text())
         if code == 0:
             break

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.common.trainings import PROCESSES
+from tests.common.child_processes import FORKSERVER
 
 from bertram.errors import RunError
 from bertram.runs.lock import claimed
@@ -29,7 +29,7 @@ def test_a_claim_excludes_others_until_it_is_given_back(tmp_path: Path) -> None:
 
 def test_a_claim_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
-    process = PROCESSES.Process(target=hold, args=(tmp_path / "run", ready))
+    process = FORKSERVER.Process(target=hold, args=(tmp_path / "run", ready))
     process.start()
     while not (ready.exists() and ready.read_text()):
         time.sleep(0.01)

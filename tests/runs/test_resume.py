@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.common.trainings import PROCESSES, in_child, outcome, settings, train_until_killed
+from tests.common.child_processes import FORKSERVER, run_in_child, train_until_killed
+from tests.common.trainings import fingerprint, tiny_config
 
 from bertram import options
 from bertram.config import Config
@@ -55,7 +56,7 @@ EVERYTHING_WITH_A_STATE: dict[str, dict[str, Any]] = {
 
 
 def configuration(encoder: Path, **changes: Any) -> Config:
-    return options.change(settings(encoder, checkpoint=ALWAYS), **changes)
+    return options.change(tiny_config(encoder, checkpoint=ALWAYS), **changes)
 
 
 def killed_after(config: Config, out: Path, lines: int, delay: float) -> int:
@@ -65,7 +66,7 @@ def killed_after(config: Config, out: Path, lines: int, delay: float) -> int:
     def logged() -> int:
         return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
 
-    process = PROCESSES.Process(target=train_until_killed, args=(config, out, 0))
+    process = FORKSERVER.Process(target=train_until_killed, args=(config, out, 0))
     wanted = logged() + lines
     process.start()
     while process.is_alive() and logged() < wanted:
@@ -80,34 +81,34 @@ def killed_after(config: Config, out: Path, lines: int, delay: float) -> int:
 @pytest.mark.parametrize("variant", EVERYTHING_WITH_A_STATE)
 def test_kills_at_random_moments_change_nothing(variant: str, tiny_encoder: Path, tmp_path: Path) -> None:
     config = configuration(tiny_encoder, **EVERYTHING_WITH_A_STATE[variant])
-    expected = outcome(train(config, tmp_path / "whole").path)
+    expected = fingerprint(train(config, tmp_path / "whole").path)
     chance, kills, code = random.Random(variant), 0, -signal.SIGKILL
     while code:
         assert code == -signal.SIGKILL
         if kills % 2:  # in the midst of anything, or between two file operations
             code = killed_after(config, tmp_path / "killed", chance.randint(1, 3), chance.uniform(0, 0.03))
         else:
-            code = in_child(train_until_killed, config, tmp_path / "killed", chance.randint(10, 60))
+            code = run_in_child(train_until_killed, config, tmp_path / "killed", chance.randint(10, 60))
         kills += code != 0
     assert kills >= 3
-    assert outcome(tmp_path / "killed") == expected
+    assert fingerprint(tmp_path / "killed") == expected
     assert sorted(os.listdir(tmp_path / "killed")) == sorted(os.listdir(tmp_path / "whole"))  # noqa: PTH208
 
 
 def test_kills_at_the_very_beginning_change_nothing(tiny_encoder: Path, tmp_path: Path) -> None:
     config = configuration(tiny_encoder, sampling={"epochs": 1})
-    expected = outcome(train(config, tmp_path / "whole").path)
+    expected = fingerprint(train(config, tmp_path / "whole").path)
     for operation in (1, 2, 3, 4, 6, 9):  # before there is a directory, a configuration, a log, a checkpoint
-        assert in_child(train_until_killed, config, tmp_path / "killed", operation) == -signal.SIGKILL
-    assert outcome(train(config, tmp_path / "killed", resume=True).path) == expected
+        assert run_in_child(train_until_killed, config, tmp_path / "killed", operation) == -signal.SIGKILL
+    assert fingerprint(train(config, tmp_path / "killed", resume=True).path) == expected
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_over(tiny_encoder: Path, tmp_path: Path) -> None:
     config = configuration(tiny_encoder, checkpoint={"save_minutes": 100.0})
-    expected = outcome(train(config, tmp_path / "whole").path)
+    expected = fingerprint(train(config, tmp_path / "whole").path)
     assert killed_after(config, tmp_path / "killed", 2, 0.0) == -signal.SIGKILL
     assert not (tmp_path / "killed" / "checkpoint").exists()
-    assert outcome(train(config, tmp_path / "killed", resume=True).path) == expected
+    assert fingerprint(train(config, tmp_path / "killed", resume=True).path) == expected
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_damaged_checkpoints_are_passed_over(damaged: int, interrupted: tuple[Co
     with pytest.warns(DamagedCheckpointWarning) as told:
         train(config, run, resume=True)
     assert len(told) == damaged
-    assert outcome(run) == outcome(train(config, tmp_path / "whole").path)
+    assert fingerprint(run) == fingerprint(train(config, tmp_path / "whole").path)
 
 
 def test_a_checkpoint_of_another_version_is_refused_and_nothing_is_touched(interrupted: tuple[Config, Path]) -> None:
@@ -196,7 +197,7 @@ def test_a_full_disk_is_an_error_after_which_the_run_can_go_on(
     assert not [path for path in run.rglob("*") if path.name.endswith(".writing")]
     disk("100m")
     train(config, run, resume=True)
-    assert outcome(run) == outcome(train(config, tmp_path / "whole").path)
+    assert fingerprint(run) == fingerprint(train(config, tmp_path / "whole").path)
 
 
 # ------------------------------------------------------------------------------------------ by the command line
@@ -227,7 +228,7 @@ def test_the_command_goes_on_after_kill_9_and_leaves_a_finished_run_alone(tiny_e
     assert going_on.communicate()[0].endswith("run: run\n")
     assert going_on.returncode == 0
     whole = train(read_config(tmp_path / "run"), tmp_path / "whole")
-    assert outcome(tmp_path / "run") == outcome(whole.path)
+    assert fingerprint(tmp_path / "run") == fingerprint(whole.path)
 
     before = files(tmp_path / "run")
     again = bertram("train", "--out", "run", "--resume", cwd=tmp_path)

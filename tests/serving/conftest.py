@@ -11,5 +11,5 @@ from bertram.training.train import train
 
 @pytest.fixture(scope="session")
 def run(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    config = trainings.settings(tiny_encoder, sampling={"epochs": 1})
+    config = trainings.tiny_config(tiny_encoder, sampling={"epochs": 1})
     return train(config, tmp_path_factory.mktemp("runs") / "served")

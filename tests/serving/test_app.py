@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from tests.common.served import PAIRS, TEXTS, changed, random_model, tasks
+from tests.common.models import PAIRS, TEXTS, changed_task, random_model, study_tasks
 
 from bertram.prediction.model import Model
 from bertram.serving.app import create_app
@@ -23,7 +23,7 @@ LIMITS = Limits(body_bytes=5000, texts=4, characters=100, body_seconds=0.3)
 
 @pytest.fixture(scope="module")
 def model(tiny_encoder: Path) -> Model:
-    return random_model(tiny_encoder, tasks() | {"ranks": changed(SST, name="ranks", loss="coral")})
+    return random_model(tiny_encoder, study_tasks() | {"ranks": changed_task(SST, name="ranks", loss="coral")})
 
 
 class Client:
@@ -203,7 +203,7 @@ def test_the_interface_is_described_for_each_task(client: Client) -> None:
     assert one["properties"]["text"]["maxLength"] == 100
     assert many["properties"]["texts"]["maxItems"] == 4
     entry = post["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["predictions"]["items"]
-    assert entry["properties"]["label"]["enum"] == list(SST.names)
+    assert entry["properties"]["label"]["enum"] == list(SST.label_names)
     assert {"400", "408", "413", "422", "503", "504"} <= set(post["responses"])
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.common.served import PAIRS, TEXTS, changed, random_model, tasks
+from tests.common.models import PAIRS, TEXTS, changed_task, random_model, study_tasks
 from torch import nn
 
 from bertram.errors import BertramError
@@ -21,7 +21,7 @@ ASKED: list[Asked] = [
     ("sst", TEXTS[::-1]),
     ("sts", PAIRS[1:]),
 ]
-RANKS = {"ranks": changed(SST, name="ranks", loss="coral")}
+RANKS = {"ranks": changed_task(SST, name="ranks", loss="coral")}
 
 
 def passes(network: nn.Module) -> list[int]:
@@ -44,7 +44,7 @@ def same_as_alone(model: Predictor, found: list[list[Any]]) -> None:
 def test_one_pass_gives_each_request_its_own_predictions(
     pooling: str, both_orders: bool, pair: dict[str, str], tiny_encoder: Path
 ) -> None:
-    model = random_model(tiny_encoder, tasks(**pair) | RANKS, pooling, both_orders=both_orders)
+    model = random_model(tiny_encoder, study_tasks(**pair) | RANKS, pooling, both_orders=both_orders)
     counted = passes(model.network.encoder)
     found = predict_together(model, ASKED, 64)
     assert len(counted) == 1
@@ -52,7 +52,7 @@ def test_one_pass_gives_each_request_its_own_predictions(
 
 
 def test_more_texts_than_fit_one_pass_are_computed_in_several(tiny_encoder: Path) -> None:
-    model = random_model(tiny_encoder, tasks() | RANKS)
+    model = random_model(tiny_encoder, study_tasks() | RANKS)
     counted = passes(model.network.encoder)
     found = predict_together(model, ASKED, 8)
     assert len(counted) == 4  # one a task
@@ -60,11 +60,11 @@ def test_more_texts_than_fit_one_pass_are_computed_in_several(tiny_encoder: Path
 
 
 def test_an_ensemble_computes_each_task_by_itself(tiny_encoder: Path) -> None:
-    members = [random_model(tiny_encoder, tasks() | RANKS, pooling) for pooling in ("cls", "mean")]
+    members = [random_model(tiny_encoder, study_tasks() | RANKS, pooling) for pooling in ("cls", "mean")]
     model = Ensemble(members)
     same_as_alone(model, predict_together(model, ASKED, 64))
 
 
 def test_a_text_that_cannot_be_predicted_is_an_error(tiny_encoder: Path) -> None:
     with pytest.raises(BertramError, match="input 1: text is empty"):
-        predict_together(random_model(tiny_encoder, tasks()), [("sst", ["good", " "])], 64)
+        predict_together(random_model(tiny_encoder, study_tasks()), [("sst", ["good", " "])], 64)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.common.served import PAIRS, TEXTS, random_model, tasks
+from tests.common.models import PAIRS, TEXTS, random_model, study_tasks
 from torch import Tensor
 
 from bertram.data.examples import Examples
@@ -17,7 +17,7 @@ from bertram.serving.batching import Batcher, FullError, StoppingError
 
 @pytest.fixture(scope="module")
 def model(tiny_encoder: Path) -> Model:
-    return random_model(tiny_encoder, tasks())
+    return random_model(tiny_encoder, study_tasks())
 
 
 class Held:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
-from tests.common import chromium
-from tests.common.served import listening
+from tests.common.browser import Browser, find_chromium
+from tests.common.servers import running_server
 
 from bertram.prediction.load import load
 from bertram.prediction.model import Model
@@ -15,7 +15,7 @@ from bertram.serving.app import create_app
 from bertram.serving.examples import BOTH
 from bertram.serving.messages import Limits
 
-pytestmark = pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed")
+pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
 DONE = "document.querySelectorAll('.result').length && !document.querySelector('.waiting')"
 CARDS = "[...document.querySelectorAll('.result')].map((one) => one.dataset.task).join()"
 CTRL = 2
@@ -31,14 +31,14 @@ def model(run: Run) -> Model:
 @pytest.fixture(scope="module")
 def address(run: Run, model: Model) -> Iterator[str]:
     limits = Limits(characters=200)
-    with listening(create_app(model, describe(run, model.tasks, limits), limits), limits) as where:
+    with running_server(create_app(model, describe(run, model.tasks, limits), limits), limits) as where:
         yield where
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
-    with chromium.Browser(tmp_path_factory.mktemp("profile")) as one:
-        yield one
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("profile")) as page:
+        yield page
 
 
 def at(address: str, **state: str) -> str:
@@ -46,7 +46,7 @@ def at(address: str, **state: str) -> str:
 
 
 def test_at_first_all_tasks_answer_an_example_and_nobody_else_is_asked(
-    browser: chromium.Browser, address: str, model: Model
+    browser: Browser, address: str, model: Model
 ) -> None:
     browser.open(address)
     browser.until(DONE)
@@ -57,11 +57,11 @@ def test_at_first_all_tasks_answer_an_example_and_nobody_else_is_asked(
     [score] = model.predict("sts", [(BOTH[0][0], BOTH[0][1])])
     assert browser.run("document.querySelector('.number').textContent") == f"{score.value:.2f}"
     assert browser.run("document.querySelectorAll('[data-task=sst] .bar').length") == 5
-    assert {url for url in browser.requested() if not url.startswith((address, "data:", "about:"))} == set()
-    assert browser.complaints() == []
+    assert {url for url in browser.requests() if not url.startswith((address, "data:", "about:"))} == set()
+    assert browser.console_errors() == []
 
 
-def test_bars_are_as_long_as_their_probabilities(browser: chromium.Browser, address: str, model: Model) -> None:
+def test_bars_are_as_long_as_their_probabilities(browser: Browser, address: str, model: Model) -> None:
     browser.open(at(address, task="sst", first="a fine film"))
     browser.until(DONE)
     [wanted] = model.predict("sst", ["a fine film"])
@@ -70,7 +70,7 @@ def test_bars_are_as_long_as_their_probabilities(browser: chromium.Browser, addr
     assert shares == pytest.approx(wanted.probabilities, abs=0.01)
 
 
-def test_the_keyboard_alone_is_enough(browser: chromium.Browser, address: str) -> None:
+def test_the_keyboard_alone_is_enough(browser: Browser, address: str) -> None:
     browser.open(address)
     browser.until(DONE)
     browser.run("document.querySelector('#tasks input').focus()")
@@ -85,7 +85,7 @@ def test_the_keyboard_alone_is_enough(browser: chromium.Browser, address: str) -
     assert browser.run("document.getElementById('first').value") == "dreadful"
 
 
-def test_it_answers_while_one_types_and_asks_for_a_second_text(browser: chromium.Browser, address: str) -> None:
+def test_it_answers_while_one_types_and_asks_for_a_second_text(browser: Browser, address: str) -> None:
     browser.open(at(address, task="quora", first="", second=""))
     browser.until("!!document.querySelector('.missing')")
     browser.run("document.getElementById('first').focus()")
@@ -96,7 +96,7 @@ def test_it_answers_while_one_types_and_asks_for_a_second_text(browser: chromium
     browser.until("!!document.querySelector('.result .split')")
 
 
-def test_an_example_is_taken_with_a_click(browser: chromium.Browser, address: str) -> None:
+def test_an_example_is_taken_with_a_click(browser: Browser, address: str) -> None:
     browser.open(at(address, task="sts"))
     browser.until(DONE)
     browser.run("document.querySelectorAll('#examples button')[2].click()")
@@ -104,7 +104,7 @@ def test_an_example_is_taken_with_a_click(browser: chromium.Browser, address: st
     browser.until(f"{DONE} && document.getElementById('curl').textContent.includes('dog')")
 
 
-def test_texts_are_shown_as_texts(browser: chromium.Browser, address: str) -> None:
+def test_texts_are_shown_as_texts(browser: Browser, address: str) -> None:
     hostile = "<img src=x onerror='document.title=`taken`'> it's \\ \"quoted\""
     browser.open(at(address, task="sst", first=hostile))
     browser.until(DONE)
@@ -114,13 +114,13 @@ def test_texts_are_shown_as_texts(browser: chromium.Browser, address: str) -> No
     assert quoted in browser.run("document.getElementById('curl').textContent")
 
 
-def test_what_the_server_refuses_is_shown_in_its_words(browser: chromium.Browser, address: str) -> None:
+def test_what_the_server_refuses_is_shown_in_its_words(browser: Browser, address: str) -> None:
     browser.open(at(address, task="sst", first="long " * 50))
     says = browser.until("!document.getElementById('problem').hidden && document.getElementById('problem').textContent")
     assert says == "sst: input 0: 250 characters; at most 200 in one text"
 
 
-def test_it_fits_a_phone(browser: chromium.Browser, address: str) -> None:
+def test_it_fits_a_phone(browser: Browser, address: str) -> None:
     browser.open(address, width=360, height=740)
     browser.until(DONE)
     assert browser.run("document.documentElement.scrollWidth") <= 360
@@ -130,7 +130,7 @@ def test_it_fits_a_phone(browser: chromium.Browser, address: str) -> None:
     assert order == sorted(order)
 
 
-def test_dark_is_taken_from_the_system_and_kept_when_chosen(browser: chromium.Browser, address: str) -> None:
+def test_dark_is_taken_from_the_system_and_kept_when_chosen(browser: Browser, address: str) -> None:
     light = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).every((part) => part > 128)"
     browser.open(address, dark=True)
     browser.until(DONE)
@@ -143,9 +143,9 @@ def test_dark_is_taken_from_the_system_and_kept_when_chosen(browser: chromium.Br
     browser.run("localStorage.clear()")
 
 
-def test_a_server_that_is_gone_is_told(browser: chromium.Browser, run: Run, model: Model) -> None:
+def test_a_server_that_is_gone_is_told(browser: Browser, run: Run, model: Model) -> None:
     limits = Limits()
-    with listening(create_app(model, describe(run, model.tasks, limits), limits), limits) as where:
+    with running_server(create_app(model, describe(run, model.tasks, limits), limits), limits) as where:
         browser.open(where)
         browser.until(DONE)
     browser.run("document.getElementById('predict').click()")

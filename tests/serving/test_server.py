@@ -17,7 +17,8 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
-from tests.common.served import listening, random_model, raw, tasks
+from tests.common.models import random_model, study_tasks
+from tests.common.servers import exchange_bytes, running_server
 
 from bertram.errors import BertramError, RunError
 from bertram.runs.directory import Run
@@ -30,8 +31,8 @@ LIMITS = Limits(body_bytes=20_000, body_seconds=0.5, characters=500, texts=8)
 
 @pytest.fixture(scope="module")
 def address(tiny_encoder: Path) -> Iterator[str]:
-    app = create_app(random_model(tiny_encoder, tasks()), {"version": "0", "tasks": []}, LIMITS)
-    with listening(app, LIMITS) as where:
+    app = create_app(random_model(tiny_encoder, study_tasks()), {"version": "0", "tasks": []}, LIMITS)
+    with running_server(app, LIMITS) as where:
         yield where
 
 
@@ -45,7 +46,7 @@ def status(answer: bytes) -> int:
 
 
 def is_well(address: str) -> bool:
-    return status(raw(address, post(b'{"text": "a fine film"}'))) == 200
+    return status(exchange_bytes(address, post(b'{"text": "a fine film"}'))) == 200
 
 
 HOSTILE = {
@@ -76,7 +77,7 @@ def test_hostile_bytes_are_answered_or_dropped_in_time_and_harm_nobody(
     sent: bytes, wanted: int | None, address: str
 ) -> None:
     try:
-        answer = raw(address, sent)
+        answer = exchange_bytes(address, sent)
     except ConnectionError:  # closed while we were still sending
         answer = b""
     if wanted is not None and answer:
@@ -123,8 +124,8 @@ def test_a_connection_is_kept_for_several_requests(address: str) -> None:
 @pytest.fixture(scope="module")
 def api(tiny_encoder: Path) -> Iterator[Any]:
     limits = Limits(characters=50, texts=4)  # so small that a body beyond them is still within its own limit
-    app = create_app(random_model(tiny_encoder, tasks()), {"version": "0", "tasks": []}, limits)
-    with listening(app, limits) as where:
+    app = create_app(random_model(tiny_encoder, study_tasks()), {"version": "0", "tasks": []}, limits)
+    with running_server(app, limits) as where:
         yield schemathesis.openapi.from_url(f"{where}/openapi.json")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from tests.common import trainings
-from tests.common.trainings import NO_DROPOUT, begun, same, settings, take_steps, weights
+from tests.common.trainings import NO_DROPOUT, begin_training, copy_weights, equal_weights, take_steps, tiny_config
 from torch import Tensor
 
 from bertram.training.diagnostics import IDLE_STEPS, Idle, conflicts
@@ -17,21 +17,21 @@ PEACE, CONFLICT = torch.eye(2), torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
 
 
 def test_a_look_at_conflicts_changes_neither_weights_nor_generators(tiny_encoder: Path) -> None:
-    training = begun(
-        settings(tiny_encoder, smart={"tasks": ["sst"]}, rdrop={"tasks": ["quora"]}, uncertainty_weighting=True)
+    training = begin_training(
+        tiny_config(tiny_encoder, smart={"tasks": ["sst"]}, rdrop={"tasks": ["quora"]}, uncertainty_weighting=True)
     )
     take_steps(training, 1)
-    before = weights(training), {n: g.get_state() for n, g in vars(training.generators).items()}
+    before = copy_weights(training), {n: g.get_state() for n, g in vars(training.generators).items()}
     batches = training.batches(training.sampler.next())
     found = conflicts(training.learner, batches, training.generators)
-    assert same(weights(training), before[0])
-    assert same({n: g.get_state() for n, g in vars(training.generators).items()}, before[1])
+    assert equal_weights(copy_weights(training), before[0])
+    assert equal_weights({n: g.get_state() for n, g in vars(training.generators).items()}, before[1])
     assert all(parameter.grad is None for parameter in training.model.network.parameters())
     assert conflicts(training.learner, batches, training.generators) == found
 
 
 def test_conflicts_are_those_of_the_tasks_gradients(tiny_encoder: Path) -> None:
-    training = begun(settings(tiny_encoder, model=NO_DROPOUT))
+    training = begin_training(tiny_config(tiny_encoder, model=NO_DROPOUT))
     batches = training.batches(training.sampler.next())
     found = conflicts(training.learner, batches, training.generators)
 
@@ -60,12 +60,12 @@ def test_conflicts_are_those_of_the_tasks_gradients(tiny_encoder: Path) -> None:
 def test_the_log_shows_gradients_and_perturbations_every_so_many_steps(tiny_encoder: Path, tmp_path: Path) -> None:
     from bertram.training.train import train
 
-    config = settings(
+    config = tiny_config(
         tiny_encoder, smart={"tasks": ["sst"], "radius": 0.5}, log={"logging_steps": 2, "diagnostics_steps": 3}
     )
     train(config, tmp_path / "run")
-    assert [line["step"] for line in trainings.logged(tmp_path / "run", "conflicts")] == [3, 6]
-    steps = trainings.logged(tmp_path / "run", "losses")
+    assert [line["step"] for line in trainings.logged_lines(tmp_path / "run", "conflicts")] == [3, 6]
+    steps = trainings.logged_lines(tmp_path / "run", "losses")
     assert [line["step"] for line in steps] == [2, 4, 6]
     for line in steps:
         figures = line["losses"]["sst"]
@@ -80,7 +80,7 @@ def test_the_log_shows_gradients_and_perturbations_every_so_many_steps(tiny_enco
 
 
 def idle(tmp_path: Path, **changes: Any) -> Idle:
-    return Idle(settings(tmp_path, **changes))
+    return Idle(tiny_config(tmp_path, **changes))
 
 
 def said(watcher: Idle, *gramians: Tensor, **penalties: float) -> list[str]:
@@ -136,7 +136,7 @@ def test_a_penalty_far_below_the_loss_is_reported_once(tmp_path: Path) -> None:
 def test_r_drop_without_dropout_is_reported(tiny_encoder: Path) -> None:
     for rate, warnings in ((0.0, ["R-Drop does nothing"]), (0.1, [])):
         model = {"dropout": rate, "encoder_dropout": 0.0}
-        training = begun(settings(tiny_encoder, model=model, rdrop={"tasks": ["sst"]}))
+        training = begin_training(tiny_config(tiny_encoder, model=model, rdrop={"tasks": ["sst"]}))
         (report,) = take_steps(training, 1)
         assert [line.split(":")[0] for line in training.idle.watch(report)] == warnings
 
@@ -148,6 +148,6 @@ def test_what_is_switched_off_is_not_reported(tmp_path: Path) -> None:
 
 def test_the_paper_s_radius_is_reported_by_a_training(tiny_encoder: Path) -> None:
     paper = {"tasks": ["sst"], "unit": "absolute", "radius": 1e-5, "noise_std": 1e-5, "step_size": 1e-3}
-    training = begun(settings(tiny_encoder, smart=paper))
+    training = begin_training(tiny_config(tiny_encoder, smart=paper))
     (report,) = take_steps(training, 1)
     assert [line.split(":")[0] for line in training.idle.watch(report)] == ["SMART does nothing"]

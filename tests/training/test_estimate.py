@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from tests.common.trainings import begun, settings
+from tests.common.trainings import begin_training, tiny_config
 
 from bertram.cli.show_estimate import estimate_table
 from bertram.config import Config
@@ -21,7 +21,7 @@ def tokens_of_all(config: Config) -> dict[str, int]:
     """Real tokens of one pass over each task's training examples."""
     return {
         name: sum(len(ids) for ids, _ in examples.batch(range(len(examples))).sequences)
-        for name, examples in begun(config).data.train.items()
+        for name, examples in begin_training(config).data.train.items()
     }
 
 
@@ -40,7 +40,7 @@ def tokens_of_all(config: Config) -> dict[str, int]:
 def test_steps_examples_tokens_and_parameters_are_those_of_the_run(
     order: str, more: dict[str, Any], tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    config = settings(
+    config = tiny_config(
         tiny_encoder,
         tasks={
             "sst": {"max_train_samples": 40},
@@ -73,7 +73,7 @@ def test_an_estimate_uses_the_threads_and_leaves_no_files(
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        estimated = estimate(settings(tiny_encoder, evaluation={"max_eval_samples": 2}))
+        estimated = estimate(tiny_config(tiny_encoder, evaluation={"max_eval_samples": 2}))
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
@@ -84,7 +84,7 @@ def test_an_estimate_uses_the_threads_and_leaves_no_files(
 
 
 def test_a_dry_run_shows_what_would_be_trained_on_what(tiny_encoder: Path) -> None:
-    config = settings(tiny_encoder, smart={"tasks": ["sst"]}, tasks={"sts": {"trained": False}}, seed=17)
+    config = tiny_config(tiny_encoder, smart={"tasks": ["sst"]}, tasks={"sts": {"trained": False}}, seed=17)
     console = Console(width=150, record=True, file=io.StringIO())
     console.print(estimate_table(config, estimate(config)))
     text = console.export_text()
@@ -103,4 +103,4 @@ def test_a_dry_run_shows_what_would_be_trained_on_what(tiny_encoder: Path) -> No
 
 def test_what_cannot_work_is_refused_before_anything_is_measured(tiny_encoder: Path) -> None:
     with pytest.raises(ConfigError, match=r"model\.max_length: the encoder has 64 positions"):
-        estimate(settings(tiny_encoder, model={"max_length": 128}))
+        estimate(tiny_config(tiny_encoder, model={"max_length": 128}))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.common.trainings import begun, logged, outcome, same, settings
+from tests.common.trainings import begin_training, equal_weights, fingerprint, logged_lines, tiny_config
 
 from bertram import options
 from bertram.config import Config
@@ -25,7 +25,7 @@ QUICK = {"max_eval_samples": 2}
 
 def fitted(config: Config, out: Path) -> Training:
     """A training after its last step, whose parts can be looked at."""
-    training, run = begun(config), create(out, config)
+    training, run = begin_training(config), create(out, config)
     with MetricsLog(run.metrics) as log:
         loop.fit(training, run, log, Silent())
     return training
@@ -65,7 +65,7 @@ def test_switching_a_technique_on_leaves_order_and_content_of_the_batches_alone(
 
         monkeypatch.setattr(loop, "step", watched)
         sampling = {"order": "joint", "epochs": 2, "steps_per_epoch": 2}
-        fitted(settings(tiny_encoder, sampling=sampling, evaluation=QUICK, **changes), tmp_path / technique)
+        fitted(tiny_config(tiny_encoder, sampling=sampling, evaluation=QUICK, **changes), tmp_path / technique)
     plain = drawn.pop("none")
     assert len(plain) == 4
     after_epochs = drawn.pop("PCGrad after each epoch")
@@ -76,7 +76,9 @@ def test_switching_a_technique_on_leaves_order_and_content_of_the_batches_alone(
 
 def test_pairs_read_together_are_trained_in_both_orders_where_a_run_reads_both(tiny_encoder: Path) -> None:
     tasks = {"quora": {"encoding": "cross"}, "sts": {"encoding": "bi", "head": "cosine"}}
-    one, both = (begun(settings(tiny_encoder, tasks=tasks, model={"both_orders": flag})) for flag in (False, True))
+    one, both = (
+        begin_training(tiny_config(tiny_encoder, tasks=tasks, model={"both_orders": flag})) for flag in (False, True)
+    )
     for task in ("sst", "quora", "sts"):  # a single text, a pair read together, a pair read apart
         for places in (np.array([2, 1]), np.array([3, 2])):  # an even one first, and an odd one
             (plain,), (batch,) = one.batches({task: places}), both.batches({task: places})
@@ -89,7 +91,7 @@ def test_pairs_read_together_are_trained_in_both_orders_where_a_run_reads_both(t
 
 def test_a_task_of_one_batch_is_trained_in_both_orders(tiny_encoder: Path) -> None:
     tasks = {"quora": {"encoding": "cross", "max_train_samples": 8}}
-    training = begun(settings(tiny_encoder, tasks=tasks, model={"both_orders": True}))
+    training = begin_training(tiny_config(tiny_encoder, tasks=tasks, model={"both_orders": True}))
     whole = training.data.train["quora"]
     found = set()
     for _ in range(20):
@@ -107,11 +109,11 @@ def test_diagnostics_do_not_change_a_run(tiny_encoder: Path, tmp_path: Path) -> 
         "uncertainty_weighting": True,
         "evaluation": QUICK,
     }
-    without = fitted(settings(tiny_encoder, **changes), tmp_path / "without")
-    every_step = fitted(settings(tiny_encoder, **changes, log={"diagnostics_steps": 1}), tmp_path / "with")
-    assert len(logged(tmp_path / "with", "conflicts")) == 6
-    assert logged(tmp_path / "without", "losses") == logged(tmp_path / "with", "losses")
-    assert same(without.model.network.state_dict(), every_step.model.network.state_dict())
+    without = fitted(tiny_config(tiny_encoder, **changes), tmp_path / "without")
+    every_step = fitted(tiny_config(tiny_encoder, **changes, log={"diagnostics_steps": 1}), tmp_path / "with")
+    assert len(logged_lines(tmp_path / "with", "conflicts")) == 6
+    assert logged_lines(tmp_path / "without", "losses") == logged_lines(tmp_path / "with", "losses")
+    assert equal_weights(without.model.network.state_dict(), every_step.model.network.state_dict())
 
 
 # ------------------------------------------------------------------------------------------ between epochs
@@ -121,7 +123,7 @@ def test_diagnostics_do_not_change_a_run(tiny_encoder: Path, tmp_path: Path) -> 
 def test_surgery_once_an_epoch_is_one_update_by_an_adam_of_its_own(
     order: str, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    config = settings(
+    config = tiny_config(
         tiny_encoder,
         sampling={"order": order, "epochs": 2},
         surgery={"method": "pcgrad", "frequency": "epoch"},
@@ -131,7 +133,7 @@ def test_surgery_once_an_epoch_is_one_update_by_an_adam_of_its_own(
     training = fitted(config, tmp_path / "run")
     assert training.epoch_learner is not None
     assert training.learner.weighting is None
-    extra = logged(tmp_path / "run", "epoch_surgery")
+    extra = logged_lines(tmp_path / "run", "epoch_surgery")
     assert [line["step"] for line in extra] == [training.sampler.steps_per_epoch, training.sampler.total_steps]
     for line in extra:
         assert set(line["epoch_surgery"]) == {"sst", "quora", "sts"}
@@ -147,9 +149,9 @@ def test_surgery_once_an_epoch_is_one_update_by_an_adam_of_its_own(
 
 def test_worst_last_trains_the_weakest_task_last(tiny_encoder: Path, tmp_path: Path) -> None:
     sampling = {"order": "worst-last", "epochs": 3}
-    fitted(settings(tiny_encoder, sampling=sampling, evaluation=QUICK), tmp_path / "run")
-    trained = [next(iter(line["losses"])) for line in logged(tmp_path / "run", "losses")]
-    chosen = [line["last_task"] for line in logged(tmp_path / "run", "last_task")]
+    fitted(tiny_config(tiny_encoder, sampling=sampling, evaluation=QUICK), tmp_path / "run")
+    trained = [next(iter(line["losses"])) for line in logged_lines(tmp_path / "run", "losses")]
+    chosen = [line["last_task"] for line in logged_lines(tmp_path / "run", "last_task")]
     assert trained[:9] == ["sst"] * 3 + ["quora"] * 3 + ["sts"] * 3
     for epoch in (1, 2):
         last = chosen[epoch - 1]
@@ -159,7 +161,7 @@ def test_worst_last_trains_the_weakest_task_last(tiny_encoder: Path, tmp_path: P
 
 
 def test_worst_last_compares_scores_on_one_scale(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    training = begun(settings(tiny_encoder, sampling={"order": "worst-last"}))
+    training = begin_training(tiny_config(tiny_encoder, sampling={"order": "worst-last"}))
 
     class Scores:
         def __init__(self, **scores: float | None) -> None:
@@ -192,41 +194,41 @@ def test_training_stops_after_so_many_evaluations_without_a_better_score(
     keep: str, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     evaluation = {"eval_steps": 1, "early_stopping_patience": 2, "final_weights": keep, "max_eval_samples": 8}
-    run = train(settings(tiny_encoder, optimizer=HARDLY, evaluation=evaluation), tmp_path / "run")
+    run = train(tiny_config(tiny_encoder, optimizer=HARDLY, evaluation=evaluation), tmp_path / "run")
     assert run.record["steps"]["taken"] == 3
     assert run.record["steps"]["best"] == 1
-    assert [line["step"] for line in logged(run.path, "dev")] == [1, 2, 3]
+    assert [line["step"] for line in logged_lines(run.path, "dev")] == [1, 2, 3]
 
 
 def test_the_run_ends_with_the_best_weights_or_with_the_last_ones(tiny_encoder: Path, tmp_path: Path) -> None:
     def run(name: str, keep: str, epochs: int) -> Any:
         sampling = {"epochs": epochs, "steps_per_epoch": 1}
         rates = {"lr": 3e-3, "head_lr": 3e-2}
-        config = settings(tiny_encoder, sampling=sampling, evaluation={"final_weights": keep}, optimizer=rates)
+        config = tiny_config(tiny_encoder, sampling=sampling, evaluation={"final_weights": keep}, optimizer=rates)
         return train(config, tmp_path / name)
 
     best, last = run("best", "best", 6), run("last", "last", 6)
-    scores = [line["overall"] for line in logged(best.path, "overall")]
+    scores = [line["overall"] for line in logged_lines(best.path, "overall")]
     step = best.record["steps"]["best"]
     assert scores.index(max(scores)) + 1 == step == last.record["steps"]["best"]
     assert step < 6
     assert best.record["scores"]["dev"]["overall"]["value"] == pytest.approx(max(scores))
     assert last.record["scores"]["dev"]["overall"]["value"] == pytest.approx(scores[-1])
-    assert not same(saved(best.path), saved(last.path))
+    assert not equal_weights(saved(best.path), saved(last.path))
     until_best = run("until", "last", step)
-    assert same(saved(best.path), saved(until_best.path))
+    assert equal_weights(saved(best.path), saved(until_best.path))
 
 
 def test_averaged_weights_are_scored_and_saved_while_training_goes_on_with_its_own(
     tiny_encoder: Path, tmp_path: Path
 ) -> None:
     sampling, quick = {"epochs": 10}, {"eval_steps": 30, "max_eval_samples": 8}
-    plain = fitted(settings(tiny_encoder, sampling=sampling, evaluation=quick), tmp_path / "plain")
-    averaging = settings(
+    plain = fitted(tiny_config(tiny_encoder, sampling=sampling, evaluation=quick), tmp_path / "plain")
+    averaging = tiny_config(
         tiny_encoder, sampling=sampling, evaluation=quick, average={"method": "tail", "tail_start": 0.3}
     )
     averaged = fitted(averaging, tmp_path / "averaged")
-    assert same(plain.model.network.state_dict(), averaged.model.network.state_dict())
+    assert equal_weights(plain.model.network.state_dict(), averaged.model.network.state_dict())
     assert averaged.average.updates == 11  # after every second step from 10 to 30
     kept = saved(tmp_path / "averaged")["bert.embeddings.LayerNorm.weight"]
     weights = averaged.average.weights
@@ -238,7 +240,7 @@ def test_averaged_weights_are_scored_and_saved_while_training_goes_on_with_its_o
 def test_an_average_takes_the_weights_once_a_step_after_all_that_a_step_does(
     tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    config = settings(
+    config = tiny_config(
         tiny_encoder,
         sampling={"steps_per_epoch": 10, "epochs": 1},
         surgery={"method": "pcgrad", "frequency": "epoch"},
@@ -255,9 +257,9 @@ def test_an_average_takes_the_weights_once_a_step_after_all_that_a_step_does(
 def test_a_training_that_blows_up_names_the_step_and_leaves_no_record(tiny_encoder: Path, tmp_path: Path) -> None:
     rates = {"lr": 1e38, "head_lr": 1e38, "max_grad_norm": 0.0}
     with pytest.raises(TrainingError, match="step 2: the loss is not finite; task sst, examples ") as failed:
-        train(settings(tiny_encoder, optimizer=rates), tmp_path / "run")
+        train(tiny_config(tiny_encoder, optimizer=rates), tmp_path / "run")
     assert "try a lower rate or --precision fp32" in str(failed.value)
-    assert [line["step"] for line in logged(tmp_path / "run", "losses")] == [1]
+    assert [line["step"] for line in logged_lines(tmp_path / "run", "losses")] == [1]
     assert not (tmp_path / "run" / "record.json").exists()
 
 
@@ -266,7 +268,7 @@ def test_a_training_that_blows_up_names_the_step_and_leaves_no_record(tiny_encod
 
 @pytest.fixture(scope="module")
 def finished(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(settings(tiny_encoder), tmp_path_factory.mktemp("runs") / "run").path
+    return train(tiny_config(tiny_encoder), tmp_path_factory.mktemp("runs") / "run").path
 
 
 def test_a_finished_run_directory_holds_what_the_design_says(finished: Path) -> None:
@@ -296,7 +298,7 @@ def test_the_record_has_one_form(finished: Path, tiny_encoder: Path) -> None:
         assert scores["overall"]["value"] == pytest.approx(mean)
         plain = (sst["value"] + quora["value"] + sts["value"]) / 3
         assert scores["overall_plain"]["value"] == pytest.approx(plain)
-    config = settings(tiny_encoder)
+    config = tiny_config(tiny_encoder)
     assert record["config"] == options.dump(config)
     assert record["config_hash"] == options.digest(config)
     assert record["seed"] == 0
@@ -329,7 +331,7 @@ def own_tasks(encoder: Path, directory: Path, scores: list[float]) -> Config:
     rows = [f"{i}\ta play of {i} acts\t{score}" for i, score in enumerate(scores)]
     (directory / "dev.tsv").write_text("\n".join(["id\ttext\trating", *rows]) + "\n")
     files = {"train": "train.tsv", "dev": "dev.tsv", "texts": ["text"], "label": "rating", "id": "id"}
-    values = options.dump(settings(encoder, sampling={"epochs": 1}, evaluation={"max_eval_samples": 1000}))
+    values = options.dump(tiny_config(encoder, sampling={"epochs": 1}, evaluation={"max_eval_samples": 1000}))
     return options.make(values | {"data": str(directory), "tasks": {"rating": {"kind": "score", "files": files}}})
 
 
@@ -343,25 +345,27 @@ def test_an_undefined_score_is_null_with_a_reason(tiny_encoder: Path, tmp_path: 
     assert run.record["scores"]["dev"]["overall"]["value"] is None
     assert run.record["scores"]["dev"]["overall"]["undefined"] == "rating has no pearson"
     assert run.record["scores"]["train"]["rating"]["pearson"]["value"] is not None
-    assert [line["overall"] for line in logged(run.path, "overall")] == [0.0]  # counts as 0 where weights are chosen
-    assert [line["dev"] for line in logged(run.path, "dev")] == [{"rating": None}]
+    assert [line["overall"] for line in logged_lines(run.path, "overall")] == [
+        0.0
+    ]  # counts as 0 where weights are chosen
+    assert [line["dev"] for line in logged_lines(run.path, "dev")] == [{"rating": None}]
 
 
 # ------------------------------------------------------------------------------------------ resuming what does not fit
 
 
 def test_a_run_is_not_resumed_with_other_settings(tiny_encoder: Path, finished: Path, tmp_path: Path) -> None:
-    create(tmp_path / "run", settings(tiny_encoder))
+    create(tmp_path / "run", tiny_config(tiny_encoder))
     with pytest.raises(RunError, match="was started with other settings"):
-        train(settings(tiny_encoder, seed=1), tmp_path / "run", resume=True)
-    how_often_it_is_saved = settings(tiny_encoder, checkpoint={"save_minutes": 1.0}, log={"logging_steps": 2})
+        train(tiny_config(tiny_encoder, seed=1), tmp_path / "run", resume=True)
+    how_often_it_is_saved = tiny_config(tiny_encoder, checkpoint={"save_minutes": 1.0}, log={"logging_steps": 2})
     assert train(how_often_it_is_saved, tmp_path / "run", resume=True).finished
 
 
 def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(tiny_encoder: Path, tmp_path: Path) -> None:
-    train(settings(tiny_encoder, evaluation=QUICK), tmp_path / "run")
+    train(tiny_config(tiny_encoder, evaluation=QUICK), tmp_path / "run")
     with pytest.raises(RunError, match="was started with other settings"):
-        train(settings(tiny_encoder, evaluation=QUICK, seed=1), tmp_path / "run", resume=True)
+        train(tiny_config(tiny_encoder, evaluation=QUICK, seed=1), tmp_path / "run", resume=True)
 
 
 def test_what_is_shown_ends_with_an_interrupted_training(
@@ -375,13 +379,13 @@ def test_what_is_shown_ends_with_an_interrupted_training(
 
     monkeypatch.setattr(loop, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        train(settings(tiny_encoder), tmp_path / "run", display=Seen())
+        train(tiny_config(tiny_encoder), tmp_path / "run", display=Seen())
     assert Seen.ended == 1
 
 
 def test_a_run_goes_on_in_the_precision_it_began_with_its_teacher_too(tiny_encoder: Path) -> None:
-    config = settings(tiny_encoder, smart={"tasks": ["sst"], "bregman": "momentum"})
-    first, other = begun(config), begun(options.change(config, precision="bf16"))
+    config = tiny_config(tiny_encoder, smart={"tasks": ["sst"], "bregman": "momentum"})
+    first, other = begin_training(config), begin_training(options.change(config, precision="bf16"))
     other.load_state_dict(first.state_dict())
     proximal = other.learner.objective.proximal
     assert proximal is not None
@@ -392,9 +396,9 @@ def test_a_run_goes_on_in_the_precision_it_began_with_its_teacher_too(tiny_encod
 
 
 def test_a_run_is_not_resumed_on_another_kind_of_device(tiny_encoder: Path) -> None:
-    state = begun(settings(tiny_encoder)).state_dict()
+    state = begin_training(tiny_config(tiny_encoder)).state_dict()
     with pytest.raises(RunError, match=r"was begun on cuda, .* on cpu; resume it there"):
-        begun(settings(tiny_encoder)).load_state_dict({**state, "device": "cuda"})
+        begin_training(tiny_config(tiny_encoder)).load_state_dict({**state, "device": "cuda"})
 
 
 def test_a_run_whose_data_have_changed_is_not_resumed(
@@ -414,9 +418,9 @@ def test_a_run_whose_data_have_changed_is_not_resumed(
 
 
 def test_the_same_configuration_gives_the_same_run(tiny_encoder: Path, finished: Path, tmp_path: Path) -> None:
-    assert outcome(train(settings(tiny_encoder), tmp_path / "again").path) == outcome(finished)
-    other = outcome(train(settings(tiny_encoder, seed=1), tmp_path / "other").path)
-    assert other["weights"] != outcome(finished)["weights"]
+    assert fingerprint(train(tiny_config(tiny_encoder), tmp_path / "again").path) == fingerprint(finished)
+    other = fingerprint(train(tiny_config(tiny_encoder, seed=1), tmp_path / "other").path)
+    assert other["weights"] != fingerprint(finished)["weights"]
 
 
 def test_further_rows_are_trained_on_but_neither_scored_nor_counted_as_the_task_s_labels(
@@ -425,7 +429,7 @@ def test_further_rows_are_trained_on_but_neither_scored_nor_counted_as_the_task_
     further = tmp_path / "further.tsv"
     further.write_text("phrase\tlabel\n" + "so so\t2\n" * 200)
     extra = {"file": str(further), "texts": ["phrase"], "label": "label"}
-    data = begun(settings(tiny_encoder, tasks={"sst": {"extra": extra}})).data
+    data = begin_training(tiny_config(tiny_encoder, tasks={"sst": {"extra": extra}})).data
     assert (len(data.train["sst"]), data.own["sst"], len(data.train_sample["sst"])) == (224, 24, 24)
     labels = data.own_labels("sst")
     assert labels is not None

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.common import trainings
-from tests.common.trainings import NO_DROPOUT, begun, same, settings, take_steps, weights
+from tests.common import child_processes
+from tests.common.trainings import NO_DROPOUT, begin_training, copy_weights, equal_weights, take_steps, tiny_config
 
 from bertram import options, smart
 from bertram.errors import ConfigError
@@ -42,7 +42,7 @@ def every_output() -> dict[str, Task]:
 
 
 def config_of_every_output(encoder: Path, **changes: Any) -> Any:
-    return options.make(options.dump(settings(encoder, **changes)) | {"tasks": every_output()})
+    return options.make(options.dump(tiny_config(encoder, **changes)) | {"tasks": every_output()})
 
 
 def first_batches(training: Training) -> list[Any]:
@@ -50,13 +50,13 @@ def first_batches(training: Training) -> list[Any]:
 
 
 def test_a_run_has_the_defaults_of_the_library(tiny_encoder: Path) -> None:
-    assert smart_settings(settings(tiny_encoder)) == smart.Settings()
+    assert smart_settings(tiny_config(tiny_encoder)) == smart.Settings()
 
 
 @pytest.mark.parametrize("dropout", ["same", "off", "independent"])
 def test_smart_has_a_penalty_for_every_kind_of_output(dropout: str, tiny_encoder: Path) -> None:
     changes = {"smart": {"tasks": ["all"], "dropout_masks": dropout, "radius": 0.5, "noise_std": 0.1, "step_size": 0.5}}
-    training = begun(config_of_every_output(tiny_encoder, **changes))
+    training = begin_training(config_of_every_output(tiny_encoder, **changes))
     found = training.learner.objective(first_batches(training), None)
     radius = training.learner.objective.ways["classes"].settings.radius  # type: ignore[attr-defined]
     for loss in found:
@@ -72,8 +72,8 @@ def test_smart_has_a_penalty_for_every_kind_of_output(dropout: str, tiny_encoder
 def test_a_task_s_penalty_does_not_depend_on_the_tasks_packed_with_it(
     technique: str, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainings.fix_noise(monkeypatch.setattr)
-    training = begun(config_of_every_output(tiny_encoder, model=NO_DROPOUT, **{technique: {"tasks": ["all"]}}))
+    child_processes.fix_noise(monkeypatch.setattr)
+    training = begin_training(config_of_every_output(tiny_encoder, model=NO_DROPOUT, **{technique: {"tasks": ["all"]}}))
     objective, batches = training.learner.objective, first_batches(training)
     for loss in objective(batches, None):
         (alone,) = objective([loss.batch], None)
@@ -84,11 +84,11 @@ def test_a_task_s_penalty_does_not_depend_on_the_tasks_packed_with_it(
 
 
 def test_rdrop_compares_two_masks_and_nothing_where_there_is_no_dropout(tiny_encoder: Path) -> None:
-    training = begun(config_of_every_output(tiny_encoder, model=NO_DROPOUT, rdrop={"tasks": ["all"]}))
+    training = begin_training(config_of_every_output(tiny_encoder, model=NO_DROPOUT, rdrop={"tasks": ["all"]}))
     for loss in training.learner.objective(first_batches(training), None):
         assert loss.penalty is not None
         assert loss.penalty.item() == pytest.approx(0.0, abs=1e-10)
-    training = begun(config_of_every_output(tiny_encoder, rdrop={"tasks": ["all"], "alpha": 3.0}))
+    training = begin_training(config_of_every_output(tiny_encoder, rdrop={"tasks": ["all"], "alpha": 3.0}))
     for loss in training.learner.objective(first_batches(training), None):
         assert loss.penalty is not None
         assert loss.penalty.item() > 0, loss.batch.task
@@ -97,7 +97,7 @@ def test_rdrop_compares_two_masks_and_nothing_where_there_is_no_dropout(tiny_enc
 
 def test_bregman_holds_the_model_at_its_teacher(tiny_encoder: Path) -> None:
     smart = {"tasks": ["all"], "weight": 0.0, "bregman": "momentum", "bregman_weight": 2.0}
-    training = begun(config_of_every_output(tiny_encoder, model=NO_DROPOUT, smart=smart))
+    training = begin_training(config_of_every_output(tiny_encoder, model=NO_DROPOUT, smart=smart))
     batches = first_batches(training)
     for loss in training.learner.objective(batches, None):
         assert float(loss.figures["bregman/penalty"]) == pytest.approx(0.0, abs=1e-10)  # the teacher is the model
@@ -116,21 +116,21 @@ def test_bregman_holds_the_model_at_its_teacher(tiny_encoder: Path) -> None:
 @pytest.mark.parametrize("order", ["joint", "sequential"])
 def test_smart_of_weight_0_is_bit_identical_to_no_smart(tasks: list[str], order: str, tiny_encoder: Path) -> None:
     sampling = {"order": order}
-    plain = begun(settings(tiny_encoder, sampling=sampling))
-    idle = begun(settings(tiny_encoder, sampling=sampling, smart={"tasks": tasks, "weight": 0.0}))
+    plain = begin_training(tiny_config(tiny_encoder, sampling=sampling))
+    idle = begin_training(tiny_config(tiny_encoder, sampling=sampling, smart={"tasks": tasks, "weight": 0.0}))
     take_steps(plain, 4)
     take_steps(idle, 4)
-    assert same(weights(plain), weights(idle))
+    assert equal_weights(copy_weights(plain), copy_weights(idle))
 
 
 @pytest.mark.parametrize("dropout", ["same", "off", "independent"])
 def test_smart_changes_the_training_and_its_own_noise_only(dropout: str, tiny_encoder: Path) -> None:
-    plain = begun(settings(tiny_encoder))
-    smart = begun(settings(tiny_encoder, smart={"tasks": ["all"], "dropout_masks": dropout, "radius": 0.5}))
+    plain = begin_training(tiny_config(tiny_encoder))
+    smart = begin_training(tiny_config(tiny_encoder, smart={"tasks": ["all"], "dropout_masks": dropout, "radius": 0.5}))
     noise = smart.generators.noise.get_state()
     take_steps(plain, 2)
     take_steps(smart, 2)
-    assert not same(weights(plain), weights(smart))
+    assert not equal_weights(copy_weights(plain), copy_weights(smart))
     assert not torch.equal(smart.generators.noise.get_state(), noise)
     masks_are_the_same = torch.equal(plain.generators.dropout.get_state(), smart.generators.dropout.get_state())
     assert masks_are_the_same == (dropout == "same")
@@ -139,7 +139,7 @@ def test_smart_changes_the_training_and_its_own_noise_only(dropout: str, tiny_en
 def test_the_variant_of_the_public_package_trains(tiny_encoder: Path) -> None:
     smart = {"tasks": ["sst"], "variant": "smart-pytorch", "unit": "absolute", "radius": 1e-6, "noise_std": 0.01,
              "step_size": 1e-3}  # fmt: skip
-    training = begun(settings(tiny_encoder, smart=smart))
+    training = begin_training(tiny_config(tiny_encoder, smart=smart))
     (report,) = take_steps(training, 1)
     assert report.losses["sst"]["smart/penalty"] > 0
     assert report.losses["sst"]["smart/radius"] == pytest.approx(
@@ -152,8 +152,8 @@ def test_the_public_package_s_penalty_is_a_sum_over_the_batch_in_however_many_pa
              "step_size": 1e-3}  # fmt: skip
     found = []
     for parts in (1, 4):
-        training = begun(
-            settings(tiny_encoder, model=NO_DROPOUT, smart=smart, sampling={"gradient_accumulation_steps": parts})
+        training = begin_training(
+            tiny_config(tiny_encoder, model=NO_DROPOUT, smart=smart, sampling={"gradient_accumulation_steps": parts})
         )
         found.append(take_steps(training, 1)[0].losses["sst"]["smart/penalty"])
     assert found[1] == pytest.approx(found[0], rel=0.5)  # the random starts differ; a mean would be a quarter
@@ -163,8 +163,8 @@ def test_the_public_package_s_penalty_is_a_sum_over_the_batch_in_however_many_pa
 
 
 def test_uncertainty_weighs_losses_as_kendall_et_al_do(tiny_encoder: Path) -> None:
-    training = begun(
-        settings(tiny_encoder, model=NO_DROPOUT, uncertainty_weighting=True, tasks={"sst": {"weight": 3.0}})
+    training = begin_training(
+        tiny_config(tiny_encoder, model=NO_DROPOUT, uncertainty_weighting=True, tasks={"sst": {"weight": 3.0}})
     )
     objective = training.learner.objective
     assert objective.log_variances is not None
@@ -183,10 +183,10 @@ def test_tasks_may_have_the_names_of_methods(tiny_encoder: Path) -> None:
         name: task.model_copy(update={"max_train_samples": 8})
         for name, task in zip(METHODS, (SST, QUORA, STS), strict=True)
     }
-    config = options.make(options.dump(settings(tiny_encoder, uncertainty_weighting=True)) | {"tasks": tasks})
-    first, second = begun(config), begun(config)
+    config = options.make(options.dump(tiny_config(tiny_encoder, uncertainty_weighting=True)) | {"tasks": tasks})
+    first, second = begin_training(config), begin_training(config)
     take_steps(first, 2)
-    second.model.network.load_state_dict(weights(first))
+    second.model.network.load_state_dict(copy_weights(first))
     second.learner.objective.load_state_dict(first.learner.objective.state_dict())
     moved, loaded = (
         {name: s.item() for name, s in (training.learner.objective.log_variances or {}).items()}
@@ -198,10 +198,10 @@ def test_tasks_may_have_the_names_of_methods(tiny_encoder: Path) -> None:
 
 
 def test_log_variances_move_outside_the_surgery_and_without_decay(tiny_encoder: Path) -> None:
-    config = settings(
+    config = tiny_config(
         tiny_encoder, uncertainty_weighting=True, surgery={"method": "pcgrad"}, optimizer={"weight_decay": 0.5}
     )
-    training = begun(config)
+    training = begin_training(config)
     scalars = training.learner.objective.log_variances
     assert scalars is not None
     groups = [group for group in training.learner.optimizer.param_groups for p in group["params"] if p.ndim == 0]
@@ -215,8 +215,8 @@ def test_log_variances_move_outside_the_surgery_and_without_decay(tiny_encoder: 
 
 
 def test_a_log_variance_stops_at_its_bound_and_comes_back(tiny_encoder: Path) -> None:
-    training = begun(
-        settings(tiny_encoder, uncertainty_weighting=True, optimizer={"head_lr": 0.5, "max_grad_norm": 0.0})
+    training = begin_training(
+        tiny_config(tiny_encoder, uncertainty_weighting=True, optimizer={"head_lr": 0.5, "max_grad_norm": 0.0})
     )
     scalars = training.learner.objective.log_variances
     assert scalars is not None
@@ -238,7 +238,7 @@ def test_a_log_variance_stops_at_its_bound_and_comes_back(tiny_encoder: Path) ->
 
 def test_combinations_that_cannot_work_are_refused_together(tiny_encoder: Path) -> None:
     with pytest.raises(ConfigError) as refused:
-        settings(
+        tiny_config(
             tiny_encoder,
             tasks={"sts": {"trained": False}, "quora": {"encoding": "bi", "head": "cosine"}},
             sampling={"order": "sequential"},
@@ -273,7 +273,7 @@ def test_a_surgery_that_cannot_work_is_refused_with_the_other_faults(
     method: str, explanation: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=r"surgery\.method") as refused:
-        settings(
+        tiny_config(
             tmp_path / "no encoder", surgery={"method": method, "frequency": "step"}, sampling={"order": "rotating"}
         )
     assert len(refused.value.problems) == 2
@@ -282,11 +282,14 @@ def test_a_surgery_that_cannot_work_is_refused_with_the_other_faults(
 
 def test_a_surgery_that_needs_more_tasks_is_refused_before_the_start(tiny_encoder: Path) -> None:
     with pytest.raises(ConfigError, match=r"surgery\.method: .*at least 3 rows"):
-        begun(settings(tiny_encoder, tasks={"sts": {"trained": False}}, surgery={"method": "krum"}))
+        begin_training(tiny_config(tiny_encoder, tasks={"sts": {"trained": False}}, surgery={"method": "krum"}))
 
 
 def test_a_main_task_may_be_left_in_a_configuration_that_does_not_use_it(tiny_encoder: Path) -> None:
-    assert begun(settings(tiny_encoder, surgery={"method": "pcgrad", "main_task": "sts"})).learner.weighting is not None
+    assert (
+        begin_training(tiny_config(tiny_encoder, surgery={"method": "pcgrad", "main_task": "sts"})).learner.weighting
+        is not None
+    )
 
 
 def test_a_surgery_whose_package_is_missing_says_how_to_get_it(
@@ -294,12 +297,12 @@ def test_a_surgery_whose_package_is_missing_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torchjd.aggregation", None)
     with pytest.raises(ConfigError, match=r"surgery.method.*pip install 'bertram\[surgery\]'"):
-        begun(settings(tiny_encoder, surgery={"method": "upgrad"}))
+        begin_training(tiny_config(tiny_encoder, surgery={"method": "upgrad"}))
 
 
 def test_surgery_needs_something_shared_and_two_tasks(tiny_encoder: Path) -> None:
     with pytest.raises(ConfigError) as refused:
-        settings(
+        tiny_config(
             tiny_encoder,
             tasks={"sts": {"trained": False}, "quora": {"trained": False}},
             model={"freeze_encoder": True},
@@ -318,11 +321,13 @@ def test_surgery_needs_something_shared_and_two_tasks(tiny_encoder: Path) -> Non
 def test_a_head_without_weights_on_a_frozen_encoder_is_refused(tiny_encoder: Path) -> None:
     tasks = {name: {"encoding": "bi", "head": "cosine", "raw_cosine": True} for name in ("quora", "sts")}
     with pytest.raises(ConfigError) as refused:
-        begun(settings(tiny_encoder, model={"freeze_encoder": True}, tasks=tasks))
+        begin_training(tiny_config(tiny_encoder, model={"freeze_encoder": True}, tasks=tasks))
     fault = "model.freeze_encoder: the head of {} has no weights of its own, so it would learn nothing"
     assert refused.value.problems == [fault.format(name) for name in tasks]
-    training = begun(settings(tiny_encoder, model={"freeze_encoder": True}, sampling={"order": "sequential"}))
-    before = weights(training)
+    training = begin_training(
+        tiny_config(tiny_encoder, model={"freeze_encoder": True}, sampling={"order": "sequential"})
+    )
+    before = copy_weights(training)
     take_steps(training, 1)
-    moved = {name for name, value in weights(training).items() if not torch.equal(value, before[name])}
+    moved = {name for name, value in copy_weights(training).items() if not torch.equal(value, before[name])}
     assert moved == {"heads.sst.compare.weight", "heads.sst.compare.bias"}

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.common import trainings
-from tests.common.trainings import NO_DROPOUT, PROCESSES, logged, outcome, settings, together, train_together
+from tests.common import child_processes
+from tests.common.child_processes import FORKSERVER, start_training_together, train_together
+from tests.common.trainings import NO_DROPOUT, fingerprint, logged_lines, tiny_config
 
 from bertram import options
 from bertram.config import Config
@@ -30,7 +31,7 @@ def of_one(config: Config, out: Path) -> Path:
 
 def assert_alike(run: Path, alone: Path) -> None:
     """The same losses, gradients, scores and weights, to rounding."""
-    lines, expected = logged(run, "losses"), logged(alone, "losses")
+    lines, expected = logged_lines(run, "losses"), logged_lines(alone, "losses")
     assert len(lines) == len(expected) > 0
     for line, other in zip(lines, expected, strict=True):
         assert line["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=1e-3)
@@ -75,15 +76,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def test_two_processes_train_as_one_does(
     variant: str, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = options.change(settings(tiny_encoder, **ALIKE), **VARIANTS[variant])
+    config = options.change(tiny_config(tiny_encoder, **ALIKE), **VARIANTS[variant])
     assert train_together(config, tmp_path / "two", 2, fixed_noise=True) == [0, 0]
-    trainings.fix_noise(monkeypatch.setattr)
+    child_processes.fix_noise(monkeypatch.setattr)
     assert_alike(tmp_path / "two", of_one(config, tmp_path / "one"))
     assert json.loads((tmp_path / "two" / "record.json").read_text())["processes"] == 2
 
 
 def test_torchrun_trains_as_one_process_does_and_only_one_of_them_writes(tiny_encoder: Path, tmp_path: Path) -> None:
-    config = settings(tiny_encoder, **ALIKE, sampling={"batch_size": 7, "epochs": 1})
+    config = tiny_config(tiny_encoder, **ALIKE, sampling={"batch_size": 7, "epochs": 1})
     (tmp_path / "mine.toml").write_text(options.to_toml(config))
     found = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
@@ -98,9 +99,9 @@ def test_torchrun_trains_as_one_process_does_and_only_one_of_them_writes(tiny_en
 
 def test_two_processes_that_are_killed_go_on_to_the_same_end(tiny_encoder: Path, tmp_path: Path) -> None:
     changes = {"smart": {"tasks": ["sst"]}, "checkpoint": {"save_minutes": 1e-9}}  # dropout and noise are drawn by each
-    config = settings(tiny_encoder, **changes)
+    config = tiny_config(tiny_encoder, **changes)
     assert train_together(config, tmp_path / "whole", 2) == [0, 0]
-    ranks = together(config, tmp_path / "killed", 2)
+    ranks = start_training_together(config, tmp_path / "killed", 2)
     metrics = tmp_path / "killed" / "metrics.jsonl"
     for _ in itertools.count():
         if (metrics.exists() and metrics.read_bytes().count(b"\n") >= 4) or not all(rank.is_alive() for rank in ranks):
@@ -110,14 +111,14 @@ def test_two_processes_that_are_killed_go_on_to_the_same_end(tiny_encoder: Path,
         rank.kill()
         rank.join()
     assert train_together(config, tmp_path / "killed", 2) == [0, 0]
-    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+    assert fingerprint(tmp_path / "killed") == fingerprint(tmp_path / "whole")
 
 
 # ------------------------------------------------------------------------------------------ what is sent
 
 
 def exchange(rank: int, count: int, port: int, results: Any) -> None:
-    trainings.be_one_of(rank, count, port)
+    child_processes.set_rank_environment(rank, count, port)
     processes.start()
     like = [torch.zeros(2), torch.zeros(2, 2), torch.zeros(3)]
     mine = [torch.full((2,), 1.0 + rank), torch.full((2, 2), 5.0) if rank else None, None]
@@ -134,8 +135,8 @@ def exchange(rank: int, count: int, port: int, results: Any) -> None:
 
 
 def test_gradients_are_summed_and_stay_none_where_no_process_has_one() -> None:
-    results = PROCESSES.Queue()
-    ranks = trainings.start_together(exchange, 2, results)
+    results = FORKSERVER.Queue()
+    ranks = child_processes.start_ranks(exchange, 2, results)
     found = sorted(results.get(timeout=120) for _ in ranks)
     for rank in ranks:
         rank.join()

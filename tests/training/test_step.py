@@ -7,8 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.common import trainings
-from tests.common.trainings import NO_DROPOUT, begun, same, settings, step_gradients, take_steps, weights
+from tests.common import child_processes, trainings
+from tests.common.trainings import (
+    NO_DROPOUT,
+    begin_training,
+    copy_weights,
+    equal_weights,
+    step_gradients,
+    take_steps,
+    tiny_config,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -47,8 +55,8 @@ def assert_alike(found: Gradients, expected: Gradients, tolerance: float = 2e-5)
 def test_accumulation_gives_the_gradients_of_the_whole_batch(
     technique: str, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainings.fix_noise(monkeypatch.setattr)
-    training = begun(settings(tiny_encoder, model=NO_DROPOUT, **TECHNIQUES[technique]))
+    child_processes.fix_noise(monkeypatch.setattr)
+    training = begin_training(tiny_config(tiny_encoder, model=NO_DROPOUT, **TECHNIQUES[technique]))
     surgery_state = training.generators.surgery.get_state()
 
     def gradients(size: int, parts: int) -> tuple[Gradients, Any]:
@@ -118,13 +126,13 @@ GOLDEN = [
 
 def test_losses_are_those_of_a_plain_loop_with_hugging_face_s_bert(tiny_encoder: Path) -> None:
     as_it_stands = {"embedding_update": "dense", "max_grad_norm": 0.0, "weight_decay": 0.0}
-    config = settings(tiny_encoder, model=NO_DROPOUT, optimizer=as_it_stands)
-    fresh = begun(config)
+    config = tiny_config(tiny_encoder, model=NO_DROPOUT, optimizer=as_it_stands)
+    fresh = begin_training(config)
     batches = [fresh.batches(fresh.sampler.next()) for _ in range(4)]
     expected = reference_losses(fresh, batches, config.optimizer.lr, config.optimizer.head_lr)
     assert np.array(expected) == pytest.approx(np.array(GOLDEN), rel=1e-4)
     for parts in (1, 4):
-        training = begun(config)
+        training = begin_training(config)
         training.learner.parts = parts
         found = [[figures["loss"] for figures in report.losses.values()] for report in take_steps(training, 4)]
         assert np.array(found) == pytest.approx(np.array(expected), rel=1e-4)
@@ -135,18 +143,18 @@ def test_losses_are_those_of_a_plain_loop_with_hugging_face_s_bert(tiny_encoder:
 def test_surgery_combines_the_shared_gradients_of_each_task_and_leaves_heads_alone(
     method: str, granularity: str, tiny_encoder: Path
 ) -> None:
-    config = settings(
+    config = tiny_config(
         tiny_encoder,
         model=NO_DROPOUT,
         optimizer={"max_grad_norm": 0.0},
         surgery={"method": method, "granularity": granularity},
     )
-    found, report = step_gradients(begun(config))
+    found, report = step_gradients(begin_training(config))
     alone = {}
     for task in config.tasks:
-        training = begun(config)
+        training = begin_training(config)
         training.learner.weighting = training.learner.layers = None
-        recorder = trainings.Recorder(training.learner)
+        recorder = trainings.GradientRecorder(training.learner)
         training.learner.optimizer = recorder  # type: ignore[assignment]
         step(training.learner, training.batches({task: torch.arange(8).numpy()}))
         alone[task] = recorder.gradients
@@ -185,37 +193,39 @@ def combined_by_name(config: Any, shared: list[str], of_tasks: list[list[Tensor 
 
 @pytest.mark.parametrize("method", ["none", "pcgrad"])
 def test_weights_that_no_task_uses_get_no_gradient_and_do_not_decay(method: str, tiny_encoder: Path) -> None:
-    config = settings(tiny_encoder, surgery={"method": method}, optimizer={"weight_decay": 0.1})
-    gradients, _ = step_gradients(begun(config))
+    config = tiny_config(tiny_encoder, surgery={"method": method}, optimizer={"weight_decay": 0.1})
+    gradients, _ = step_gradients(begin_training(config))
     assert {name for name, gradient in gradients.items() if gradient is None} == {
         "encoder.pooler.weight",
         "encoder.pooler.bias",
     }
-    training = begun(config)
-    before = weights(training)
+    training = begin_training(config)
+    before = copy_weights(training)
     take_steps(training, 2)
-    after = weights(training)
+    after = copy_weights(training)
     unmoved = {name for name in before if torch.equal(before[name], after[name])}
     assert unmoved == {"encoder.pooler.weight", "encoder.pooler.bias"}
 
 
 def test_only_the_word_embeddings_of_a_step_move(tiny_encoder: Path) -> None:
-    training = begun(settings(tiny_encoder))
-    before = weights(training)["encoder.words"]
+    training = begin_training(tiny_config(tiny_encoder))
+    before = copy_weights(training)["encoder.words"]
     places = training.sampler.next()
     batches = training.batches(places)
     step(training.learner, batches)
-    moved = (weights(training)["encoder.words"] != before).any(1).nonzero().flatten().tolist()
+    moved = (copy_weights(training)["encoder.words"] != before).any(1).nonzero().flatten().tolist()
     assert set(moved) == {token for batch in batches for tokens, _ in batch.sequences for token in tokens}
 
 
 @pytest.mark.parametrize("method", ["none", "pcgrad"])
 def test_the_gradient_is_clipped_after_surgery(method: str, tiny_encoder: Path) -> None:
-    free, report = step_gradients(begun(settings(tiny_encoder, model=NO_DROPOUT, surgery={"method": method},
+    free, report = step_gradients(begin_training(tiny_config(tiny_encoder, model=NO_DROPOUT, surgery={"method": method},
                                                  optimizer={"max_grad_norm": 0.0})))  # fmt: skip
     limit = report.gradient_norm / 3
     clipped, report_of_clipped = step_gradients(
-        begun(settings(tiny_encoder, model=NO_DROPOUT, surgery={"method": method}, optimizer={"max_grad_norm": limit}))
+        begin_training(
+            tiny_config(tiny_encoder, model=NO_DROPOUT, surgery={"method": method}, optimizer={"max_grad_norm": limit})
+        )
     )
     assert report.gradient_norm == pytest.approx(global_norm(free.values()), rel=1e-6)
     assert report_of_clipped.gradient_norm == pytest.approx(report.gradient_norm, rel=1e-6)
@@ -224,13 +234,13 @@ def test_the_gradient_is_clipped_after_surgery(method: str, tiny_encoder: Path) 
 
 @pytest.mark.parametrize("technique", ["plain", "pcgrad", "smart"])
 def test_a_loss_that_is_not_finite_is_refused_and_leaves_the_weights_alone(technique: str, tiny_encoder: Path) -> None:
-    training = begun(settings(tiny_encoder, **TECHNIQUES[technique]))
+    training = begin_training(tiny_config(tiny_encoder, **TECHNIQUES[technique]))
     take_steps(training, 1)
     head = training.model.network.head("quora").compare
     assert isinstance(head, nn.Linear)
     with torch.no_grad():
         head.weight[0, 0] = math.inf
-    before, places = weights(training), training.sampler.next()
+    before, places = copy_weights(training), training.sampler.next()
     with pytest.raises(TrainingError, match="the loss is not finite") as refused:
         step(training.learner, training.batches(places))
     text = str(refused.value)
@@ -238,7 +248,7 @@ def test_a_loss_that_is_not_finite_is_refused_and_leaves_the_weights_alone(techn
     assert "sst" not in text
     for example in training.data.train["quora"].batch(places["quora"]).ids:
         assert example in text
-    assert same(weights(training), before)
+    assert equal_weights(copy_weights(training), before)
     assert all(parameter.grad is None for parameter in training.model.network.parameters())
 
 
@@ -246,21 +256,21 @@ def test_a_loss_that_is_not_finite_is_refused_and_leaves_the_weights_alone(techn
 def test_a_gradient_that_is_not_finite_is_refused_and_leaves_the_weights_alone(
     technique: str, tiny_encoder: Path
 ) -> None:
-    training = begun(settings(tiny_encoder, **TECHNIQUES[technique]))
+    training = begin_training(tiny_config(tiny_encoder, **TECHNIQUES[technique]))
     take_steps(training, 1)
-    before, places = weights(training), training.sampler.next()
+    before, places = copy_weights(training), training.sampler.next()
     broken = training.model.network.encoder.norm.weight.register_hook(lambda gradient: gradient / 0)
     with pytest.raises(TrainingError, match="the gradient is not finite") as refused:
         step(training.learner, training.batches(places))
     broken.remove()
     for batch in training.batches(places):
         assert f"task {batch.task}, examples {', '.join(batch.ids)}" in str(refused.value)
-    assert same(weights(training), before)
+    assert equal_weights(copy_weights(training), before)
     step(training.learner, training.batches(places))  # and training can go on
 
 
 def test_layers_are_the_embeddings_each_layer_and_the_pooler(tiny_encoder: Path) -> None:
-    learner = begun(settings(tiny_encoder)).learner
+    learner = begin_training(tiny_config(tiny_encoder)).learner
     names = {id(parameter): name for name, parameter in learner.network.encoder.named_parameters()}
     layers = [{names[id(learner.shared[i])] for i in layer} for layer in setup.surgery_layers(learner)]
     assert sum(map(len, layers)) == len(learner.shared) == len(names)
@@ -271,7 +281,7 @@ def test_layers_are_the_embeddings_each_layer_and_the_pooler(tiny_encoder: Path)
 
 
 def test_a_task_s_gradient_does_not_depend_on_the_tasks_packed_with_it(tiny_encoder: Path) -> None:
-    training = begun(settings(tiny_encoder, model=NO_DROPOUT))
+    training = begin_training(tiny_config(tiny_encoder, model=NO_DROPOUT))
     batches = training.batches(training.sampler.next())
     together = group_gradients(training.learner, batches, None)
     alone = [group_gradients(training.learner, [batch], None) for batch in batches]

@@ -1,4 +1,4 @@
-"""Headless Chromium, spoken to over a pair of pipes by its own protocol: enough to type, press keys and look."""
+"""Headless Chromium, driven by its DevTools protocol over a pair of pipes: typing, keys, scripts, screenshots."""
 
 import base64
 import json
@@ -23,17 +23,18 @@ FLAGS = [
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 ]
-PATIENCE = 60.0
+TIMEOUT = 60.0  # seconds
 LAUNCH = """\
 import fcntl, os, sys
-source, sink = (fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3])
+source, sink = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
 os.dup2(source, 3)
 os.dup2(sink, 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """  # the browser listens at descriptor 3 and answers at 4
 
 
-def installed() -> str | None:
+def find_chromium() -> str | None:
+    """The path of an installed Chromium or Chrome."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -41,28 +42,28 @@ class Browser:
     """One page of a browser of its own."""
 
     def __init__(self, profile: Path) -> None:
-        program = installed()
+        program = find_chromium()
         assert program is not None
-        theirs_in, ours_out = os.pipe()
-        ours_in, theirs_out = os.pipe()
+        child_input, parent_output = os.pipe()
+        parent_input, child_output = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, str(theirs_in), str(theirs_out), program, *FLAGS,
+            [sys.executable, "-c", LAUNCH, str(child_input), str(child_output), program, *FLAGS,
              f"--user-data-dir={profile}", "about:blank"],
-            pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            pass_fds=(child_input, child_output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        os.close(theirs_in)
-        os.close(theirs_out)
-        self.sink, self.source = os.fdopen(ours_out, "wb"), os.fdopen(ours_in, "rb")
+        os.close(child_input)
+        os.close(child_output)
+        self.sink, self.source = os.fdopen(parent_output, "wb"), os.fdopen(parent_input, "rb")
         self.number, self.rest = 0, b""
         self.events: list[dict[str, Any]] = []
         self.session: str | None = None
-        target = next(t for t in self.ask("Target.getTargets")["targetInfos"] if t["type"] == "page")
-        self.session = self.ask("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
+        target = next(t for t in self.send("Target.getTargets")["targetInfos"] if t["type"] == "page")
+        self.session = self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
-            self.ask(f"{domain}.enable")
+            self.send(f"{domain}.enable")
 
-    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """A command's result; events that come meanwhile are kept in `events`."""
+    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and return its result; events that arrive before it are kept in `events`."""
         self.number += 1
         message: dict[str, Any] = {"id": self.number, "method": method, "params": parameters}
         if self.session is not None:
@@ -73,61 +74,66 @@ class Browser:
             self.events.append(reply)
         if "error" in reply:
             raise RuntimeError(f"{method}: {reply['error']}")
-        return reply["result"]
+        result: dict[str, Any] = reply["result"]
+        return result
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self.rest:
-            more = os.read(self.source.fileno(), 1 << 16)
-            assert more, "the browser has ended"
-            self.rest += more
-        message, self.rest = self.rest.split(b"\0", 1)
-        return json.loads(message)
+            block = os.read(self.source.fileno(), 1 << 16)
+            assert block, "the browser has ended"
+            self.rest += block
+        text, self.rest = self.rest.split(b"\0", 1)
+        message: dict[str, Any] = json.loads(text)
+        return message
 
     def open(self, address: str, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                  mobile=width < 600)  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.ask("Emulation.setEmulatedMedia", features=[scheme, {"name": "prefers-reduced-motion", "value": "reduce"}])
-        self.ask("Page.navigate", url="about:blank")  # or a change of the fragment alone would load nothing
-        self.ask("Page.navigate", url=address)
+        self.send(
+            "Emulation.setEmulatedMedia", features=[scheme, {"name": "prefers-reduced-motion", "value": "reduce"}]
+        )
+        self.send("Page.navigate", url="about:blank")  # or a change of the fragment alone would load nothing
+        self.send("Page.navigate", url=address)
         self.until("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
-        found = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        """The value of an expression on the page."""
+        reply = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in reply, reply["exceptionDetails"]
+        return reply["result"].get("value")
 
     def until(self, script: str) -> Any:
         """The value of an expression as soon as it is truthy."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not (value := self.run(script)):
             assert time.monotonic() < deadline, f"never came true: {script}\n{self.run('document.body.innerText')}"
             time.sleep(0.05)
         return value
 
     def type(self, text: str) -> None:
-        self.ask("Input.insertText", text=text)
+        self.send("Input.insertText", text=text)
 
     def press(self, key: str, code: int, modifiers: int = 0) -> None:
         for kind in ("rawKeyDown", "keyUp"):
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code,
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code,
                      modifiers=modifiers)  # fmt: skip
 
-    def requested(self) -> list[str]:
-        """Every address that was asked for, after all that is under way has been told."""
-        self.run("0")
-        sent = [event["params"] for event in self.events if event.get("method") == "Network.requestWillBeSent"]
-        return [one["request"]["url"] for one in sent]
+    def requests(self) -> list[str]:
+        """The addresses of all requests so far."""
+        self.run("0")  # after whose answer every earlier event has arrived
+        requests = [event["params"] for event in self.events if event.get("method") == "Network.requestWillBeSent"]
+        return [request["request"]["url"] for request in requests]
 
-    def complaints(self) -> list[str]:
-        """Errors that the console shows."""
+    def console_errors(self) -> list[str]:
+        """The errors in the browser's console."""
         self.run("0")
         logged = [e["params"]["entry"]["text"] for e in self.events if e.get("method") == "Log.entryAdded"]
         return logged + [str(e["params"]) for e in self.events if e.get("method") == "Runtime.exceptionThrown"]
 
-    def picture(self, path: Path, *, whole: bool = True) -> None:
-        shot = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(shot["data"]))
+    def screenshot(self, path: Path, *, whole: bool = True) -> None:
+        reply = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(reply["data"]))
 
     def __enter__(self) -> Self:
         return self

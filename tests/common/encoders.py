@@ -1,4 +1,4 @@
-"""A tiny BERT in the Hugging Face layout, and tiny data, so that tests of training take seconds."""
+"""A tiny BERT in the Hugging Face layout, so that tests of training take seconds."""
 
 import json
 from pathlib import Path
@@ -10,11 +10,11 @@ from bertram.data.tokenizer import load_tokenizer
 from bertram.model.encoder import Encoder, EncoderConfig
 from bertram.model.pretrained import config_values, find, hugging_face_state
 
-SHAPE = EncoderConfig(hidden=32, layers=2, heads=4, intermediate=64, max_tokens=64)
+TINY = EncoderConfig(hidden=32, layers=2, heads=4, intermediate=64, max_tokens=64)
 
 
-def save_encoder(directory: Path, shape: EncoderConfig = SHAPE, seed: int = 0) -> Path:
-    """Random weights and MiniLM's tokenizer in a directory that `--encoder` takes."""
+def save_encoder(directory: Path, shape: EncoderConfig = TINY, seed: int = 0) -> Path:
+    """Write random weights and MiniLM's tokenizer to a directory that `--encoder` takes."""
     directory.mkdir(parents=True, exist_ok=True)
     encoder = Encoder(shape)
     encoder.initialize(torch.Generator().manual_seed(seed))
