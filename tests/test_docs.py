@@ -19,10 +19,11 @@ import torch
 from benchmarks.common.records import module_of
 from bertram import options
 from bertram.cli.main import app
-from bertram.cli.settings import pairs, resolved
+from bertram.cli.settings import resolved
 from bertram.config import Config
 from bertram.data.rows import check_files
 from bertram.minbert.catalogue import recipe
+from bertram.options.command_line import pairs
 from bertram.tasks import Task
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -147,13 +148,13 @@ def check_command(words: list[str]) -> None:
         assert not words or words[0].startswith("--") or words[0] in app
         return
     _, bound, _ = app.parse_args([w for w in words if w != "--debug"], exit_on_error=False, print_error=False)
-    given = bound.arguments.get("given", ())
+    field_words = bound.arguments.get("words", ())
     known = {name for name, *_ in options.fields()}
-    for name, _ in pairs(given):
+    for name, _ in pairs(field_words):
         general = re.sub(r"^tasks\.[^.]+", "tasks.NAME", name.replace("-", "_"))
         assert general in known, f"--{name}: there is no such field"
-    if given and bound.arguments.get("config") is None:
-        resolved(bound.arguments.get("recipe"), None, given)
+    if field_words and bound.arguments.get("config") is None:
+        resolved(bound.arguments.get("recipe"), None, field_words)
 
 
 @pytest.mark.parametrize(("block", "words"), COMMANDS, ids=lambda value: str(value) if isinstance(value, Block) else "")

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -59,146 +59,174 @@ ORDER_OPTIONS: dict[OrderName, OrderOptions] = {
 
 
 class ModelConfig(Strict):
-    """What is put on top of the encoder."""
+    """Encoder, pooling and heads."""
 
-    table: ClassVar[str] = "model"
-    pooling: Literal["cls", "mean", "pooler"] = Field("cls", description="one vector a text; mean over real tokens")
-    head_dropout: Share = Field(0.3, description="before the heads")
-    encoder_dropout: Share | None = Field(None, description="inside the encoder; default: as it was pretrained")
-    freeze_encoder: bool = Field(False, description="train the heads alone")
+    pooling: Literal["cls", "mean", "pooler"] = Field(
+        "cls", description="vector of a text: the [CLS] token, the mean of its tokens, or BERT's pooler"
+    )
+    head_dropout: Share = Field(0.3, description="dropout rate before the heads")
+    encoder_dropout: Share | None = Field(
+        None, description="dropout rate inside the encoder; none: the rate it was pretrained with"
+    )
+    freeze_encoder: bool = Field(False, description="train only the heads")
     both_orders: bool = Field(
-        False, description="read cross-encoded pairs in both orders: train on either, predict the mean of both"
+        False,
+        description="read cross-encoded pairs in both orders: train on either, predict the mean of both",
     )
     max_length: Annotated[int, Field(ge=8)] | None = Field(
-        None, description="longer inputs are cut, and counted; default: as many as the encoder has positions"
+        None,
+        description="maximum sequence length in tokens; longer inputs are truncated; none: the encoder's limit",
     )
 
 
 class OptimizerConfig(Strict):
-    """AdamW and its schedule."""
+    """AdamW and its learning-rate schedule."""
 
-    table: ClassVar[str] = "optimizer"
     lr: Positive = Field(2e-5, description="learning rate of the encoder")
-    head_lr: Positive = Field(1e-3, description="learning rate of heads, scales, offsets and log-variances")
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    eps: Positive = 1e-6
-    weight_decay: NonNegative = 0.01
-    correct_bias: bool = True
+    head_lr: Positive = Field(
+        1e-3, description="learning rate of the heads, their scales and offsets, and the learned task weights"
+    )
+    betas: tuple[Share, Share] = Field(
+        (0.9, 0.999), description="decay rates of the running means of the gradient and of its square"
+    )
+    eps: Positive = Field(1e-6, description="constant added to the denominator of the update")
+    weight_decay: NonNegative = Field(0.01, description="weight decay, decoupled from the gradient")
+    correct_bias: bool = Field(True, description="bias correction of the running means")
     layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="rate of a layer over the one above it"
+        1.0, description="learning rate of a layer divided by that of the layer above it"
     )
-    warmup_ratio: Share = Field(0.0, description="share of all steps in which the rates rise linearly")
+    warmup_ratio: Share = Field(0.0, description="share of all steps in which the learning rates rise linearly from 0")
     lr_schedule: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="how the rates fall afterwards"
+        "constant", description="course of the learning rates after warmup; linear and cosine fall to 0"
     )
-    max_grad_norm: NonNegative = Field(0.0, description="largest norm of the whole gradient; 0: no clipping")
+    max_grad_norm: NonNegative = Field(0.0, description="gradient clipping: maximum norm of the gradient; 0: none")
     embedding_update: Literal["rows", "dense", "frozen"] = Field(
-        "rows", description="update only the word-embedding rows of the step (rows), or exact AdamW (dense)"
+        "rows",
+        description="word embeddings that are updated: the rows of the step's tokens, all rows (exact AdamW), or none",
     )
 
 
 class SamplingConfig(Strict):
-    """Which task's examples come next, and how long."""
+    """Order of the tasks, batches, and length of the training."""
 
-    table: ClassVar[str] = "sampling"
-    order: OrderName = "joint"
-    batch_size: Count = 8
+    order: OrderName = Field("joint", description="order of the tasks")
+    batch_size: Count = Field(8, description="examples of a task per batch")
     gradient_accumulation_steps: Count = Field(
-        1, description="parts in which a batch is computed; the same but for dropout and noise"
+        1, description="micro-batches per batch; results differ only by dropout and noise"
     )
-    epochs: Count = 3
+    epochs: Count = Field(3, description="number of epochs")
     steps_per_epoch: Count | None = Field(
         None,
-        description="default: a whole pass over each task, or as many examples as all tasks have together",
+        description="steps per epoch; none: one pass over each task, or as many examples as all tasks have together",
     )
-    epoch_of: str | None = Field(None, description="joint, round-robin: an epoch is a whole pass over this task")
-    fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of each task's own rows trained on")
-    size_exponent: NonNegative = Field(1.0, description="temperature: a task is drawn in proportion to size^alpha")
-    size_cap: Count | None = Field(None, description="temperature: sizes above this count as this")
+    epoch_of: str | None = Field(
+        None, description="task whose training rows are one epoch (orders joint and round-robin)"
+    )
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="share of each task's own training rows that is used"
+    )
+    size_exponent: NonNegative = Field(
+        1.0, description="order temperature: a task is drawn with probability proportional to size^exponent"
+    )
+    size_cap: Count | None = Field(
+        None, description="order temperature: maximum number of rows counted as a task's size; none: no maximum"
+    )
 
 
 class SmartConfig(Strict):
-    """SMART (Jiang et al., 2020); on when it has tasks."""
+    """SMART regularization (Jiang et al., 2020)."""
 
-    table: ClassVar[str] = "smart"
-    tasks: tuple[str, ...] = Field((), description='tasks it applies to, or "all" for the combined loss')
-    weight: NonNegative = Field(1.0, description="lambda_s")
-    unit: Literal["embedding-rms", "absolute"] = Field("embedding-rms", description="of radius, noise and step")
-    radius: Positive = Field(0.03, description="epsilon: largest offset of a word embedding's coordinate")
-    noise_std: NonNegative = Field(0.003, description="sigma: of the random start")
-    step_size: Positive = Field(0.3, description="eta: of one ascent step")
-    ascent_steps: Count = Field(1, description="T_x: ascent steps")
-    dropout_masks: Literal["same", "off", "independent"] = Field(
-        "same", description="masks of clean and perturbed pass"
+    tasks: tuple[str, ...] = Field(
+        (), description='tasks that SMART applies to, or "all" for the sum of the losses; none: off'
     )
-    variant: Literal["paper", "smart-pytorch"] = "paper"
-    bregman: Literal["off", "momentum", "vanilla"] = "off"
-    bregman_weight: NonNegative = Field(1.0, description="mu")
-    bregman_beta: tuple[Share, Share] = Field((0.99, 0.999), description="first 10 % of the steps, and after")
-    bregman_update_steps: Count = Field(10, description="vanilla: steps between two anchors")
+    weight: NonNegative = Field(1.0, description="λ_s, factor of the smoothness penalty")
+    unit: Literal["embedding-rms", "absolute"] = Field(
+        "embedding-rms", description="unit of radius, noise_std and step_size"
+    )
+    radius: Positive = Field(0.03, description="ε, largest change of a coordinate of a word embedding")
+    noise_std: NonNegative = Field(0.003, description="σ, standard deviation of the random start")
+    step_size: Positive = Field(0.3, description="η, size of one ascent step")
+    ascent_steps: Count = Field(1, description="T_x, number of ascent steps")
+    dropout_masks: Literal["same", "off", "independent"] = Field(
+        "same", description="dropout masks of the clean and the perturbed pass"
+    )
+    variant: Literal["paper", "smart-pytorch"] = Field(
+        "paper", description="penalty as the paper defines it, or as the package smart-pytorch computes it"
+    )
+    bregman: Literal["off", "momentum", "vanilla"] = Field(
+        "off", description="Bregman proximal point: its teacher is a moving average, or a copy of earlier weights"
+    )
+    bregman_weight: NonNegative = Field(1.0, description="μ, factor of the Bregman divergence")
+    bregman_beta: tuple[Share, Share] = Field(
+        (0.99, 0.999), description="β, weight of the past in the moving average: first 10 % of the steps, and after"
+    )
+    bregman_update_steps: Count = Field(10, description="bregman vanilla: steps between two copies of the weights")
 
 
 class SurgeryConfig(Strict):
-    """How the tasks' gradients become one."""
+    """Gradient surgery, which combines the gradients of the tasks."""
 
-    table: ClassVar[str] = "surgery"
-    method: str = Field("none", description="none (their sum), pcgrad, gradvac, asymmetric, or a torchjd weighting")
+    method: str = Field(
+        "none", description="none (sum of the gradients), pcgrad, gradvac, asymmetric, or a weighting of torchjd"
+    )
     frequency: Literal["step", "epoch"] = Field("step", description="at each joint step, or once after each epoch")
-    granularity: Literal["encoder", "layer"] = "encoder"
-    main_task: str | None = Field(None, description="asymmetric: the task whose gradient stays as it is")
+    granularity: Literal["encoder", "layer"] = Field(
+        "encoder", description="vectors that are compared: the gradient of the whole encoder, or of each layer"
+    )
+    main_task: str | None = Field(None, description="method asymmetric: the task whose gradient stays as it is")
 
 
 class RDropConfig(Strict):
-    """R-Drop (Liang et al., 2021); on when it has tasks."""
+    """R-Drop (Liang et al., 2021)."""
 
-    tasks: tuple[str, ...] = Field((), description='tasks it applies to, or "all"')
-    alpha: Positive = 2.0
+    tasks: tuple[str, ...] = Field((), description='tasks that R-Drop applies to, or "all"; none: off')
+    alpha: Positive = Field(2.0, description="α, factor of the divergence between two dropout passes")
 
 
 class AverageConfig(Strict):
-    """Averaged weights, which are scored and saved instead of the last ones."""
+    """Averaged weights, which are scored and saved in place of the last ones."""
 
-    table: ClassVar[str] = "average"
-    method: Literal["none", "ema", "tail"] = "none"
-    ema_decay: Share = Field(0.999, description="ema: weight of the past")
-    tail_start: Share = Field(0.5, description="tail: share of the steps after which averaging begins")
+    method: Literal["none", "ema", "tail"] = Field(
+        "none", description="exponential moving average (ema), or mean over the last steps (tail)"
+    )
+    ema_decay: Share = Field(0.999, description="method ema: weight of the past average at each step")
+    tail_start: Share = Field(0.5, description="method tail: share of the steps after which averaging begins")
 
 
 class EvaluationConfig(Strict):
-    """When dev is scored, what is kept, when to stop."""
+    """Evaluation on dev, choice of the weights, early stopping."""
 
-    table: ClassVar[str] = "evaluation"
-    eval_steps: Count | None = Field(None, description="steps between evaluations; default: each epoch")
-    batch_size: Count = 64
+    eval_steps: Count | None = Field(None, description="steps between two evaluations; none: after each epoch")
+    batch_size: Count = Field(64, description="examples per batch when evaluating")
     early_stopping_patience: Count | None = Field(
-        None, description="stop after so many evaluations without a better overall score"
+        None, description="evaluations without a better overall score before training stops; none: no early stopping"
     )
-    final_weights: Literal["best", "last"] = Field("best", description="which weights the run ends with")
+    final_weights: Literal["best", "last"] = Field(
+        "best", description="weights of the finished run: those with the best overall score, or the last"
+    )
     max_interim_samples: Count | None = Field(
-        None, description="dev rows of each task that are looked at while training"
+        None, description="dev rows of each task in evaluations during training; none: all rows"
     )
     max_eval_samples: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="dev rows of each task that are used at all, for quick studies"
+        None, description="dev rows of each task in every evaluation, the final one included; none: all rows"
     )
 
 
 class CheckpointConfig(Strict):
-    """What makes a killed run go on."""
+    """Checkpoints, from which an interrupted run continues."""
 
-    table: ClassVar[str] = "checkpoint"
-    save_minutes: Positive = Field(3.0, description="at most so long between checkpoints")
-    save_total_limit: Count = Field(2, description="checkpoints kept")
+    save_minutes: Positive = Field(3.0, description="minutes between two checkpoints")
+    save_total_limit: Count = Field(2, description="number of checkpoints kept")
 
 
 class LogConfig(Strict):
-    """What metrics.jsonl gets."""
+    """Contents of metrics.jsonl."""
 
-    table: ClassVar[str] = "log"
-    logging_steps: Count = Field(10, description="steps between logged steps")
-    diagnostics_steps: Count = Field(50, description="steps between looks at gradients and perturbations")
+    logging_steps: Count = Field(10, description="steps between two logged steps")
+    diagnostics_steps: Count = Field(50, description="steps between two measurements of gradients and perturbations")
 
 
-def _named(name: object, task: object) -> object:
+def _with_name(name: object, task: object) -> object:
     if isinstance(task, Mapping):
         return {**task, "name": name}
     return task.model_copy(update={"name": name}) if isinstance(task, Task) else task
@@ -207,15 +235,18 @@ def _named(name: object, task: object) -> object:
 class Config(Strict):
     """Everything that decides what a run does."""
 
-    table: ClassVar[str] = ""
-    recipe: str = Field("cross", description="the recipe this configuration started from")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    data: str = Field("sample", description="a directory, hub, or sample")
+    recipe: str = Field("cross", description="recipe that this configuration started from")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="random seed")
+    data: str = Field("sample", description="directory with the data files; or hub, or sample")
     encoder: str = Field("minilm", description="minilm, a directory in the Hugging Face layout, or a Hub id")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    threads: Count | None = Field(None, description="default: all cores")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    allow_rejects: bool = Field(False, description="train although more than 1 % of a file's rows are unusable")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="precision of the matrix multiplications; auto: bf16 if it is faster"
+    )
+    threads: Count | None = Field(None, description="number of CPU threads; none: one per core")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="device that trains; auto: cuda if there is a GPU"
+    )
+    allow_rejects: bool = Field(False, description="train even if more than 1 % of a file's rows are rejected")
     tasks: dict[str, Task]
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -223,7 +254,9 @@ class Config(Strict):
     smart: SmartConfig = SmartConfig()
     surgery: SurgeryConfig = SurgeryConfig()
     rdrop: RDropConfig = RDropConfig()
-    uncertainty_weighting: bool = Field(False, description="learned task weights (Kendall et al., 2018)")
+    uncertainty_weighting: bool = Field(
+        False, description="learn the weights of the tasks' losses (Kendall et al., 2018)"
+    )
     average: AverageConfig = AverageConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -235,7 +268,7 @@ class Config(Strict):
         """Give each task the name of its table."""
         if not isinstance(tasks, Mapping):
             return tasks
-        return {key: _named(key, task) for key, task in tasks.items()}
+        return {key: _with_name(key, task) for key, task in tasks.items()}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -248,95 +281,95 @@ class Config(Strict):
         trained = [name for name, task in self.tasks.items() if task.trained]
         if not trained:
             yield "tasks: no task is trained"
-        seen: dict[str, str] = {}
+        spellings: dict[str, str] = {}
         for name in self.tasks:
             if name.casefold() in ("overall", "overall_plain"):
-                yield f"tasks: the name {name!r} is taken by the score of all tasks together"
-            if name.casefold() in seen:
-                yield f"tasks: {seen[name.casefold()]!r} and {name!r} are one name"
-            seen[name.casefold()] = name
+                yield f"tasks: the name {name!r} is reserved for the score of all tasks together"
+            if name.casefold() in spellings:
+                yield f"task names {spellings[name.casefold()]!r} and {name!r} differ only in case"
+            spellings[name.casefold()] = name
             if not name.replace("-", "").replace("_", "").isalnum():
-                yield f"tasks: the name {name!r} may hold letters, digits, - and _ only"
+                yield f"tasks: invalid name {name!r}; use letters, digits, - and _"
         for field, chosen in (("smart.tasks", self.smart.tasks), ("rdrop.tasks", self.rdrop.tasks)):
             for name in chosen:
                 if name != ALL and name not in trained:
-                    yield f"{field}: {name!r} is not a trained task; there are {', '.join(trained)}"
+                    yield f"{field}: {name!r} is not a trained task; choose from {', '.join(trained)}"
         yield from self._model_faults(trained)
         yield from self._sampling_faults(trained)
         yield from self._surgery_faults(trained)
         yield from self._smart_faults()
         if self.smart.tasks and self.rdrop.tasks and set(self.chosen("smart")) & set(self.chosen("rdrop")):
-            yield "rdrop.tasks: a task has either SMART or R-Drop: both would regularize the same passes"
+            yield "rdrop.tasks: SMART and R-Drop cannot apply to the same task; choose one for each task"
 
     def _model_faults(self, trained: list[str]) -> Iterator[str]:
         for name, task in self.tasks.items():
             if self.model.freeze_encoder and name in trained and task.plain_similarity:
-                yield f"model.freeze_encoder: the head of {name} has no weights of its own, so it would learn nothing"
+                yield f"model.freeze_encoder: the head of {name} has no weights to train; use another head"
             if self.model.pooling != "mean" and task.head == "features" and task.encoding == "cross":
-                yield f"tasks.{name}.head: features of a pair read together are means; use --model.pooling mean"
+                yield f"tasks.{name}.head: features of a cross-encoded pair need --model.pooling mean"
 
     def _sampling_faults(self, trained: list[str]) -> Iterator[str]:
         sampling = self.sampling
-        options = ORDER_OPTIONS[sampling.order]
-        if sampling.size_cap and not options.sizes:
-            yield 'sampling.size_cap: only order = "temperature" has a cap'
-        if sampling.size_exponent != 1 and not options.sizes:
-            yield 'sampling.size_exponent: only order = "temperature" has an alpha to choose'
+        order = ORDER_OPTIONS[sampling.order]
+        if sampling.size_cap and not order.sizes:
+            yield 'sampling.size_cap: used only by order = "temperature"'
+        if sampling.size_exponent != 1 and not order.sizes:
+            yield 'sampling.size_exponent: used only by order = "temperature"'
         for name in trained:
             if self.tasks[name].extra and (self.tasks[name].batch_size or sampling.batch_size) == 1:
-                yield f"tasks.{name}.extra: a batch of 1 has no room for further rows; use a larger batch_size"
+                yield f"tasks.{name}.extra: needs a batch_size of at least 2"
         if sampling.epoch_of is None:
             return
         if sampling.epoch_of not in trained:
-            yield f"sampling.epoch_of: {sampling.epoch_of!r} is not a trained task; there are {', '.join(trained)}"
-        if not options.epoch_of:
+            yield f"sampling.epoch_of: {sampling.epoch_of!r} is not a trained task; choose from {', '.join(trained)}"
+        if not order.epoch_of:
             yield (
-                f'sampling.epoch_of: with order = "{sampling.order}" an epoch is something else; leave it out, by '
-                "--sampling.epoch_of none"
+                f'sampling.epoch_of: order = "{sampling.order}" defines an epoch differently; '
+                "use --sampling.epoch_of none"
             )
         if sampling.steps_per_epoch:
-            yield "sampling.epoch_of: steps_per_epoch says already what an epoch is; leave one out"
+            yield "sampling: epoch_of and steps_per_epoch both define an epoch; set only one"
 
     def _surgery_faults(self, trained: list[str]) -> Iterator[str]:
         surgery = self.surgery
         if surgery.main_task is not None and surgery.main_task not in trained:
-            yield f"surgery.main_task: {surgery.main_task!r} is not a trained task; there are {', '.join(trained)}"
+            yield f"surgery.main_task: {surgery.main_task!r} is not a trained task; choose from {', '.join(trained)}"
         if surgery.method == "none":
             return
         if (fault := why_not(surgery.method)) is not None:
             yield f"surgery.method: {fault}"
         if surgery.frequency == "step" and not ORDER_OPTIONS[self.sampling.order].step_surgery:
             yield (
-                f'surgery.frequency: a step of order "{self.sampling.order}" has one task, so there is nothing to '
-                "operate on; use --sampling.order joint, or --surgery.frequency epoch"
+                f'surgery.frequency: with order = "{self.sampling.order}" each step has one task, so there are no '
+                "gradients to combine; use --sampling.order joint or --surgery.frequency epoch"
             )
         if len(trained) < 2:
             yield "surgery.method: surgery needs at least two trained tasks"
         if self.model.freeze_encoder:
-            yield "surgery.method: the encoder is frozen, so there are no shared gradients; use --surgery.method none"
+            yield "surgery.method: a frozen encoder has no gradients to combine; use --surgery.method none"
         if surgery.method == "asymmetric" and surgery.main_task is None:
-            yield f"surgery.main_task: name the main task, one of {', '.join(trained)}"
+            yield f"surgery.main_task: method asymmetric needs a main task, one of {', '.join(trained)}"
 
     def _smart_faults(self) -> Iterator[str]:
         if not self.smart.tasks:
             return
         if self.smart.bregman == "vanilla" and self.smart.bregman_update_steps < 2:
             yield (
-                "smart.bregman_update_steps: a vanilla teacher renewed after every step equals the model, so its "
-                "penalty and gradient are zero; use 2 or more, or --smart.bregman momentum"
+                "smart.bregman_update_steps: a copy made after every step equals the model, so its penalty is always "
+                "zero; use at least 2, or --smart.bregman momentum"
             )
         for name in self.chosen("smart"):
             task = self.tasks[name]
             if self.smart.variant == "smart-pytorch" and (task.kind != "class" or task.trained_by == "coral"):
                 yield (
-                    f"smart.variant: smart-pytorch's divergence is a softmax over classes, which is always 0 for the "
-                    f"one output of {name}; use --smart.variant paper, or other smart.tasks"
+                    f"smart.variant: the divergence of smart-pytorch is always 0 for {name}, which has no softmax over "
+                    "classes; use --smart.variant paper, or other smart.tasks"
                 )
         if self.model.freeze_encoder:
-            yield "smart.tasks: the encoder is frozen, so smoothing it does nothing; use --smart.tasks none"
+            yield "smart.tasks: SMART has no effect on a frozen encoder; use --smart.tasks none"
 
     def chosen(self, technique: Literal["smart", "rdrop"]) -> tuple[str, ...]:
-        """The trained tasks a technique applies to, with ``all`` resolved."""
-        wanted = getattr(self, technique).tasks
+        """The trained tasks that a technique applies to, with ``all`` resolved."""
+        names = getattr(self, technique).tasks
         trained = tuple(name for name, task in self.tasks.items() if task.trained)
-        return trained if ALL in wanted else tuple(name for name in trained if name in wanted)
+        return trained if ALL in names else tuple(name for name in trained if name in names)

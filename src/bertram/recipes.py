@@ -20,7 +20,7 @@ PHRASES = Extra(
 
 
 def study_tasks(**pair: Any) -> dict[str, Task]:
-    """The three tasks of the study, with the same changes to both pair tasks."""
+    """The three tasks of the study, with the same fields changed in both pair tasks."""
     return {
         "sst": SST,
         "quora": Task.model_validate(QUORA.model_dump() | pair),
@@ -29,7 +29,7 @@ def study_tasks(**pair: Any) -> dict[str, Task]:
 
 
 def baseline() -> Config:
-    """The course's: each text encoded alone, pairs compared by their cosine, a step of one task after the other."""
+    """The course's model: texts are encoded separately, pairs are compared by cosine, tasks take turns step by step."""
     return options.make(
         {
             "recipe": "baseline",
@@ -43,7 +43,7 @@ def baseline() -> Config:
 
 
 def cross() -> Config:
-    """Pairs encoded together, one batch of each task in each step, losses added up."""
+    """Pairs are encoded together; each step has one batch of each task and sums the losses."""
     return options.make(
         {
             "recipe": "cross",
@@ -58,14 +58,18 @@ def cross() -> Config:
 
 
 def quick() -> Config:
-    """A good model soon: as cross, no dropout in the encoder, texts compared, phrases of the SST training trees."""
+    """A good model in minutes: cross with feature heads, phrases of the SST trees, and no dropout in the encoder."""
     return options.change(
         cross(),
         recipe="quick",
         tasks={
             "sst": {"batch_size": 24, "extra": PHRASES.model_dump()},
             "quora": {"head": "features", "batch_size": 14},
-            "sts": {"head": "features", "batch_size": 4, "weight": 0.25},  # else its gradient is four times the others'
+            "sts": {
+                "head": "features",
+                "batch_size": 4,
+                "weight": 0.25,
+            },  # its gradient is 4 times as large
         },
         model={"encoder_dropout": 0.0},
         average={"tail_start": 0.8},
@@ -75,7 +79,7 @@ def quick() -> Config:
 
 
 def best() -> Config:
-    """The strongest single model: as quick, more than twice as long, with larger batches."""
+    """The strongest single model: quick with larger batches and 2,400 steps instead of 1,000."""
     return options.change(
         quick(),
         recipe="best",
@@ -86,7 +90,7 @@ def best() -> Config:
 
 
 def best_base() -> Config:
-    """As best for BERT-base, with the literature's rates and dropout; not run by us."""
+    """The recipe best for BERT-base, with learning rates and dropout from the literature; never run by us."""
     return options.change(
         best(),
         recipe="best-base",
@@ -101,6 +105,6 @@ RECIPES: dict[str, Callable[[], Config]] = {
 }
 
 
-def usual(data: str, *, own_tasks: bool) -> str:
-    """The recipe for those who name none: the best where its length and its further data fit, else cross."""
+def default_recipe(data: str, *, own_tasks: bool) -> str:
+    """Name of the recipe if none is chosen: cross for own tasks and the sample, best for the course's data."""
     return "cross" if own_tasks or data == "sample" else "best"

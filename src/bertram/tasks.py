@@ -3,12 +3,9 @@
 SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's own tasks are further values.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
-from bertram import old_names
 
 Kind = Literal["class", "binary", "score"]
 Loss = Literal["cross-entropy", "coral", "binary-cross-entropy", "mse", "cosine-mse", "cosine-embedding"]
@@ -31,77 +28,76 @@ COSINE_LOSSES: tuple[Loss, ...] = ("cosine-mse", "cosine-embedding")
 
 
 class Strict(BaseModel):
-    """A frozen value that refuses unknown fields; "none" unsets a field that may be unset, since TOML has no null.
+    """A frozen value that refuses unknown fields."""
 
-    Attributes:
-        table: name of the value's table in `bertram.old_names`, whose former field names are accepted.
-    """
-
-    table: ClassVar[str | None] = None
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unset(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        fields, values = cls.model_fields, cls._renamed(values)
-        unset = {key for key, value in values.items() if value == "none" and key in fields}
-        return {**values, **{key: None for key in unset if type(None) in get_args(fields[key].annotation)}}
-
-    @classmethod
-    def _renamed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        return values if cls.table is None else old_names.renamed_table(cls.table, values)
 
 
 class Files(Strict):
-    """Where the rows of a task stand: file names (below the data directory or a Hub data set) and columns."""
+    """Files with the rows of a task, and their columns."""
 
-    train: str | None = None
-    dev: str | None = None
-    test: str | None = Field(None, description="rows to predict; labels are not needed")
-    texts: tuple[str, ...] = Field(..., description="one column, or two for a pair", min_length=1, max_length=2)
-    label: str = "label"
-    id: str | None = Field(None, description="column of row ids; without it the row number is the id")
-    repo: str | None = Field(None, description="Hub data set that holds the files")
+    train: str | None = Field(
+        None, description="file of training rows, relative to the data directory or the Hub data set"
+    )
+    dev: str | None = Field(None, description="file of dev rows")
+    test: str | None = Field(None, description="file of test rows; labels are optional")
+    texts: tuple[str, ...] = Field(..., description="text columns: one, or two for pairs", min_length=1, max_length=2)
+    label: str = Field("label", description="column of labels or scores")
+    id: str | None = Field(None, description="column of row ids; none: the row number is the id")
+    repo: str | None = Field(None, description="id of the Hub data set that holds the files; none: the data directory")
 
 
 class Extra(Strict):
-    """Further training rows of a task, such as the phrases of the SST trees."""
+    """Additional training rows of a task, such as the phrases of the SST trees."""
 
-    file: str
-    texts: tuple[str, ...] = Field(..., min_length=1, max_length=2)
-    label: str
-    exclude: dict[str, str] = Field({}, description="rows in which this column has this value are dropped")
-    share: float = Field(0.5, gt=0, lt=1, description="share of each batch drawn from these rows")
+    file: str = Field(..., description="file of additional training rows")
+    texts: tuple[str, ...] = Field(
+        ..., description="text columns of this file: one, or two for pairs", min_length=1, max_length=2
+    )
+    label: str = Field(..., description="column of labels or scores in this file")
+    exclude: dict[str, str] = Field(
+        {}, description='column and value of rows that are skipped, such as {split = "dev"}'
+    )
+    share: float = Field(0.5, gt=0, lt=1, description="share of each batch that is drawn from these rows")
 
 
 class Task(Strict):
-    """One task: its texts, its label space, how it is learned and how it is scored."""
+    """One task: its texts, its labels, how it is learned and how it is scored."""
 
-    table: ClassVar[str] = "tasks.NAME"
-    name: str = Field("", description="taken from the table's name")
-    kind: Kind
-    files: Files
+    name: str = Field("", description="name of the task; taken from the name of its table")
+    kind: Kind = Field(..., description="kind of label: one of several classes, yes or no, or a score")
+    files: Files = Field(..., description="files in the data directory")
     hub: Files | None = Field(None, description="the same rows on the Hugging Face Hub, for --data hub")
-    extra: Extra | None = None
-    labels: tuple[str, ...] = Field((), description="label values in the files, in order (class and binary)")
-    label_names: tuple[str, ...] = Field((), description="what to call the labels when they are shown")
-    range: tuple[float, float] = Field((0.0, 1.0), description="lowest and highest score (score)")
-    encoding: Encoding = Field("cross", description="a pair in one pass (cross) or text by text (bi)")
-    head: Head = "linear"
-    loss: Loss | None = Field(None, description="default: the usual one of the kind")
-    metric: Metric | None = Field(None, description="main score; default: accuracy, or Pearson for scores")
-    margin: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="of the cosine-embedding loss")
-    raw_cosine: bool = Field(False, description="use the similarity itself as the logit: no scale, no offset")
-    weight: Annotated[float, Field(ge=0)] = Field(1.0, description="of this task's loss in the sum")
-    trained: bool = Field(True, description="false: the head stays as initialized and is only scored")
-    max_train_samples: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="training rows used, shuffled by seed"
+    extra: Extra | None = Field(None, description="additional training rows")
+    labels: tuple[str, ...] = Field(
+        (), description="label values in the files, in order (class); the values for no and yes (binary)"
     )
-    batch_size: Annotated[int, Field(ge=1)] | None = Field(None, description="default: sampling.batch_size")
+    label_names: tuple[str, ...] = Field((), description="display names of the labels; none: the labels themselves")
+    range: tuple[float, float] = Field((0.0, 1.0), description="lowest and highest score, in label units (score)")
+    encoding: Encoding = Field(
+        "cross", description="encoding of a pair: both texts in one sequence (cross), or one sequence each (bi)"
+    )
+    head: Head = Field(
+        "linear",
+        description="layers on top of the encoder; the four similarities need bi-encoded pairs, features any pair",
+    )
+    loss: Loss | None = Field(None, description="training loss; none: the first that fits the kind of label")
+    metric: Metric | None = Field(None, description="main score; none: accuracy, or Pearson's r for scores")
+    margin: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="margin of the cosine-embedding loss")
+    raw_cosine: bool = Field(
+        False, description="use the similarity itself as the logit, without learned scale and offset"
+    )
+    weight: Annotated[float, Field(ge=0)] = Field(1.0, description="factor of the task's loss in the sum of all losses")
+    trained: bool = Field(True, description="train the task; false: its head stays as initialized and is only scored")
+    max_train_samples: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="number of training rows, drawn by the seed; none: all rows"
+    )
+    batch_size: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="examples of the task per batch; none: sampling.batch_size"
+    )
     text_normalization: Literal["plain", "course"] = Field(
-        "plain", description="plain strips; course also lowers case and sets pairs' punctuation apart"
+        "plain",
+        description="plain strips whitespace; course also lower-cases and puts a space before . ? , ' in pairs",
     )
 
     @field_validator("labels", "label_names", mode="before")

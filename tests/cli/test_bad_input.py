@@ -132,9 +132,9 @@ class TestTraining:
         assert sorted(run.rglob("*")) == before
 
     def test_an_unknown_recipe_and_a_misspelt_field(self) -> None:
-        assert "there is no 'croos'; did you mean cross?" in fails("train", "--recipe", "croos")
+        assert "unknown recipe 'croos'; did you mean cross?" in fails("train", "--recipe", "croos")
         said = fails("train", "--smart.weigth", "3")
-        assert said == "bertram: smart.weigth: there is no such field; did you mean smart.weight?\n"
+        assert said == "bertram: smart.weigth: unknown field; did you mean smart.weight?\n"
 
     def test_all_faults_of_a_configuration_at_once(self, tmp_path: Path) -> None:
         (tmp_path / "bad.toml").write_text('[sampling]\norder = "backwards"\n[optimizer]\nwarmup = 2\n')
@@ -153,9 +153,9 @@ class TestTraining:
 
     def test_a_file_that_is_no_toml(self, tmp_path: Path) -> None:
         (tmp_path / "bad.toml").write_text("tasks = [\n")
-        assert "bad.toml: not a TOML file that can be read" in fails("train", "--config", tmp_path / "bad.toml")
+        assert "bad.toml: not a TOML file" in fails("train", "--config", tmp_path / "bad.toml")
         said = fails("train", "--config", tmp_path / "none.toml")
-        assert said == f"bertram: {tmp_path}/none.toml: there is no such file\n"
+        assert said == f"bertram: {tmp_path}/none.toml: no such file\n"
 
     def test_all_faults_of_own_tasks_at_once(self, tiny_encoder: Path, tmp_path: Path) -> None:
         (tmp_path / "mine.toml").write_text(TASKS_WITH_FAULTS)
@@ -172,7 +172,7 @@ class TestTraining:
 
     def test_two_tasks_of_one_name(self, tmp_path: Path) -> None:
         (tmp_path / "mine.toml").write_text(TASKS_WITH_FAULTS.replace("tasks.same", "tasks.Mood"))
-        assert "tasks: 'mood' and 'Mood' are one name" in fails("train", "--config", tmp_path / "mine.toml")
+        assert "task names 'mood' and 'Mood' differ only in case" in fails("train", "--config", tmp_path / "mine.toml")
 
     def test_missing_data_and_encoder(self, tiny_encoder: Path, tmp_path: Path) -> None:
         said = fails("train", "--encoder", tiny_encoder, "--data", tmp_path / "none", "--out", tmp_path / "run")

@@ -148,7 +148,9 @@ def test_an_epoch_of_drawn_tasks_has_as_many_examples_as_all_have(sizes: list[in
 @pytest.mark.parametrize("order", DRAWN)
 def test_an_epoch_of_drawn_tasks_with_unequal_batches_has_as_many_examples_on_average(order: str) -> None:
     unequal = {"large": Pool(3000, 16), "small": Pool(1000, 4)}
-    config = SamplingConfig.model_validate({"order": order, "epochs": 1, "alpha": 0.7 if order == "temperature" else 1})
+    config = SamplingConfig.model_validate(
+        {"order": order, "epochs": 1, "size_exponent": 0.7 if order == "temperature" else 1}
+    )
     source = Sampler(unequal, config, 0)
     steps(source, source.steps_per_epoch)
     assert sum(source.seen().values()) == pytest.approx(4000, rel=0.1)
@@ -163,7 +165,7 @@ def test_tasks_are_drawn_in_proportion_to_a_power_of_their_size(
         return [pytest.approx(size**power / sum(other**power for other in of)) for size in of]
 
     capped = [min(size, cap) if cap else size for size in sizes]
-    assert probabilities(sampler(sizes, "temperature", alpha=alpha, cap=cap)) == share(alpha, capped)
+    assert probabilities(sampler(sizes, "temperature", size_exponent=alpha, size_cap=cap)) == share(alpha, capped)
     assert probabilities(sampler(sizes, "proportional")) == share(1, sizes)
     assert probabilities(sampler(sizes, "square-root")) == share(0.5, sizes)
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from cyclopts.types import PositiveFloat, PositiveInt
 
-from bertram.cli.reproduce import budget, plan
+from bertram.cli.layout import Flag, Words, columns
+from bertram.cli.reproduce import budget, failed_runs, plan
 from bertram.experiments.factors import FACTORS
+from bertram.options.help import wrapped
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -25,18 +27,18 @@ EXAMPLES = """Examples:
 Factors:
 
 """
+ANY_FIELD = ("FIELD=OFF:ON", "any field of the configuration by its dotted name; `bertram train --help` lists them")
 app = App(
     name="ablate",
     help_epilogue=EXAMPLES
-    + "\n".join(f"  {factor.name}\n      {factor.text}" for factor in FACTORS.values())
-    + "\n  FIELD=OFF:ON\n      any field of the configuration by its dotted name, see bertram train\n",
+    + "\n".join(wrapped([*((factor.name, factor.text) for factor in FACTORS.values()), ANY_FIELD], columns())),
     help_format="plaintext",
 )
 
 
 @app.default
 def ablate(
-    *given: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    *words: Words,
     factors: str,
     design: Literal["full", "fractional", "leave-one-out"] = "full",
     resolution: Literal[3, 4, 5] = 4,
@@ -49,64 +51,65 @@ def ablate(
     jobs: PositiveInt = 1,
     data: str | None = None,
     encoder: str | None = None,
-    out: Path = Path("results/ablation"),
-    records: Path = Path("results/reproduction"),
-    keep_models: Annotated[bool, Parameter(negative="")] = False,
-    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    out: Path = Path("runs/ablation"),
+    records: Path = Path("runs/reproduction"),
+    keep_models: Flag = False,
+    dry_run: Flag = False,
 ) -> None:
-    """Measure what each technique is worth, with intervals, and say beforehand what can be seen.
+    """Estimate the effect of each technique with its interval, and before that, which effects the design can detect.
 
-    Finished runs are skipped, broken ones go on.
+    Runs that are finished are skipped; interrupted runs continue.
 
     Parameters
     ----------
     factors
-        Switches of the configuration, by commas.
+        Names of at least two factors, separated by commas; see below.
     design
-        All combinations, a fraction of them, or all factors and all but each.
+        Combinations that are run: all (full), a fraction of them (fractional), or all factors together and all but
+        each one (leave-one-out).
     resolution
-        Of a fraction: 3, 4 or 5; what it cannot tell apart is said.
+        Resolution of a fractional design; aliased effects are listed.
     recipe
-        What the factors change.
+        Recipe whose configuration the factors change.
     seeds
-        Runs of each combination, with the seeds 0, 1, …
+        Number of runs per combination, with the seeds 0, 1, 2, and so on.
     effect
-        The size of effect you want to see in the overall score.
+        Effect on the overall score that the design should detect.
     epochs
-        Of a recipe that has 10; others have more or fewer in proportion.
+        Epochs of a recipe that has 10; the others are scaled alike. Default: those of the recipe.
     fraction
-        Share of the training rows of each task.
+        Share of each task's training rows that is used.
     max_eval_samples
-        Dev rows of each task that are used; default: all.
+        Dev rows of each task in evaluations. Default: all rows.
     jobs
-        Runs at once; they share the cores.
+        Runs at a time; they share the cores.
     data
-        A directory with the files, hub, or sample.
+        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: sample.
     encoder
-        minilm, a directory in the Hugging Face layout, or a Hub id.
+        minilm, a directory in the Hugging Face layout, or a Hub id. Default: that of the recipe.
     out
-        The results folder.
+        Results folder.
     records
-        A further results folder whose finished runs count.
+        Second results folder, only read: its finished runs are not repeated.
     keep_models
-        Keep the trained models; records and predictions are kept anyway.
+        Keep the trained models. Without it only records and predictions are kept.
     dry_run
-        Show design, power and hours, and stop.
+        Print the design, its power and the estimated hours, without training.
     """
     from bertram.experiments import ablation as study  # noqa: PLC0415  (torch loads only now)
     from bertram.experiments.design import made  # noqa: PLC0415
     from bertram.experiments.factors import parse  # noqa: PLC0415
     from bertram.minbert import catalogue  # noqa: PLC0415
 
-    chosen = parse(factors)
-    designed = made(design, [factor.name for factor in chosen], resolution)
-    limits = budget(given, epochs, fraction, max_eval_samples, data, encoder)
-    asked = study.Ablation(recipe, catalogue.recipe(recipe), chosen, designed, range(seeds), limits, out, (records,))
-    _run(asked, effect, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
+    selected = parse(factors)
+    runs = made(design, [factor.name for factor in selected], resolution)
+    limits = budget(words, epochs, fraction, max_eval_samples, data, encoder)
+    request = study.Ablation(recipe, catalogue.recipe(recipe), selected, runs, range(seeds), limits, out, (records,))
+    _run(request, effect, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
 
 
-def _run(asked: "Ablation", target: float, *, dry_run: bool, at_once: int, keep_models: bool) -> None:
-    """Say what can be seen, run what is wanted, and show what came out."""
+def _run(request: "Ablation", target: float, *, dry_run: bool, at_once: int, keep_models: bool) -> None:
+    """Show the power of the design, run it, and show the effects."""
     from bertram.cli.board import Board  # noqa: PLC0415
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.errors import RunError  # noqa: PLC0415
@@ -114,71 +117,70 @@ def _run(asked: "Ablation", target: float, *, dry_run: bool, at_once: int, keep_
     from bertram.experiments.request import note_ablation  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
 
-    wanted = study.jobs(asked)
-    for line in asked.design.in_words():
+    jobs = study.jobs(request)
+    for line in request.design.in_words():
         console().print(line)
-    expected = _power(asked, wanted, target, dry_run=dry_run, at_once=at_once, keep_models=keep_models)
+    power = _power(request, jobs, target, dry_run=dry_run, at_once=at_once, keep_models=keep_models)
     if dry_run:
         return
-    note_ablation(asked, expected)
-    failures = run_jobs(wanted, Board(), at_once=at_once, keep_models=keep_models)
-    found = study.result(asked, wanted, expected)
-    study.write(asked.out, found)
-    console().print(effect_table(found["title"], found["effects"]))
-    console().print(f"effects: {asked.out / study.TABLE}{_drawn(asked.out, found)}", soft_wrap=True)
+    note_ablation(request, power)
+    failures = run_jobs(jobs, Board(), at_once=at_once, keep_models=keep_models)
+    result = study.result(request, jobs, power)
+    study.write(request.out, result)
+    console().print(effect_table(result["title"], result["effects"]))
+    console().print(f"effects: {request.out / study.TABLE}{_forest_plot(request.out, result)}", soft_wrap=True)
     if failures:
-        listed = "\n  - ".join(failures)
-        raise RunError(f"{len(failures)} of {len(wanted)} runs failed; start again to go on with them:\n  - {listed}")
+        raise RunError(failed_runs(failures, len(jobs)))
 
 
-def _drawn(out: Path, found: "Mapping[str, Any]") -> str:
-    """Where the forest plot is, or what it needs."""
+def _forest_plot(out: Path, result: "Mapping[str, Any]") -> str:
+    """Path of the forest plot, or the command that installs what it needs."""
     try:
         from bertram.report.forest import write_forest  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name not in ("matplotlib", "jinja2", "markupsafe"):
             raise
         return f" (a forest plot needs {error.name}: pip install 'bertram[report]')"
-    picture = write_forest(out, found)
+    picture = write_forest(out, result)
     return "" if picture is None else f", {picture}"
 
 
 def _power(
-    asked: "Ablation",
-    wanted: "Sequence[Job]",
+    request: "Ablation",
+    jobs: "Sequence[Job]",
     target: float,
     *,
     dry_run: bool,
     at_once: int,
     keep_models: bool,
 ) -> "Power | None":
-    """Say what can be seen; without earlier records that tell, after a pilot of the design's own runs."""
+    """Show the power of the design, estimated from earlier records or else from a pilot of its own runs."""
     from bertram.cli.board import Board  # noqa: PLC0415
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.experiments import ablation as study  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
     from bertram.minbert.reproduce import expected_hours  # noqa: PLC0415
 
-    expected = study.known_power(asked, wanted, target)
-    first = study.pilot(asked, wanted)
-    if expected is None and len(asked.seeds) > 1 and not dry_run:
-        console().print(f"no earlier runs tell the noise of the seeds: {len(first)} runs of the design go first")
-        run_jobs(first, Board(), at_once=at_once, keep_models=keep_models)
-        expected = study.known_power(asked, wanted, target)
-    for line in [] if expected is None else expected.in_words():
+    power = study.known_power(request, jobs, target)
+    pilot = study.pilot(request, jobs)
+    if power is None and len(request.seeds) > 1 and not dry_run:
+        console().print(f"no earlier runs show the noise between seeds; {len(pilot)} runs of the design come first")
+        run_jobs(pilot, Board(), at_once=at_once, keep_models=keep_models)
+        power = study.known_power(request, jobs, target)
+    for line in [] if power is None else power.in_words():
         console().print(line)
-    if expected is None:
+    if power is None:
         console().print(
-            "what can be seen is not known: there are no earlier runs with two seeds"
-            + (f", and a pilot of {len(first)} runs would tell" if len(asked.seeds) > 1 else "; use --seeds 2")
+            "power unknown: there are no earlier runs with two seeds"
+            + (f"; a pilot of {len(pilot)} runs would show it" if len(request.seeds) > 1 else "; use --seeds 2")
         )
     if dry_run:
-        console().print(plan(list(wanted), expected_hours(wanted, asked.finished())))
-    return expected
+        console().print(plan(list(jobs), expected_hours(jobs, request.finished())))
+    return power
 
 
 def effect_table(title: str, effects: "Sequence[Mapping[str, Any]]") -> "Group":
-    """Effects with their intervals, and below what those on the overall score mean."""
+    """Effects with their intervals, and below the verdicts on the overall score."""
     from rich import box  # noqa: PLC0415
     from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415

@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from bertram.cli.layout import Flag
+
 EXAMPLES = """Examples:
 
-  bertram compare runs/a runs/b             two models on the same examples
-  bertram compare runs/a-* runs/b-*         two techniques, each with several seeds
+  bertram compare runs/a runs/b             two models
+  bertram compare runs/a-* runs/b-*         two configurations, each with several seeds
 """
 
 app = App(name="compare", help_epilogue=EXAMPLES, help_format="plaintext")
@@ -21,26 +23,23 @@ def compare(
     *,
     data: str | None = None,
     split: Literal["dev", "test"] = "dev",
-    allow_rejects: Annotated[bool, Parameter(negative="")] = False,
+    allow_rejects: Flag = False,
 ) -> None:
-    """Compare runs with the first of them on the same examples, every difference with a test.
+    """Compare runs with the first one, on the same examples.
 
-    The runs' own predictions are read, and the gold labels of the data.
-
-    Runs that differ only by their seed are taken together.
-
-    From 3 common seeds on, the verdict is on the technique, otherwise on these models.
+    Every difference comes with an interval and a test. Runs that differ only in their seed are compared as one
+    configuration: with at least 3 common seeds the verdict is on the configuration, otherwise on these models.
 
     Parameters
     ----------
     runs
-        Run directories; the first is what the others are compared with.
+        Run directories; the others are compared with the first.
     data
-        Where the gold labels are: a directory, hub, or sample; default: the data of the first run.
+        Source of the gold labels: a directory with the data files; or hub, or sample. Default: that of the first run.
     split
-        Which files; for test, each run needs: bertram evaluate RUN --split test.
+        Files to compare on. For test, run `bertram evaluate RUN --split test` on each run first.
     allow_rejects
-        Go on although more than 1 % of a file's rows are unusable.
+        Continue even if more than 1 % of a file's rows are rejected.
     """
     from bertram.cli.show import console, working  # noqa: PLC0415
     from bertram.cli.show_comparison import parts  # noqa: PLC0415

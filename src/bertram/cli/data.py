@@ -2,29 +2,28 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from bertram.cli.layout import Words
 from bertram.cli.settings import resolved
 from bertram.config import Config
 
 app = App(name="data", help_format="plaintext")
-Given = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 
 
 @app.command
-def describe(data: str, *given: Given, config: Path | None = None) -> None:
-    """Rows, label balance, token lengths, duplicates, overlap of train and dev, and what is rejected.
+def describe(data: str, *words: Words, config: Path | None = None) -> None:
+    """Show rows, label balance, token lengths, duplicates, overlap of train and dev, and rejected rows.
 
     Example: bertram data describe DIR
 
     Parameters
     ----------
     data
-        A directory with the files, hub, or sample.
+        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded).
     config
-        A TOML file that defines tasks.
+        TOML file that defines tasks.
     """
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.cli.show_description import description_table  # noqa: PLC0415
@@ -32,28 +31,28 @@ def describe(data: str, *given: Given, config: Path | None = None) -> None:
     from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
     from bertram.model.pretrained import find  # noqa: PLC0415
 
-    settings = _settings(data, given, config)
+    settings = _settings(data, words, config)
     description = describe_data(settings.tasks, settings.data, load_tokenizer(find(settings.encoder)))
     console().print(description_table(description))
 
 
 @app.command
-def check(data: str, *given: Given, config: Path | None = None) -> None:
-    """Say whether a training would refuse the data, and why; exits 1 if it would.
+def check(data: str, *words: Words, config: Path | None = None) -> None:
+    """Check whether the data can be used for training; exit with 1 and list the faults if not.
 
     Example: bertram data check DIR
 
     Parameters
     ----------
     data
-        A directory with the files, hub, or sample.
+        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded).
     config
-        A TOML file that defines tasks.
+        TOML file that defines tasks.
     """
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.data.rows import check_files, rejected_rows  # noqa: PLC0415
 
-    settings = _settings(data, given, config)
+    settings = _settings(data, words, config)
     problems = check_files(settings.tasks, settings.data, allow_rejects=settings.allow_rejects)
     for problem in problems:
         console().print(problem)
@@ -66,16 +65,16 @@ def check(data: str, *given: Given, config: Path | None = None) -> None:
 
 @app.command
 def phrases(trees: Path, *, out: Path) -> None:
-    """Make further training rows for sentiment out of the Stanford Sentiment Treebank, as the recipe best reads them.
+    """Extract labelled phrases from the Stanford Sentiment Treebank, as additional rows for the recipes best and quick.
 
     Example: bertram data phrases trees --out DIR/extra/sst-train-phrases.tsv
 
     Parameters
     ----------
     trees
-        The directory with the treebank's train.txt, dev.txt and test.txt, a tree a line.
+        Directory with the treebank's train.txt, dev.txt and test.txt, one tree per line.
     out
-        The file to write.
+        Output file.
     """
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.data.treebank import write_phrases  # noqa: PLC0415
@@ -83,5 +82,5 @@ def phrases(trees: Path, *, out: Path) -> None:
     console().print(f"{out}: {write_phrases(trees, out):,} phrases")
 
 
-def _settings(data: str, given: tuple[str, ...], config: Path | None) -> Config:
-    return resolved(None, config, given, (("data", data),))
+def _settings(data: str, words: tuple[str, ...], config: Path | None) -> Config:
+    return resolved(None, config, words, (("data", data),))

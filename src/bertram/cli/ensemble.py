@@ -18,16 +18,16 @@ def ensemble(
     out: Path,
     data: str | None = None,
 ) -> None:
-    """Average the predictions of runs of the same tasks; the result is used wherever a run is.
+    """Average the predictions of runs; the result is a run itself.
 
     Parameters
     ----------
     runs
-        Finished runs; their encoders and heads may differ, their tokenizers may not.
+        Finished runs of the same tasks. Encoders and heads may differ; tokenizers must be the same.
     out
-        The new run directory, with copies of the models.
+        Run directory to create; it holds copies of the models.
     data
-        What the ensemble is scored on: a directory, hub, or sample; default: the data of the first run.
+        Data to score the ensemble on: a directory; or hub, or sample. Default: the data of the first run.
     """
     from bertram.cli.show import merged_run, working  # noqa: PLC0415
     from bertram.merging.ensemble import ensemble as gather  # noqa: PLC0415

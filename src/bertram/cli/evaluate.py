@@ -15,18 +15,18 @@ app = App(name="evaluate", help_epilogue=EXAMPLE, help_format="plaintext")
 def evaluate(
     run: Path, *, data: str | None = None, split: Literal["dev", "test"] = "dev", batch_size: PositiveInt = 64
 ) -> None:
-    """Score a run on labelled data, with intervals, confusion matrices and trivial baselines.
+    """Score a run on labelled data, with intervals, confusion matrices and constant baselines.
 
     Parameters
     ----------
     run
-        A run directory.
+        Run directory.
     data
-        A directory with the files, hub, or sample; default: the data of the run.
+        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: the data of the run.
     split
-        Which files.
+        Files to score on.
     batch_size
-        Examples computed together.
+        Examples per batch.
     """
     from bertram.cli.show import confusion_tables, console, score_table, working  # noqa: PLC0415
     from bertram.evaluation.caveats import notes  # noqa: PLC0415

@@ -23,19 +23,19 @@ def export(
     out: Path,
     task: str | None = None,
 ) -> None:
-    """Write a run in the format of another tool, with a model card.
+    """Write a run in the format of another library, with a model card.
 
     Parameters
     ----------
     run
-        A run directory.
+        Run directory.
     form
-        hf: the encoder, for transformers. sentence-transformers: vectors of texts where pairs are encoded text by
-        text, else scores of pairs. onnx: a graph for each task, for onnxruntime.
+        hf: the encoder, for transformers. sentence-transformers: a model of text vectors if pairs are bi-encoded, a
+        cross-encoder otherwise. onnx: one graph per task, for onnxruntime.
     out
-        The directory to write; it must not exist yet.
+        Directory to create.
     task
-        Which task, where the format holds one or more; default for onnx: all.
+        Task to export. Default: every task (onnx), or the only one that fits (sentence-transformers).
     """
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.export.write import export as write  # noqa: PLC0415

@@ -5,6 +5,7 @@ Exit codes: 0 success, 1 a failure that is explained, 2 wrong usage.
 
 import atexit
 import gc
+import importlib
 import os
 import sys
 import warnings
@@ -16,7 +17,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from bertram.errors import BertramError
-from bertram.old_names import OldNameWarning, present_options
+from bertram.options.old_names import OldNameWarning, present_options
 
 # Threads that wait for each other by spinning come to a crawl when anything else runs on the machine, and threads that
 # sleep at once are slow to wake: spin shortly. Read when torch is imported, so it is set here.
@@ -25,26 +26,27 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 app = App(
     name="bertram",
-    help="One BERT for several text tasks, and an honest account of what each training technique is worth.",
+    help="Train one BERT on several text tasks, and measure what each training technique is worth.",
     help_epilogue="Start with: bertram train --data sample",
     help_format="plaintext",
     version=lambda: version("bertram"),
 )
 COMMANDS = {
     "train": "Train one model on several tasks.",
+    "recipes": "List the recipes, or show one in full.",
     "evaluate": "Score a run on labelled data.",
     "predict": "Predict texts from a file or standard input.",
-    "submission": "Write the course leaderboard's six files.",
-    "score": "Score anybody's file of predictions.",
+    "submission": "Write the six files of the course's leaderboard.",
+    "score": "Score a file of predictions made by any program.",
     "compare": "Compare runs on the same examples.",
     "soup": "Average the weights of runs.",
     "ensemble": "Average the predictions of runs.",
-    "reproduce": "Run the study's experiments again, beside its published figures.",
-    "ablate": "Measure what each technique is worth, with intervals.",
-    "serve": "Serve a run: a page to type into, and a JSON API.",
-    "export": "Write a run in the format of another tool.",
-    "report": "Write a run or a study as one HTML file.",
-    "data": "Describe or check data files.",
+    "reproduce": "Run the study's experiments and compare with the published scores.",
+    "ablate": "Estimate the effect of each technique, with intervals.",
+    "serve": "Serve a run over HTTP: a web page and a JSON API.",
+    "export": "Write a run in the format of another library.",
+    "report": "Write an HTML report of a run or a study.",
+    "data": "Describe, check or prepare data files.",
 }
 for number, (name, text) in enumerate(COMMANDS.items()):
     app.command(f"bertram.cli.{name}:app", name=name, help=text, sort_key=number)
@@ -63,8 +65,8 @@ def main() -> None:
 
 def _run(arguments: list[str], *, debug: bool) -> None:
     try:
-        if arguments and arguments[0] in COMMANDS and app[arguments[0]].default_command is not None:
-            app[arguments[0]].help = None  # its own docstring, which says more than its line in the list
+        if arguments and arguments[0] in COMMANDS:
+            _prepare_help(*arguments)
         app(present_options(arguments), exit_on_error=False, result_action="return_value")
         sys.stdout.flush()  # so that a full disk is found out while it can still be told
     except CycloptsError:
@@ -87,6 +89,13 @@ def _run(arguments: list[str], *, debug: bool) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("bertram: interrupted\n")
         sys.exit(130)
+
+
+def _prepare_help(command: str, *words: str) -> None:
+    if app[command].default_command is not None:
+        app[command].help = None  # the docstring of the command says more than its line in the list
+    if command == "train" and {"--help", "-h"} & set(words):
+        importlib.import_module("bertram.cli.train").prepare_help(words)
 
 
 def _show_warning(usual: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any) -> None:

@@ -35,24 +35,26 @@ def predict(
     columns: str | None = None,
     batch_size: PositiveInt = 64,
 ) -> None:
-    """Predict texts from a file or standard input; JSONL comes out, in the order of the input.
+    """Predict texts from a file or standard input; the output is JSONL in the order of the input.
 
     Parameters
     ----------
     run
-        A run directory.
+        Run directory.
     source
-        A CSV, TSV, JSONL or Parquet file, or - for standard input: JSONL, a table, or plain lines (a pair: with a tab).
+        CSV, TSV, JSONL or Parquet file. Or - for standard input: JSONL, a table, or one text per line (a pair: two
+        texts separated by a tab).
     task
-        Which of the run's tasks.
+        Task to predict.
     out
-        Where the predictions go; of a file that is there, what has been predicted already is kept, and the rest added.
+        Output file. If it exists and belongs to the same run and input, only the missing rows are predicted.
+        Default: standard output.
     input_format
-        Of a source whose name does not tell it.
+        Input format, if the file name has no known extension.
     columns
-        Names of the text columns, separated by commas.
+        Names of the text columns, separated by commas. Default: those of the task, or text, or text1 and text2.
     batch_size
-        Examples computed together.
+        Examples per batch.
     """
     from bertram.cli.show import complain  # noqa: PLC0415
     from bertram.prediction.files import predict_file  # noqa: PLC0415

@@ -9,19 +9,19 @@ app = App(name="report", help_format="plaintext")
 
 @app.default
 def report(path: Path, *, data: str | None = None, out: Path | None = None) -> None:
-    """Write what is known of a run, a reproduction or an ablation as one HTML file.
+    """Write an HTML report of a run, a reproduction or an ablation; one file without external parts.
 
     Example: bertram report runs/cross-seed0 --out cross.html
 
     Parameters
     ----------
     path
-        A run directory, or the results folder of bertram reproduce or bertram ablate.
+        Run directory, or results folder of `bertram reproduce` or `bertram ablate`.
     data
-        A directory with the files, hub, or sample; default: the data of each run. Texts and gold labels are read from
-        it; without it only scores are shown.
+        Source of texts and gold labels: a directory; or hub, or sample. Default: the data of each run. If it is not
+        available, only scores are shown.
     out
-        The file; default: report.html in the directory.
+        Output file. Default: report.html in the directory.
     """
     from bertram.cli.show import console  # noqa: PLC0415
     from bertram.errors import BertramError  # noqa: PLC0415

@@ -1,9 +1,10 @@
 """``bertram score``."""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
+
+from bertram.cli.layout import Flag
 
 EXAMPLES = """Examples:
 
@@ -21,24 +22,24 @@ def score(
     *,
     task: str,
     config: Path | None = None,
-    allow_rejects: Annotated[bool, Parameter(negative="")] = False,
+    allow_rejects: Flag = False,
 ) -> None:
-    """Score anybody's file of predictions, with confidence intervals.
+    """Score a file of predictions made by any program, with confidence intervals.
 
-    Ids that are missing, unknown or double are refused, all of them listed.
+    Missing, unknown and duplicate ids are errors; all of them are listed.
 
     Parameters
     ----------
     predictions
-        A leaderboard file, CSV, TSV or JSONL, also gzipped, with a column id and one value a row.
+        Leaderboard file, CSV, TSV or JSONL, optionally gzipped, with a column id and one value per row.
     gold
-        A data file with ids, texts and labels, such as the course's.
+        Data file with ids, texts and labels, such as a dev file of the course.
     task
-        What the labels mean: sst, quora, sts, or a task of --config.
+        Task that defines the labels: sst, quora, sts, or a task of --config.
     config
-        A TOML file that defines tasks, such as a run's config.toml.
+        TOML file that defines tasks, such as the config.toml of a run.
     allow_rejects
-        Go on although more than 1 % of the gold file's rows are unusable.
+        Continue even if more than 1 % of the gold file's rows are rejected.
     """
     from bertram.cli.settings import resolved  # noqa: PLC0415
     from bertram.cli.show import complain, console, metric_table  # noqa: PLC0415

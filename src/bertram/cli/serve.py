@@ -29,30 +29,30 @@ def serve(
     timeout: PositiveFloat = 30.0,
     precision: Literal["fp32", "bf16"] = "fp32",
 ) -> None:
-    """Serve a run: a page to type into, and a JSON API.
+    """Serve a run over HTTP: a web page and a JSON API.
 
     Parameters
     ----------
     run
-        A run directory.
+        Run directory.
     host
-        Address to listen at; 0.0.0.0 lets other machines in.
+        Address to listen on; 0.0.0.0 accepts requests from other machines.
     port
-        0 takes any that is free.
+        Port to listen on; 0 chooses a free one.
     batch_size
-        Most texts that are computed together; 1 computes each request alone.
+        Maximum number of texts that are computed together; 1 computes each request alone.
     max_waiting
-        Texts that may wait; further requests get 503.
+        Maximum number of texts in the queue; further requests get status 503.
     max_texts
-        Texts in one request.
+        Maximum number of texts per request.
     max_characters
-        Characters of one text.
+        Maximum number of characters per text.
     max_body
-        Bytes of one request.
+        Maximum size of a request, in bytes.
     timeout
-        Seconds until a request gets 504.
+        Seconds after which a request gets status 504.
     precision
-        Of the model's matrix products.
+        Precision of the matrix multiplications.
     """
     from bertram.errors import BertramError  # noqa: PLC0415
     from bertram.serving.messages import Limits  # noqa: PLC0415

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from bertram.cli.layout import Flag
+
 EXAMPLE = "Example: bertram soup runs/a runs/b runs/c --greedy --out runs/soup"
 
 app = App(name="soup", help_epilogue=EXAMPLE, help_format="plaintext")
@@ -16,21 +18,22 @@ def soup(
     /,
     *,
     out: Path,
-    greedy: Annotated[bool, Parameter(negative="")] = False,
+    greedy: Flag = False,
     data: str | None = None,
 ) -> None:
-    """Average the weights of runs of the same shape; the result is a run.
+    """Average the weights of runs that share an encoder and heads; the result is a run itself.
 
     Parameters
     ----------
     runs
         Finished runs that were fine-tuned from the same encoder.
     out
-        The new run directory.
+        Run directory to create.
     greedy
-        Keep only runs that do not lower the dev overall, best first; the soup's dev scores are then optimistic.
+        Add runs one by one, best first, and keep only those that do not lower the overall dev score. The dev scores
+        of the soup are then optimistic.
     data
-        What the soup is scored on: a directory, hub, or sample; default: the data of the first run.
+        Data to score the soup on: a directory; or hub, or sample. Default: the data of the first run.
     """
     from bertram.cli.show import complain, merged_run, working  # noqa: PLC0415
     from bertram.merging.soup import soup as mix  # noqa: PLC0415

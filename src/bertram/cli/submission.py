@@ -1,10 +1,11 @@
 """``bertram submission``."""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from cyclopts.types import PositiveInt
+
+from bertram.cli.layout import Flag
 
 EXAMPLE = "Example: bertram submission RUN --data DIR --out upload"
 
@@ -18,24 +19,22 @@ def submission(
     out: Path,
     data: str | None = None,
     batch_size: PositiveInt = 64,
-    allow_rejects: Annotated[bool, Parameter(negative="")] = False,
+    allow_rejects: Flag = False,
 ) -> None:
-    """Write the course leaderboard's six files.
-
-    They hold predictions for the dev and test-student files of sst, quora and sts.
+    """Write the six files of the course's leaderboard: predictions for dev and test of sst, quora and sts.
 
     Parameters
     ----------
     run
-        A run directory with these three tasks.
+        Run directory with these three tasks.
     out
-        Where the files go.
+        Directory for the files.
     data
-        A directory with the course's files, hub, or sample; default: the data of the run.
+        Directory with the course's files; or hub, or sample. Default: the data of the run.
     batch_size
-        Examples computed together.
+        Examples per batch.
     allow_rejects
-        Go on although more than 1 % of a file's rows are unusable.
+        Continue even if more than 1 % of a file's rows are rejected.
     """
     from bertram.cli.show import complain, console, working  # noqa: PLC0415
     from bertram.minbert.leaderboard import submit  # noqa: PLC0415

@@ -1,79 +1,102 @@
 """``bertram train``."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from bertram import options
-from bertram.cli.settings import field_help, recipe_help, resolved
+from bertram import options, recipes
+from bertram.cli.layout import Flag, Words, columns
+from bertram.cli.settings import resolved
 from bertram.config import Config
 from bertram.errors import RunError
+from bertram.options.command_line import pairs
+from bertram.options.help import option_help
 from bertram.runs.directory import read_config
 
 EXAMPLES = """Examples:
 
   bertram train                          the embedded sample
   bertram train --data DIR --out RUN     the course's files
-  bertram train --config mine.toml       your own tasks
-  bertram train --resume --out RUN       go on after a crash
-
+  bertram train --config mine.toml       tasks of your own
+  bertram train --resume --out RUN       continue an interrupted run
 """
+RECIPES = f"""Recipes: {", ".join(recipes.RECIPES)}, and the experiments of the study.
+`bertram recipes` describes them, `bertram recipes NAME` shows one in full.
+"""
+HELP_WORDS = ("--help", "-h")
 
-app = App(name="train", help_epilogue=EXAMPLES + recipe_help() + field_help(), help_format="plaintext")
+app = App(name="train", help_epilogue=EXAMPLES, help_format="plaintext")
+
+
+def prepare_help(words: Sequence[str]) -> None:
+    """Extend the help by all fields of the configuration, with their values in the recipe that would run.
+
+    Args:
+        words: the words after ``bertram train``; recipe, data, encoder, seed and file given there are taken into
+            account.
+
+    Raises:
+        ConfigError: the recipe or the file given there is faulty.
+    """
+    given = dict(pairs([word for word in words if word not in HELP_WORDS]))
+    file = Path(given["config"]) if "config" in given else None
+    top = ((name, given.get(name)) for name in ("data", "encoder", "seed"))
+    config = resolved(given.get("recipe"), file, (), top)
+    app.help_epilogue = "\n".join([EXAMPLES, RECIPES, option_help(config, columns())])
 
 
 @app.default
 def train(
-    *given: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    *words: Words,
     recipe: str | None = None,
     config: Path | None = None,
     data: str | None = None,
     encoder: str | None = None,
     out: Path | None = None,
     seed: int | None = None,
-    resume: Annotated[bool, Parameter(negative="")] = False,
-    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    resume: Flag = False,
+    dry_run: Flag = False,
 ) -> None:
     """Train one model on several tasks.
 
-    Any field of the configuration is an option by its dotted name, as listed below.
+    Every field of the configuration is an option by its dotted name; they are listed below.
 
     Parameters
     ----------
     recipe
-        What to start from, see below; default: best on the course's data, cross for own tasks and the sample.
+        Recipe to start from. Default: best for the course's data, cross for the sample and tasks of your own.
     config
-        A TOML file laid over the recipe. If it has task tables, exactly these tasks are trained.
+        TOML file whose fields replace those of the recipe. If it has task tables, exactly these tasks are trained.
     data
-        A directory with the files, hub, or sample.
+        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: sample.
     encoder
-        minilm, a directory in the Hugging Face layout, or a Hub id.
+        minilm, a directory in the Hugging Face layout, or a Hub id. Default: that of the recipe.
     out
-        The run directory; it must not exist yet.
+        Run directory to create. Default: runs/RECIPE-seedN-TIME.
     seed
-        Of everything that is random.
+        Random seed. Default: 0.
     resume
-        Go on with the run in --out from its newest sound checkpoint.
+        Continue the run in --out from its newest valid checkpoint.
     dry_run
-        Show what would be trained, with an estimate of time and memory, and stop.
+        Print the configuration and an estimate of time and memory, without training.
     """
     changes = (("data", data), ("encoder", encoder), ("seed", seed))
-    asked = bool(recipe or config or given or any(value is not None for _, value in changes))
+    has_options = bool(recipe or config or words or any(value is not None for _, value in changes))
     if resume and out is None:
-        raise RunError("--resume needs --out, the run directory to go on with")
-    begun = resume and out is not None and (out / "config.toml").is_file()
-    settings = read_config(out) if begun and out is not None else resolved(recipe, config, given, changes)
-    if begun and asked and options.digest(settings) != options.digest(resolved(recipe, config, given, changes)):
-        raise RunError(f"{out}: was started with other settings (config.toml there); resume it with --out alone")
+        raise RunError("--resume needs --out with the directory of the run to continue")
+    started = resume and out is not None and (out / "config.toml").is_file()
+    settings = read_config(out) if started and out is not None else resolved(recipe, config, words, changes)
+    if started and has_options and options.digest(settings) != options.digest(resolved(recipe, config, words, changes)):
+        raise RunError(f"{out}: this run has other options (see its config.toml); resume it with --out alone")
     if dry_run:
         show_estimate(settings)
         return
-    finished(settings, out, resume=resume)
+    train_and_show(settings, out, resume=resume)
 
 
-def finished(settings: Config, out: Path | None, *, resume: bool) -> None:
+def train_and_show(settings: Config, out: Path | None, *, resume: bool) -> None:
     """Train, and show the scores."""
     from bertram.cli.progress import training_display  # noqa: PLC0415
     from bertram.cli.show import console, run_scores  # noqa: PLC0415  (torch loads only now)
@@ -81,7 +104,7 @@ def finished(settings: Config, out: Path | None, *, resume: bool) -> None:
     from bertram.training.train import train as train_model  # noqa: PLC0415
 
     if resume and out is not None and (out / "record.json").is_file():
-        console().print(f"{out} is finished already")
+        console().print(f"{out}: this run is already finished")
     run = train_model(settings, out, resume=resume, display=training_display())
     if os.environ.get("RANK", "0") == "0":
         run_scores(run)

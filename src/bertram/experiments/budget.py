@@ -133,7 +133,7 @@ def dev_rows(task: Task, config: Config) -> int:
 
 def _rows(task: Task, data: str, split: Split, *, allow_rejects: bool) -> int:
     meaning = task.model_dump_json(
-        include={"name", "kind", "files", "hub", "labels", "names", "range", "text_normalization"}
+        include={"name", "kind", "files", "hub", "labels", "label_names", "range", "text_normalization"}
     )
     return _counted(meaning, data, split, allow_rejects)
 

@@ -17,12 +17,12 @@ def recipe(name: str) -> Config:
     """The configuration of a recipe.
 
     Raises:
-        ConfigError: no recipe has that name.
+        ConfigError: unknown recipe.
     """
     if name in EXPERIMENTS and EXPERIMENTS[name].constant:
-        raise ConfigError([f"recipe: {name} trains nothing; it is scored by bertram reproduce --experiments {name}"])
+        raise ConfigError([f"{name} trains nothing; bertram reproduce --experiments {name} scores it"])
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(RECIPES)}"
-        raise ConfigError([f"recipe: there is no {name!r}; {hint}"])
+        similar = difflib.get_close_matches(name, RECIPES, 1)
+        hint = f"did you mean {similar[0]}?" if similar else "`bertram recipes` lists all"
+        raise ConfigError([f"unknown recipe {name!r}; {hint}"])
     return RECIPES[name]()

@@ -20,6 +20,7 @@ from bertram.model.encoder import Encoder
 from bertram.model.linear import Precision
 from bertram.model.multitask import Multitask
 from bertram.model.pretrained import config_values, hugging_face_keys, hugging_face_state, read_config
+from bertram.options import old_names
 from bertram.tasks import Strict, Task
 
 FORMAT = 1
@@ -108,7 +109,7 @@ def load_network(directory: Path, precision: Precision = "fp32") -> StoredNetwor
     """
     ours = _read_ours(directory)
     try:
-        saved = _Saved.model_validate(ours)
+        saved = _Saved.model_validate(old_names.renamed(ours))
     except ValidationError as error:
         raise RunError(f"{directory / 'config.json'}: damaged, its tasks cannot be read: {error}") from None
     try:

@@ -57,8 +57,8 @@ class OldNameWarning(FutureWarning):
     """A former name was used where a user can replace it by the present one."""
 
 
-def say(names: Iterable[tuple[str, str]]) -> None:
-    """Warn of former names, once per name.
+def warn(names: Iterable[tuple[str, str]]) -> None:
+    """Warn of former names, one warning each.
 
     Args:
         names: former and present name of each field or option.
@@ -79,7 +79,7 @@ def present_name(dotted: str) -> str:
 def present_options(words: Iterable[str]) -> list[str]:
     """The words of a command line with present names of options, with a warning for each former one."""
     split = [word.partition("=") for word in words]
-    say((name, OLD_OPTIONS[name]) for name, _, _ in split if name in OLD_OPTIONS)
+    warn((name, OLD_OPTIONS[name]) for name, _, _ in split if name in OLD_OPTIONS)
     return [f"{OLD_OPTIONS.get(name, name)}{equals}{value}" for name, equals, value in split]
 
 
@@ -90,15 +90,6 @@ def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: a field is set under both its names.
     """
     return _map_tables(values, OLD_NAMES)
-
-
-def renamed_table(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of one table (`OLD_NAMES` lists the tables) with present names.
-
-    Raises:
-        ConfigError: a field is set under both its names.
-    """
-    return _map_names(values, OLD_NAMES.get(table, {}), table)
 
 
 def former_names(values: Mapping[str, Any], table: str = "") -> Iterator[tuple[str, str]]:

@@ -1,0 +1,49 @@
+"""Every option of every command has a description, in plain words."""
+
+import inspect
+from importlib import import_module
+
+import pytest
+from cyclopts import App
+
+from bertram import options
+from bertram.cli.main import COMMANDS
+
+HIDDEN = {"words"}  # takes the fields of the configuration
+
+
+def commands() -> list[App]:
+    apps = [import_module(f"bertram.cli.{name}").app for name in COMMANDS]
+    leaves = [app for app in apps if app.default_command is not None]
+    return leaves + [app[name] for app in apps if app.default_command is None for name in app if name[0] != "-"]
+
+
+def described(docstring: str) -> dict[str, str]:
+    """Names and texts of the section Parameters of a docstring."""
+    texts: dict[str, str] = {}
+    name = ""
+    for line in docstring.partition("----------\n")[2].splitlines():
+        if line and line[0] != " ":
+            name = line
+        elif line.strip():
+            texts[name] = f"{texts.get(name, '')} {line.strip()}".strip()
+    return texts
+
+
+@pytest.mark.parametrize("app", commands(), ids=lambda app: app.name[0])
+def test_every_parameter_of_a_command_is_described(app: App) -> None:
+    assert app.default_command is not None
+    texts = described(inspect.getdoc(app.default_command) or "")
+    parameters = set(inspect.signature(app.default_command).parameters) - HIDDEN
+    assert set(texts) == parameters
+    assert all(text.endswith(".") and text[0] not in " ," for text in texts.values())
+
+
+def test_every_field_of_the_configuration_is_described() -> None:
+    bare = [option.name for option in options.fields() if len(option.description.split()) < 2]
+    assert not bare
+
+
+def test_every_number_has_a_range() -> None:
+    unlimited = {option.name for option in options.fields() if option.type in ("number", "integer")}
+    assert not unlimited
