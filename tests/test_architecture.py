@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "bertram"
 ALONE = {"smart", "surgery", "optimizer"}  # PyTorch, and nothing of ours
-BESIDE = {"errors", "tasks", "config", "options", "recipes", "runs", "sample"}
+BESIDE = {"errors", "label_spaces", "tasks", "config", "options", "recipes", "runs", "sample"}
 ROAD = ["data", "model", "prediction", "evaluation", "training", "experiments", "minbert", "report"]
 OFF_THE_ROAD = {
     room: set(ROAD[: ROAD.index("evaluation") + 1]) for room in ("comparison", "merging", "serving", "export")

@@ -23,7 +23,6 @@ from benchmarks.common.short_training import (
 from benchmarks.smart.offsets import changed_classes, cosine, perturbable
 from bertram import smart
 from bertram.data.examples import Batch
-from bertram.model import losses
 from bertram.model.multitask import Multitask
 from bertram.training import setup
 from bertram.training.state import Training
@@ -77,7 +76,7 @@ def task_loss(network: Multitask, batch: Batch) -> float:
     """Mean loss of a batch of sentiment, without dropout."""
     assert batch.labels is not None
     with torch.no_grad():
-        return float(losses.example_losses(network.tasks["sst"], network([batch])[0], batch.labels).mean())
+        return float(network.output("sst").losses(network([batch])[0], batch.labels).mean())
 
 
 def public_offset(network: Multitask, batch: Batch, seed: int) -> dict[str, float]:
@@ -212,7 +211,7 @@ def vanilla_every_step(network: Multitask, batch: Batch) -> dict[str, float]:
     parameters = list(network.encoder.layers.parameters())
     raw = network([batch])[0]
     anchor = copy.deepcopy(network)([batch])[0].detach()
-    loss = losses.example_losses(network.tasks["sst"], raw, batch.labels).mean()
+    loss = network.output("sst").losses(raw, batch.labels).mean()
     term_norm, loss_norm = (
         torch.stack([g.norm() for g in torch.autograd.grad(value, parameters, retain_graph=True)]).norm()
         for value in (smart.symmetric_kl(raw, anchor), loss)
@@ -226,7 +225,7 @@ def broadcast(plan: Plan) -> dict[str, float]:
     network, batch = training.model.network, next_batches(training)[0]
     settings = DEFAULTS.absolute(network.encoder.words)
     model = perturbable(network, batch)
-    ascent = model.ascent(settings, model.noise(settings.noise_std), losses.divergence(network.tasks["sts"]))
+    ascent = model.ascent(settings, model.noise(settings.noise_std), network.output("sts").divergence)
     p, q = (model.outputs(ascent.offset).detach() + 1) / 2, (model.clean() + 1) / 2
     elementwise, broadcasted = float((p - q).square().mean()), float((p - q[:, None]).square().mean())
     return {"right": elementwise, "broadcast": broadcasted, "ratio": broadcasted / elementwise}

@@ -305,7 +305,7 @@ class Config(Strict):
         for name, task in self.tasks.items():
             if self.model.freeze_encoder and name in trained and task.plain_similarity:
                 yield f"model.freeze_encoder: the head of {name} has no weights to train; use another head"
-            if self.model.pooling != "mean" and task.head == "features" and task.encoding == "cross":
+            if self.model.pooling != "mean" and task.compares_within:
                 yield f"tasks.{name}.head: features of a cross-encoded pair need --model.pooling mean"
 
     def _sampling_faults(self, trained: list[str]) -> Iterator[str]:
@@ -360,7 +360,7 @@ class Config(Strict):
             )
         for name in self.chosen("smart"):
             task = self.tasks[name]
-            if self.smart.variant == "smart-pytorch" and (task.kind != "class" or task.trained_by == "coral"):
+            if self.smart.variant == "smart-pytorch" and not task.softmax:
                 yield (
                     f"smart.variant: the divergence of smart-pytorch is always 0 for {name}, which has no softmax over "
                     "classes; use --smart.variant paper, or other smart.tasks"

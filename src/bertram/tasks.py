@@ -3,14 +3,16 @@
 SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's own tasks are further values.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from bertram.label_spaces import Classes, LabelSpace, Metric, ScoreRange, YesNo
+
 Kind = Literal["class", "binary", "score"]
 Loss = Literal["cross-entropy", "coral", "binary-cross-entropy", "mse", "cosine-mse", "cosine-embedding"]
 Head = Literal["linear", "mlp", "cosine", "dot", "euclidean", "manhattan", "features"]
-Metric = Literal["accuracy", "f1", "pearson", "spearman"]
 Encoding = Literal["cross", "bi"]
 
 SIMILARITIES: tuple[Head, ...] = ("cosine", "dot", "euclidean", "manhattan")
@@ -18,11 +20,6 @@ LOSSES: dict[Kind, tuple[Loss, ...]] = {
     "class": ("cross-entropy", "coral"),
     "binary": ("binary-cross-entropy", "cosine-embedding"),
     "score": ("mse", "binary-cross-entropy", "cosine-mse", "cosine-embedding"),
-}
-METRICS: dict[Kind, tuple[Metric, ...]] = {
-    "class": ("accuracy", "f1"),
-    "binary": ("accuracy", "f1"),
-    "score": ("pearson", "spearman"),
 }
 COSINE_LOSSES: tuple[Loss, ...] = ("cosine-mse", "cosine-embedding")
 
@@ -129,8 +126,8 @@ class Task(Strict):
             found.append("range must be [lowest, highest]")
         if self.loss and self.loss not in LOSSES[self.kind]:
             found.append(f"loss {self.loss!r} does not fit a {self.kind} task; use {' or '.join(LOSSES[self.kind])}")
-        if self.metric and self.metric not in METRICS[self.kind]:
-            fitting = " or ".join(METRICS[self.kind])
+        if self.metric and self.metric not in self.label_space.main_metrics:
+            fitting = " or ".join(self.label_space.main_metrics)
             found.append(f"metric {self.metric!r} does not fit a {self.kind} task; use {fitting}")
         found.extend(self._head_faults())
         return found
@@ -177,14 +174,29 @@ class Task(Strict):
         return self.head in SIMILARITIES and (self.raw_cosine or self.trained_by in COSINE_LOSSES)
 
     @property
-    def classes(self) -> int:
-        """How many classes there are; 2 for yes or no, 0 for a score."""
-        return {"class": len(self.labels), "binary": 2, "score": 0}[self.kind]
+    def compares_within(self) -> bool:
+        """Whether the head compares the two texts of one sequence."""
+        return self.compares and self.encodings_per_example == 1
+
+    @property
+    def softmax(self) -> bool:
+        """Whether the raw outputs are the logits of a softmax over classes."""
+        return self.trained_by == "cross-entropy"
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """The values that a label can take."""
+        return _LABEL_SPACES[self.kind](self)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What to call the labels when they are shown; empty for a score."""
-        return self.label_names or self.labels or (("no", "yes") if self.kind == "binary" else ())
+        """Display names of the labels; empty for a score."""
+        return self.label_space.names
+
+    @property
+    def classes(self) -> int:
+        """Number of labels; 2 for yes or no, 0 for a score."""
+        return len(self.class_names)
 
     @property
     def trained_by(self) -> Loss:
@@ -194,7 +206,14 @@ class Task(Strict):
     @property
     def scored_by(self) -> Metric:
         """The main score, with the usual one of the kind as default."""
-        return self.metric or METRICS[self.kind][0]
+        return self.metric or self.label_space.main_metrics[0]
+
+
+_LABEL_SPACES: dict[Kind, Callable[[Task], LabelSpace]] = {
+    "class": lambda task: Classes(task.labels, task.label_names),
+    "binary": lambda task: YesNo(task.labels, task.label_names),
+    "score": lambda task: ScoreRange(*task.range),
+}
 
 
 SST = Task(

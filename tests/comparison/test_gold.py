@@ -28,7 +28,7 @@ def predictions(path: Path, **values: float) -> Path:
 
 def test_a_course_file_is_scored_id_by_id_and_rows_without_a_label_do_not_count(tmp_path: Path, gold: Path) -> None:
     found = score_file(predictions(tmp_path / "p.jsonl", d=4, c=0, a=3, b=2), gold, SST, allow_rejects=True)
-    assert found.scores == score_task("class", [3, 1, 4], [3, 2, 4])
+    assert found.scores == score_task(SST.label_space, [3, 1, 4], [3, 2, 4])
     assert [str(reject) for reject in found.rejects] == [f"{gold}:4: no label"]
     assert found.baselines.keys() == {"majority"}
 

@@ -10,6 +10,7 @@ from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.errors import DataError
 from bertram.evaluation.intervals import holm
 from bertram.evaluation.metrics import score_task
+from bertram.tasks import QUORA, SST, STS
 
 GENERATOR = np.random.default_rng
 
@@ -33,9 +34,13 @@ def three_runs(generator: np.random.Generator) -> dict[str, TaskPredictions]:
 
     quality = {"weak": (0.5, 0.7, 1.5), "same": (0.5, 0.7, 1.5), "strong": (0.65, 0.8, 0.8)}
     return {
-        "sst": TaskPredictions("class", keyed(sst), {run: said(sst, 5, q[0]) for run, q in quality.items()}),
-        "quora": TaskPredictions("binary", keyed(quora), {run: said(quora, 2, q[1]) for run, q in quality.items()}),
-        "sts": TaskPredictions("score", keyed(sts), {run: scored(q[2]) for run, q in quality.items()}),
+        "sst": TaskPredictions(SST.label_space, keyed(sst), {run: said(sst, 5, q[0]) for run, q in quality.items()}),
+        "quora": TaskPredictions(
+            QUORA.label_space,
+            keyed(quora),
+            {run: said(quora, 2, q[1]) for run, q in quality.items()},
+        ),
+        "sts": TaskPredictions(STS.label_space, keyed(sts), {run: scored(q[2]) for run, q in quality.items()}),
     }
 
 
@@ -57,7 +62,7 @@ def test_values_are_those_of_scoring_and_swapping_two_runs_turns_the_sign() -> N
     tasks = three_runs(GENERATOR(1))
     sts = replace(tasks["sts"], predicted={run: tasks["sts"].predicted[run] for run in ("weak", "strong")})
     (row,) = compare_models({"sts": sts})
-    scored = score_task("score", list(sts.gold.values()), list(sts.predicted["strong"].values()))
+    scored = score_task(STS.label_space, list(sts.gold.values()), list(sts.predicted["strong"].values()))
     assert row.value == scored["pearson"]["value"]
     assert row.n == 300
     swapped = replace(sts, predicted=dict(reversed(sts.predicted.items())))
@@ -132,7 +137,7 @@ def test_identical_predictions_are_said_to_be_the_same() -> None:
 
 def test_one_run_is_no_comparison() -> None:
     with pytest.raises(DataError, match="at least two runs"):
-        compare_models({"x": TaskPredictions("binary", {"a": 1.0}, {"only": {"a": 1.0}})})
+        compare_models({"x": TaskPredictions(QUORA.label_space, {"a": 1.0}, {"only": {"a": 1.0}})})
 
 
 def test_another_main_score_is_compared_by_the_bootstrap() -> None:

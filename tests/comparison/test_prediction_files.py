@@ -7,6 +7,7 @@ import pytest
 
 from bertram.comparison.prediction_files import match_predictions, read_predictions
 from bertram.errors import DataError
+from bertram.tasks import QUORA, SST, STS
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 def test_ids_are_matched_in_the_order_of_gold(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text("id,prediction\nrejected,1\nb,2\na,1.0\n")
-    gold, predicted = match_predictions(path, {"a": 0, "b": 2}, kind="class", classes=3, ignore={"rejected"})
+    gold, predicted = match_predictions(path, {"a": 0, "b": 2}, SST.label_space, ignore={"rejected"})
     assert gold.tolist() == [0, 2]
     assert predicted.tolist() == [1, 2]
 
@@ -76,7 +77,7 @@ def test_all_that_does_not_fit_comes_at_once(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text("id,prediction\n" + "".join(f"new{i},1\n" for i in range(7)) + "a,1\na,0\nb,2\nc,0.5\n")
     with pytest.raises(DataError) as error:
-        match_predictions(path, {"a": 0, "b": 1, "c": 1, "lost": 1}, kind="binary")
+        match_predictions(path, {"a": 0, "b": 1, "c": 1, "lost": 1}, QUORA.label_space)
     assert str(error.value) == (
         f"{path}: does not fit the gold labels:\n"
         "  - ids without a prediction: 1 ('lost')\n"
@@ -90,4 +91,4 @@ def test_all_that_does_not_fit_comes_at_once(tmp_path: Path) -> None:
 def test_a_similarity_may_be_any_finite_number(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text("id,prediction\na,-0.2\nb,5.3\n")
-    assert match_predictions(path, {"a": 0, "b": 5}, kind="score")[1].tolist() == [-0.2, 5.3]
+    assert match_predictions(path, {"a": 0, "b": 5}, STS.label_space)[1].tolist() == [-0.2, 5.3]

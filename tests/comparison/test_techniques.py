@@ -10,6 +10,7 @@ from bertram.comparison.techniques import TechniqueDifference, compare_technique
 from bertram.comparison.verdict import Decision, Reason, Verdict, untestable
 from bertram.evaluation.intervals import holm
 from bertram.evaluation.metrics import overall, score_task
+from bertram.tasks import QUORA, STS
 
 SEEDS = range(4)
 
@@ -30,8 +31,8 @@ def simulated(accuracies: dict[str, float], n: int = 600) -> tuple[dict[str, Tas
             said[f"{arm}{seed}"] = keyed(np.where(right, yes, 1 - yes))
             scored[f"{arm}{seed}"] = keyed(score + generator.normal(scale=1, size=n))
     tasks = {
-        "quora": TaskPredictions("binary", keyed(yes), said),
-        "sts": TaskPredictions("score", keyed(score), scored),
+        "quora": TaskPredictions(QUORA.label_space, keyed(yes), said),
+        "sts": TaskPredictions(STS.label_space, keyed(score), scored),
     }
     return tasks, [Arm(arm, {seed: f"{arm}{seed}" for seed in SEEDS}) for arm in accuracies]
 
@@ -45,7 +46,8 @@ def accuracies(tasks: dict[str, TaskPredictions], arm: Arm) -> list[float]:
     quora = tasks["quora"]
     gold = list(quora.gold.values())
     scores = [
-        score_task("binary", gold, list(quora.predicted[run].values()), resamples=10) for run in arm.runs.values()
+        score_task(QUORA.label_space, gold, list(quora.predicted[run].values()), resamples=10)
+        for run in arm.runs.values()
     ]
     return [float(score["accuracy"]["value"] or 0) for score in scores]
 
@@ -98,7 +100,7 @@ def test_a_gain_that_other_examples_may_not_show_is_said_to_be_one_on_these() ->
         for seed in SEEDS:
             errors = np.where(np.arange(60) < wrong, 1 - gold, gold)
             said[f"{arm}{seed}"] = keyed(errors)
-    tasks = {"quora": TaskPredictions("binary", keyed(gold), said)}
+    tasks = {"quora": TaskPredictions(QUORA.label_space, keyed(gold), said)}
     (found,) = compare_techniques(tasks, [Arm(a, {s: f"{a}{s}" for s in SEEDS}) for a in ("plain", "better")])
     assert found.ci95 == (pytest.approx(0.05), pytest.approx(0.05))
     half = 1.96 * np.sqrt(3 / 60 - (3 / 60) ** 2) / np.sqrt(60)

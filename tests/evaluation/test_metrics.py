@@ -12,13 +12,16 @@ import pytest
 from scipy import stats
 
 from bertram.evaluation import intervals, metrics
-from bertram.evaluation.metrics import TaskOutputs, score_run, score_task
+from bertram.evaluation.metrics import METRICS, Metric, TaskOutputs, score_run, score_task
+from bertram.label_spaces import LabelSpace
+from bertram.tasks import QUORA, SST, STS
 
 GENERATOR = np.random.default_rng
+CLASSES, YES_NO, SCORES = (task.label_space for task in (SST, QUORA, STS))
 
 
-def value(kind: metrics.Kind, metric: str, gold: list[float], predicted: list[float]) -> float | None:
-    return score_task(kind, gold, predicted, resamples=20)[metric]["value"]
+def value(space: LabelSpace, metric: str, gold: list[float], predicted: list[float]) -> float | None:
+    return score_task(space, gold, predicted, resamples=20)[metric]["value"]
 
 
 def test_correlations_agree_with_scipy_also_with_ties_and_far_from_zero() -> None:
@@ -27,62 +30,65 @@ def test_correlations_agree_with_scipy_also_with_ties_and_far_from_zero() -> Non
         x = generator.normal(size=300)
         y = x + generator.normal(size=300)
         x, y = (np.round(x), np.round(y)) if ties else (x + 1e6, y * 1e-6)
-        scores = score_task("score", x, y, resamples=20)
+        scores = score_task(SCORES, x, y, resamples=20)
         assert scores["pearson"]["value"] == pytest.approx(stats.pearsonr(x, y)[0], rel=1e-9)
         assert scores["spearman"]["value"] == pytest.approx(stats.spearmanr(x, y)[0], rel=1e-12)
 
 
 def test_f1_by_hand() -> None:
-    assert value("binary", "f1", [1, 1, 1, 0, 0], [1, 0, 1, 1, 0]) == pytest.approx(
+    assert value(YES_NO, "f1", [1, 1, 1, 0, 0], [1, 0, 1, 1, 0]) == pytest.approx(
         2 / 3
     )  # 2 right, 1 too many, 1 missed
     # Class 0: 2/3, class 1: 1/2, class 3: 0 (never gold); class 2 occurs nowhere and does not count.
-    assert value("class", "f1", [0, 0, 1, 1], [0, 3, 1, 3]) == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert value(CLASSES, "f1", [0, 0, 1, 1], [0, 3, 1, 3]) == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
 
 
 def test_errors_are_in_label_units() -> None:
-    assert value("score", "mse", [0, 5], [2, 4]) == 2.5
-    assert value("score", "mae", [0, 5], [2, 4]) == 1.5
+    assert value(SCORES, "mse", [0, 5], [2, 4]) == 2.5
+    assert value(SCORES, "mae", [0, 5], [2, 4]) == 1.5
 
 
-@pytest.mark.parametrize(
-    ("kind", "metric"), [(kind, name) for kind, names in metrics.METRICS.items() for name in names]
-)
-def test_a_weight_counts_like_repeating_the_example(kind: metrics.Kind, metric: str) -> None:
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_a_weight_counts_like_repeating_the_example(metric: Metric) -> None:
     generator = GENERATOR(1)
-    gold, predicted = generator.integers(0, 2 if kind == "binary" else 4, size=(2, 40)).astype(float)
+    gold, predicted = generator.integers(0, 2 if metric is METRICS["f1"] else 4, size=(2, 40)).astype(float)
     weights = generator.integers(0, 4, size=(5, 40))
-    weighted = metrics.METRICS[kind][metric](gold, predicted, weights.astype(float))
-    for row, found in zip(weights, weighted, strict=True):
-        repeated = metrics.METRICS[kind][metric](
-            np.repeat(gold, row), np.repeat(predicted, row), np.ones((1, row.sum()))
-        )
-        assert found == pytest.approx(repeated[0], rel=1e-12)
+    weighted = metric.compute(gold, predicted, weights.astype(float))
+    for row, value in zip(weights, weighted, strict=True):
+        repeated = metric.value(np.repeat(gold, row), np.repeat(predicted, row))
+        assert value == pytest.approx(repeated, rel=1e-12)
+
+
+@pytest.mark.parametrize("space", [CLASSES, YES_NO, SCORES])
+def test_every_metric_and_baseline_that_a_label_space_names_exists(space: LabelSpace) -> None:
+    assert set(space.metrics.values()) <= METRICS.keys()
+    assert set(space.main_metrics) <= space.metrics.keys()
+    assert set(space.baselines) <= metrics.BASELINES.keys()
 
 
 @pytest.mark.parametrize(
-    ("kind", "metric", "gold", "predicted", "reason"),
+    ("space", "metric", "gold", "predicted", "reason"),
     [
-        ("score", "pearson", [1, 2, 3], [2, 2, 2], "the predictions are constant"),
-        ("score", "spearman", [2, 2, 2], [1, 2, 3], "the gold labels are constant"),
-        ("score", "pearson", [0.1 + 0.2, 0.3, 0.3], [1, 2, 3], "the gold labels are constant"),
-        ("score", "pearson", [1], [1], "at least two examples"),
-        ("binary", "f1", [0, 0], [0, 0], "no label and no prediction is positive"),
-        ("class", "accuracy", [], [], "no examples"),
-        ("score", "mse", [1, 2], [1, float("nan")], "1 of 2 predictions are not finite"),
+        (SCORES, "pearson", [1, 2, 3], [2, 2, 2], "the predictions are constant"),
+        (SCORES, "spearman", [2, 2, 2], [1, 2, 3], "the gold labels are constant"),
+        (SCORES, "pearson", [0.1 + 0.2, 0.3, 0.3], [1, 2, 3], "the gold labels are constant"),
+        (SCORES, "pearson", [1], [1], "at least two examples"),
+        (YES_NO, "f1", [0, 0], [0, 0], "no label and no prediction is positive"),
+        (CLASSES, "accuracy", [], [], "no examples"),
+        (SCORES, "mse", [1, 2], [1, float("nan")], "1 of 2 predictions are not finite"),
     ],
 )
 def test_what_is_undefined_is_none_with_a_reason(
-    kind: metrics.Kind, metric: str, gold: list[float], predicted: list[float], reason: str
+    space: LabelSpace, metric: str, gold: list[float], predicted: list[float], reason: str
 ) -> None:
-    score = score_task(kind, gold, predicted)[metric]
+    score = score_task(space, gold, predicted)[metric]
     assert score["value"] is None
     assert score["ci95"] is None
     assert reason in score["undefined"]
 
 
 def test_f1_is_zero_not_undefined_when_every_positive_is_missed() -> None:
-    assert value("binary", "f1", [1, 0], [0, 0]) == 0.0
+    assert value(YES_NO, "f1", [1, 0], [0, 0]) == 0.0
 
 
 def synthetic_run(generator: np.random.Generator) -> tuple[dict[str, TaskOutputs], dict[tuple[str, str], float]]:
@@ -94,9 +100,9 @@ def synthetic_run(generator: np.random.Generator) -> tuple[dict[str, TaskOutputs
     sts = generator.normal(size=300)
     sts_said = 0.8 * sts + 0.6 * generator.normal(size=300)  # r = 0.8, variance 1, so mse = 2 - 2 r
     tasks = {
-        "sst": TaskOutputs("class", sst, sst_said),
-        "quora": TaskOutputs("binary", quora, quora_said),
-        "sts": TaskOutputs("score", sts, sts_said),
+        "sst": TaskOutputs(CLASSES, sst, sst_said),
+        "quora": TaskOutputs(YES_NO, quora, quora_said),
+        "sts": TaskOutputs(SCORES, sts, sts_said),
     }
     truth = {
         ("sst", "accuracy"): 0.52,
@@ -148,14 +154,14 @@ def test_accuracy_draws_have_the_binomial_spread() -> None:
 
 @pytest.mark.parametrize("right", [True, False])
 def test_nothing_wrong_in_few_examples_is_not_certainty(right: bool) -> None:
-    score = score_task("binary", np.ones(30), np.full(30, 1.0 if right else 0.0), resamples=20_000)["accuracy"]
+    score = score_task(YES_NO, np.ones(30), np.full(30, 1.0 if right else 0.0), resamples=20_000)["accuracy"]
     exact = 0.025 ** (1 / 30)  # Clopper & Pearson: the chance for which 30 of 30 has probability 0.025
     assert score["ci95"] == pytest.approx([exact, 1] if right else [0, 1 - exact], abs=0.005)
 
 
 def test_record_form_is_json_without_nan_and_the_same_for_the_same_seed() -> None:
     tasks, _ = synthetic_run(GENERATOR(6))
-    tasks["sts"] = TaskOutputs("score", [1, 2, 3], [1, 1, 1])
+    tasks["sts"] = TaskOutputs(SCORES, [1, 2, 3], [1, 1, 1])
     first, second = (json.dumps(score_run(tasks, seed=7), allow_nan=False) for _ in range(2))
     assert first == second
     record = json.loads(first)
@@ -178,7 +184,7 @@ def test_overall_is_the_leaderboard_formula_and_an_undefined_score_counts_zero_o
 
 
 def test_a_task_may_have_another_main_score() -> None:
-    task = TaskOutputs("binary", [1, 1, 0, 0], [1, 0, 0, 0], metric="f1")
+    task = TaskOutputs(YES_NO, [1, 1, 0, 0], [1, 0, 0, 0], metric="f1")
     assert score_run({"own": task})["overall"]["value"] == pytest.approx(2 / 3)
 
 
@@ -194,15 +200,15 @@ def test_reliability_puts_borders_in_the_lower_bin_and_weighs_the_gap() -> None:
 
 
 def test_trivial_baselines() -> None:
-    classes = metrics.trivial_baselines("class", [2, 2, 0], [0, 2, 1, 0])
+    classes = metrics.trivial_baselines(CLASSES, [2, 2, 0], [0, 2, 1, 0])
     assert classes["majority"]["accuracy"]["value"] == 0.25  # the majority of train, not of dev
-    answers = metrics.trivial_baselines("binary", [0, 0, 1], [0, 0, 1, 1, 1])
+    answers = metrics.trivial_baselines(YES_NO, [0, 0, 1], [0, 0, 1, 1, 1])
     assert {name: scores["accuracy"]["value"] for name, scores in answers.items()} == {
         "majority": 0.4,
         "always_no": 0.4,
         "always_yes": 0.6,
     }
-    similarity = metrics.trivial_baselines("score", [0.0, 4.0], np.linspace(0, 5, 50))
+    similarity = metrics.trivial_baselines(SCORES, [0.0, 4.0], np.linspace(0, 5, 50))
     assert similarity["mean"]["pearson"]["value"] is None
     assert similarity["mean"]["mae"]["value"] is not None
     low, high = similarity["random"]["pearson"]["ci95"] or (1.0, 1.0)
@@ -216,10 +222,10 @@ def test_trivial_baselines_of_the_course_files(real_data: Path) -> None:
             return [float(row[column]) for row in csv.DictReader(file, delimiter="\t") if row[column]]
 
     sst = metrics.trivial_baselines(
-        "class", labels("ids-sst-train.csv", "sentiment"), labels("ids-sst-dev.csv", "sentiment")
+        CLASSES, labels("ids-sst-train.csv", "sentiment"), labels("ids-sst-dev.csv", "sentiment")
     )
     quora_dev = labels("quora-dev.csv", "is_duplicate")
-    quora = metrics.trivial_baselines("binary", labels("quora-train.csv", "is_duplicate"), quora_dev)
+    quora = metrics.trivial_baselines(YES_NO, labels("quora-train.csv", "is_duplicate"), quora_dev)
     assert sst["majority"]["accuracy"]["value"] == pytest.approx(279 / 1101)  # train's majority; dev's own is 0.262
     assert quora["majority"]["accuracy"]["value"] == pytest.approx(0.6247, abs=5e-5)
     assert quora["always_yes"]["accuracy"] == {

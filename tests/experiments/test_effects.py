@@ -12,6 +12,7 @@ from bertram.experiments.effects import Measured, measure
 from bertram.experiments.forecast import Noise, estimate
 from bertram.experiments.noise import drawn, seed_noise
 from bertram.experiments.render import effect_sentence
+from bertram.tasks import QUORA
 
 SD = 0.006  # of one run over seeds
 
@@ -100,7 +101,7 @@ def test_the_error_of_examples_of_a_contrast_of_accuracies_has_a_closed_form() -
     right = generator.random((4, n)) < np.array([0.6, 0.62, 0.7, 0.7])[:, None]
     right[3] = right[2]  # a run that is right where another is
     predicted = {f"r{k}": {str(i): float(right[k, i]) for i in range(n)} for k in range(4)}
-    task = TaskPredictions("binary", gold, predicted)
+    task = TaskPredictions(QUORA.label_space, gold, predicted)
     draws = drawn({"quora": task}, generator, 2000)
     weights = {"r0": -0.5, "r1": -0.5, "r2": 0.5, "r3": 0.5}
     expected = (np.array([-0.5, -0.5, 0.5, 0.5]) @ right).std() / sqrt(n)

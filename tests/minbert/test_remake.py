@@ -39,7 +39,7 @@ def made_up(path: Path, config: Config, good: float) -> None:
         if task.kind != "score":
             said = np.where(generator.random(len(values)) < good, values, (values + 1) % task.classes)
         write_predictions(run.predictions(name), list(gold), said.tolist(), None)
-        outputs[name] = TaskOutputs(task.kind, values, said, task.scored_by)
+        outputs[name] = TaskOutputs(task.label_space, values, said, task.scored_by)
     data = {str(number): {"sha256": one} for number, one in enumerate(held_files(config))}
     record = {"format": FORMAT, "seed": config.seed, "config": options.dump(config), "data": data, "trained": True,
               "scores": {"dev": score_run(outputs, resamples=100)}, "seconds": {"training": 1.0}}  # fmt: skip

@@ -11,7 +11,7 @@ from bertram.config import Config
 from bertram.errors import BertramError, ConfigError
 from bertram.minbert import catalogue, published
 from bertram.minbert import rows as e
-from bertram.model.losses import yes_probability
+from bertram.model.outputs import output_of
 
 
 def difference(one: Config, other: Config) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_the_published_overall_is_the_mean_of_the_published_scores() -> None:
 def test_a_cosine_as_logit_calls_every_pair_with_an_acute_angle_a_paraphrase() -> None:
     task = e.as_published(e.e4()).tasks["quora"]
     cosines = torch.tensor([-0.2, 0.01, 0.3, 0.9])
-    assert (yes_probability(task, cosines) > 0.5).tolist() == [False, True, True, True]
+    assert (output_of(task).decide(output_of(task).meaning(cosines)) == 1).tolist() == [False, True, True, True]
 
 
 def test_sweeps_share_their_middle_with_a_row() -> None:

@@ -39,7 +39,7 @@ def make_run(out: Path, config: Config, good: float, seconds: float = 60.0, *, t
             right = generator.random(len(values)) < good + 0.02 * generator.normal()
             said = np.where(right, values, (values + 1) % task.classes)
         write_predictions(run.predictions(name), list(gold), said.tolist(), None)
-        outputs[name] = TaskOutputs(task.kind, values, said, task.scored_by)
+        outputs[name] = TaskOutputs(task.label_space, values, said, task.scored_by)
     data = {str(number): {"sha256": one} for number, one in enumerate(held_files(config))}
     record = {"format": FORMAT, "recipe": config.recipe, "seed": config.seed, "config": options.dump(config),
               "data": data, "scores": {"dev": score_run(outputs, resamples=200)}, "trained": trained,

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from bertram.model.dropout import NO_DROPOUT, Dropout
-from bertram.model.heads import COSINE_SCALE, Similarity, TaskHead, outputs_of
-from bertram.model.losses import probabilities
+from bertram.model.heads import COSINE_SCALE, MEASURES, Similarity, TaskHead, head_of
+from bertram.model.outputs import output_of
 from bertram.tasks import SIMILARITIES, Encoding, Head, Kind, Loss, Task
 
 HIDDEN = 8
@@ -29,7 +29,7 @@ def task(kind: str, texts: int = 2, **more: Any) -> Task:
 
 
 def head(made: Task, seed: int = 0) -> TaskHead:
-    found = TaskHead(made, HIDDEN)
+    found = head_of(made, HIDDEN)
     found.initialize(torch.Generator().manual_seed(seed))
     return found
 
@@ -47,7 +47,7 @@ def test_shapes(kind: str, loss: str | None, shape: tuple[int, ...], name: str) 
     made = task(kind, head=name, loss=loss, encoding="bi" if name == "features" else "cross")
     raw = head(made)(vectors(12 if name == "features" else 6), NO_DROPOUT)
     assert raw.shape == shape
-    assert outputs_of(made) == (shape[1] if len(shape) > 1 else 1)
+    assert output_of(made).width == (shape[1] if len(shape) > 1 else 1)
 
 
 def plain(kind: str, u: list[float], v: list[float]) -> float:
@@ -67,7 +67,7 @@ def plain(kind: str, u: list[float], v: list[float]) -> float:
 def test_similarities_are_what_they_are_called(kind: Head) -> None:
     u, v = vectors(7, 1), vectors(7, 2)
     expected = [plain(kind, a, b) for a, b in zip(u.double().tolist(), v.double().tolist(), strict=True)]
-    compare = Similarity(kind, plain=False)
+    compare = Similarity(MEASURES[kind], plain=False)
     with torch.no_grad():
         compare.scale.fill_(3.0)
         compare.offset.fill_(-0.5)
@@ -79,7 +79,7 @@ def test_similarities_are_what_they_are_called(kind: Head) -> None:
 @pytest.mark.parametrize("kind", SIMILARITIES)
 def test_equal_texts_are_the_most_similar_and_have_a_gradient(kind: Head) -> None:
     u = vectors(3, 1).requires_grad_()
-    compare = Similarity(kind, plain=True)
+    compare = Similarity(MEASURES[kind], plain=True)
     same = compare(u, u.detach().clone())
     if kind != "dot":
         assert bool((same >= compare(u, vectors(3, 2))).all())
@@ -155,7 +155,7 @@ def test_coral_starts_at_the_label_frequencies(counts: list[int]) -> None:
     start = head(made)
     labels = torch.cat([torch.full((count,), k) for k, count in enumerate(counts)])
     start.fit_start(labels)
-    found = probabilities(made, start(torch.zeros(1, HIDDEN), NO_DROPOUT))[0]
+    found = output_of(made).meaning(start(torch.zeros(1, HIDDEN), NO_DROPOUT))[0]
     assert found.tolist() == pytest.approx([count / sum(counts) for count in counts], abs=2e-3)
 
 

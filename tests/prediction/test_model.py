@@ -16,8 +16,9 @@ from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.errors import BertramError
 from bertram.model.dropout import NO_DROPOUT
 from bertram.model.multitask import Multitask
+from bertram.model.outputs import output_of
 from bertram.model.pretrained import read_encoder
-from bertram.prediction.model import Model, Prediction, checked, decided, predictions
+from bertram.prediction.model import Model, Prediction, checked, predictions
 from bertram.tasks import LOSSES, QUORA, SST, STS, Encoding, Head, Kind, Task
 from bertram.training import setup
 from bertram.training.objective import Objective
@@ -137,14 +138,14 @@ def test_an_ordinal_class_is_the_number_of_levels_that_are_likely(above: list[fl
     ends = torch.cat([torch.ones(1), levels, torch.zeros(1)])
     outputs = (ends[:-1] - ends[1:])[None]
     expected = int((levels > 0.5).sum())
-    assert decided(TASKS["coral"], outputs).tolist() == [expected]
+    assert output_of(TASKS["coral"]).decide(outputs).tolist() == [expected]
     assert predictions(TASKS["coral"], outputs)[0].value == expected
 
 
 def test_an_ordinal_class_need_not_be_the_likeliest() -> None:
     outputs = torch.tensor([[0.3, 0.15, 0.15, 0.15, 0.25]])
-    assert decided(TASKS["coral"], outputs).tolist() == [2]  # the median
-    assert decided(SST, outputs).tolist() == [0]
+    assert output_of(TASKS["coral"]).decide(outputs).tolist() == [2]  # the median
+    assert output_of(SST).decide(outputs).tolist() == [0]
 
 
 def test_texts_are_styled_as_in_training(model: Model) -> None:

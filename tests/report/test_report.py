@@ -68,8 +68,8 @@ def make_run(path: Path, data: str = "sample", seed: int = 0, *, constant: bool 
             predicted = likely.argmax(1)
             confusion[name] = confusion_matrix(rows.labels, predicted, task.classes).tolist()
         write_predictions(run.predictions(name), rows.ids, predicted.tolist(), probabilities)
-        told[name] = TaskOutputs(task.kind, rows.labels, predicted, task.scored_by)
-        baselines[name] = trivial_baselines(task.kind, rows.labels, rows.labels)
+        told[name] = TaskOutputs(task.label_space, rows.labels, predicted, task.scored_by)
+        baselines[name] = trivial_baselines(task.label_space, rows.labels, rows.labels)
     record = {
         "format": 1, "recipe": "baseline", "seed": seed, "config": options.dump(config), "confusion": confusion,
         "scores": {"dev": score_run(told, resamples=200)}, "baselines": baselines, "seconds": {"training": 90.0},

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from bertram.config import Config
 from bertram.evaluation.caveats import notes
+from bertram.evaluation.metrics import best_baseline
 from bertram.runs.directory import Run
 from bertram.tasks import Task
 
@@ -131,12 +132,11 @@ def _task_rows(
 
 
 def _best_baseline(baselines: Mapping[str, Any], metric: str) -> str:
-    known = {name: s[metric]["value"] for name, s in baselines.items() if s.get(metric, {}).get("value") is not None}
-    if not known:
+    best = best_baseline(baselines, metric)
+    if best is None:
         return "undefined" if baselines else ""
-    best = min if metric in ("mse", "mae") else max
-    name = best(known, key=lambda one: known[one])
-    return f"{known[name]:.4f} {name.replace('_', ' ')}"
+    name, value = best
+    return f"{value:.4f} {name.replace('_', ' ')}"
 
 
 def _cells(score: Mapping[str, Any]) -> tuple[str, str]:

@@ -74,7 +74,7 @@ def read_tasks(
     config = next(iter(runs.values())).config
     tasks = {
         name: TaskPredictions(
-            task.kind,
+            task.label_space,
             gold_labels(task, data or config.data, split, allow_rejects=allow_rejects or config.allow_rejects),
             {key: run_predictions(run, name, split) for key, run in runs.items() if name in run.config.tasks},
             task.scored_by,

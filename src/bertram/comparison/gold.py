@@ -79,11 +79,9 @@ def score_file(predictions: Path, gold: Path, task: Task, *, allow_rejects: bool
     rows = read_rows(task, str(gold.parent.resolve()), "dev", allow_rejects=allow_rejects)
     labels = _by_id(rows)
     # A prediction for a row that does not count, because it has no label for example, is no mistake.
-    known, predicted = match_predictions(
-        predictions, labels, kind=task.kind, classes=task.classes, ignore=_all_ids(gold, task.files.id)
-    )
-    baselines = trivial_baselines(task.kind, known, known)
-    return FileScore(score_task(task.kind, known, predicted), baselines, rows.rejects)
+    known, predicted = match_predictions(predictions, labels, task.label_space, ignore=_all_ids(gold, task.files.id))
+    baselines = trivial_baselines(task.label_space, known, known)
+    return FileScore(score_task(task.label_space, known, predicted), baselines, rows.rejects)
 
 
 def _with_columns_of(task: Task, path: Path) -> Task:

@@ -18,7 +18,8 @@ from bertram.evaluation.intervals import (
     mcnemar,
     percentile_interval,
 )
-from bertram.evaluation.metrics import METRICS, Kind, on_unit_scale, overall, why_undefined
+from bertram.evaluation.metrics import Metric, metrics_of, on_unit_scale, overall
+from bertram.label_spaces import LabelSpace
 
 RESAMPLES = 10_000
 
@@ -28,10 +29,10 @@ class TaskPredictions:
     """What several runs said about one task.
 
     `gold`: id -> label; `predicted`: run -> id -> prediction in the same form; `metric`: the main score if not
-    the usual one of the kind. Gold labels that no run has predicted are left out.
+    the usual one of its label space. Gold labels that no run has predicted are left out.
     """
 
-    kind: Kind
+    space: LabelSpace
     gold: Mapping[str, float]
     predicted: Mapping[str, Mapping[str, float]]
     metric: str | None = None
@@ -39,7 +40,12 @@ class TaskPredictions:
     @property
     def main_metric(self) -> str:
         """Name of the task's main score."""
-        return self.metric or next(iter(METRICS[self.kind]))
+        return self.metric or self.space.main_metrics[0]
+
+    @property
+    def scorer(self) -> Metric:
+        """The metric that computes the task's main score."""
+        return metrics_of(self.space)[self.main_metric]
 
 
 @dataclass(frozen=True)
@@ -128,17 +134,16 @@ def _compare_task(
     ids = list(task.predicted[baseline])
     sources = (task.gold, task.predicted[baseline], task.predicted[run])
     gold, a, b = (np.array([source[id_] for id_ in ids], dtype=np.float64) for source in sources)
-    metric = METRICS[task.kind][task.main_metric]
-    reasons = [why_undefined(task.kind, task.main_metric, gold, predicted) for predicted in (a, b)]
-    ones = np.ones((1, len(ids)))
-    before, after = (None if why else float(metric(gold, x, ones)[0]) for why, x in zip(reasons, (a, b), strict=True))
+    metric = task.scorer
+    reasons = [metric.why_undefined(gold, predicted) for predicted in (a, b)]
+    before, after = (None if why else metric.value(gold, x) for why, x in zip(reasons, (a, b), strict=True))
     row = ModelDifference(name, task.main_metric, len(ids), baseline, run, before, after)
     if before is None or after is None:
         detail = " and ".join(f"{name}: {reason}" for name, reason in zip(pair, reasons, strict=True) if reason)
         return replace(row, verdict=untestable(Reason.UNDEFINED_SCORE, detail)), np.full(resamples, np.nan)
 
     def difference(weights: Floats, gold: Floats, a: Floats, b: Floats) -> Floats:
-        return metric(gold, b, weights) - metric(gold, a, weights)
+        return metric.compute(gold, b, weights) - metric.compute(gold, a, weights)
 
     draws = bootstrap(difference, (gold, a, b), generator, resamples)
     row = replace(row, difference=after - before, ci95=percentile_interval(draws))

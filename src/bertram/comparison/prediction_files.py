@@ -15,7 +15,7 @@ import numpy as np
 
 from bertram.errors import DataError
 from bertram.evaluation.intervals import Floats
-from bertram.evaluation.metrics import Kind
+from bertram.label_spaces import LabelSpace
 
 _VALUE_NAMES = ("output", "value", "prediction")
 _SHOWN = 5  # of each kind of problem
@@ -43,15 +43,14 @@ def read_predictions(path: Path) -> dict[str, float]:
 
 
 def match_predictions(
-    path: Path, gold: Mapping[str, float], *, kind: Kind, classes: int = 2, ignore: Collection[str] = ()
+    path: Path, gold: Mapping[str, float], space: LabelSpace, *, ignore: Collection[str] = ()
 ) -> tuple[Floats, Floats]:
     """Read a file of predictions and pair it with the gold labels, id by id.
 
     Args:
         path: the file, in any form that `read_predictions` takes.
         gold: id -> label.
-        kind: of the task.
-        classes: number of classes of a class task.
+        space: label space of the task.
         ignore: ids that need no prediction but may have one, such as rows whose label was rejected.
 
     Returns:
@@ -64,7 +63,7 @@ def match_predictions(
     predicted = {row.id: row.value for row in rows}
     missing = [id_ for id_ in gold if id_ not in predicted]
     unknown = [id_ for id_ in predicted if id_ not in gold and id_ not in ignore]
-    faults = [f"line {row.line}: {fault}" for row in rows if (fault := fault_of(row.value, kind, classes))]
+    faults = [f"line {row.line}: {fault}" for row in rows if (fault := space.fault(row.value))]
     kinds = {
         "ids without a prediction": [repr(id_) for id_ in missing],
         "ids without a gold label": [repr(id_) for id_ in unknown],
@@ -90,14 +89,6 @@ def counted(items: Sequence[str]) -> str:
 def listed(what: str, problems: Sequence[str]) -> str:
     """One message of all problems."""
     return f"{what}: {problems[0]}" if len(problems) == 1 else "\n  - ".join([f"{what}:", *problems])
-
-
-def fault_of(value: float, kind: Kind, classes: int) -> str | None:
-    """Say why a value is none of the task's; 3.0 is as good a class as 3."""
-    if kind == "score":
-        return None if math.isfinite(value) else f"{value} is not a finite number"
-    largest = 1 if kind == "binary" else classes - 1
-    return None if value in range(largest + 1) else f"{value:g} is not a whole number from 0 to {largest}"
 
 
 class _Row(NamedTuple):

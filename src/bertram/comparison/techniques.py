@@ -20,7 +20,7 @@ from bertram.evaluation.intervals import (
     shared_example_error,
     technique_effect,
 )
-from bertram.evaluation.metrics import METRICS, on_unit_scale, overall, why_undefined
+from bertram.evaluation.metrics import on_unit_scale, overall
 
 RESAMPLES = 2000
 OVERALL = "overall"
@@ -102,7 +102,7 @@ def _unit(metric: str) -> float:
 
 
 def _task_scores(task: TaskPredictions, arms: Sequence[Arm]) -> _Scores:
-    metric = METRICS[task.kind][task.main_metric]
+    metric = task.scorer
     values: dict[str, dict[int, float]] = {}
     undefined: dict[str, list[str]] = {}
     for arm in arms:
@@ -112,11 +112,11 @@ def _task_scores(task: TaskPredictions, arms: Sequence[Arm]) -> _Scores:
                 undefined.setdefault(arm.name, []).append(f"{run} has no predictions")
                 continue
             gold, (predicted,) = _columns(task, [run])
-            why = why_undefined(task.kind, task.main_metric, gold, predicted)
+            why = metric.why_undefined(gold, predicted)
             if why:
                 undefined.setdefault(arm.name, []).append(f"{run}: {why}")
             else:
-                values[arm.name][seed] = float(metric(gold, predicted, np.ones((1, len(gold))))[0])
+                values[arm.name][seed] = metric.value(gold, predicted)
     return _Scores(task.main_metric, values, {arm: ", ".join(whys) for arm, whys in undefined.items()})
 
 
@@ -152,10 +152,10 @@ def _example_draws(
     runs = [arm.runs[seed] for arm in pair for seed in seeds]
     if not seeds or any(run not in task.predicted for run in runs):
         return np.full((max(1, len(seeds)), resamples), np.nan)
-    metric = METRICS[task.kind][task.main_metric]
+    metric = task.scorer
 
     def difference(weights: Floats, gold: Floats, *predicted: Floats) -> Floats:
-        found = np.array([metric(gold, one, weights) for one in predicted])  # [2 seeds, b]
+        found = np.array([metric.compute(gold, one, weights) for one in predicted])  # [2 seeds, b]
         paired: Floats = found[len(seeds) :] - found[: len(seeds)]
         return paired
 

@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bertram.data.rows import Reject, Rows, read_extra, read_rows
 from bertram.data.sources import HubUnreachableError, Split
@@ -141,16 +142,9 @@ def _read(task: Task, data: str, part: Part) -> Rows:
 
 def _describe_rows(task: Task, part: Part, rows: Rows, forms: list[Form], lengths: Lengths) -> PartDescription:
     labels = scores = None
-    if rows.labels is not None and task.kind == "score":
-        histogram, _ = np.histogram(rows.labels, bins=HISTOGRAM_BINS, range=task.range)
-        scores = Scores(
-            tuple(float(value) for value in np.quantile(rows.labels, (0, 0.25, 0.5, 0.75, 1))),
-            tuple(int(count) for count in histogram),
-            float(np.mean(rows.labels != np.round(rows.labels))),
-        )
-    elif rows.labels is not None:
-        counted = np.bincount(rows.labels.astype(np.int64), minlength=task.classes)
-        labels = {name: int(count) for name, count in zip(task.class_names, counted, strict=True)}
+    if rows.labels is not None:
+        labels = task.label_space.counts(rows.labels.tolist())
+        scores = _scores(rows.labels, task.label_space.bounds)
     duplicates, contradictions = _repeated(rows, forms)
     return PartDescription(
         part=part,
@@ -164,6 +158,17 @@ def _describe_rows(task: Task, part: Part, rows: Rows, forms: list[Form], length
         duplicate_ids=len(rows) - len(set(rows.ids)),
         excluded=rows.excluded,
         rejects=tuple(rows.rejects),
+    )
+
+
+def _scores(labels: NDArray[Any], bounds: tuple[float, float] | None) -> Scores | None:
+    if bounds is None:
+        return None
+    histogram, _ = np.histogram(labels, bins=HISTOGRAM_BINS, range=bounds)
+    return Scores(
+        tuple(float(value) for value in np.quantile(labels, (0, 0.25, 0.5, 0.75, 1))),
+        tuple(int(count) for count in histogram),
+        float(np.mean(labels != np.round(labels))),
     )
 
 

@@ -117,7 +117,7 @@ def tokenized(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> 
     labels = None
     if rows.labels is not None:
         labels = torch.from_numpy(rows.labels)
-        labels = labels.float() if task.kind == "score" else labels.long()
+        labels = labels.float() if labels.is_floating_point() else labels
     return Examples(task, rows.ids, pieces, labels, tokenizer, max_tokens)
 
 

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from bertram.data.labels import Fault
 from bertram.data.rows import Reject, Style, parse
 from bertram.data.tables import Table, header_fields, open_lines, open_table, peek, plain_table, text_table
-from bertram.errors import DataError
+from bertram.errors import DataError, Fault
 
 InputFormat = Literal["csv", "tsv", "jsonl", "text"]
 STDIN = "<stdin>"

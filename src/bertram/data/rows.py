@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bertram.data.labels import NO_LABEL, Fault, label_reader
 from bertram.data.sources import HubUnreachableError, Split, files_of, locate, locate_extra
 from bertram.data.tables import Record, Table, open_table
-from bertram.errors import DataError
+from bertram.errors import DataError, Fault
+from bertram.label_spaces import NO_LABEL
 from bertram.tasks import Task
 
 Style = Literal["plain", "course"]
@@ -135,7 +135,7 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
     lines: list[int] = []
     rejects: list[Reject] = []
     excluded = 0
-    label_of = label_reader(task)
+    value_of = task.label_space.reader()
     with open_table(path) as table:
         _require(table, layout)
         for number, record in enumerate(table.read(layout.columns), start=1):
@@ -145,7 +145,7 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
             try:
                 row_id, row_texts = parse(record, number, layout.texts, layout.id, task.text_normalization)
                 if layout.label is not None:
-                    labels.append(label_of(record.values.get(layout.label)))
+                    labels.append(value_of(record.values.get(layout.label)))
             except Fault as fault:
                 rejects.append(Reject(path, record.line, str(fault)))
                 continue
@@ -153,10 +153,10 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
             texts.append(row_texts)
             lines.append(record.line)
     _judge(path, len(ids), rejects, allow_rejects, layout.label)
-    made: NDArray[np.int64] | NDArray[np.float64] | None = None
+    values: NDArray[np.int64] | NDArray[np.float64] | None = None
     if layout.label is not None:
-        made = np.array(labels, np.float64) if task.kind == "score" else np.array(labels, np.int64)
-    return Rows(ids, texts, made, np.array(lines, dtype=np.int64), rejects, path, name, _sha256(path), excluded)
+        values = np.array(labels, dtype=task.label_space.dtype)
+    return Rows(ids, texts, values, np.array(lines, dtype=np.int64), rejects, path, name, _sha256(path), excluded)
 
 
 def _require(table: Table, layout: _Layout) -> None:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from bertram.data.examples import Examples
-from bertram.evaluation.metrics import METRICS, TaskOutputs, score_run, selection_score
-from bertram.prediction.model import Predictor, decided
+from bertram.evaluation.metrics import TaskOutputs, metrics_of, score_run, selection_score
+from bertram.model.outputs import output_of
+from bertram.prediction.model import Predictor
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,12 @@ class Evaluation:
 
     def values(self, task: str) -> npt.NDArray[Any]:
         """[n] class index, 0 or 1, or score."""
-        return decided(self.examples[task].task, self.outputs[task]).numpy()
+        return output_of(self.examples[task].task).decide(self.outputs[task]).numpy()
 
     def probabilities(self, task: str) -> list[list[float]] | None:
         """Of each example's classes; None for scores."""
-        return None if self.examples[task].task.kind == "score" else self.outputs[task].tolist()
+        probabilities = output_of(self.examples[task].task).probabilities(self.outputs[task])
+        return None if probabilities is None else probabilities.tolist()
 
     def scores(self, *, seed: int = 0, resamples: int = 2000) -> dict[str, Any]:
         """Scores with intervals, in the form of record.json."""
@@ -54,8 +56,7 @@ class Evaluation:
 
 def _main_score(outputs: TaskOutputs) -> float | None:
     gold, predicted = (np.asarray(column, dtype=np.float64) for column in (outputs.gold, outputs.predicted))
-    metric = METRICS[outputs.kind][outputs.metric or next(iter(METRICS[outputs.kind]))]
-    value = float(metric(gold, predicted, np.ones((1, len(gold))))[0])
+    value = metrics_of(outputs.space)[outputs.main_metric].value(gold, predicted)
     return value if math.isfinite(value) else None
 
 
@@ -80,8 +81,8 @@ def evaluate(
 def task_outputs(examples: Examples, predicted: npt.NDArray[Any]) -> TaskOutputs:
     """Gold labels and predictions of a task, for scoring."""
     assert examples.labels is not None
-    gold = examples.labels.numpy().astype(np.float64 if examples.task.kind == "score" else np.int64)
-    return TaskOutputs(examples.task.kind, gold, predicted, examples.task.scored_by)
+    space = examples.task.label_space
+    return TaskOutputs(space, examples.labels.numpy().astype(space.dtype), predicted, examples.task.scored_by)
 
 
 def sample(examples: Examples, count: int, seed: int) -> Examples:

@@ -83,7 +83,7 @@ def baselines(examples: Examples, train: Tensor | None = None) -> dict[str, Any]
     """Scores that need no model; constants are chosen on the training labels where they are given."""
     assert examples.labels is not None
     labels = examples.labels if train is None else train
-    return dict(trivial_baselines(examples.task.kind, labels.numpy(), examples.labels.numpy()))
+    return dict(trivial_baselines(examples.task.label_space, labels.numpy(), examples.labels.numpy()))
 
 
 def keep_predictions(run: Run, found: Evaluation, split: str) -> None:

@@ -7,15 +7,14 @@ room: an undefined score is None, with a reason.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NotRequired, TypedDict, TypeVar
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bertram.evaluation.intervals import Floats, bootstrap, percentile_interval
+from bertram.label_spaces import LabelSpace
 
-Kind = Literal["class", "binary", "score"]
-Metric = Callable[[Floats, Floats, Floats], Floats]
 Scale = TypeVar("Scale", float, Floats)
 RESAMPLES = 2000
 
@@ -106,43 +105,85 @@ def _ranks(x: Floats, weights: Floats) -> Floats:
     return centred[:, value_of_example]
 
 
-METRICS: dict[Kind, dict[str, Metric]] = {  # the first of each kind is its main score by default
-    "class": {"accuracy": accuracy, "f1": macro_f1},
-    "binary": {"accuracy": accuracy, "f1": f1},
-    "score": {"pearson": pearson, "spearman": spearman, "mse": mse, "mae": mae},
-}
+def _nothing_positive(gold: Floats, predicted: Floats) -> str | None:
+    return None if gold.any() or predicted.any() else "no label and no prediction is positive"
 
 
-def why_undefined(kind: Kind, metric: str, gold: Floats, predicted: Floats) -> str | None:
-    """Say why a metric has no value for gold and predicted [n]; None if it has one."""
-    if len(gold) == 0:
-        return "there are no examples"
-    infinite = np.count_nonzero(~np.isfinite(predicted))
-    if infinite:
-        return f"{infinite} of {len(predicted)} predictions are not finite"
-    if kind == "binary" and metric == "f1" and not (gold.any() or predicted.any()):
-        return "no label and no prediction is positive"
-    if metric in ("pearson", "spearman"):
-        if len(gold) < 2:
-            return "a correlation needs at least two examples"
-        sides = [("predictions", predicted), ("gold labels", gold)]
-        if constant := [name for name, column in sides if _constant(column)]:
-            return f"the {' and the '.join(constant)} are constant"
+def _no_correlation(gold: Floats, predicted: Floats) -> str | None:
+    if len(gold) < 2:
+        return "a correlation needs at least two examples"
+    sides = [("predictions", predicted), ("gold labels", gold)]
+    constant = [name for name, column in sides if _constant(column)]
+    return f"the {' and the '.join(constant)} are constant" if constant else None
+
+
+def _always_defined(_: Floats, __: Floats) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A score of predictions against gold labels.
+
+    Attributes:
+        compute: function of gold and predicted [m] and weights [b, m] to values [b].
+        reason: function of gold and predicted [n] to the reason why there is no value, or None.
+        correlation: True if it lies on [-1, 1] instead of [0, 1].
+        error: True if a lower value is better.
+    """
+
+    compute: Callable[[Floats, Floats, Floats], Floats]
+    reason: Callable[[Floats, Floats], str | None] = _always_defined
+    correlation: bool = False
+    error: bool = False
+
+    def value(self, gold: Floats, predicted: Floats) -> float:
+        """The value for examples that count once each; nan where it is undefined."""
+        return float(self.compute(gold, predicted, np.ones((1, len(gold))))[0])
+
+    def why_undefined(self, gold: Floats, predicted: Floats) -> str | None:
+        """The reason why the metric has no value for gold and predicted [n]; None if it has one."""
+        if len(gold) == 0:
+            return "there are no examples"
+        infinite = np.count_nonzero(~np.isfinite(predicted))
+        if infinite:
+            return f"{infinite} of {len(predicted)} predictions are not finite"
+        return self.reason(gold, predicted)
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(accuracy),
+    "f1": Metric(f1, _nothing_positive),
+    "macro_f1": Metric(macro_f1),
+    "pearson": Metric(pearson, _no_correlation, correlation=True),
+    "spearman": Metric(spearman, _no_correlation, correlation=True),
+    "mse": Metric(mse, error=True),
+    "mae": Metric(mae, error=True),
+}
+
+
+def metrics_of(space: LabelSpace) -> dict[str, Metric]:
+    """The metrics of a label space by their names in a record."""
+    return {name: METRICS[metric] for name, metric in space.metrics.items()}
+
+
+def is_error(name: str) -> bool:
+    """True if a lower score of this name is better."""
+    return name in METRICS and METRICS[name].error
+
+
 def score_task(
-    kind: Kind,
+    space: LabelSpace,
     gold: ArrayLike,
     predicted: ArrayLike,
     *,
     generator: np.random.Generator | None = None,
     resamples: int = RESAMPLES,
 ) -> dict[str, Score]:
-    """Score one task with every metric of its kind; for classes, `f1` is the macro-F1.
+    """Score one task with every metric of its label space; for classes, `f1` is the macro-F1.
 
     Args:
-        kind: of the task.
+        space: label space of the task.
         gold: labels [n]: class indices, 0 or 1, or scores.
         predicted: predictions [n], in the same form.
         generator: source of the bootstrap; a fixed seed by default.
@@ -151,21 +192,22 @@ def score_task(
     Returns:
         Metric -> score, in the form of record.json.
     """
-    return _scores_and_draws(kind, gold, predicted, generator or np.random.default_rng(0), resamples)[0]
+    return _scores_and_draws(space, gold, predicted, generator or np.random.default_rng(0), resamples)[0]
 
 
 def _scores_and_draws(
-    kind: Kind, gold: ArrayLike, predicted: ArrayLike, generator: np.random.Generator, resamples: int
+    space: LabelSpace, gold: ArrayLike, predicted: ArrayLike, generator: np.random.Generator, resamples: int
 ) -> tuple[dict[str, Score], dict[str, Floats]]:
     y, z = np.asarray(gold, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     assert y.shape == z.shape == (y.size,), f"{y.shape} gold labels, {z.shape} predictions"
-    reasons = {name: why_undefined(kind, name, y, z) for name in METRICS[kind]}
-    defined = {name: metric for name, metric in METRICS[kind].items() if reasons[name] is None}
+    metrics = metrics_of(space)
+    reasons = {name: metric.why_undefined(y, z) for name, metric in metrics.items()}
+    defined = {name: metric for name, metric in metrics.items() if reasons[name] is None}
     draws = _draws(defined, y, z, generator, resamples) if defined else {}
     scores: dict[str, Score] = {}
     for name, reason in reasons.items():
         if reason is None:
-            value = float(defined[name](y, z, np.ones((1, len(y))))[0])
+            value = defined[name].value(y, z)
             scores[name] = {"value": value, "ci95": _interval(draws[name], value), "n": len(y)}
         else:
             scores[name] = {"value": None, "ci95": None, "n": len(y), "undefined": reason}
@@ -176,7 +218,7 @@ def _draws(
     metrics: Mapping[str, Metric], gold: Floats, predicted: Floats, generator: np.random.Generator, resamples: int
 ) -> dict[str, Floats]:
     def statistic(weights: Floats, gold: Floats, predicted: Floats) -> Floats:
-        return np.stack([metric(gold, predicted, weights) for metric in metrics.values()])
+        return np.stack([metric.compute(gold, predicted, weights) for metric in metrics.values()])
 
     draws = dict(zip(metrics, bootstrap(statistic, (gold, predicted), generator, resamples), strict=True))
     right = int(np.count_nonzero(gold == predicted))
@@ -196,7 +238,7 @@ def _interval(draws: Floats, value: float) -> list[float] | None:
 class TaskOutputs:
     """What a model said about one task: gold and predicted [n]; `metric` is the main score if not the usual one."""
 
-    kind: Kind
+    space: LabelSpace
     gold: ArrayLike
     predicted: ArrayLike
     metric: str | None = None
@@ -204,7 +246,7 @@ class TaskOutputs:
     @property
     def main_metric(self) -> str:
         """Name of the task's main score."""
-        return self.metric or next(iter(METRICS[self.kind]))
+        return self.metric or self.space.main_metrics[0]
 
 
 def score_run(tasks: Mapping[str, TaskOutputs], *, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Any]:
@@ -223,7 +265,7 @@ def score_run(tasks: Mapping[str, TaskOutputs], *, seed: int = 0, resamples: int
     main: dict[str, tuple[str, float | None]] = {}
     draws: dict[str, tuple[str, Floats]] = {}
     for name, task in tasks.items():
-        scores[name], drawn = _scores_and_draws(task.kind, task.gold, task.predicted, generator, resamples)
+        scores[name], drawn = _scores_and_draws(task.space, task.gold, task.predicted, generator, resamples)
         metric = task.main_metric
         main[name] = (metric, scores[name][metric]["value"])
         draws[name] = (metric, drawn.get(metric, np.full(resamples, np.nan)))
@@ -240,7 +282,7 @@ def score_run(tasks: Mapping[str, TaskOutputs], *, seed: int = 0, resamples: int
 
 def on_unit_scale(metric: str, value: Scale) -> Scale:
     """Bring a main score to [0, 1]: a correlation r becomes (r + 1) / 2, others stay as they are."""
-    return (value + 1) / 2 if metric in ("pearson", "spearman") else value
+    return (value + 1) / 2 if METRICS[metric].correlation else value
 
 
 def overall(main_scores: Mapping[str, tuple[str, float | None]]) -> float | None:
@@ -312,12 +354,12 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
 
 
 def trivial_baselines(
-    kind: Kind, train_labels: ArrayLike, dev_labels: ArrayLike, *, seed: int = 0
+    space: LabelSpace, train_labels: ArrayLike, dev_labels: ArrayLike, *, seed: int = 0
 ) -> dict[str, dict[str, Score]]:
     """Score what anybody gets without reading the texts, on the dev labels.
 
     Args:
-        kind: of the task.
+        space: label space of the task.
         train_labels: labels [train rows]; the majority class and the mean score are theirs.
         dev_labels: labels [n].
         seed: of the random scores and the intervals.
@@ -328,12 +370,34 @@ def trivial_baselines(
     """
     train, dev = np.asarray(train_labels, dtype=np.float64), np.asarray(dev_labels, dtype=np.float64)
     generator = np.random.default_rng(seed)
-    if kind == "score":
-        guesses = {"mean": np.full(len(dev), train.mean()), "random": generator.choice(train, len(dev))}
-    else:
-        values, counts = np.unique(train, return_counts=True)
-        constants = {"majority": values[counts.argmax()]}
-        if kind == "binary":
-            constants |= {"always_no": 0.0, "always_yes": 1.0}
-        guesses = {name: np.full(len(dev), value) for name, value in constants.items()}
-    return {name: score_task(kind, dev, guess, generator=generator) for name, guess in guesses.items()}
+    guesses = {name: BASELINES[name](train, len(dev), generator) for name in space.baselines}
+    return {name: score_task(space, dev, guess, generator=generator) for name, guess in guesses.items()}
+
+
+def _majority(train: Floats, count: int, _: np.random.Generator) -> Floats:
+    values, counts = np.unique(train, return_counts=True)
+    return np.full(count, values[counts.argmax()])
+
+
+BASELINES: dict[str, Callable[[Floats, int, np.random.Generator], Floats]] = {
+    "majority": _majority,
+    "always_no": lambda _, count, __: np.full(count, 0.0),
+    "always_yes": lambda _, count, __: np.full(count, 1.0),
+    "mean": lambda train, count, _: np.full(count, train.mean()),
+    "random": lambda train, count, generator: generator.choice(train, count),
+}
+
+
+def best_baseline(baselines: Mapping[str, Mapping[str, Any]], metric: str) -> tuple[str, float] | None:
+    """Name and value of the best trivial answer in a metric; None where none has a value.
+
+    Args:
+        baselines: baseline -> metric -> score, in the form of record.json.
+        metric: name of the score.
+    """
+    scores = {name: each.get(metric, {}).get("value") for name, each in baselines.items()}
+    values = {name: float(value) for name, value in scores.items() if value is not None}
+    if not values:
+        return None
+    best = (min if is_error(metric) else max)(values, key=values.__getitem__)
+    return best, values[best]

@@ -11,7 +11,7 @@ import numpy as np
 from bertram.comparison.comparison import read_tasks
 from bertram.comparison.models import TaskPredictions
 from bertram.evaluation.intervals import Floats, bootstrap, contrast, shared_example_error
-from bertram.evaluation.metrics import METRICS, on_unit_scale
+from bertram.evaluation.metrics import on_unit_scale
 from bertram.runs.directory import Run
 
 RESAMPLES = 1000
@@ -111,10 +111,10 @@ def drawn(tasks: Mapping[str, TaskPredictions], generator: np.random.Generator, 
 
 def _task_draws(task: TaskPredictions, runs: Sequence[str], generator: np.random.Generator, resamples: int) -> Floats:
     ids = list(task.predicted[runs[0]])
-    metric = METRICS[task.kind][task.main_metric]
+    metric = task.scorer
 
     def statistic(weights: Floats, gold: Floats, *predicted: Floats) -> Floats:
-        return np.array([metric(gold, one, weights) for one in predicted])
+        return np.array([metric.compute(gold, one, weights) for one in predicted])
 
     return bootstrap(
         statistic, _columns([task.gold, *(task.predicted[run] for run in runs)], ids), generator, resamples

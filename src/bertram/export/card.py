@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bertram.evaluation.caveats import notes
+from bertram.evaluation.metrics import best_baseline
 from bertram.export.origins import APACHE, DATA, ENCODERS, UNKNOWN_DATA, UNKNOWN_ENCODER
 from bertram.prediction.model import Model
 from bertram.runs.directory import Run
@@ -62,10 +63,14 @@ def _head(run: Run, form: str) -> str:
 
 
 def _task(task: Task) -> list[str]:
-    low, high = task.range
-    gives = f"a score from {low:g} to {high:g}" if task.kind == "score" else " / ".join(task.class_names)
     how = ("text by text" if task.encoding == "bi" else "together") if task.pair else "–"
-    return [task.name, "two texts" if task.pair else "one text", gives, how, f"{task.head}, {task.trained_by}"]
+    return [
+        task.name,
+        "two texts" if task.pair else "one text",
+        task.label_space.description,
+        how,
+        f"{task.head}, {task.trained_by}",
+    ]
 
 
 def _scores(run: Run, model: Model) -> Iterator[list[str]]:
@@ -96,12 +101,8 @@ def _interval(score: Mapping[str, Any]) -> str:
 
 
 def _best(trivial: Mapping[str, Any], metric: str) -> str:
-    known = {name: s[metric]["value"] for name, s in trivial.items() if s.get(metric, {}).get("value") is not None}
-    if not known:
-        return ""
-    choose = min if metric in ("mse", "mae") else max
-    best = choose(known, key=lambda one: known[one])
-    return f"{known[best]:.4f} ({best.replace('_', ' ')})"
+    best = best_baseline(trivial, metric)
+    return "" if best is None else f"{best[1]:.4f} ({best[0].replace('_', ' ')})"
 
 
 def _data(run: Run, model: Model) -> Iterator[str]:

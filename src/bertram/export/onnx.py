@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,9 @@ from torch import Tensor, nn
 
 from bertram.errors import BertramError
 from bertram.export.hf import save_tokenizer
-from bertram.model import losses
 from bertram.model.dropout import NO_DROPOUT
 from bertram.model.encoder import Encoder, Layer
-from bertram.model.heads import Similarity, TaskHead
+from bertram.model.heads import ComparingHead
 from bertram.prediction.model import Model
 from bertram.tasks import Task
 
@@ -75,21 +73,27 @@ class Padded(nn.Module):
         super().__init__()
         self.task, self.pooling = task, model.network.pooling
         self.encoder, self.head = model.network.encoder, model.network.head(task.name)
+        self.output = self.head.output
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The tensors [n, L] that `input_names` names, to [n, K] probabilities or [n] scores in label units."""
         if self.task.encodings_per_example == 2:
-            return _meaning(self.task, _compared(self.head, [self.pooled(*inputs[:2]), self.pooled(*inputs[2:])]))
+            return self.output.graph(self.compared(self.pooled(*inputs[:2]), self.pooled(*inputs[2:])))
         orders = [self.joint(*inputs[start : start + 3]) for start in range(0, len(inputs), 3)]
-        return torch.stack([_meaning(self.task, raw) for raw in orders]).mean(0)
+        return torch.stack([self.output.graph(raw) for raw in orders]).mean(0)
 
     def joint(self, token_ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """The head's raw output for inputs that are one sequence each."""
         if self.task.compares:
             hidden = encode(self.encoder, token_ids, mask, segments)
-            return _compared(self.head, [_mean(hidden, mask * (1 - segments)), _mean(hidden, mask * segments)])
+            return self.compared(_mean(hidden, mask * (1 - segments)), _mean(hidden, mask * segments))
         raw: Tensor = self.head(self.pooled(token_ids, mask, segments), NO_DROPOUT)
         return raw
+
+    def compared(self, u: Tensor, v: Tensor) -> Tensor:
+        """The head of two texts apart; it takes them as one batch, and a graph cannot halve what has no fixed size."""
+        assert isinstance(self.head, ComparingHead)
+        return self.head.compared(u, v)
 
     def pooled(self, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
         """[n, L], as for `encode`, to [n, H]."""
@@ -141,40 +145,12 @@ def _attend(layer: Layer, x: Tensor, blocked: Tensor) -> Tensor:
     return (shares @ value).transpose(1, 2).flatten(2)
 
 
-def _compared(head: TaskHead, vectors: Sequence[Tensor]) -> Tensor:
-    """The head of texts apart; it takes them as one batch, and a graph cannot halve what has no fixed size."""
-    u, v = vectors
-    if isinstance(head.compare, Similarity):
-        similarity: Tensor = head.compare(u, v)
-        return similarity
-    raw: Tensor = head.compare(torch.cat([u, v, (u - v).abs(), u * v], dim=1))
-    return raw if head.task.kind == "class" else raw.squeeze(1)
-
-
-def _meaning(task: Task, raw: Tensor) -> Tensor:
-    if task.kind == "score":
-        return losses.scores(task, raw)
-    return _ranks(raw) if task.trained_by == "coral" else losses.probabilities(task, raw)
-
-
-def _ranks(raw: Tensor) -> Tensor:
-    """CORAL's probabilities, [n, K-1] to [n, K]; ONNX has no cumulative minimum, so it is taken step by step."""
-    above = list(accumulate(torch.sigmoid(raw).unbind(1), torch.minimum))  # P(y > k)
-    ends = [torch.ones_like(above[0]), *above, torch.zeros_like(above[0])]
-    return torch.stack([before - after for before, after in pairwise(ends)], dim=1)
-
-
 def input_names(model: Model, task: Task) -> list[str]:
     """What a graph reads: ids and mask, and segments unless texts are encoded apart; ``_1`` and ``_2`` where twice."""
     apart = task.encodings_per_example == 2
     names = ("input_ids", "attention_mask") if apart else ("input_ids", "attention_mask", "token_type_ids")
     twice = apart or (model.both_orders and task.pair)
     return [name + end for end in (("_1", "_2") if twice else ("",)) for name in names]
-
-
-def output_name(task: Task) -> str:
-    """What a graph gives."""
-    return "score" if task.kind == "score" else "probabilities"
 
 
 def save_graphs(model: Model, tasks: Sequence[Task], directory: Path) -> None:
@@ -207,7 +183,7 @@ def _save_graph(model: Model, task: Task, path: Path) -> None:
             traced,
             str(path),
             input_names=names,
-            output_names=[output_name(task)],
+            output_names=[model.network.output(task.name).meaning_name],
             dynamic_shapes={"inputs": sizes},
             opset_version=OPSET,
             dynamo=True,
@@ -230,12 +206,13 @@ def _quietly() -> Iterator[None]:
 
 
 def _described(model: Model, task: Task) -> dict[str, Any]:
+    bounds = task.label_space.bounds
     return {
         "graph": f"{task.name}.onnx",
         "inputs": input_names(model, task),
-        "output": output_name(task),
+        "output": model.network.output(task.name).meaning_name,
         "labels": list(task.class_names),
-        "range": list(task.range) if task.kind == "score" else None,
+        "range": bounds and list(bounds),
     }
 
 

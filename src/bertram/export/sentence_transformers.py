@@ -12,18 +12,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from bertram.errors import BertramError
 from bertram.export.hf import save_encoder
-from bertram.model.heads import Similarity
+from bertram.model.heads import COSINE, MLPHead, SimilarityHead
+from bertram.model.outputs import DenseForm
 from bertram.prediction.model import Model
-from bertram.tasks import COSINE_LOSSES, SIMILARITIES, Task
+from bertram.tasks import Task
 
-IDENTITY = "torch.nn.modules.linear.Identity"
-SIGMOID = "torch.nn.modules.activation.Sigmoid"
-TANH = "torch.nn.modules.activation.Tanh"
-GELU = "torch.nn.modules.activation.GELU"
 TRANSFORMER = "sentence_transformers.models.Transformer"  # the old names: all versions know them
 POOLING = "sentence_transformers.models.Pooling"
 DENSE = "sentence_transformers.models.Dense"
@@ -31,12 +28,6 @@ NEW_TRANSFORMER = "sentence_transformers.base.modules.transformer.Transformer"
 NEW_POOLING = "sentence_transformers.sentence_transformer.modules.pooling.Pooling"
 NEW_DENSE = "sentence_transformers.base.modules.dense.Dense"
 
-MEASURES: dict[str, str] = {
-    "cosine": "cos(u, v)",
-    "dot": "u·v / √H",
-    "euclidean": "−‖u − v‖ / √H",
-    "manhattan": "−mean |u − v|",
-}
 VECTORS_USAGE = """\
 ```python
 from sentence_transformers import SentenceTransformer
@@ -95,10 +86,10 @@ def _holdable(model: Model, tasks: Sequence[Task]) -> Task:
 
 
 def _fault(model: Model, task: Task) -> str | None:
-    if task.trained_by == "coral":
-        return f"tasks.{task.name}: a CrossEncoder cannot hold a CORAL head"
     if task.compares:
         return f"tasks.{task.name}: a CrossEncoder has one vector a pair, this head compares its texts"
+    if model.network.output(task.name).dense_form() is None:
+        return f"tasks.{task.name}: a CrossEncoder cannot hold a {task.trained_by.upper()} head"
     if model.both_orders:
         return "model.both_orders: a CrossEncoder reads a pair in one order, this run averages both"
     return None
@@ -114,7 +105,7 @@ def save_vectors(model: Model, directory: Path) -> None:
     pooling = {"word_embedding_dimension": hidden, "pooling_mode_cls_token": not mean, "pooling_mode_mean_tokens": mean}
     _write(directory / "1_Pooling" / "config.json", pooling)
     if model.network.pooling == "pooler":
-        _save_dense(directory / "2_Dense", model.network.encoder.pooler, TANH)
+        _save_dense(directory / "2_Dense", model.network.encoder.pooler, nn.Tanh)
         modules.append(("2_Dense", DENSE))
     _write_modules(directory, modules)
     settings: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": _similarity(model)}
@@ -134,30 +125,37 @@ def save_scores(model: Model, task: Task, directory: Path) -> None:
     mode = "mean" if model.network.pooling == "mean" else "cls"
     _write(directory / "1_Pooling" / "config.json", {"embedding_dimension": hidden, "pooling_mode": mode})
     modules = [("", NEW_TRANSFORMER), ("1_Pooling", NEW_POOLING)]
-    for number, (layer, activation, source, target) in enumerate(_layers(model, task), start=2):
+    form = _form(model, task)
+    for number, (layer, activation, source, target) in enumerate(_layers(model, task, form), start=2):
         name = f"{number}_Dense"
         _save_dense(directory / name, layer, activation, source, target)
         modules.append((name, NEW_DENSE))
     _write_modules(directory, modules)
-    settings = {"prompts": {}, "model_type": "CrossEncoder", "activation_fn": _activation(task)}
+    settings = {"prompts": {}, "model_type": "CrossEncoder", "activation_fn": _path(form.prediction)}
     _write(directory / "config_sentence_transformers.json", settings)
 
 
-Layer = tuple[Any, str, str, str]  # weight and bias, activation, what it reads, what it writes
+Activation = type[nn.Module]
+Layer = tuple[Any, Activation, str, str]  # weight and bias, activation, what it reads, what it writes
 
 
-def _layers(model: Model, task: Task) -> Iterator[Layer]:
+def _form(model: Model, task: Task) -> DenseForm:
+    form = model.network.output(task.name).dense_form()
+    assert form is not None  # see `chosen_task`
+    return form
+
+
+def _layers(model: Model, task: Task, form: DenseForm) -> Iterator[Layer]:
     """Everything between the pooled vector and the score, as dense layers."""
     vector = "sentence_embedding"
     head = model.network.head(task.name)
     if model.network.pooling == "pooler":
-        yield model.network.encoder.pooler, TANH, vector, vector
-    if head.inner is not None:
-        yield head.inner, GELU, vector, vector
-    yield head.compare, SIGMOID if task.kind == "score" else IDENTITY, vector, "scores"
-    if task.kind == "score":  # from the share of the range to label units
-        low, high = task.range
-        yield _Affine(high - low, low), IDENTITY, "scores", "scores"
+        yield model.network.encoder.pooler, nn.Tanh, vector, vector
+    if isinstance(head, MLPHead):
+        yield head.inner, nn.GELU, vector, vector
+    yield head.compare, form.activation, vector, "scores"
+    if form.affine is not None:
+        yield _Affine(*form.affine), nn.Identity, "scores", "scores"
 
 
 class _Affine:
@@ -167,22 +165,32 @@ class _Affine:
         self.weight, self.bias = torch.tensor([[scale]]), torch.tensor([offset])
 
 
-def _activation(task: Task) -> str:
-    return SIGMOID if task.kind == "binary" else IDENTITY
-
-
 def _similarity(model: Model) -> str:
     """The similarity that the run's heads use most, for ``SentenceTransformer.similarity``."""
-    used = [task.head for task in model.tasks.values() if task.head in SIMILARITIES]
-    return max(used, key=used.count) if used else "cosine"
+    used = [head.compare.measure.name for _, head in model.network.task_heads() if isinstance(head, SimilarityHead)]
+    return max(used, key=used.count) if used else COSINE.name
+
+
+def _path(activation: Activation) -> str:
+    """The name by which the library imports an activation."""
+    return f"{activation.__module__}.{activation.__name__}"
 
 
 def _save_dense(
-    directory: Path, layer: Any, activation: str, source: str = "sentence_embedding", target: str = "sentence_embedding"
+    directory: Path,
+    layer: Any,
+    activation: Activation,
+    source: str = "sentence_embedding",
+    target: str = "sentence_embedding",
 ) -> None:
     weights: Mapping[str, Tensor] = {"linear.weight": layer.weight, "linear.bias": layer.bias}
     outputs, inputs = layer.weight.shape
-    settings = {"in_features": inputs, "out_features": outputs, "bias": True, "activation_function": activation}
+    settings = {
+        "in_features": inputs,
+        "out_features": outputs,
+        "bias": True,
+        "activation_function": _path(activation),
+    }
     if target != "sentence_embedding":
         settings |= {"module_input_name": source, "module_output_name": target}
     _write(directory / "config.json", settings)
@@ -204,8 +212,8 @@ def _write(path: Path, value: Any) -> None:
 
 def vectors_usage(model: Model) -> str:
     """How to use a SentenceTransformer, and how its vectors become the run's predictions, for the card."""
-    heads = [(task, model.network.head(name).compare) for name, task in model.tasks.items()]
-    lines = [f"- {task.name}: {_formula(task, head)}\n" for task, head in heads if isinstance(head, Similarity)]
+    heads = model.network.task_heads()
+    lines = [f"- {name}: {_formula(head)}\n" for name, head in heads if isinstance(head, SimilarityHead)]
     return (
         VECTORS_USAGE
         + ("\nThe run's predictions from the vectors u and v of a pair:\n\n" if lines else "")
@@ -213,26 +221,14 @@ def vectors_usage(model: Model) -> str:
     )
 
 
-def _formula(task: Task, compare: Similarity) -> str:
+def _formula(head: SimilarityHead) -> str:
     """The prediction from the similarity of two vectors, in words and numbers."""
-    raw = MEASURES[task.head]
-    if not compare.plain:
-        raw = f"{compare.scale.item():.4f} · {raw} {compare.offset.item():+.4f}"
-    if task.kind == "binary" and task.trained_by == "cosine-embedding":
-        return f"“{task.class_names[1]}” where {raw} > {(1 + task.margin) / 2:g}"
-    share = f"({raw} + 1) / 2" if task.trained_by in COSINE_LOSSES else f"sigmoid({raw})"
-    if task.kind == "binary":
-        return f"P(“{task.class_names[1]}”) = {share}"
-    low, high = task.range
-    return f"score = {low:g} + {high - low:g} · {share}"
+    raw = head.compare.measure.formula
+    if not head.compare.plain:
+        raw = f"{head.compare.scale.item():.4f} · {raw} {head.compare.offset.item():+.4f}"
+    return head.output.formula(raw)
 
 
-def scores_usage(task: Task) -> str:
+def scores_usage(model: Model, task: Task) -> str:
     """How to use a CrossEncoder, for the card."""
-    yes = task.class_names[-1] if task.class_names else ""
-    meaning = {
-        "binary": f"A score is the probability of “{yes}”.",
-        "score": f"A score is on the scale from {task.range[0]:g} to {task.range[1]:g}.",
-        "class": "Probabilities come with `model.predict(pairs, apply_softmax=True)`.",
-    }[task.kind]
-    return SCORES_USAGE.format(name=task.name, meaning=meaning)
+    return SCORES_USAGE.format(name=task.name, meaning=_form(model, task).meaning)

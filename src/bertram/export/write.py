@@ -62,7 +62,7 @@ def _sentence_transformers(model: Model, name: str | None) -> tuple[Fill, str]:
         )
     return (
         lambda directory: sentence_transformers.save_scores(model, task, directory),
-        sentence_transformers.scores_usage(task),
+        sentence_transformers.scores_usage(model, task),
     )
 
 

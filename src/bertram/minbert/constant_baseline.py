@@ -69,7 +69,7 @@ def always_yes(config: Config, path: Path, display: Display) -> Run:  # noqa: AR
 
 def _constant(task: Task, count: int, generator: np.random.Generator, *, yes: bool) -> Tensor:
     """Outputs in the form of `Predictor.outputs`: [n, K], or [n] scores drawn evenly from the label range."""
-    if task.kind == "score":
+    answer = task.label_space.constant(yes=yes)
+    if answer is None:
         return torch.from_numpy(generator.uniform(*task.range, count))
-    chosen = int(yes) if task.kind == "binary" else task.classes // 2  # the middle class is neutral
-    return F.one_hot(torch.full((count,), chosen), task.classes).float()
+    return F.one_hot(torch.full((count,), answer), task.classes).float()

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bertram.comparison.gold import refuse_doubles
-from bertram.comparison.prediction_files import counted, fault_of, listed
+from bertram.comparison.prediction_files import counted, listed
 from bertram.data.examples import tokenized
 from bertram.data.rows import Rows, read_rows
 from bertram.data.sources import HubUnreachableError, Split
 from bertram.errors import BertramError, DataError
-from bertram.evaluation.metrics import Kind
+from bertram.label_spaces import LabelSpace
+from bertram.model.outputs import output_of
 from bertram.prediction.load import load
-from bertram.prediction.model import Predictor, decided
+from bertram.prediction.model import Predictor
 from bertram.runs.directory import Run
 from bertram.tasks import QUORA, SST, STS, Task
 
@@ -24,16 +25,15 @@ class LeaderboardFile(NamedTuple):
 
     stem: str
     header: str
-    kind: Kind
-    classes: int
+    space: LabelSpace
 
 
 SUBMISSION = "submission"  # folder of a run directory
 # The header's misspelling is the leaderboard's own.
 LEADERBOARD = {
-    "sst": LeaderboardFile("sst", "Predicted_Sentiment", "class", 5),
-    "quora": LeaderboardFile("para", "Predicted_Is_Paraphrase", "binary", 2),
-    "sts": LeaderboardFile("sts", "Predicted_Similiary", "score", 0),
+    "sst": LeaderboardFile("sst", "Predicted_Sentiment", SST.label_space),
+    "quora": LeaderboardFile("para", "Predicted_Is_Paraphrase", QUORA.label_space),
+    "sts": LeaderboardFile("sts", "Predicted_Similiary", STS.label_space),
 }
 
 
@@ -60,7 +60,7 @@ def write_submission(directory: Path, outputs: Mapping[str, Mapping[str, Mapping
             if not values:
                 problems.append(f"no predictions for {task} {split}")
                 continue
-            wrong = [f"{id_!r} is {value}" for id_, value in values.items() if fault_of(value, file.kind, file.classes)]
+            wrong = [f"{id_!r} is {value}" for id_, value in values.items() if file.space.fault(value)]
             if wrong:
                 problems.append(f"{task} {split}: values that the task does not have: {counted(wrong)}")
             contents[f"{file.stem}-{split}-output.csv"] = _leaderboard_text(file, values)
@@ -73,7 +73,7 @@ def write_submission(directory: Path, outputs: Mapping[str, Mapping[str, Mapping
 
 
 def _leaderboard_text(file: LeaderboardFile, values: Mapping[str, float]) -> str:
-    written = ((id_, repr(float(v)) if file.kind == "score" else f"{v:.0f}") for id_, v in values.items())
+    written = ((id_, file.space.written(value)) for id_, value in values.items())
     return f"id \t {file.header} \n" + "".join(f"{id_} , {value} \n" for id_, value in written)
 
 
@@ -165,5 +165,5 @@ def _read(model: Predictor, data: str, allow_rejects: bool) -> dict[str, Rows]:
 
 def _predicted(model: Predictor, task: Task, rows: Rows, batch_size: int) -> dict[str, float]:
     examples = tokenized(task, rows, model.tokenizer, model.max_tokens)
-    values = decided(task, model.outputs(examples, batch_size))
+    values = output_of(task).decide(model.outputs(examples, batch_size))
     return dict(zip(rows.ids, values.tolist(), strict=True))

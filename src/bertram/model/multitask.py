@@ -10,7 +10,8 @@ from bertram.data.examples import Batch
 from bertram.data.packing import Packed, pack
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoder import Encoder, WordRows
-from bertram.model.heads import Similarity, TaskHead
+from bertram.model.heads import SimilarityHead, TaskHead, head_of
+from bertram.model.outputs import Output
 from bertram.tasks import Task
 
 
@@ -44,7 +45,7 @@ class Multitask(nn.Module):
     def __init__(self, encoder: Encoder, tasks: Mapping[str, Task], pooling: str) -> None:
         super().__init__()
         self.encoder, self.tasks, self.pooling = encoder, dict(tasks), pooling
-        self.heads = _ByTask({name: TaskHead(task, encoder.config.hidden) for name, task in tasks.items()})
+        self.heads = _ByTask({name: head_of(task, encoder.config.hidden) for name, task in tasks.items()})
 
     @property
     def device(self) -> torch.device:
@@ -56,6 +57,10 @@ class Multitask(nn.Module):
         head = self.heads[task]
         assert isinstance(head, TaskHead)
         return head
+
+    def output(self, task: str) -> Output:
+        """The kind of output of a task."""
+        return self.head(task).output
 
     def task_heads(self) -> list[tuple[str, TaskHead]]:
         """The heads by the names of their tasks."""
@@ -94,7 +99,7 @@ class Multitask(nn.Module):
         packed = inputs.packed
         hidden = self._hidden(packed, dropout, words=words, offset=offset)
         one_each = torch.split(self._vectors(hidden, packed), list(inputs.sequences))
-        within = [self._compares_within(batch) for batch in batches]
+        within = [self.tasks[batch.task].compares_within for batch in batches]
         two_each = torch.split(_text_means(hidden, packed), list(inputs.sequences)) if any(within) else one_each
         return [
             self.heads[batch.task](torch.cat(two.unbind(1)) if compares else one, dropout)  # first texts first
@@ -122,19 +127,14 @@ class Multitask(nn.Module):
             hidden = torch.tanh(self.encoder.pooler(hidden))
         return hidden[packed.rank]
 
-    def _compares_within(self, batch: Batch) -> bool:
-        """Whether a head compares the two texts of one sequence."""
-        task = self.tasks[batch.task]
-        return task.compares and task.encodings_per_example == 1
-
     @torch.no_grad()
     def similarities(self, batches: Sequence[Batch]) -> Tensor | None:
         """The plain similarities of batches of one task's pairs, [n] in all, where its head is a similarity."""
-        compare = self.head(batches[0].task).compare
-        if not isinstance(compare, Similarity):
+        head = self.head(batches[0].task)
+        if not isinstance(head, SimilarityHead):
             return None
         pairs = (self.pooled(self.inputs([batch]).packed).chunk(2) for batch in batches)
-        return torch.cat([compare.similarity(u, v) for u, v in pairs])
+        return torch.cat([head.compare.similarity(u, v) for u, v in pairs])
 
 
 def _text_means(hidden: Tensor, packed: Packed) -> Tensor:

@@ -9,9 +9,8 @@ from bertram.data.examples import Examples, tokenize
 from bertram.data.inputs import InputFormat, read_texts
 from bertram.data.rows import Reject
 from bertram.errors import BertramError
-from bertram.prediction.model import Predictor, predictions
+from bertram.prediction.model import Predictor, entry, predictions
 from bertram.prediction.resumable_output import Row, remaining
-from bertram.tasks import Task
 
 WINDOW = 4096  # rows that are sorted by length together
 WINDOW_CHARACTERS = 1 << 22  # most of them, where texts are long: bounds the memory
@@ -60,7 +59,7 @@ def predict_file(
         pieces = tokenize(texts, model.tokenizer)
         examples = Examples(known, ids, pieces, None, model.tokenizer, model.max_tokens)
         for one, prediction in zip(ids, predictions(known, model.outputs(examples, batch_size)), strict=True):
-            yield _line(known, one, prediction.value, prediction.probabilities)
+            yield {"id": one, **entry(known, prediction)}
 
 
 def _complaining(rows: Iterator[Row], rejects: list[Reject], complain: Callable[[str], None]) -> Iterator[Row]:
@@ -84,11 +83,3 @@ def _windows(rows: Iterator[Row]) -> Iterator[list[Row]]:
             window, characters = [], 0
     if window:
         yield window
-
-
-def _line(task: Task, one: str, value: float, probabilities: Sequence[float] | None) -> dict[str, Any]:
-    line: dict[str, Any] = {"id": one, "value": value}
-    if probabilities is not None:
-        line["label"] = task.class_names[int(value)]
-        line["probabilities"] = dict(zip(task.class_names, (round(p, 6) for p in probabilities), strict=True))
-    return line

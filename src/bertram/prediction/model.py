@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bertram.data.examples import Examples, tokenize
-from bertram.data.labels import Fault
 from bertram.data.rows import styled, text_of
 from bertram.data.tokenizer import Tokenizer
-from bertram.errors import BertramError
-from bertram.model import losses
+from bertram.errors import BertramError, Fault
 from bertram.model.multitask import Multitask
+from bertram.model.outputs import output_of
 from bertram.tasks import Task
 
 Text = str | tuple[str, str] | list[str]
@@ -86,13 +85,13 @@ class Model:
             examples: of one task.
             batch_size: examples computed together.
         """
-        task = examples.task
-        swaps = self.orders(task)
+        output = self.network.output(examples.task.name)
+        swaps = self.orders(examples.task)
         found: list[Tensor] = []
         places: list[int] = []
         for chosen in _by_length(examples, batch_size):
             raw = [self.network([examples.batch(chosen, swapped=swap)])[0] for swap in swaps]
-            found.append(torch.stack([_meaning(task, one) for one in raw]).mean(0).cpu())
+            found.append(torch.stack([output.meaning(one) for one in raw]).mean(0).cpu())
             places += chosen
         outputs = torch.cat(found)
         return torch.empty_like(outputs).index_copy_(0, torch.tensor(places), outputs)
@@ -133,26 +132,23 @@ def checked(task: Task, number: int, text: Text) -> tuple[str, ...]:
 
 def predictions(task: Task, outputs: Tensor) -> list[Prediction]:
     """Each example's prediction from `Predictor.outputs`."""
-    if task.kind == "score":
-        return [Prediction(value) for value in outputs.tolist()]
-    return [
-        Prediction(int(value), tuple(row))
-        for value, row in zip(decided(task, outputs).tolist(), outputs.tolist(), strict=True)
-    ]
+    output = output_of(task)
+    values, shares = output.decide(outputs).tolist(), output.probabilities(outputs)
+    if shares is None:
+        return [Prediction(value) for value in values]
+    return [Prediction(value, tuple(row)) for value, row in zip(values, shares.tolist(), strict=True)]
 
 
-def decided(task: Task, outputs: Tensor) -> Tensor:
-    """The value of each example, [n]: for CORAL its rank, else the likeliest class, or the score itself."""
-    if task.kind == "score":
-        return outputs
-    if task.trained_by == "coral":
-        above = 1 - outputs.cumsum(1)[:, :-1]  # P(y > k)
-        return (above > 0.5).sum(1)
-    return outputs.argmax(1)
-
-
-def _meaning(task: Task, raw: Tensor) -> Tensor:
-    return losses.scores(task, raw) if task.kind == "score" else losses.probabilities(task, raw)
+def entry(task: Task, prediction: Prediction) -> dict[str, Any]:
+    """A prediction as the fields of a JSON object, probabilities with six digits."""
+    if prediction.probabilities is None:
+        return {"value": prediction.value}
+    names = task.class_names
+    return {
+        "value": prediction.value,
+        "label": names[int(prediction.value)],
+        "probabilities": {name: round(p, 6) for name, p in zip(names, prediction.probabilities, strict=True)},
+    }
 
 
 def _by_length(examples: Examples, batch_size: int) -> Iterator[list[int]]:

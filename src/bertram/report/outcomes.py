@@ -13,7 +13,7 @@ from bertram.config import Config
 from bertram.data.rows import Rows, limit_rows, read_extra, read_rows
 from bertram.data.sources import HubUnreachableError
 from bertram.errors import BertramError, DataError
-from bertram.evaluation.metrics import METRICS, why_undefined
+from bertram.evaluation.metrics import metrics_of
 from bertram.runs.directory import Run, read_metrics, read_predictions
 from bertram.tasks import Task
 
@@ -46,10 +46,9 @@ class Outcomes:
     def score(self, chosen: NDArray[np.bool_] | None = None) -> float | None:
         """The main score of all or of some examples; None where it is undefined."""
         keep = np.ones(len(self.gold), bool) if chosen is None else chosen
-        gold, predicted, metric = self.gold[keep], self.predicted[keep], self.task.scored_by
-        if why_undefined(self.task.kind, metric, gold, predicted):
-            return None
-        return float(METRICS[self.task.kind][metric](gold, predicted, np.ones((1, len(gold))))[0])
+        gold, predicted = self.gold[keep], self.predicted[keep]
+        metric = metrics_of(self.task.label_space)[self.task.scored_by]
+        return None if metric.why_undefined(gold, predicted) else metric.value(gold, predicted)
 
     @property
     def confidence(self) -> Floats | None:

@@ -30,7 +30,7 @@ def predictions_section(run: Shown, library: Library) -> Section:
             continue
         if outcomes.confidence is not None:
             pictures.append(_reliability(name, outcomes))
-        elif task.kind == "score":
+        elif task.label_space.numeric:
             pictures += [_scatter(name, outcomes), _spread(name, outcomes)]
     return Section("predictions", "Predictions", pictures=pictures)
 
@@ -83,15 +83,15 @@ def errors_section(run: Shown, library: Library) -> Section:
 
 
 def _columns(outcomes: Outcomes) -> list[Column]:
-    score = outcomes.task.kind == "score"
-    last = Column("off by" if score else "confidence", number=True)
-    return [Column("text"), Column("gold", number=score), Column("predicted", number=score), last, Column("id")]
+    numeric = outcomes.task.label_space.numeric
+    last = Column("off by" if numeric else "confidence", number=True)
+    return [Column("text"), Column("gold", number=numeric), Column("predicted", number=numeric), last, Column("id")]
 
 
 def worst(outcomes: Outcomes) -> list[int]:
     """The places of the worst errors, the worst first: surely wrong classes, or scores far from gold."""
     confidence = outcomes.confidence
-    if outcomes.task.kind == "score":
+    if outcomes.task.label_space.numeric:
         badness = np.abs(outcomes.predicted - outcomes.gold)
     else:
         wrong = outcomes.predicted != outcomes.gold
@@ -105,7 +105,7 @@ def _worst(outcomes: Outcomes) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for place in worst(outcomes):
         gold, predicted = float(outcomes.gold[place]), float(outcomes.predicted[place])
-        if outcomes.task.kind == "score":
+        if outcomes.task.label_space.numeric:
             said = [shown(gold, 2), shown(predicted, 2), shown(abs(gold - predicted), 2)]
         else:
             sure = "" if confidence is None else shown(float(confidence[place]), 2)

@@ -5,6 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bertram.evaluation.metrics import best_baseline, is_error
 from bertram.report.learning import gradients_section, learning_section, smart_section
 from bertram.report.origin import config_section
 from bertram.report.outcomes import Library, Shown
@@ -21,7 +22,7 @@ from bertram.report.page import (
     signed,
 )
 from bertram.report.predictions import errors_section, predictions_section
-from bertram.report.sanity_checks import LOWER_IS_BETTER, below, best_baseline, run_findings
+from bertram.report.sanity_checks import below, run_findings
 
 FORMULA = {"overall": "with (r + 1) / 2", "overall_plain": "with plain r"}
 
@@ -124,7 +125,7 @@ def _score_row(
         f"{name} {metric}",
         "undefined" if value is None else shown(value),
         score.get("undefined", "") if value is None else shown_interval(score["ci95"]),
-        "" if metric in LOWER_IS_BETTER else interval_bar(value, score["ci95"], best[1] if best else None),
+        "" if is_error(metric) else interval_bar(value, score["ci95"], best[1] if best else None),
         f"{score['n']:,}" if "n" in score else "",
         "" if trained is None else shown(trained),
         "" if trained is None or value is None else signed(trained - value),

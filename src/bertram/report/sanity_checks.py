@@ -10,6 +10,7 @@ from bertram.config import Config
 from bertram.data.describe import words_of
 from bertram.data.rows import Rows
 from bertram.evaluation.intervals import LEAST_SEEDS
+from bertram.evaluation.metrics import best_baseline, is_error
 from bertram.report.outcomes import Library, Outcomes, Shown
 from bertram.tasks import Task
 
@@ -17,7 +18,6 @@ Level = Literal["warning", "note", "fine"]
 LEVELS: tuple[Level, ...] = ("warning", "note", "fine")
 MUCH_OVERLAP = 0.01  # of the scored rows
 SAME_SCORE = 1e-6
-LOWER_IS_BETTER = ("mse", "mae")
 TOLD_APART = 4  # runs whose findings are told in full
 NAMED = 6  # runs of a finding that are named; of more the rest are counted
 QUORA = ("quora", "qqp")
@@ -106,19 +106,9 @@ def scores(config: Config, record: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("warning", f"{name} is undefined", f"{dev[name].get('undefined', '')}.")
 
 
-def best_baseline(baselines: Mapping[str, Any], metric: str) -> tuple[str, float] | None:
-    """Name and score of the best trivial answer; None where none has a score."""
-    values = {name: one.get(metric, {}).get("value") for name, one in baselines.items()}
-    known = {name: float(value) for name, value in values.items() if value is not None}
-    if not known:
-        return None
-    name = (min if metric in LOWER_IS_BETTER else max)(known, key=known.__getitem__)
-    return name, known[name]
-
-
 def below(metric: str, value: float, baseline: float) -> bool:
     """Whether a score is worse than a trivial one."""
-    return value > baseline if metric in LOWER_IS_BETTER else value < baseline
+    return value > baseline if is_error(metric) else value < baseline
 
 
 def _beside_baseline(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bertram.evaluation.caveats import notes
+from bertram.model.outputs import output_of
 from bertram.runs.directory import Run
 from bertram.serving.examples import BOTH, PAIRS, TEXTS
 from bertram.serving.messages import Limits, fields
@@ -38,14 +39,7 @@ def _task(task: Task, scores: dict[str, Any]) -> dict[str, Any]:
         "pair": task.pair,
         "fields": fields(task),
         "labels": task.class_names,
-        "ordered": task.kind == "class" and (task.trained_by == "coral" or _counted(task.labels)),
-        "range": task.range if task.kind == "score" else None,
+        "ordered": output_of(task).ordered,
+        "range": task.label_space.bounds,
         "score": {"metric": task.scored_by} | scores[task.scored_by] if task.scored_by in scores else None,
     }
-
-
-def _counted(labels: tuple[str, ...]) -> bool:
-    """Whether labels are consecutive whole numbers, as those of a scale."""
-    return all(label.isdecimal() for label in labels) and [int(label) - int(labels[0]) for label in labels] == list(
-        range(len(labels))
-    )

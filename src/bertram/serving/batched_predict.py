@@ -6,7 +6,6 @@ from itertools import islice
 import torch
 
 from bertram.data.examples import Batch, Examples, tokenize
-from bertram.model import losses
 from bertram.prediction.model import Model, Prediction, Predictor, Text, checked, predict, predictions
 
 Asked = tuple[str, Sequence[Text]]  # a task and its texts or pairs
@@ -47,7 +46,7 @@ def _one_pass(model: Model, texts: dict[str, list[Text]]) -> dict[str, list[Pred
     raw = iter(model.network([batch for several in batches.values() for batch in several]))
     found = {}
     for name, several in batches.items():
-        task = model.tasks[name]
-        meaning = losses.scores if task.kind == "score" else losses.probabilities
-        found[name] = predictions(task, torch.stack([meaning(task, next(raw)) for _ in several]).mean(0).cpu())
+        output = model.network.output(name)
+        meaning = torch.stack([output.meaning(next(raw)) for _ in several]).mean(0).cpu()
+        found[name] = predictions(model.tasks[name], meaning)
     return found

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from bertram.errors import BertramError
-from bertram.prediction.model import Prediction, Text, checked
+from bertram.label_spaces import object_schema
+from bertram.prediction.model import Prediction, Text, checked, entry
 from bertram.tasks import Task
 
 FAULTS_SHOWN = 5
@@ -97,20 +98,9 @@ def _faults(task: Task, number: int, item: object, limits: Limits) -> Iterator[s
             yield str(error)
 
 
-def answer(task: Task, found: Sequence[Prediction]) -> dict[str, Any]:
+def answer(task: Task, predictions: Sequence[Prediction]) -> dict[str, Any]:
     """The body of an answer; entries as in the lines of ``bertram predict``."""
-    return {"task": task.name, "predictions": [_prediction(task, one) for one in found]}
-
-
-def _prediction(task: Task, one: Prediction) -> dict[str, Any]:
-    if one.probabilities is None:
-        return {"value": one.value}
-    names = task.class_names
-    return {
-        "value": one.value,
-        "label": names[int(one.value)],
-        "probabilities": {name: round(p, 6) for name, p in zip(names, one.probabilities, strict=True)},
-    }
+    return {"task": task.name, "predictions": [entry(task, prediction) for prediction in predictions]}
 
 
 def request_schema(task: Task, limits: Limits) -> dict[str, Any]:
@@ -119,31 +109,10 @@ def request_schema(task: Task, limits: Limits) -> dict[str, Any]:
     item = {"type": "array", "items": text, "minItems": 2, "maxItems": 2} if task.pair else text
     one, many = fields(task)
     several = {"type": "array", "items": item, "minItems": 1, "maxItems": limits.texts}
-    return {"oneOf": [_object({one: item}), _object({many: several})]}
+    return {"oneOf": [object_schema({one: item}), object_schema({many: several})]}
 
 
 def answer_schema(task: Task) -> dict[str, Any]:
     """The JSON schema of an answer."""
-    if task.kind == "score":
-        low, high = task.range
-        entry = _object({"value": {"type": "number", "description": f"from {low:g} to {high:g}"}})
-    else:
-        names = list(task.class_names)
-        share = {"type": "number", "minimum": 0, "maximum": 1}
-        entry = _object(
-            {
-                "value": {"type": "integer", "minimum": 0, "maximum": len(names) - 1},
-                "label": {"type": "string", "enum": names},
-                "probabilities": _object(dict.fromkeys(names, share)),
-            }
-        )
-    return _object({"task": {"type": "string", "const": task.name}, "predictions": {"type": "array", "items": entry}})
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    predictions = {"type": "array", "items": task.label_space.answer_schema()}
+    return object_schema({"task": {"type": "string", "const": task.name}, "predictions": predictions})

@@ -7,6 +7,7 @@ from typing import Any
 from bertram.data.examples import Examples
 from bertram.errors import TrainingError
 from bertram.evaluation.evaluate import Evaluation, evaluate
+from bertram.evaluation.metrics import on_unit_scale
 from bertram.optimizer import schedule
 from bertram.prediction.load import save_model
 from bertram.runs import checkpoint
@@ -128,7 +129,7 @@ def _on_unit(training: Training, name: str, score: float | None) -> float:
     """A main score on [0, 1]; an undefined one counts as 0."""
     if score is None:
         return 0.0
-    return (score + 1) / 2 if training.config.tasks[name].kind == "score" else score
+    return on_unit_scale(training.config.tasks[name].scored_by, score)
 
 
 def _evaluate(training: Training, run: Run, log: MetricsLog, display: Display) -> None:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from bertram import smart
 from bertram.config import Config
 from bertram.data.examples import Batch
-from bertram.model import losses
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoder import WordRows
 from bertram.model.linear import Precision
@@ -84,7 +83,7 @@ class RDrop:
 
     def _loss(self, batch: Batch, first: Tensor, second: Tensor) -> TaskLoss:
         loss = (_loss(self.network, batch, first) + _loss(self.network, batch, second)) / 2
-        apart = losses.divergence(self.network.tasks[batch.task])(first, second)
+        apart = self.network.output(batch.task).divergence(first, second)
         return TaskLoss(batch, loss, self.alpha / 4 * apart, {"rdrop/divergence": apart.detach()})
 
 
@@ -135,7 +134,7 @@ class Smart:
         The ascent looks at the sum over the tasks: an example's offset moves its own task's outputs only, and its
         gradient is normalized by itself, so the tasks do not disturb each other.
         """
-        divergences = [losses.divergence(self.network.tasks[batch.task]) for batch in batches]
+        divergences = [self.network.output(batch.task).divergence for batch in batches]
 
         def f(offset: Tensor) -> tuple[Tensor, ...]:
             if self.perturbed_dropout == "independent":
@@ -177,7 +176,7 @@ class Smart:
         value, figures = penalty
         figures = {**figures, "smart/penalty": value.detach()} if figures else {}
         if self.proximal is not None and taught is not None:
-            apart = losses.divergence(self.network.tasks[batch.task])
+            apart = self.network.output(batch.task).divergence
             distance = self.proximal.loss(apart, raw, taught[number])
             value = value + distance
             figures["bregman/penalty"] = distance.detach()
@@ -224,6 +223,7 @@ class Objective:
         if config.uncertainty_weighting:
             self.log_variances = {name: nn.Parameter(torch.zeros((), device=network.device)) for name in network.tasks}
         self.tasks = network.tasks
+        self.regression = {name: network.output(name).regression for name in network.tasks}
 
     def __call__(self, batches: Sequence[Batch], words: WordRows | None) -> list[TaskLoss]:
         """The losses of the batches, in their order."""
@@ -239,7 +239,7 @@ class Objective:
         if self.log_variances is None:
             return task.weight * loss.total
         s = self.log_variances[task.name]  # log σ²
-        half = 0.5 if task.kind == "score" else 1.0  # regression has ½e^(-s)
+        half = 0.5 if self.regression[task.name] else 1.0  # regression has ½e^(-s)
         weighted: Tensor = task.weight * (half * torch.exp(-s) * loss.total + s / 2)
         return weighted
 
@@ -302,7 +302,7 @@ def _proximal(network: Multitask, config: Config, total_steps: int) -> smart.Bre
 
 def _loss(network: Multitask, batch: Batch, raw: Tensor) -> Tensor:
     assert batch.labels is not None
-    return losses.example_losses(network.tasks[batch.task], raw, batch.labels.to(raw.device)).mean()
+    return network.output(batch.task).losses(raw, batch.labels.to(raw.device)).mean()
 
 
 def _figures(found: smart.Perturbation) -> dict[str, Tensor]:

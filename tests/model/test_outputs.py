@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bertram.model import losses
+from bertram.model.outputs import output_of
 from bertram.tasks import Task
 
 PAIR = {"texts": ["a", "b"]}
@@ -40,7 +40,7 @@ def rows(count: int, low: float, high: float) -> st.SearchStrategy[list[list[flo
 
 
 def check(task: Task, raw: list[Any], labels: list[Any], expected: list[float]) -> None:
-    found = losses.example_losses(task, torch.tensor(raw), torch.tensor(labels))
+    found = output_of(task).losses(torch.tensor(raw), torch.tensor(labels))
     assert found.shape == (len(labels),)
     assert found.dtype == torch.float32
     assert found.tolist() == pytest.approx(expected, rel=2e-5, abs=2e-5)
@@ -103,7 +103,7 @@ def test_the_embedding_loss_is_that_of_pytorch() -> None:
     torch.manual_seed(0)
     u, v, target = torch.randn(20, 8), torch.randn(20, 8), torch.tensor([1, -1] * 10)
     expected = torch.nn.CosineEmbeddingLoss(margin=0.25)(u, v, target)
-    found = losses.example_losses(ALIKE, torch.cosine_similarity(u, v), (target > 0).long()).mean()
+    found = output_of(ALIKE).losses(torch.cosine_similarity(u, v), (target > 0).long()).mean()
     assert float(found) == pytest.approx(float(expected), abs=1e-6)
 
 
@@ -114,7 +114,7 @@ def test_a_score_in_the_middle_of_the_range_counts_as_alike(low: int, width: int
     middle = torch.tensor(sum(ends) / 2)
     below = middle - 1e-3 * width * unit
     of_range = task("score", range=ends, loss="cosine-embedding", margin=0.5, **COSINE)
-    found = losses.example_losses(of_range, torch.tensor([0.2, 0.2]), torch.stack([middle, below]))
+    found = output_of(of_range).losses(torch.tensor([0.2, 0.2]), torch.stack([middle, below]))
     assert found.tolist() == pytest.approx([0.8, 0.0])
 
 
@@ -122,7 +122,7 @@ def test_a_score_in_the_middle_of_the_range_counts_as_alike(low: int, width: int
 def test_large_logits_stay_finite(made: Task) -> None:
     wide = {"class": (2, 3 if made is CORAL else 4), "binary": (2,), "score": (2,)}[made.kind]
     raw = torch.full(wide, 300.0, requires_grad=True)
-    cost = losses.example_losses(made, raw, torch.tensor([0, 1])).sum()
+    cost = output_of(made).losses(raw, torch.tensor([0, 1])).sum()
     (gradient,) = torch.autograd.grad(cost, raw)
     assert bool(torch.isfinite(cost))
     assert bool(torch.isfinite(gradient).all())
@@ -131,21 +131,21 @@ def test_large_logits_stay_finite(made: Task) -> None:
 @ANY
 @given(raw=rows(3, -30, 30))
 def test_coral_probabilities_are_probabilities_and_differences_of_its_levels(raw: list[list[float]]) -> None:
-    found = losses.probabilities(CORAL, torch.tensor(raw))
+    found = output_of(CORAL).meaning(torch.tensor(raw))
     assert found.shape == (len(raw), 4)
     assert bool((found >= 0).all())
     assert found.sum(1).tolist() == pytest.approx([1.0] * len(raw), abs=1e-6)
     ordered = torch.tensor(raw).sort(dim=1, descending=True).values
     above = [[1.0, *map(sigmoid, row), 0.0] for row in ordered.tolist()]
     expected = [[a - b for a, b in pairwise(row)] for row in above]
-    for one, other in zip(losses.probabilities(CORAL, ordered).tolist(), expected, strict=True):
+    for one, other in zip(output_of(CORAL).meaning(ordered).tolist(), expected, strict=True):
         assert one == pytest.approx(other, abs=1e-6)
 
 
 @ANY
 @given(raw=rows(4, -30, 30))
 def test_class_probabilities_are_the_softmax(raw: list[list[float]]) -> None:
-    found = losses.probabilities(CLASS, torch.tensor(raw))
+    found = output_of(CLASS).meaning(torch.tensor(raw))
     for one, row in zip(found.tolist(), raw, strict=True):
         total = sum(math.exp(x) for x in row)
         assert one == pytest.approx([math.exp(x) / total for x in row], abs=1e-6)
@@ -154,7 +154,7 @@ def test_class_probabilities_are_the_softmax(raw: list[list[float]]) -> None:
 @ANY
 @given(raw=st.lists(FLOATS, min_size=1))
 def test_yes_is_the_sigmoid_and_no_the_rest(raw: list[float]) -> None:
-    found = losses.probabilities(BINARY, torch.tensor(raw))
+    found = output_of(BINARY).meaning(torch.tensor(raw))
     assert found[:, 1].tolist() == pytest.approx([sigmoid(x) for x in raw], abs=1e-6)
     assert found.sum(1).tolist() == pytest.approx([1.0] * len(raw))
 
@@ -163,7 +163,7 @@ def test_yes_is_the_sigmoid_and_no_the_rest(raw: list[float]) -> None:
 def test_the_boundary_of_the_embedding_loss_lies_midway_between_its_two_ends(margin: float) -> None:
     made = task("binary", loss="cosine-embedding", margin=margin, **COSINE)
     middle = (1 + margin) / 2
-    found = losses.yes_probability(made, torch.tensor([-1.0, middle - 1e-3, middle, middle + 1e-3, 1.0]))
+    found = output_of(made).meaning(torch.tensor([-1.0, middle - 1e-3, middle, middle + 1e-3, 1.0]))[:, 1]
     assert float(found[2]) == pytest.approx(0.5)
     assert found.tolist() == sorted(found.tolist())
     assert found[1] < 0.5 < found[3]
@@ -172,11 +172,11 @@ def test_the_boundary_of_the_embedding_loss_lies_midway_between_its_two_ends(mar
 
 def test_scores_are_in_label_units() -> None:
     raw = torch.tensor([-50.0, 0.0, 50.0])
-    assert losses.scores(task("score", range=[-2, 8]), raw).tolist() == pytest.approx([-2, 3, 8])
-    assert losses.scores(SHARE, raw).tolist() == pytest.approx([0, 2.5, 5])
+    assert output_of(task("score", range=[-2, 8])).meaning(raw).tolist() == pytest.approx([-2, 3, 8])
+    assert output_of(SHARE).meaning(raw).tolist() == pytest.approx([0, 2.5, 5])
     cosines = torch.tensor([-1.0, 0.0, 1.0])
-    assert losses.scores(COSINE_MSE, cosines).tolist() == pytest.approx([0, 2.5, 5])
-    assert losses.scores(EMBEDDING, cosines).tolist() == pytest.approx([0, 2.5, 5])
+    assert output_of(COSINE_MSE).meaning(cosines).tolist() == pytest.approx([0, 2.5, 5])
+    assert output_of(EMBEDDING).meaning(cosines).tolist() == pytest.approx([0, 2.5, 5])
 
 
 ALL = [CLASS, CORAL, BINARY, SCORE, SHARE, COSINE_MSE, EMBEDDING, ALIKE]
@@ -190,7 +190,7 @@ def outputs(made: Task, seed: int) -> Tensor:
 
 @pytest.mark.parametrize("made", ALL, ids=lambda t: f"{t.kind} {t.trained_by}")
 def test_divergences_are_symmetric_and_zero_only_between_equals(made: Task) -> None:
-    apart = losses.divergence(made)
+    apart = output_of(made).divergence
     p, q = outputs(made, 0), outputs(made, 1)
     assert float(apart(p, p)) == 0.0
     assert float(apart(p, q)) == pytest.approx(float(apart(q, p)), rel=1e-6)
@@ -201,20 +201,20 @@ def test_divergences_are_symmetric_and_zero_only_between_equals(made: Task) -> N
 @pytest.mark.parametrize("made", [CLASS, BINARY], ids=["class", "binary"])
 def test_the_divergence_of_classes_is_the_symmetric_kl_of_their_probabilities(made: Task) -> None:
     p, q = outputs(made, 0), outputs(made, 1)
-    a, b = (losses.probabilities(made, raw).double() for raw in (p, q))
+    a, b = (output_of(made).meaning(raw).double() for raw in (p, q))
     expected = ((a * (a / b).log()).sum(1) + (b * (b / a).log()).sum(1)).mean()
-    assert float(losses.divergence(made)(p, q)) == pytest.approx(float(expected), rel=1e-4)
+    assert float(output_of(made).divergence(p, q)) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_the_divergence_of_coral_is_the_sum_over_its_thresholds() -> None:
     p, q = outputs(CORAL, 0), outputs(CORAL, 1)
     a, b = p.double().sigmoid(), q.double().sigmoid()
     expected = ((a - b) * (p.double() - q.double())).sum(1).mean()
-    assert float(losses.divergence(CORAL)(p, q)) == pytest.approx(float(expected), rel=1e-5)
+    assert float(output_of(CORAL).divergence(p, q)) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("made", [SCORE, SHARE, COSINE_MSE, EMBEDDING], ids=lambda t: t.trained_by)
 def test_the_divergence_of_scores_is_the_squared_difference_in_units_of_the_range(made: Task) -> None:
     p, q = outputs(made, 0), outputs(made, 1)
-    expected = ((losses.scores(made, p) - losses.scores(made, q)) / 5).square().mean()
-    assert float(losses.divergence(made)(p, q)) == pytest.approx(float(expected), rel=1e-5)
+    expected = ((output_of(made).meaning(p) - output_of(made).meaning(q)) / 5).square().mean()
+    assert float(output_of(made).divergence(p, q)) == pytest.approx(float(expected), rel=1e-5)

@@ -1,0 +1,294 @@
+"""Label spaces: classes, yes or no, scores.
+
+A label space reads labels from files and writes predictions to files. It names the metrics and the trivial baselines
+of its tasks, and describes a prediction to readers and to programs. It needs no PyTorch; what a network computes for a
+label space is in `bertram.model.outputs`.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from bertram.errors import Fault
+
+Metric = Literal["accuracy", "f1", "pearson", "spearman"]
+Schema = dict[str, Any]
+
+NO_LABEL = "no label"
+NO = ("0", "no", "false")
+YES = ("1", "yes", "true")
+
+
+class LabelSpace(ABC):
+    """The values that a label can take.
+
+    A value is a class index, 0 or 1, or a score in label units.
+
+    Attributes:
+        dtype: NumPy type of the values.
+        metrics: score name in a record -> name of the metric that computes it.
+        main_metrics: score names that can be the main score; the first is the default.
+        baselines: names of the trivial baselines.
+        numeric: True if values lie on a scale, so that an error has a size; False if they are right or wrong.
+    """
+
+    dtype: ClassVar[Literal["int64", "float64"]] = "int64"
+    metrics: ClassVar[Mapping[str, str]]
+    main_metrics: ClassVar[tuple[Metric, ...]]
+    baselines: ClassVar[tuple[str, ...]]
+    numeric: ClassVar[bool] = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Display names of the labels; empty for scores."""
+        return ()
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Lowest and highest score; None for labels."""
+        return None
+
+    @property
+    def ordered(self) -> bool:
+        """True if the labels form a scale."""
+        return False
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """The possible predictions, in words."""
+
+    @abstractmethod
+    def reader(self) -> Callable[[object], float]:
+        """A function from a label in a file to its value.
+
+        It raises `Fault` for a label that is missing, unknown, not a finite number or outside the range. It remembers
+        the spellings of one file, so each file needs its own.
+        """
+
+    @abstractmethod
+    def fault(self, value: float) -> str | None:
+        """The reason why a value is no prediction of this space; None if it is one."""
+
+    @abstractmethod
+    def written(self, value: float) -> str:
+        """A value as text in a file of predictions."""
+
+    @abstractmethod
+    def answer_schema(self) -> Schema:
+        """JSON schema of one prediction."""
+
+    @abstractmethod
+    def counts(self, values: Iterable[float]) -> dict[str, int] | None:
+        """Number of values with each label; None for scores."""
+
+    @abstractmethod
+    def constant(self, *, yes: bool) -> int | None:
+        """The answer of the study's row 1 to every example: neutral, no (or yes); None if it draws scores at random."""
+
+
+@dataclass(frozen=True)
+class _Labels(LabelSpace):
+    """Labels with names.
+
+    Attributes:
+        labels: label values in the files, in order.
+        display_names: display names; default: the labels.
+    """
+
+    labels: tuple[str, ...] = ()
+    display_names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Display names of the labels."""
+        return self.display_names or self.labels
+
+    @property
+    def description(self) -> str:
+        """The names of the labels."""
+        return " / ".join(self.names)
+
+    def reader(self) -> Callable[[object], float]:
+        """A label matches as it is written, else by its number (1.0 is 1), else by name without regard to case."""
+        exact = {label: index for index, labels in enumerate(self._spellings()) for label in labels}
+        numbers = {_number(label): index for label, index in exact.items() if _number(label) is not None}
+        folded = {label.casefold(): index for label, index in exact.items()}
+        for index, name in enumerate(self.names):
+            folded.setdefault(name.casefold(), index)
+        values = dict(exact)  # grows by the other spellings of a file
+
+        def read(label: object) -> int:
+            text = _written(label)
+            value = values.get(text)
+            if value is None:
+                value = numbers.get(_number(text))
+                value = folded.get(text.casefold()) if value is None else value
+                if value is None:
+                    missing = text.casefold() in ("", "nan")
+                    raise Fault(NO_LABEL if missing else f"the label {_short(text)} is none of {', '.join(exact)}")
+                values[text] = value
+            return value
+
+        return read
+
+    def _spellings(self) -> list[tuple[str, ...]]:
+        return [(label,) for label in self.labels]
+
+    def fault(self, value: float) -> str | None:
+        """3.0 is as good a class as 3."""
+        count = len(self.names)
+        return None if value in range(count) else f"{value:g} is not a whole number from 0 to {count - 1}"
+
+    def written(self, value: float) -> str:
+        """An integer."""
+        return f"{value:.0f}"
+
+    def answer_schema(self) -> Schema:
+        """Index, name and the probability of each label."""
+        share = {"type": "number", "minimum": 0, "maximum": 1}
+        return object_schema(
+            {
+                "value": {"type": "integer", "minimum": 0, "maximum": len(self.names) - 1},
+                "label": {"type": "string", "enum": list(self.names)},
+                "probabilities": object_schema(dict.fromkeys(self.names, share)),
+            }
+        )
+
+    def counts(self, values: Iterable[float]) -> dict[str, int] | None:
+        """Number of values with each label."""
+        counted = Counter(int(value) for value in values)
+        return {name: counted[index] for index, name in enumerate(self.names)}
+
+
+@dataclass(frozen=True)
+class Classes(_Labels):
+    """One of two or more classes."""
+
+    metrics: ClassVar[Mapping[str, str]] = {"accuracy": "accuracy", "f1": "macro_f1"}
+    main_metrics: ClassVar[tuple[Metric, ...]] = ("accuracy", "f1")
+    baselines: ClassVar[tuple[str, ...]] = ("majority",)
+
+    @property
+    def ordered(self) -> bool:
+        """True if the labels are consecutive whole numbers, as those of a scale."""
+        if not all(label.isdecimal() for label in self.labels):
+            return False
+        return [int(label) - int(self.labels[0]) for label in self.labels] == list(range(len(self.labels)))
+
+    def constant(self, *, yes: bool) -> int | None:  # noqa: ARG002
+        """The middle class."""
+        return len(self.labels) // 2
+
+
+@dataclass(frozen=True)
+class YesNo(_Labels):
+    """No (0) or yes (1)."""
+
+    metrics: ClassVar[Mapping[str, str]] = {"accuracy": "accuracy", "f1": "f1"}
+    main_metrics: ClassVar[tuple[Metric, ...]] = ("accuracy", "f1")
+    baselines: ClassVar[tuple[str, ...]] = ("majority", "always_no", "always_yes")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Display names of no and yes."""
+        return self.display_names or self.labels or ("no", "yes")
+
+    def _spellings(self) -> list[tuple[str, ...]]:
+        return super()._spellings() or [NO, YES]
+
+    def constant(self, *, yes: bool) -> int | None:
+        """No, or yes."""
+        return int(yes)
+
+
+@dataclass(frozen=True)
+class ScoreRange(LabelSpace):
+    """A score from `low` to `high`."""
+
+    dtype: ClassVar[Literal["int64", "float64"]] = "float64"
+    metrics: ClassVar[Mapping[str, str]] = {name: name for name in ("pearson", "spearman", "mse", "mae")}
+    main_metrics: ClassVar[tuple[Metric, ...]] = ("pearson", "spearman")
+    baselines: ClassVar[tuple[str, ...]] = ("mean", "random")
+    numeric: ClassVar[bool] = True
+
+    low: float = 0.0
+    high: float = 1.0
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest score."""
+        return self.low, self.high
+
+    @property
+    def description(self) -> str:
+        """The range."""
+        return f"a score from {self.low:g} to {self.high:g}"
+
+    def reader(self) -> Callable[[object], float]:
+        """A finite number in the range."""
+        return self._read
+
+    def _read(self, label: object) -> float:
+        text = _written(label)
+        if not text:
+            raise Fault(NO_LABEL)
+        try:
+            score = float(text)
+        except ValueError:
+            raise Fault(f"the score {_short(text)} is not a number") from None
+        if not math.isfinite(score):
+            raise Fault(f"the score {text} is not finite")
+        if not self.low <= score <= self.high:
+            raise Fault(f"the score {_short(text)} is outside {self.low:g} to {self.high:g}")
+        return score
+
+    def fault(self, value: float) -> str | None:
+        """A prediction may lie outside the range."""
+        return None if math.isfinite(value) else f"{value} is not a finite number"
+
+    def written(self, value: float) -> str:
+        """The digits that give back the same number when read."""
+        return repr(float(value))
+
+    def answer_schema(self) -> Schema:
+        """A number."""
+        return object_schema({"value": {"type": "number", "description": f"from {self.low:g} to {self.high:g}"}})
+
+    def counts(self, values: Iterable[float]) -> dict[str, int] | None:  # noqa: ARG002
+        """None: scores have no labels."""
+        return None
+
+    def constant(self, *, yes: bool) -> int | None:  # noqa: ARG002
+        """None: the study's row 1 draws scores at random."""
+        return None
+
+
+def object_schema(properties: Mapping[str, Any]) -> Schema:
+    """JSON schema of an object with exactly these properties."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _written(label: object) -> str:
+    return "" if label is None else str(label).strip()
+
+
+def _number(text: str) -> float | None:
+    """The number a label is; true and false, as some formats write yes and no, are 1 and 0."""
+    try:
+        number = float({"true": "1", "false": "0"}.get(text.casefold(), text))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")

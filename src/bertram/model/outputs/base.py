@@ -1,0 +1,191 @@
+"""The contract of a kind of output, and its two general forms: a probability of yes, and a score."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bertram import smart
+from bertram.label_spaces import LabelSpace, ScoreRange, YesNo
+
+
+@dataclass(frozen=True)
+class DenseForm:
+    """An output as dense layers with elementwise activations, for formats that hold nothing else.
+
+    Attributes:
+        activation: activation of the head's last layer.
+        affine: scale and offset of a further layer, scale · x + offset; None without one.
+        prediction: activation that a library applies when it predicts.
+        meaning: a sentence about such a prediction.
+    """
+
+    activation: type[nn.Module] = nn.Identity
+    affine: tuple[float, float] | None = None
+    prediction: type[nn.Module] = nn.Identity
+    meaning: str = ""
+
+
+class Output(ABC):
+    """A kind of output.
+
+    Raw outputs have the shape [n, `width`], or [n] if `flat`. Hard labels are [n]: class indices, 0 or 1, or scores in
+    label units. The meaning of raw outputs is [n, K] probabilities of the labels, or [n] scores in label units. Soft
+    targets are [n, K] probabilities of classes, [n] probabilities of yes, or [n] scores.
+
+    Attributes:
+        space: values that a label can take.
+        flat: True if an example has one raw output and no axis for it.
+        regression: True if the label is a number on a scale.
+        meaning_name: name of the meaning in an exported graph.
+    """
+
+    space: LabelSpace
+    flat: ClassVar[bool] = False
+    regression: ClassVar[bool] = False
+    meaning_name: ClassVar[str] = "probabilities"
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Number of raw outputs of an example."""
+
+    @property
+    def ordered(self) -> bool:
+        """True if the labels form a scale."""
+        return self.space.ordered
+
+    def layer(self, inputs: int) -> nn.Module:
+        """A last layer of a head, [n, inputs] to [n, width]."""
+        return nn.Linear(inputs, self.width)
+
+    def start(self, layer: nn.Module, labels: Tensor) -> None:  # noqa: B027 - most layers start well as they are
+        """Move the scalars of a last layer to where training starts well.
+
+        Args:
+            layer: last layer, made by `layer`.
+            labels: hard labels of the training examples, [n].
+        """
+
+    @abstractmethod
+    def losses(self, raw: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each example, [n], for hard labels [n]; the mean is the task's loss L_i."""
+
+    @abstractmethod
+    def soft_losses(self, raw: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each example, [n], for soft targets: [n, K] or [n], as `soft_targets` gives them."""
+
+    def soft_targets(self, meaning: Tensor) -> Tensor:
+        """A model's meaning, or the mean over several models, as soft targets for another."""
+        return meaning
+
+    @abstractmethod
+    def meaning(self, raw: Tensor) -> Tensor:
+        """Probabilities of the labels, [n, K], or scores in label units, [n]."""
+
+    def graph(self, raw: Tensor) -> Tensor:
+        """The meaning in operations that an exported graph has."""
+        return self.meaning(raw)
+
+    def probabilities(self, meaning: Tensor) -> Tensor | None:
+        """The probabilities of the labels, [n, K], of which a meaning consists; None for scores."""
+        return meaning
+
+    @abstractmethod
+    def decide(self, meaning: Tensor) -> Tensor:
+        """The predicted value of each example, [n], from the meaning."""
+
+    @abstractmethod
+    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
+        """The symmetric divergence ℓ_s of SMART and R-Drop between two raw outputs, mean over the batch."""
+
+    @abstractmethod
+    def formula(self, raw: str) -> str:
+        """The meaning as a formula of the raw output, for a reader."""
+
+    def dense_form(self) -> DenseForm | None:
+        """The output for formats that hold dense layers only; None if it cannot be held."""
+        return None
+
+
+class YesNoOutput(Output):
+    """An output that means a probability of yes."""
+
+    space: YesNo
+    flat: ClassVar[bool] = True
+
+    @property
+    def width(self) -> int:
+        """One."""
+        return 1
+
+    @abstractmethod
+    def yes(self, raw: Tensor) -> Tensor:
+        """The probability of yes, [n]."""
+
+    def soft_targets(self, meaning: Tensor) -> Tensor:
+        """The probability of yes, [n]."""
+        return meaning[:, 1]
+
+    def meaning(self, raw: Tensor) -> Tensor:
+        """The probabilities of no and yes, [n, 2]."""
+        yes = self.yes(raw.float())
+        return torch.stack([1 - yes, yes], dim=1)
+
+    def decide(self, meaning: Tensor) -> Tensor:
+        """The likelier of no (0) and yes (1)."""
+        return meaning.argmax(1)
+
+
+class ScoreOutput(Output):
+    """An output that means a score."""
+
+    space: ScoreRange
+    flat: ClassVar[bool] = True
+    regression: ClassVar[bool] = True
+    meaning_name: ClassVar[str] = "score"
+
+    @property
+    def width(self) -> int:
+        """One."""
+        return 1
+
+    @abstractmethod
+    def unit(self, raw: Tensor) -> Tensor:
+        """The score in units of the label range, [n] on [0, 1]."""
+
+    @abstractmethod
+    def unit_formula(self, raw: str) -> str:
+        """`unit` as a formula of the raw output."""
+
+    def losses(self, raw: Tensor, labels: Tensor) -> Tensor:
+        """Squared error, in squared label units."""
+        return (self.meaning(raw) - labels).square().float()
+
+    def soft_losses(self, raw: Tensor, targets: Tensor) -> Tensor:
+        """The loss for the target as a label: a score is a score."""
+        return self.losses(raw, targets)
+
+    def meaning(self, raw: Tensor) -> Tensor:
+        """The score in label units, [n]."""
+        low, high = self.space.bounds
+        return low + (high - low) * self.unit(raw.float())
+
+    def probabilities(self, meaning: Tensor) -> Tensor | None:  # noqa: ARG002
+        """None: a score has no probabilities."""
+        return None
+
+    def decide(self, meaning: Tensor) -> Tensor:
+        """The score itself."""
+        return meaning
+
+    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
+        """Squared difference in units of the label range."""
+        return smart.squared_difference(self.unit(p), self.unit(q))
+
+    def formula(self, raw: str) -> str:
+        """The score in label units."""
+        low, high = self.space.bounds
+        return f"score = {low:g} + {high - low:g} · {self.unit_formula(raw)}"

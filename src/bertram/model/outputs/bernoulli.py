@@ -1,0 +1,42 @@
+"""Yes or no by one logit, trained with binary cross-entropy."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertram import smart
+from bertram.label_spaces import YesNo
+from bertram.model.outputs.base import DenseForm, YesNoOutput
+
+
+@dataclass(frozen=True)
+class Bernoulli(YesNoOutput):
+    """The logit of yes."""
+
+    space: YesNo
+
+    def losses(self, raw: Tensor, labels: Tensor) -> Tensor:
+        """Binary cross-entropy."""
+        return self.soft_losses(raw, labels)
+
+    def soft_losses(self, raw: Tensor, targets: Tensor) -> Tensor:
+        """Binary cross-entropy with a probability of yes."""
+        return F.binary_cross_entropy_with_logits(raw.float(), targets.float(), reduction="none")
+
+    def yes(self, raw: Tensor) -> Tensor:
+        """The sigmoid."""
+        return torch.sigmoid(raw)
+
+    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
+        """Symmetric KL divergence of the probabilities of yes."""
+        return smart.bernoulli_symmetric_kl(p, q)
+
+    def formula(self, raw: str) -> str:
+        """The probability of yes."""
+        return f"P(“{self.space.names[1]}”) = sigmoid({raw})"
+
+    def dense_form(self) -> DenseForm:
+        """The logit, under a sigmoid."""
+        return DenseForm(prediction=nn.Sigmoid, meaning=f"A score is the probability of “{self.space.names[1]}”.")

@@ -1,0 +1,45 @@
+"""Scores by a sigmoid into the label range."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertram.label_spaces import ScoreRange
+from bertram.model.outputs.base import DenseForm, ScoreOutput
+
+
+@dataclass(frozen=True)
+class BoundedScore(ScoreOutput):
+    """A logit whose sigmoid is the score's share of the label range, trained with the squared error of the score."""
+
+    space: ScoreRange
+
+    def unit(self, raw: Tensor) -> Tensor:
+        """The sigmoid."""
+        return torch.sigmoid(raw)
+
+    def unit_formula(self, raw: str) -> str:
+        """The sigmoid."""
+        return f"sigmoid({raw})"
+
+    def dense_form(self) -> DenseForm:
+        """A sigmoid, then from the share of the range to label units."""
+        low, high = self.space.bounds
+        return DenseForm(
+            activation=nn.Sigmoid,
+            affine=(high - low, low),
+            meaning=f"A score is on the scale from {low:g} to {high:g}.",
+        )
+
+
+@dataclass(frozen=True)
+class BoundedShare(BoundedScore):
+    """The same logit, trained with binary cross-entropy on the share of the range (score/5 in the study)."""
+
+    def losses(self, raw: Tensor, labels: Tensor) -> Tensor:
+        """Binary cross-entropy."""
+        low, high = self.space.bounds
+        share = ((labels - low) / (high - low)).float()
+        return F.binary_cross_entropy_with_logits(raw.float(), share, reduction="none")

@@ -1,0 +1,54 @@
+"""Classes by a softmax, trained with cross-entropy."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertram import smart
+from bertram.label_spaces import Classes
+from bertram.model.outputs.base import DenseForm, Output
+
+
+@dataclass(frozen=True)
+class Softmax(Output):
+    """One logit for each class."""
+
+    space: Classes
+
+    @property
+    def width(self) -> int:
+        """Number of classes."""
+        return len(self.space.labels)
+
+    def losses(self, raw: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy."""
+        return F.cross_entropy(raw.float(), labels.long(), reduction="none")
+
+    def soft_losses(self, raw: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy with the target probabilities [n, K]."""
+        return F.cross_entropy(raw.float(), targets.float(), reduction="none")
+
+    def meaning(self, raw: Tensor) -> Tensor:
+        """The probability of each class, [n, K]."""
+        return torch.softmax(raw.float(), dim=1)
+
+    def decide(self, meaning: Tensor) -> Tensor:
+        """The likeliest class."""
+        return meaning.argmax(1)
+
+    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
+        """Symmetric KL divergence of the class probabilities."""
+        return smart.symmetric_kl(p, q)
+
+    def formula(self, raw: str) -> str:
+        """The probabilities of the classes."""
+        return f"P = softmax({raw})"
+
+    def dense_form(self) -> DenseForm:
+        """The logits."""
+        return DenseForm(
+            prediction=nn.Identity,
+            meaning="Probabilities come with `model.predict(pairs, apply_softmax=True)`.",
+        )
