@@ -195,6 +195,8 @@ def test_divergences_are_symmetric_and_zero_only_between_equals(made: Task) -> N
     assert float(apart(p, p)) == 0.0
     assert float(apart(p, q)) == pytest.approx(float(apart(q, p)), rel=1e-6)
     assert float(apart(p, q)) > 0
+    assert float(apart(p, q, reduction="none").mean()) == pytest.approx(float(apart(p, q)), rel=1e-6)
+    assert apart(p, q, reduction="none").shape == (len(p),)
     assert float(apart(p.repeat_interleave(2, 0), q.repeat_interleave(2, 0))) == pytest.approx(float(apart(p, q)))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bertram import smart
 from bertram.label_spaces import LabelSpace, ScoreRange, YesNo
+from bertram.smart.divergences import Reduction
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,14 @@ class Output(ABC):
         """The predicted value of each example, [n], from the meaning."""
 
     @abstractmethod
-    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
-        """The symmetric divergence ℓ_s of SMART and R-Drop between two raw outputs, mean over the batch."""
+    def divergence(self, p: Tensor, q: Tensor, reduction: Reduction = "mean") -> Tensor:
+        """The symmetric divergence ℓ_s of SMART and R-Drop between two raw outputs.
+
+        Args:
+            p: raw outputs.
+            q: raw outputs of the same shape.
+            reduction: ``mean`` over the batch, or ``none`` for a value of each example, [n].
+        """
 
     @abstractmethod
     def formula(self, raw: str) -> str:
@@ -181,9 +188,9 @@ class ScoreOutput(Output):
         """The score itself."""
         return meaning
 
-    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
+    def divergence(self, p: Tensor, q: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Squared difference in units of the label range."""
-        return smart.squared_difference(self.unit(p), self.unit(q))
+        return smart.squared_difference(self.unit(p), self.unit(q), reduction=reduction)
 
     def formula(self, raw: str) -> str:
         """The score in label units."""

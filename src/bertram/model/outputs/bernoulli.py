@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bertram import smart
 from bertram.label_spaces import YesNo
 from bertram.model.outputs.base import DenseForm, YesNoOutput
+from bertram.smart.divergences import Reduction
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Bernoulli(YesNoOutput):
         """The sigmoid."""
         return torch.sigmoid(raw)
 
-    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
+    def divergence(self, p: Tensor, q: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Symmetric KL divergence of the probabilities of yes."""
-        return smart.bernoulli_symmetric_kl(p, q)
+        return smart.bernoulli_symmetric_kl(p, q, reduction)
 
     def formula(self, raw: str) -> str:
         """The probability of yes."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from bertram import smart
 from bertram.label_spaces import ScoreRange, YesNo
 from bertram.model.outputs.base import ScoreOutput, YesNoOutput
+from bertram.smart.divergences import Reduction
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class CosineEmbeddingYesNo(YesNoOutput):
         """The cosine's place between -1 and 1 around the boundary: the only probability that there is."""
         return (0.5 + (raw - self.boundary) / 2).clamp(0, 1)
 
-    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
+    def divergence(self, p: Tensor, q: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Squared difference of the cosines in units of their range."""
-        return smart.squared_difference(p / 2, q / 2)
+        return smart.squared_difference(p / 2, q / 2, reduction=reduction)
 
     def formula(self, raw: str) -> str:
         """The boundary."""

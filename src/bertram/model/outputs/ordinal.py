@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bertram import smart
 from bertram.label_spaces import Classes
 from bertram.model.outputs.base import Output
+from bertram.smart.divergences import Reduction
 
 
 class Coral(nn.Module):
@@ -79,9 +80,9 @@ class Ordinal(Output):
         """The rank: the number of thresholds that are likely exceeded."""
         return (_above(meaning) > 0.5).sum(1)
 
-    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
+    def divergence(self, p: Tensor, q: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Sum over the thresholds of the symmetric KL divergence."""
-        return smart.coral_symmetric_kl(p, q)
+        return smart.coral_symmetric_kl(p, q, reduction)
 
     def formula(self, raw: str) -> str:
         """The probabilities of the thresholds."""

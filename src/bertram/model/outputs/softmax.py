@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bertram import smart
 from bertram.label_spaces import Classes
 from bertram.model.outputs.base import DenseForm, Output
+from bertram.smart.divergences import Reduction
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Softmax(Output):
         """The likeliest class."""
         return meaning.argmax(1)
 
-    def divergence(self, p: Tensor, q: Tensor) -> Tensor:
+    def divergence(self, p: Tensor, q: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Symmetric KL divergence of the class probabilities."""
-        return smart.symmetric_kl(p, q)
+        return smart.symmetric_kl(p, q, reduction)
 
     def formula(self, raw: str) -> str:
         """The probabilities of the classes."""
