@@ -123,11 +123,11 @@ def test_padding_is_counted_text_by_text_as_the_peers_pad() -> None:
 
 @pytest.mark.parametrize("rows", [None, 11])
 def test_message_holds_every_gradient(rows: int | None, settings: Settings, work: Workload) -> None:
-    learner = settings.bertram_step("plain", work).learner
-    heads = [parameter for task in learner.network.tasks for parameter in learner.own(task)]
-    numbers = sum(p.numel() for p in [*learner.shared, *heads])
+    context = settings.bertram_step("plain", work).context
+    numbers = sum(p.numel() for p in context.parameters.values())
     if rows is not None:
         numbers -= (SHAPE.vocabulary - rows) * SHAPE.hidden
+    heads = [parameter for own in context.own.values() for parameter in own.values()]
     assert counting.message_bytes(SHAPE, rows, sum(p.numel() for p in heads)) == 4 * numbers
 
 
@@ -137,8 +137,8 @@ def test_launches_and_bytes_of_four_small_steps_give_those_of_a_larger_one(
     tasks = {name: examples.task for name, examples in work.data.train.items()}
 
     def stepper(layers: int) -> gpu_forecast.Stepper:
-        learner = scaling.new_random_learner(replace(SHAPE, layers=layers), tasks, "fp32")
-        return lambda batches: step(learner, batches)
+        context = scaling.new_random_context(replace(SHAPE, layers=layers), tasks, "fp32")
+        return lambda batches: step(context, batches)
 
     counted = gpu_forecast.count(stepper, scaling.drawn(work, 1), scaling.drawn(work, 3))
     batches, large_step = scaling.drawn(work, 6), stepper(4)

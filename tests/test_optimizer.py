@@ -279,7 +279,7 @@ def groups_of(network: Multitask, config: Config) -> dict[str, tuple[float, floa
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     if objective.log_variances is not None:
         names |= {id(objective.log_variances[task]): f"s.{task}" for task in network.tasks}
-    made = setup.optimizer(config, network, objective)
+    made = setup.make_optimizer(config, network, objective)
     found = [(names[id(p)], (g["lr"], g["weight_decay"])) for g in made.param_groups for p in g["params"]]
     assert len(dict(found)) == len(found) == len(names)
     assert all(group["lr"] == group["rate"] for group in made.param_groups)
@@ -315,7 +315,7 @@ def test_what_is_frozen_has_no_group(network: Multitask) -> None:
     objective = Objective(network, config, NO_DROPOUT, torch.Generator(), total_steps=1)
     network.encoder.requires_grad_(False)
     try:
-        made = setup.optimizer(config, network, objective)
+        made = setup.make_optimizer(config, network, objective)
     finally:
         network.encoder.requires_grad_()
     assert {id(p) for g in made.param_groups for p in g["params"]} == set(map(id, network.heads.parameters()))

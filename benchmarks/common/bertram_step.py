@@ -11,17 +11,19 @@ from bertram.data.examples import Batch
 from bertram.model.dropout import Dropout
 from bertram.model.multitask import Multitask
 from bertram.training import setup
+from bertram.training.generators import make_generators
 from bertram.training.objective import Objective
-from bertram.training.setup import Data
-from bertram.training.step import Learner, step
+from bertram.training.run_data import RunData
+from bertram.training.step import StepContext, step
 
 
-def new_learner(config: Config, network: Multitask, total_steps: int) -> tuple[Learner, Dropout]:
+def new_context(config: Config, network: Multitask, total_steps: int) -> tuple[StepContext, Dropout]:
     """Optimizer, objective and surgery around a network, with the generators of the run's seed; and its dropout."""
-    generators = setup.generators(config.seed, torch.device("cpu"))
+    generators = make_generators(config.seed, torch.device("cpu"))
     dropout = setup.training_dropout(config, network.encoder, generators.dropout)
     objective = Objective(network, config, dropout, generators.noise, total_steps)
-    return setup.learner(config, network, objective, generators.surgery), dropout
+    context, _ = setup.step_contexts(config, network, objective, generators.surgery)
+    return context, dropout
 
 
 class BertramStep:
@@ -32,18 +34,18 @@ class BertramStep:
         data: examples of the workload.
     """
 
-    def __init__(self, config: Config, data: Data) -> None:
+    def __init__(self, config: Config, data: RunData) -> None:
         data = with_tasks_of(config, data)
         self.config = config
         self.model, _ = setup.build_model(config, torch.device("cpu"))
         setup.fit_starts(self.model.network, data)
-        steps = setup.sampler(config, data).total_steps
-        self.learner, self.dropout = new_learner(config, self.model.network, steps)
+        steps = setup.make_sampler(config, data).total_steps
+        self.context, self.dropout = new_context(config, self.model.network, steps)
 
     def step(self, batches: Sequence[Batch]) -> Losses:
         """One update; gives the loss of each task before it."""
-        report = step(self.learner, batches)
-        self.learner.objective.after_update()
+        report = step(self.context, batches)
+        self.context.objective.after_update()
         return {task: figures["loss"] for task, figures in report.losses.items()}
 
     @contextmanager

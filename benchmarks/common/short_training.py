@@ -14,7 +14,8 @@ from bertram import options
 from bertram.data.examples import Batch
 from bertram.minbert.catalogue import recipe
 from bertram.training import setup
-from bertram.training.state import Training, begin
+from bertram.training.setup import begin
+from bertram.training.state import Training
 from bertram.training.step import step
 
 PACKAGES = ("bertram", "torch", "smart-pytorch")
@@ -64,14 +65,14 @@ class Plan:
 
     def train_heads(self, training: Training) -> None:
         """Train the heads on the pretrained encoder's vectors."""
-        encoder, learner = training.model.network.encoder, training.learner
+        encoder, context = training.model.network.encoder, training.context
         encoder.requires_grad_(False)
-        training.learner = setup.learner(
-            training.config, training.model.network, learner.objective, training.generators.surgery
+        training.context, _ = setup.step_contexts(
+            training.config, training.model.network, context.objective, training.generators.surgery
         )
         take_steps(training, self.head_steps)
         encoder.requires_grad_()
-        training.learner = learner
+        training.context = context
 
     def described(self, training: Training) -> dict[str, Any]:
         """The plan as a part of a record."""
@@ -87,7 +88,7 @@ class Plan:
 def take_steps(training: Training, steps: int) -> None:
     """Take some steps at a constant rate."""
     for _ in range(steps):
-        step(training.learner, next_batches(training))
+        step(training.context, next_batches(training))
 
 
 def next_batches(training: Training) -> list[Batch]:

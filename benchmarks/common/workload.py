@@ -13,7 +13,7 @@ from bertram.data.tokenizer import load_tokenizer
 from bertram.evaluation.evaluate import sample
 from bertram.model.pretrained import find, read_config
 from bertram.training import setup
-from bertram.training.setup import Data
+from bertram.training.run_data import RunData, read_data
 
 Losses = dict[str, float]  # loss of each task, without penalties
 
@@ -52,7 +52,7 @@ class Workload:
         texts: sentences to predict.
     """
 
-    data: Data
+    data: RunData
     plain: list[list[Batch]]
     cross: list[list[Batch]]
     texts: list[str]
@@ -80,10 +80,10 @@ def workload(data: str, encoder: str, steps: int) -> Workload:
     """
     config = configuration("plain", data=data, encoder=encoder)
     directory = find(encoder)
-    plain = setup.read_data(config, load_tokenizer(directory), read_config(directory).max_tokens)
+    plain = read_data(config, load_tokenizer(directory), read_config(directory).max_tokens)
     plain = replace(plain, dev=plain.dev | {"quora": sample(plain.dev["quora"], DEV_QUORA, seed=0)})
     cross = with_tasks_of(configuration("cross", data=data, encoder=encoder), plain)
-    sampler = setup.sampler(config, plain)
+    sampler = setup.make_sampler(config, plain)
     places = [sampler.next() for _ in range(steps)]
     plain_batches, cross_batches = (
         [[examples.train[name].batch(rows) for name, rows in drawn.items()] for drawn in places]
@@ -95,7 +95,7 @@ def workload(data: str, encoder: str, steps: int) -> Workload:
     return Workload(plain, plain_batches, cross_batches, texts)
 
 
-def with_tasks_of(config: Config, data: Data) -> Data:
+def with_tasks_of(config: Config, data: RunData) -> RunData:
     """The same examples, encoded as the tasks of a configuration encode them."""
 
     def changed(examples: dict[str, Examples]) -> dict[str, Examples]:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.common import counting, machine, timing
-from benchmarks.common.bertram_step import new_learner
+from benchmarks.common.bertram_step import new_context
 from benchmarks.common.records import BENCHMARKS, dated, default_data, now, versions, write
 from benchmarks.common.workload import Workload, workload
 from benchmarks.growth import gpu_forecast
@@ -28,7 +28,7 @@ from bertram.model.linear import Precision, choose_precision
 from bertram.model.multitask import Multitask
 from bertram.tasks import SST, Task
 from bertram.training import setup
-from bertram.training.step import Learner, step
+from bertram.training.step import StepContext, step
 
 SHAPES = {
     "MiniLM 6×384": EncoderConfig(),
@@ -54,7 +54,7 @@ class Point:
         encoder: name of the encoder's shape.
         method: what stands behind that name in the record.
         size: batch size, length or number of tasks.
-        learner: model and optimizer.
+        context: model and optimizer.
         batches: batches of its step.
     """
 
@@ -62,7 +62,7 @@ class Point:
     encoder: str
     method: str
     size: int
-    learner: Learner
+    context: StepContext
     batches: list[Batch]
 
     @property
@@ -72,7 +72,7 @@ class Point:
 
     def turn(self) -> timing.Turn:
         """Its step as a function to time."""
-        return lambda _: step(self.learner, self.batches)
+        return lambda _: step(self.context, self.batches)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -128,9 +128,9 @@ def run(data: str, shapes: Mapping[str, EncoderConfig], rounds: int, largest: fl
 
 def _points(name: str, shape: EncoderConfig, work: Workload, precision: Precision) -> list[Point]:
     tasks = {f"sst{number}": SST for number in range(1, max(TASKS) + 1)}
-    study = new_random_learner(shape, _study_tasks(work), precision)
-    copies = new_random_learner(shape, tasks, precision)
-    with_surgery = setup.operating(copies, _config(tasks, "pcgrad"), torch.Generator().manual_seed(0))
+    study = new_random_context(shape, _study_tasks(work), precision)
+    copies = new_random_context(shape, tasks, precision)
+    with_surgery = setup.with_surgery(copies, _config(tasks, "pcgrad"), torch.Generator().manual_seed(0))
     sentences = [replace(drawn(work, USUAL_BATCH)[0], task=task) for task in tasks]
     lengths = [size for size in LENGTHS if size <= shape.max_tokens]
     return [
@@ -152,7 +152,7 @@ def _config(tasks: Mapping[str, Task], method: str = "none") -> Config:
     )
 
 
-def new_random_learner(shape: EncoderConfig, tasks: Mapping[str, Task], precision: Precision) -> Learner:
+def new_random_context(shape: EncoderConfig, tasks: Mapping[str, Task], precision: Precision) -> StepContext:
     """A model with random weights, and its optimizer."""
     config = _config(tasks)
     encoder = Encoder(shape)
@@ -161,8 +161,8 @@ def new_random_learner(shape: EncoderConfig, tasks: Mapping[str, Task], precisio
     network = Multitask(encoder, config.tasks, config.model.pooling)
     for _, head in network.task_heads():
         head.initialize(torch.Generator().manual_seed(1))
-    learner, _ = new_learner(config, network, TOTAL_STEPS)
-    return learner
+    context, _ = new_context(config, network, TOTAL_STEPS)
+    return context
 
 
 def drawn(work: Workload, size: int) -> list[Batch]:
@@ -183,8 +183,8 @@ def forecast(shape: EncoderConfig, work: Workload) -> dict[str, Any]:
     """The forecast for a GPU, from four small steps in bf16 whose operations are counted."""
 
     def stepper(layers: int) -> gpu_forecast.Stepper:
-        learner = new_random_learner(replace(shape, layers=layers), _study_tasks(work), "bf16")
-        return lambda batches: step(learner, batches)
+        context = new_random_context(replace(shape, layers=layers), _study_tasks(work), "bf16")
+        return lambda batches: step(context, batches)
 
     counted = gpu_forecast.count(stepper, drawn(work, 1), drawn(work, 3))
     sizes = {f"batches of {size} of three tasks": drawn(work, size) for size in (8, 32, 64)}

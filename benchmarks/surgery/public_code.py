@@ -59,13 +59,14 @@ def measure(plan: Plan) -> Measurement:
 def additive_step(training: Training, scaled: "ScaledUpdates") -> tuple[Tensor, Tensor]:
     """An additive step; gives the Gramian of the shared gradients [T, T] and the squared norms of the heads' [T]."""
     batches = next_batches(training)
-    groups = [group_gradients(training.learner, [batch], None) for batch in batches]
-    gramian = surgery.gramian([group.shared for group in groups])
-    head_norms = [global_norm([gradient for _, gradient in group.own]) ** 2 for group in groups]
-    total = surgery.weighted_sum([group.shared for group in groups], torch.ones(len(groups)), inplace=True)
-    heads = [pair for group in groups for pair in group.own]
-    scaled.step(total, [gradient for _, gradient in heads])
-    update(training.learner, batches, total, heads, None)
+    groups = [group_gradients(training.context, [batch], None) for batch in batches]
+    shared = [list(group.shared.values()) for group in groups]
+    gramian = surgery.gramian(shared)
+    head_norms = [global_norm(group.own.values()) ** 2 for group in groups]
+    total = surgery.weighted_sum(shared, torch.ones(len(groups)), inplace=True)
+    heads = {name: gradient for group in groups for name, gradient in group.own.items()}
+    scaled.step(total, list(heads.values()))
+    update(training.context, batches, dict(zip(groups[0].shared, total, strict=True)) | heads, None)
     return gramian, torch.tensor(head_norms, dtype=torch.float64)
 
 
@@ -132,8 +133,9 @@ class ScaledUpdates:
 
     def __init__(self, training: Training) -> None:
         table = training.model.network.encoder.words
-        self.places = [i for i, p in enumerate(training.learner.shared) if p is not table]
-        self.start = [training.learner.shared[i].detach().clone() for i in self.places]
+        shared = list(training.context.shared.values())
+        self.places = [i for i, p in enumerate(shared) if p is not table]
+        self.start = [shared[i].detach().clone() for i in self.places]
         self.copies = [[p.clone() for p in self.start] for _ in self.FACTORS]
         rate = training.config.optimizer.lr
         self.optimizers = [AdamW(copy, lr=rate) for copy in self.copies]

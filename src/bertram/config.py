@@ -175,6 +175,11 @@ class SurgeryConfig(Strict):
     )
     main_task: str | None = Field(None, description="method asymmetric: the task whose gradient stays as it is")
 
+    @property
+    def on(self) -> bool:
+        """True if the gradients are more than added up."""
+        return self.method != "none"
+
 
 class RDropConfig(Strict):
     """R-Drop (Liang et al., 2021)."""
@@ -334,7 +339,7 @@ class Config(Strict):
         surgery = self.surgery
         if surgery.main_task is not None and surgery.main_task not in trained:
             yield f"surgery.main_task: {surgery.main_task!r} is not a trained task; choose from {', '.join(trained)}"
-        if surgery.method == "none":
+        if not surgery.on:
             return
         if (fault := why_not(surgery.method)) is not None:
             yield f"surgery.method: {fault}"

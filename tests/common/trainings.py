@@ -14,8 +14,9 @@ from bertram import options
 from bertram.config import Config
 from bertram.runs.directory import read_metrics
 from bertram.tasks import QUORA, SST, STS
-from bertram.training.state import Training, begin
-from bertram.training.step import Learner, StepReport, step
+from bertram.training.setup import begin
+from bertram.training.state import Training
+from bertram.training.step import StepContext, StepReport, step
 
 NO_DROPOUT = {"dropout": 0.0, "encoder_dropout": 0.0}
 
@@ -49,8 +50,8 @@ def take_steps(training: Training, count: int) -> list[StepReport]:
     """Take steps as the training loop does; returns their reports."""
     reports = []
     for _ in range(count):
-        reports.append(step(training.learner, training.batches(training.sampler.next())))
-        training.learner.objective.after_update()
+        reports.append(step(training.context, training.batches(training.sampler.next())))
+        training.context.objective.after_update()
     return reports
 
 
@@ -67,9 +68,9 @@ def equal_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> 
 class GradientRecorder:
     """A stand-in for the optimizer that keeps the gradients by parameter name."""
 
-    def __init__(self, learner: Learner) -> None:
-        self.named = dict(learner.network.named_parameters())
-        scalars = learner.objective.log_variances
+    def __init__(self, context: StepContext) -> None:
+        self.named = dict(context.network.named_parameters())
+        scalars = context.objective.log_variances
         self.named |= {} if scalars is None else {f"log_variances.{name}": p for name, p in scalars.items()}
         self.gradients: dict[str, Tensor | None] = {}
         self.param_groups: list[Any] = []
@@ -86,11 +87,11 @@ class GradientRecorder:
 
 def step_gradients(training: Training, size: int | None = None) -> tuple[dict[str, Tensor | None], StepReport]:
     """The gradients of a step on the first examples of each task, as they would reach the optimizer."""
-    recorder = GradientRecorder(training.learner)
-    training.learner.optimizer = recorder  # type: ignore[assignment]
+    recorder = GradientRecorder(training.context)
+    training.context.optimizer = recorder  # type: ignore[assignment]
     pools = training.sampler.pools
     batches = training.batches({name: torch.arange(size or pools[name].batch_size).numpy() for name in pools})
-    report = step(training.learner, batches)
+    report = step(training.context, batches)
     return recorder.gradients, report
 
 

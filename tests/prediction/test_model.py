@@ -239,9 +239,9 @@ def test_every_admitted_task_learns_and_predicts(tiny_encoder: Path, tokenizer: 
     assert examples.labels is not None
     network.head("t").fit_start(examples.labels, network.similarities([batch]))
     objective = Objective(network, config, NO_DROPOUT, torch.Generator(), total_steps=5)
-    learner = setup.learner(config, network, objective, torch.Generator())
+    context, _ = setup.step_contexts(config, network, objective, torch.Generator())
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
-    losses = [step(learner, [batch]).losses["t"]["loss"] for _ in range(5)]
+    losses = [step(context, [batch]).losses["t"]["loss"] for _ in range(5)]
     assert losses[-1] < losses[0]
     unmoved = {name for name, parameter in network.named_parameters() if torch.equal(before[name], parameter)}
     assert unmoved == {"encoder.pooler.weight", "encoder.pooler.bias"}

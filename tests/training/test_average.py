@@ -83,7 +83,7 @@ def test_an_average_goes_on_from_its_state(method: str) -> None:
     average, network, _ = walk(60, method=method, decay=0.9, start=0.2)
     again = Average(network, average.config, total_steps=60)
     state = average.state_dict()
-    again.load_state_dict({**state, "weights": [weight.clone() for weight in state["weights"]]})
+    again.load_state_dict({**state, "weights": {name: weight.clone() for name, weight in state["weights"].items()}})
     with torch.no_grad():
         network.weight.add_(1.0)
     average.update(72)

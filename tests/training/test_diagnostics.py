@@ -23,21 +23,21 @@ def test_a_look_at_conflicts_changes_neither_weights_nor_generators(tiny_encoder
     take_steps(training, 1)
     before = copy_weights(training), {n: g.get_state() for n, g in vars(training.generators).items()}
     batches = training.batches(training.sampler.next())
-    found = conflicts(training.learner, batches, training.generators)
+    found = conflicts(training.context, batches, training.generators)
     assert equal_weights(copy_weights(training), before[0])
     assert equal_weights({n: g.get_state() for n, g in vars(training.generators).items()}, before[1])
     assert all(parameter.grad is None for parameter in training.model.network.parameters())
-    assert conflicts(training.learner, batches, training.generators) == found
+    assert conflicts(training.context, batches, training.generators) == found
 
 
 def test_conflicts_are_those_of_the_tasks_gradients(tiny_encoder: Path) -> None:
     training = begin_training(tiny_config(tiny_encoder, model=NO_DROPOUT))
     batches = training.batches(training.sampler.next())
-    found = conflicts(training.learner, batches, training.generators)
+    found = conflicts(training.context, batches, training.generators)
 
-    def flat(task: int, only: slice = slice(None)) -> Tensor:
-        gradients = group_gradients(training.learner, [batches[task]], None).shared
-        return torch.cat([g.flatten().double() for g in gradients[only] if g is not None])
+    def flat(task: int) -> Tensor:
+        gradients = group_gradients(training.context, [batches[task]], None).shared
+        return torch.cat([g.flatten().double() for g in gradients.values() if g is not None])
 
     whole = [flat(task) for task in range(3)]
     assert found["tasks"] == ["sst", "quora", "sts"]

@@ -13,6 +13,7 @@ from tests.common.trainings import begin_training, tiny_config
 from bertram.cli.show_estimate import estimate_table
 from bertram.config import Config
 from bertram.errors import ConfigError
+from bertram.training import estimate as estimate_module
 from bertram.training.estimate import estimate
 from bertram.training.train import train
 
@@ -70,11 +71,15 @@ def test_an_estimate_uses_the_threads_and_leaves_no_files(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    used = []
+    really = estimate_module.step
+    monkeypatch.setattr(estimate_module, "step", lambda *given: used.append(torch.get_num_threads()) or really(*given))
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
         estimated = estimate(tiny_config(tiny_encoder, evaluation={"max_eval_samples": 2}))
-        assert torch.get_num_threads() == 1
+        assert set(used) == {1}
+        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     assert list(tmp_path.iterdir()) == []

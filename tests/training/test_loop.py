@@ -1,6 +1,7 @@
 """The loop: what runs have in common, what it does between epochs, when it stops, and what it leaves behind."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,24 @@ from tests.common.trainings import begin_training, equal_weights, fingerprint, l
 
 from bertram import options
 from bertram.config import Config
-from bertram.errors import RunError, TrainingError
+from bertram.errors import ConfigError, RunError, TrainingError
 from bertram.model.linear import Linear
-from bertram.runs.directory import MetricsLog, create, read_predictions
-from bertram.training import loop
+from bertram.runs.directory import create, read_predictions
+from bertram.training import trainer
 from bertram.training.display import Silent
 from bertram.training.state import Training
 from bertram.training.train import train
+from bertram.training.trainer import Trainer
+from bertram.training.writer import NoWriter, RunWriter
 
 QUICK = {"max_eval_samples": 2}
 
 
 def fitted(config: Config, out: Path) -> Training:
     """A training after its last step, whose parts can be looked at."""
-    training, run = begin_training(config), create(out, config)
-    with MetricsLog(run.metrics) as log:
-        loop.fit(training, run, log, Silent())
+    training = begin_training(config)
+    with RunWriter(create(out, config), checkpoints=2) as writer:
+        Trainer(training, writer, Silent()).fit()
     return training
 
 
@@ -55,15 +58,15 @@ def test_switching_a_technique_on_leaves_order_and_content_of_the_batches_alone(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, list[Any]] = {}
-    really = loop.step
+    really = trainer.step
     for technique, changes in TECHNIQUES.items():
         seen = drawn.setdefault(technique, [])
 
-        def watched(learner: Any, batches: Any, seen: list[Any] = seen) -> Any:
+        def watched(context: Any, batches: Any, seen: list[Any] = seen) -> Any:
             seen.append([(batch.task, batch.ids, batch.sequences) for batch in batches])
-            return really(learner, batches)
+            return really(context, batches)
 
-        monkeypatch.setattr(loop, "step", watched)
+        monkeypatch.setattr(trainer, "step", watched)
         sampling = {"order": "joint", "epochs": 2, "steps_per_epoch": 2}
         fitted(tiny_config(tiny_encoder, sampling=sampling, evaluation=QUICK, **changes), tmp_path / technique)
     plain = drawn.pop("none")
@@ -131,15 +134,15 @@ def test_surgery_once_an_epoch_is_one_update_by_an_adam_of_its_own(
         evaluation=QUICK,
     )
     training = fitted(config, tmp_path / "run")
-    assert training.epoch_learner is not None
-    assert training.learner.weighting is None
+    assert training.epoch_context is not None
+    assert training.context.weighting is None
     extra = logged_lines(tmp_path / "run", "epoch_surgery")
     assert [line["step"] for line in extra] == [training.sampler.steps_per_epoch, training.sampler.total_steps]
     for line in extra:
         assert set(line["epoch_surgery"]) == {"sst", "quora", "sts"}
         assert line["epoch_surgery"]["sst"]["smart/penalty"] > 0  # penalties included
     everywhere = training.model.network.encoder.norm.weight
-    own, usual = training.epoch_learner.optimizer, training.learner.optimizer
+    own, usual = training.epoch_context.optimizer, training.context.optimizer
     assert own is not usual
     assert own.state[everywhere]["step"].item() == 2
     assert usual.state[everywhere]["step"].item() == training.sampler.total_steps
@@ -170,16 +173,13 @@ def test_worst_last_compares_scores_on_one_scale(tiny_encoder: Path, monkeypatch
         def main_scores(self) -> dict[str, float | None]:
             return self.scores
 
-    class NoLog:
-        def write(self, values: Any) -> None: ...
-
     for scores, worst in (
         (Scores(sst=0.3, quora=0.6, sts=-0.2), "sst"),  # a correlation of -0.2 counts as 0.4
         (Scores(sst=0.3, quora=0.6, sts=-0.5), "sts"),
         (Scores(sst=0.3, quora=0.6, sts=None), "sts"),  # an undefined one as 0
     ):
-        monkeypatch.setattr(loop, "predict", lambda *_, found=scores: found)
-        loop._close_epoch(training, NoLog())  # type: ignore[arg-type]
+        monkeypatch.setattr(Trainer, "predict", lambda *_, found=scores: found)
+        Trainer(training, NoWriter(), Silent())._end_epoch()
         assert training.sampler.order.state_dict() == {"last": worst}
 
 
@@ -233,7 +233,7 @@ def test_averaged_weights_are_scored_and_saved_while_training_goes_on_with_its_o
     kept = saved(tmp_path / "averaged")["bert.embeddings.LayerNorm.weight"]
     weights = averaged.average.weights
     assert weights is not None
-    assert any(torch.equal(kept, weight) for weight in weights)
+    assert torch.equal(kept, weights["encoder.norm.weight"])
     assert not torch.equal(kept, plain.model.network.encoder.norm.weight)
 
 
@@ -250,8 +250,8 @@ def test_an_average_takes_the_weights_once_a_step_after_all_that_a_step_does(
     training = fitted(config, tmp_path / "run")
     assert training.average.updates == 1  # after step 10, the last, and the epoch's surgery
     assert training.average.weights is not None
-    own = [p for p in training.model.network.parameters() if p.requires_grad]
-    assert all(torch.equal(mine, theirs) for mine, theirs in zip(training.average.weights, own, strict=True))
+    own = {name: p for name, p in training.model.network.named_parameters() if p.requires_grad}
+    assert equal_weights(training.average.weights, own)
 
 
 def test_a_training_that_blows_up_names_the_step_and_leaves_no_record(tiny_encoder: Path, tmp_path: Path) -> None:
@@ -377,7 +377,7 @@ def test_what_is_shown_ends_with_an_interrupted_training(
         def end(self) -> None:
             Seen.ended += 1
 
-    monkeypatch.setattr(loop, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Trainer, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train(tiny_config(tiny_encoder), tmp_path / "run", display=Seen())
     assert Seen.ended == 1
@@ -387,7 +387,7 @@ def test_a_run_goes_on_in_the_precision_it_began_with_its_teacher_too(tiny_encod
     config = tiny_config(tiny_encoder, smart={"tasks": ["sst"], "bregman": "momentum"})
     first, other = begin_training(config), begin_training(options.change(config, precision="bf16"))
     other.load_state_dict(first.state_dict())
-    proximal = other.learner.objective.proximal
+    proximal = other.context.objective.proximal
     assert proximal is not None
     linear = [
         one for net in (other.model.network, proximal.teacher) for one in net.modules() if isinstance(one, Linear)
@@ -397,7 +397,7 @@ def test_a_run_goes_on_in_the_precision_it_began_with_its_teacher_too(tiny_encod
 
 def test_a_run_is_not_resumed_on_another_kind_of_device(tiny_encoder: Path) -> None:
     state = begin_training(tiny_config(tiny_encoder)).state_dict()
-    with pytest.raises(RunError, match=r"was begun on cuda, .* on cpu; resume it there"):
+    with pytest.raises(RunError, match=r"this run was started on cuda .* on cpu; resume it on cuda"):
         begin_training(tiny_config(tiny_encoder)).load_state_dict({**state, "device": "cuda"})
 
 
@@ -407,7 +407,7 @@ def test_a_run_whose_data_have_changed_is_not_resumed(
     config = own_tasks(tiny_encoder, tmp_path / "data", [0.1, 0.5, 0.3])
     config = options.change(config, checkpoint={"save_minutes": 1e-9})
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Trainer, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(config, tmp_path / "run")
     own_tasks(tiny_encoder, tmp_path / "data", [0.1, 0.5, 0.4])
@@ -434,3 +434,37 @@ def test_further_rows_are_trained_on_but_neither_scored_nor_counted_as_the_task_
     labels = data.own_labels("sst")
     assert labels is not None
     assert len(labels) == 24
+
+
+# ------------------------------------------------------------------------------------------ the caller's process
+
+
+def test_a_training_leaves_the_threads_and_random_numbers_of_its_caller_alone(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002 - a caller may use it
+    torch.manual_seed(1)
+    before = torch.get_num_threads()
+
+    def state() -> list[Any]:
+        numpy_state = str(np.random.get_state())  # noqa: NPY002 - a caller may use it
+        return [random.getstate(), numpy_state, torch.get_rng_state().tolist(), torch.get_num_threads()]
+
+    try:
+        torch.set_num_threads(2)
+        expected = state()
+        train(tiny_config(tiny_encoder, evaluation=QUICK), tmp_path / "run")  # with one thread
+        assert state() == expected
+        with pytest.raises(ConfigError):
+            train(tiny_config(tiny_encoder, model={"max_length": 128}), tmp_path / "refused")
+        assert state() == expected
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_run_does_not_depend_on_the_random_numbers_of_its_caller(
+    tiny_encoder: Path, finished: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(77)
+    assert fingerprint(train(tiny_config(tiny_encoder), tmp_path / "run").path) == fingerprint(finished)

@@ -120,15 +120,15 @@ def test_two_processes_that_are_killed_go_on_to_the_same_end(tiny_encoder: Path,
 def exchange(rank: int, count: int, port: int, results: Any) -> None:
     child_processes.set_rank_environment(rank, count, port)
     processes.start()
-    like = [torch.zeros(2), torch.zeros(2, 2), torch.zeros(3)]
-    mine = [torch.full((2,), 1.0 + rank), torch.full((2, 2), 5.0) if rank else None, None]
+    like = {"a": torch.zeros(2), "b": torch.zeros(2, 2), "c": torch.zeros(3)}
+    mine = {"a": torch.full((2,), 1.0 + rank), "b": torch.full((2, 2), 5.0) if rank else None, "c": None}
     total = processes.summed(mine, like)
     results.put((
         rank,
-        [None if t is None else t.tolist() for t in total],
+        {name: None if t is None else t.tolist() for name, t in total.items()},
         processes.collected({"rank": rank}),
-        processes.from_writer(f"of {rank}"),
-        processes.is_writer(),
+        processes.from_first(f"of {rank}"),
+        processes.is_first(),
     ))  # fmt: skip
     processes.wait()
     processes.finish()
@@ -142,7 +142,7 @@ def test_gradients_are_summed_and_stay_none_where_no_process_has_one() -> None:
         rank.join()
     for number, (rank, total, collected, written, writes) in enumerate(found):
         assert rank == number
-        assert total == [[3.0, 3.0], [[5.0, 5.0], [5.0, 5.0]], None]
+        assert total == {"a": [3.0, 3.0], "b": [[5.0, 5.0], [5.0, 5.0]], "c": None}
         assert collected == [{"rank": 0}, {"rank": 1}]
         assert written == "of 0"
         assert writes == (rank == 0)
@@ -150,9 +150,9 @@ def test_gradients_are_summed_and_stay_none_where_no_process_has_one() -> None:
 
 def test_one_process_alone_sends_nothing() -> None:
     gradient = torch.ones(2)
-    assert processes.summed([gradient, None], [gradient, gradient])[0] is gradient
+    assert processes.summed({"a": gradient, "b": None}, {"a": gradient, "b": gradient})["a"] is gradient
     assert processes.collected(3) == [3]
-    assert processes.from_writer("mine") == "mine"
-    assert (processes.rank(), processes.count(), processes.is_writer()) == (0, 1, True)
+    assert processes.from_first("mine") == "mine"
+    assert (processes.rank(), processes.count(), processes.is_first()) == (0, 1, True)
     processes.wait()
     processes.finish()

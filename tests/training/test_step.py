@@ -24,6 +24,8 @@ from bertram import surgery
 from bertram.errors import TrainingError
 from bertram.optimizer import global_norm
 from bertram.training import setup
+from bertram.training.generators import make_generators
+from bertram.training.parameters import by_layer
 from bertram.training.state import Training
 from bertram.training.step import group_gradients, step
 
@@ -60,7 +62,7 @@ def test_accumulation_gives_the_gradients_of_the_whole_batch(
     surgery_state = training.generators.surgery.get_state()
 
     def gradients(size: int, parts: int) -> tuple[Gradients, Any]:
-        training.learner.parts = parts
+        training.context.parts = parts
         training.generators.surgery.set_state(surgery_state)
         return step_gradients(training, size)
 
@@ -133,7 +135,7 @@ def test_losses_are_those_of_a_plain_loop_with_hugging_face_s_bert(tiny_encoder:
     assert np.array(expected) == pytest.approx(np.array(GOLDEN), rel=1e-4)
     for parts in (1, 4):
         training = begin_training(config)
-        training.learner.parts = parts
+        training.context.parts = parts
         found = [[figures["loss"] for figures in report.losses.values()] for report in take_steps(training, 4)]
         assert np.array(found) == pytest.approx(np.array(expected), rel=1e-4)
 
@@ -153,10 +155,10 @@ def test_surgery_combines_the_shared_gradients_of_each_task_and_leaves_heads_alo
     alone = {}
     for task in config.tasks:
         training = begin_training(config)
-        training.learner.weighting = training.learner.layers = None
-        recorder = trainings.GradientRecorder(training.learner)
-        training.learner.optimizer = recorder  # type: ignore[assignment]
-        step(training.learner, training.batches({task: torch.arange(8).numpy()}))
+        training.context.weighting = training.context.layers = None
+        recorder = trainings.GradientRecorder(training.context)
+        training.context.optimizer = recorder  # type: ignore[assignment]
+        step(training.context, training.batches({task: torch.arange(8).numpy()}))
         alone[task] = recorder.gradients
 
     for task, gradients in alone.items():
@@ -177,7 +179,7 @@ def test_surgery_combines_the_shared_gradients_of_each_task_and_leaves_heads_alo
 
 def combined_by_name(config: Any, shared: list[str], of_tasks: list[list[Tensor | None]], granularity: str) -> Any:
     """Surgery on gradients by name, with layers told by their names."""
-    weigh = setup.weighting(config, setup.generators(config.seed, torch.device("cpu")).surgery)
+    weigh = setup.weighting(config, make_generators(config.seed, torch.device("cpu")).surgery)
     if granularity == "encoder":
         return surgery.combine(of_tasks, weigh)
 
@@ -212,7 +214,7 @@ def test_only_the_word_embeddings_of_a_step_move(tiny_encoder: Path) -> None:
     before = copy_weights(training)["encoder.words"]
     places = training.sampler.next()
     batches = training.batches(places)
-    step(training.learner, batches)
+    step(training.context, batches)
     moved = (copy_weights(training)["encoder.words"] != before).any(1).nonzero().flatten().tolist()
     assert set(moved) == {token for batch in batches for tokens, _ in batch.sequences for token in tokens}
 
@@ -242,7 +244,7 @@ def test_a_loss_that_is_not_finite_is_refused_and_leaves_the_weights_alone(techn
         head.weight[0, 0] = math.inf
     before, places = copy_weights(training), training.sampler.next()
     with pytest.raises(TrainingError, match="the loss is not finite") as refused:
-        step(training.learner, training.batches(places))
+        step(training.context, training.batches(places))
     text = str(refused.value)
     assert "task quora" in text
     assert "sst" not in text
@@ -261,32 +263,32 @@ def test_a_gradient_that_is_not_finite_is_refused_and_leaves_the_weights_alone(
     before, places = copy_weights(training), training.sampler.next()
     broken = training.model.network.encoder.norm.weight.register_hook(lambda gradient: gradient / 0)
     with pytest.raises(TrainingError, match="the gradient is not finite") as refused:
-        step(training.learner, training.batches(places))
+        step(training.context, training.batches(places))
     broken.remove()
     for batch in training.batches(places):
         assert f"task {batch.task}, examples {', '.join(batch.ids)}" in str(refused.value)
     assert equal_weights(copy_weights(training), before)
-    step(training.learner, training.batches(places))  # and training can go on
+    step(training.context, training.batches(places))  # and training can go on
 
 
 def test_layers_are_the_embeddings_each_layer_and_the_pooler(tiny_encoder: Path) -> None:
-    learner = begin_training(tiny_config(tiny_encoder)).learner
-    names = {id(parameter): name for name, parameter in learner.network.encoder.named_parameters()}
-    layers = [{names[id(learner.shared[i])] for i in layer} for layer in setup.surgery_layers(learner)]
-    assert sum(map(len, layers)) == len(learner.shared) == len(names)
-    assert layers[0] == {"words", "positions", "segments", "norm.weight", "norm.bias"}
-    assert all(name.startswith("layers.0.") for name in layers[1])
-    assert all(name.startswith("layers.1.") for name in layers[2])
-    assert layers[3] == {"pooler.weight", "pooler.bias"}
+    context = begin_training(tiny_config(tiny_encoder)).context
+    layers = [set(layer) for layer in by_layer(context.network)]
+    assert set().union(*layers) == set(context.shared)
+    assert sum(map(len, layers)) == len(context.shared) == len(list(context.network.encoder.parameters()))
+    assert layers[0] == {f"encoder.{name}" for name in ("words", "positions", "segments", "norm.weight", "norm.bias")}
+    assert all(name.startswith("encoder.layers.0.") for name in layers[1])
+    assert all(name.startswith("encoder.layers.1.") for name in layers[2])
+    assert layers[3] == {"encoder.pooler.weight", "encoder.pooler.bias"}
 
 
 def test_a_task_s_gradient_does_not_depend_on_the_tasks_packed_with_it(tiny_encoder: Path) -> None:
     training = begin_training(tiny_config(tiny_encoder, model=NO_DROPOUT))
     batches = training.batches(training.sampler.next())
-    together = group_gradients(training.learner, batches, None)
-    alone = [group_gradients(training.learner, [batch], None) for batch in batches]
-    for number, gradient in enumerate(together.shared):
-        parts = [one.shared[number] for one in alone]
+    together = group_gradients(training.context, batches, None)
+    alone = [group_gradients(training.context, [batch], None) for batch in batches]
+    for name, gradient in together.shared.items():
+        parts = [one.shared[name] for one in alone]
         if gradient is None:
             assert parts == [None] * len(batches)
         else:

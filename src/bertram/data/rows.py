@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from bertram.label_spaces import NO_LABEL
 from bertram.tasks import Task
 
 Style = Literal["plain", "course"]
+Part = Literal["train", "dev", "extra"]  # of the files that a training needs
 MOST_REJECTS = 0.01  # of a file's rows
 REJECTS_SHOWN = 5
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -268,33 +269,42 @@ def _above(rows: Rows, limit: int, name: str) -> str:
 
 def check_files(tasks: Mapping[str, Task], data: str, *, allow_rejects: bool = False) -> list[str]:
     """Everything for which a training would refuse the data, over all files of all tasks: a message each."""
+    _, problems = read_files(tasks, data, allow_rejects=allow_rejects)
+    return problems
+
+
+def read_files(
+    tasks: Mapping[str, Task], data: str, *, allow_rejects: bool = False
+) -> tuple[dict[tuple[str, Part], Rows], list[str]]:
+    """The rows of every file that a training needs, each file read once.
+
+    Args:
+        tasks: tasks by name; a task that is not trained needs its dev file only.
+        data: a directory, ``hub`` or ``sample``.
+        allow_rejects: accept files of which more than 1 % of the rows cannot be used.
+
+    Returns:
+        The rows by task and part, and everything for which a training would refuse the data, a message each.
+    """
+    rows: dict[tuple[str, Part], Rows] = {}
     problems: list[str] = []
-    for task in tasks.values():
-        try:
-            problems.extend(_problems(task, data, allow_rejects))
-        except HubUnreachableError as error:  # it would say the same of every further file
-            problems.append(str(error))
-            break
-    return list(dict.fromkeys(problems))
-
-
-def _problems(task: Task, data: str, allow_rejects: bool) -> Iterator[str]:
-    splits: tuple[Split, ...] = ("train", "dev") if task.trained else ("dev",)
-    for split in splits:
-        try:
-            rows = read_rows(task, data, split, allow_rejects=allow_rejects)
-        except HubUnreachableError:
-            raise
-        except DataError as error:
-            yield str(error)
-        else:
-            if split == "train" and task.max_train_samples is not None and task.max_train_samples > len(rows):
-                yield _above(rows, task.max_train_samples, task.name)
-    if task.trained and task.extra is not None:
-        try:
-            read_extra(task, data, allow_rejects=allow_rejects)
-        except DataError as error:
-            yield str(error)
+    for name, task in tasks.items():
+        parts: tuple[Part, ...] = ("train", "dev", "extra") if task.trained else ("dev",)
+        for part in parts:
+            try:
+                if part != "extra":
+                    rows[name, part] = read_rows(task, data, part, allow_rejects=allow_rejects)
+                elif task.extra is not None:
+                    rows[name, part] = read_extra(task, data, allow_rejects=allow_rejects)
+            except HubUnreachableError as error:  # it would say the same of every further file
+                return rows, [*dict.fromkeys([*problems, str(error)])]
+            except DataError as error:
+                problems.append(str(error))
+            else:
+                limit = task.max_train_samples
+                if part == "train" and limit is not None and limit > len(rows[name, part]):
+                    problems.append(_above(rows[name, part], limit, name))
+    return rows, list(dict.fromkeys(problems))
 
 
 def rejected_rows(tasks: Mapping[str, Task], data: str) -> list[Reject]:

@@ -19,7 +19,7 @@ from bertram.runs.files import write_json
 from bertram.runs.provenance import provenance
 from bertram.tasks import Task
 from bertram.training.display import Display
-from bertram.training.setup import read_data
+from bertram.training.run_data import read_data
 
 LONGEST = 512  # tokens; texts are not read here, only their labels
 

@@ -25,7 +25,7 @@ class Average:
         self.network, self.config = network, config
         self.first = round(config.tail_start * total_steps) if config.method == "tail" else 0
         self.every = max(1, min(EVERY, (total_steps - self.first) // EVERY))
-        self.weights: list[torch.Tensor] | None = None
+        self.weights: dict[str, torch.Tensor] | None = None
         self.updates = 0
 
     @torch.no_grad()
@@ -33,15 +33,15 @@ class Average:
         """Take in the weights after an update."""
         if self.config.method == "none" or step < self.first or step % self.every:
             return
-        now: list[torch.Tensor] = [p.detach() for p in self.network.parameters() if p.requires_grad]
+        now = self._trained()
         self.updates += 1
         if self.weights is None:
-            self.weights = [p.clone() for p in now]
+            self.weights = {name: weight.clone() for name, weight in now.items()}
             return
         share = 1 / self.updates  # of the newest weights: the plain mean
         if self.config.method == "ema":  # the plain mean at first, so that the start is forgotten
             share = max(share, 1 - self.config.ema_decay**self.every)
-        torch._foreach_lerp_(self.weights, now, share)
+        torch._foreach_lerp_(list(self.weights.values()), list(now.values()), share)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -58,10 +58,13 @@ class Average:
     @torch.no_grad()
     def _swap(self) -> None:
         assert self.weights is not None
-        for mine, theirs in zip(self.weights, (p for p in self.network.parameters() if p.requires_grad), strict=True):
-            kept = theirs.detach().clone()
-            theirs.copy_(mine)
-            mine.copy_(kept)
+        for name, weight in self._trained().items():
+            kept = weight.clone()
+            weight.copy_(self.weights[name])
+            self.weights[name].copy_(kept)
+
+    def _trained(self) -> dict[str, torch.Tensor]:
+        return {name: p.detach() for name, p in self.network.named_parameters() if p.requires_grad}
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs."""
@@ -70,5 +73,6 @@ class Average:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         device = next(self.network.parameters()).device
-        self.weights = None if state["weights"] is None else [weight.to(device) for weight in state["weights"]]
+        weights = state["weights"]
+        self.weights = None if weights is None else {name: weight.to(device) for name, weight in weights.items()}
         self.updates = state["updates"]

@@ -9,31 +9,32 @@ from torch import Tensor
 from bertram import surgery
 from bertram.config import Config
 from bertram.data.examples import Batch
-from bertram.training.setup import Generators, surgery_layers
-from bertram.training.step import Learner, StepReport, group_gradients, word_rows
+from bertram.training.generators import Generators
+from bertram.training.parameters import by_layer
+from bertram.training.step import StepContext, StepReport, group_gradients, word_rows
 
 IDLE_SHARE = 1e-6  # of the loss: a penalty below it does nothing
 IDLE_STEPS = 500  # without a conflict: surgery does nothing
 ACT_ON_CONFLICT = ("pcgrad", "asymmetric")  # all other methods change gradients that agree, too
 
 
-def conflicts(learner: Learner, batches: Sequence[Batch], generators: Generators) -> dict[str, Any]:
+def conflicts(context: StepContext, batches: Sequence[Batch], generators: Generators) -> dict[str, Any]:
     """How the tasks' gradients lie to each other: whole encoder, and layer by layer.
 
     The weights stay as they are and so do the generators, so that a look does not change the run.
 
     Args:
-        learner: of the run.
+        context: of the run.
         batches: one of each task.
         generators: of the run.
     """
     used = (generators.dropout, generators.noise)
     states = [generator.get_state() for generator in used]
-    words = word_rows(learner, batches)
-    gradients = [group_gradients(learner, [batch], words).shared for batch in batches]
+    words = word_rows(context, batches)
+    gradients = [group_gradients(context, [batch], words).shared for batch in batches]
     for generator, state in zip(used, states, strict=True):
         generator.set_state(state)
-    layers = [surgery.gramian([[g[i] for i in layer] for g in gradients]) for layer in surgery_layers(learner)]
+    layers = [surgery.gramian([[g[name] for name in layer] for g in gradients]) for layer in by_layer(context.network)]
     whole = torch.stack(layers).sum(0)
     return {
         "tasks": [batch.task for batch in batches],

@@ -14,7 +14,9 @@ from bertram.evaluation.evaluate import evaluate, sample
 from bertram.prediction.load import save_model
 from bertram.runs.provenance import peak_memory_mib
 from bertram.training import setup
-from bertram.training.state import Training, begin
+from bertram.training.process_state import own_process_state
+from bertram.training.setup import begin
+from bertram.training.state import Training
 from bertram.training.step import step
 from bertram.training.train import choose_device
 
@@ -75,7 +77,13 @@ def estimate(config: Config) -> Estimate:
     Raises:
         ConfigError: the configuration or the data cannot be used; all faults are named.
     """
-    training = begin(config, choose_device(config))
+    with own_process_state(config):
+        return _measured(begin(config, choose_device(config)))
+
+
+def _measured(training: Training) -> Estimate:
+    """The estimate from a training before its first step."""
+    config = training.config
     sampler, data = training.sampler, training.data
     steps, seen = _course(training)
     in_steps = sum(_step_seconds(training, tasks) * count for tasks, count in steps.items())
@@ -111,7 +119,7 @@ def _task_estimate(training: Training, name: str, seen: int) -> TaskEstimate:
 
 def _course(training: Training) -> tuple[Counter[tuple[str, ...]], dict[str, int]]:
     """Number of steps by their tasks, and number of examples seen of each task."""
-    sampler = setup.sampler(training.config, training.data)
+    sampler = setup.make_sampler(training.config, training.data)
     steps = Counter(tuple(sampler.next()) for _ in range(sampler.total_steps))
     return steps, sampler.seen()
 
@@ -128,8 +136,8 @@ def _step_seconds(training: Training, tasks: Sequence[str]) -> float:
     for number in range(1, WARM_UP + MEASURED + 1):
         begun = time.perf_counter()
         places = {name: training.sampler.draw(name) for name in tasks}
-        step(training.learner, training.batches(places))
-        training.learner.objective.after_update()
+        step(training.context, training.batches(places))
+        training.context.objective.after_update()
         training.average.update(number)
         times.append(time.perf_counter() - begun)
     return fmean(times[WARM_UP:])

@@ -243,9 +243,9 @@ class Objective:
         weighted: Tensor = task.weight * (half * torch.exp(-s) * loss.total + s / 2)
         return weighted
 
-    def own_parameters(self, task: str) -> list[nn.Parameter]:
-        """What a task trains beside its head."""
-        return [] if self.log_variances is None else [self.log_variances[task]]
+    def own_parameters(self, task: str) -> dict[str, nn.Parameter]:
+        """The parameters that a task trains beside its head, by name."""
+        return {} if self.log_variances is None else {f"log_variances.{task}": self.log_variances[task]}
 
     def set_teacher_precision(self, precision: Precision) -> None:
         """Of the products of the Bregman teacher, where there is one; it must be the model's own."""

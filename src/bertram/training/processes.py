@@ -5,7 +5,7 @@ evaluation outputs is ever sent.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -44,9 +44,15 @@ def count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def is_writer() -> bool:
-    """Whether this process writes files and shows progress."""
+def is_first() -> bool:
+    """True in the process that writes files and shows progress."""
     return rank() == 0
+
+
+def on_first(action: Callable[[], object]) -> None:
+    """Do something in the first process only."""
+    if is_first():
+        action()
 
 
 def wait() -> None:
@@ -55,21 +61,25 @@ def wait() -> None:
         dist.barrier()
 
 
-def summed(gradients: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
-    """The sum of a list of gradients over the processes; None where no process has one.
+def summed(gradients: Mapping[str, Tensor | None], like: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
+    """The sum of gradients over the processes; None where no process has one.
 
     Args:
-        gradients: this process's, None where it has none.
-        like: tensors of the gradients' shapes.
+        gradients: this process's gradients by name, None where it has none.
+        like: tensors of the gradients' shapes, by the same names in the same order.
     """
     if not dist.is_initialized():
-        return list(gradients)
-    flat = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, like, strict=True)]
-    present = torch.tensor([float(g is not None) for g in gradients], device=like[0].device)
-    message = torch.cat([*(g.flatten() for g in flat), present])
+        return dict(gradients)
+    parts = [torch.zeros_like(p) if gradients[name] is None else gradients[name] for name, p in like.items()]
+    device = next(iter(like.values())).device
+    present = torch.tensor([float(gradients[name] is not None) for name in like], device=device)
+    message = torch.cat([*(part.flatten() for part in parts if part is not None), present])
     dist.all_reduce(message)
-    *parts, present = torch.split(message, [g.numel() for g in flat] + [len(flat)])
-    return [part.view_as(p) if here else None for part, p, here in zip(parts, like, present.tolist(), strict=True)]
+    *sums, present = torch.split(message, [p.numel() for p in like.values()] + [len(like)])
+    return {
+        name: total.view_as(p) if here else None
+        for (name, p), total, here in zip(like.items(), sums, present.tolist(), strict=True)
+    }
 
 
 def collected(mine: T) -> list[T]:
@@ -81,8 +91,8 @@ def collected(mine: T) -> list[T]:
     return [part for part in everything if part is not None]
 
 
-def from_writer(value: T) -> T:
-    """What the writing process has."""
+def from_first(value: T) -> T:
+    """The value that the first process has."""
     if not dist.is_initialized():
         return value
     box = [value]

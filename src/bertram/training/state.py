@@ -4,22 +4,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 
 from bertram import surgery
 from bertram.config import Config
 from bertram.data.examples import Batch
 from bertram.errors import RunError
 from bertram.model.linear import Precision
-from bertram.optimizer import AdamW
 from bertram.prediction.model import Model
-from bertram.training import processes, setup
+from bertram.training import processes
 from bertram.training.average import Average
 from bertram.training.diagnostics import Idle
-from bertram.training.objective import Objective
+from bertram.training.generators import Generators
+from bertram.training.run_data import RunData
 from bertram.training.sampler import Places, Sampler
-from bertram.training.setup import Data, Generators
-from bertram.training.step import Learner
+from bertram.training.step import StepContext
 
 
 @dataclass
@@ -38,11 +36,11 @@ class Training:
     config: Config
     precision: Precision
     model: Model
-    data: Data
+    data: RunData
     generators: Generators
     sampler: Sampler
-    learner: Learner
-    epoch_learner: Learner | None  # for one update by surgery after each epoch
+    context: StepContext
+    epoch_context: StepContext | None  # for one update by surgery after each epoch
     average: Average
     idle: Idle
     best: Best = field(default_factory=Best)
@@ -67,9 +65,9 @@ class Training:
             "precision": self.precision,
             "device": self.model.network.device.type,
             "network": dict(self.model.network.state_dict()),
-            "optimizer": _optimizer_state(self.learner.optimizer),
-            "epoch_optimizer": _optimizer_state(self.epoch_learner.optimizer) if self.epoch_learner else None,
-            "objective": self.learner.objective.state_dict(),
+            "optimizer": _optimizer_state(self.context),
+            "epoch_optimizer": _optimizer_state(self.epoch_context) if self.epoch_context else None,
+            "objective": self.context.objective.state_dict(),
             "weightings": [w.state_dict() for w in self._stateful()],
             "average": self.average.state_dict(),
             "generators": processes.collected(generators),
@@ -88,20 +86,23 @@ class Training:
             RunError: the data are not those that the run began with, or the device is of another kind.
         """
         here = self.model.network.device.type
-        begun_on = state.get("device", here)
-        if begun_on != here:
-            raise RunError(f"was begun on {begun_on}, whose random numbers cannot go on on {here}; resume it there")
+        started_on = state.get("device", here)
+        if started_on != here:
+            raise RunError(
+                f"this run was started on {started_on} and its random state cannot be restored on {here}; "
+                f"resume it on {started_on}"
+            )
         if state["data"] != self.data.files:
             changed = [name for name, facts in self.data.files.items() if state["data"].get(name) != facts]
             raise RunError(f"the data have changed since the run began: {', '.join(changed)}; start a new run")
         self.precision = state["precision"]  # auto might measure something else now
         self.model.network.encoder.set_precision(self.precision)
-        self.learner.objective.set_teacher_precision(self.precision)
+        self.context.objective.set_teacher_precision(self.precision)
         self.model.network.load_state_dict(state["network"])
-        _load_optimizer_state(self.learner.optimizer, state["optimizer"])
-        if self.epoch_learner is not None:
-            _load_optimizer_state(self.epoch_learner.optimizer, state["epoch_optimizer"])
-        self.learner.objective.load_state_dict(state["objective"])
+        _load_optimizer_state(self.context, state["optimizer"])
+        if self.epoch_context is not None:
+            _load_optimizer_state(self.epoch_context, state["epoch_optimizer"])
+        self.context.objective.load_state_dict(state["objective"])
         for weighting, saved in zip(self._stateful(), state["weightings"], strict=True):
             weighting.load_state_dict(saved)
         self.average.load_state_dict(state["average"])
@@ -116,50 +117,19 @@ class Training:
 
     def _stateful(self) -> list[surgery.GradVac]:
         found = []
-        for learner in (self.learner, self.epoch_learner):
-            weighting = None if learner is None else learner.weighting
+        for context in (self.context, self.epoch_context):
+            weighting = None if context is None else context.weighting
             several = weighting if isinstance(weighting, list) else [weighting]
             found += [one for one in several if isinstance(one, surgery.GradVac)]
         return found
 
 
-def begin(config: Config, device: torch.device) -> Training:
-    """A training before its first step.
-
-    Raises:
-        ConfigError: what cannot work, all of it together.
-    """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    setup.check_method(config)
-    model, precision = setup.build_model(config, device)
-    data = setup.read_data(config, model.tokenizer, model.max_tokens)
-    setup.fit_starts(model.network, data)
-    generators = setup.generators(config.seed, device)
-    sampler = setup.sampler(config, data)
-    dropout = setup.training_dropout(config, model.network.encoder, generators.dropout)
-    objective = Objective(model.network, config, dropout, generators.noise, sampler.total_steps)
-    learner = setup.learner(config, model.network, objective, generators.surgery)
-    epoch_learner = None
-    if config.surgery.method != "none" and config.surgery.frequency == "epoch":
-        own = setup.optimizer(config, model.network, objective)
-        epoch_learner = setup.operating(learner, config, generators.surgery, own)
-    average = Average(model.network, config.average, sampler.total_steps)
-    idle = Idle(config)
-    return Training(config, precision, model, data, generators, sampler, learner, epoch_learner, average, idle)
+def _optimizer_state(context: StepContext) -> dict[str, dict[str, Any]]:
+    """The optimizer's state of each parameter by name."""
+    return {name: dict(context.optimizer.state.get(p, {})) for name, p in context.parameters.items()}
 
 
-def _optimizer_state(optimizer: AdamW) -> list[dict[str, Any]]:
-    """The state of each parameter, in the order of the groups."""
-    return [dict(optimizer.state.get(parameter, {})) for parameter in _parameters(optimizer)]
-
-
-def _load_optimizer_state(optimizer: AdamW, states: list[dict[str, Any]]) -> None:
-    for parameter, saved in zip(_parameters(optimizer), states, strict=True):
-        if saved:
-            step = saved["step"].to(parameter.device)
-            optimizer.state[parameter] = {"step": step, **{k: saved[k].to(parameter.device) for k in ("m", "v")}}
-
-
-def _parameters(optimizer: AdamW) -> list[nn.Parameter]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+def _load_optimizer_state(context: StepContext, states: dict[str, dict[str, Any]]) -> None:
+    for name, parameter in context.parameters.items():
+        if states[name]:
+            context.optimizer.state[parameter] = {k: value.to(parameter.device) for k, value in states[name].items()}

@@ -6,7 +6,7 @@ with surgery each task is a group of its own, so that only one graph is alive at
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -21,12 +21,13 @@ from bertram.model.multitask import Multitask
 from bertram.optimizer import AdamW, clip, global_norm
 from bertram.training import processes
 from bertram.training.objective import Objective, TaskLoss
+from bertram.training.parameters import head_parameters, shared_parameters, word_table
 
 Weightings = surgery.Weighting | Sequence[surgery.Weighting]
 
 
 @dataclass
-class Learner:
+class StepContext:
     """What a step works on.
 
     Attributes:
@@ -34,32 +35,36 @@ class Learner:
         objective: the losses.
         optimizer: of all parameters.
         weighting: from task gradients to one, for all layers or one for each; None: their sum.
-        layers: indices of the shared parameters of each layer, where surgery goes layer by layer.
+        layers: names of the shared parameters of each layer, where surgery goes layer by layer.
         parts: how many parts a batch is computed in.
         clip_norm: largest norm of the gradient; 0: no limit.
-        word_rows: differentiate only the word embeddings of the step.
+        word_rows: True to differentiate only the word embeddings of the step.
+        shared: trained parameters of the encoder by name.
+        own: trained parameters of each task's head, and its log-variance, by task and name.
     """
 
     network: Multitask
     objective: Objective
     optimizer: AdamW
     weighting: Weightings | None
-    layers: list[list[int]] | None
+    layers: list[list[str]] | None
     parts: int
     clip_norm: float
     word_rows: bool
-    shared: list[nn.Parameter] = field(init=False)
+    shared: dict[str, nn.Parameter] = field(init=False)
+    own: dict[str, dict[str, nn.Parameter]] = field(init=False)
 
     def __post_init__(self) -> None:
-        table = self.network.encoder.words
-        self.shared = [p for p in self.network.encoder.parameters() if p.requires_grad and p is not table]
-        if table.requires_grad:
-            self.shared.append(table)  # last: with `word_rows` its place is taken by the rows of the step
+        self.shared = shared_parameters(self.network)
+        self.own = {
+            task: head_parameters(self.network, task) | self.objective.own_parameters(task)
+            for task in self.network.tasks
+        }
 
-    def own(self, task: str) -> list[nn.Parameter]:
-        """The parameters of one task's head, and its log-variance."""
-        head = [p for p in self.network.heads[task].parameters() if p.requires_grad]
-        return [*head, *self.objective.own_parameters(task)]
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """All trained parameters by name."""
+        return {**self.shared, **{name: p for own in self.own.values() for name, p in own.items()}}
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,13 @@ class Gradients:
     """The gradients of one group of tasks.
 
     Attributes:
-        shared: of each shared parameter, None where the group does not touch it.
-        own: of each parameter of the group's heads.
-        losses: by task: its loss, its penalty and further figures.
+        shared: gradient of each shared parameter by name; None where the group does not touch it.
+        own: gradient of each parameter that belongs to one of the tasks.
+        losses: loss, penalty and further figures by task.
     """
 
-    shared: list[Tensor | None]
-    own: list[tuple[nn.Parameter, Tensor | None]]
+    shared: dict[str, Tensor | None]
+    own: dict[str, Tensor | None]
     losses: dict[str, dict[str, float]]
 
 
@@ -86,58 +91,59 @@ class StepReport:
     gramians: Sequence[Tensor] = ()  # of the tasks: what surgery looked at, one or layer by layer
 
 
-def step(learner: Learner, batches: Sequence[Batch]) -> StepReport:
+def step(context: StepContext, batches: Sequence[Batch]) -> StepReport:
     """One update from one batch of each task given.
 
     Args:
-        learner: what to train.
+        context: what to train.
         batches: the global batches of one or more tasks; each process computes its share of them.
 
     Raises:
         TrainingError: a loss or the gradient is not finite; the weights are then as they were.
     """
-    words = word_rows(learner, batches)
-    groups = [batches] if learner.weighting is None else [[batch] for batch in batches]
-    found = [group_gradients(learner, group, words) for group in groups]
-    shared, gramians = combined(learner, [group.shared for group in found])
+    words = word_rows(context, batches)
+    groups = [batches] if context.weighting is None else [[batch] for batch in batches]
+    found = [group_gradients(context, group, words) for group in groups]
+    shared, gramians = combined(context, [group.shared for group in found])
     losses = {task: figures for group in found for task, figures in group.losses.items()}
-    own = [pair for group in found for pair in group.own]
-    norm = update(learner, batches, shared, own, words)
+    own = {name: gradient for group in found for name, gradient in group.own.items()}
+    norm = update(context, batches, {**shared, **own}, words)
     return StepReport(losses, norm, gramians)
 
 
-def word_rows(learner: Learner, batches: Sequence[Batch]) -> WordRows | None:
+def word_rows(context: StepContext, batches: Sequence[Batch]) -> WordRows | None:
     """The word-embedding rows of a step's batches, if only these are to be differentiated."""
-    table = learner.network.encoder.words
-    if not (learner.word_rows and table.requires_grad):
+    table = context.network.encoder.words
+    if not (context.word_rows and table.requires_grad):
         return None
     ids = torch.tensor([token for batch in batches for tokens, _ in batch.sequences for token in tokens])
     return WordRows(table, ids.to(table.device))
 
 
-def group_gradients(learner: Learner, batches: Sequence[Batch], words: WordRows | None) -> Gradients:
+def group_gradients(context: StepContext, batches: Sequence[Batch], words: WordRows | None) -> Gradients:
     """The gradients of the sum of some tasks' weighted losses: accumulated over parts, summed over processes."""
-    own = [parameter for batch in batches for parameter in learner.own(batch.task)]
-    leaves: list[Tensor] = [*learner.shared, *own]
+    own = {name: parameter for batch in batches for name, parameter in context.own[batch.task].items()}
+    leaves: dict[str, Tensor] = {**context.shared, **own}
     if words is not None:
-        leaves[len(learner.shared) - 1] = words.rows
-    total: list[Tensor | None] = [None] * len(leaves)
+        leaves[word_table(context.network)] = words.rows
+    total: dict[str, Tensor | None] = dict.fromkeys(leaves)
     figures: dict[str, dict[str, float]] = {}
-    for part in _parts(batches, learner.parts):
-        losses = learner.objective(part, words)
+    for part in _parts(batches, context.parts):
+        losses = context.objective(part, words)
         _note(figures, losses)
-        cost = torch.stack([loss.batch.share * learner.objective.weighted(loss) for loss in losses]).sum()
-        gradients = torch.autograd.grad(cost, leaves, allow_unused=True)
-        total = [_plus(a, b) for a, b in zip(total, gradients, strict=True)]
+        cost = torch.stack([loss.batch.share * context.objective.weighted(loss) for loss in losses]).sum()
+        gradients = torch.autograd.grad(cost, list(leaves.values()), allow_unused=True)
+        total = {name: _plus(past, g) for (name, past), g in zip(total.items(), gradients, strict=True)}
     total = processes.summed(total, leaves)
     figures = _over_processes(figures)
-    count = len(learner.shared)
-    return Gradients(total[:count], list(zip(own, total[count:], strict=True)), figures)
+    return Gradients({name: total[name] for name in context.shared}, {name: total[name] for name in own}, figures)
 
 
-def combined(learner: Learner, gradients: list[list[Tensor | None]]) -> tuple[list[Tensor | None], list[Tensor]]:
+def combined(
+    context: StepContext, gradients: Sequence[Mapping[str, Tensor | None]]
+) -> tuple[Mapping[str, Tensor | None], list[Tensor]]:
     """One gradient of the shared parameters, and the tasks' Gramians that surgery looked at."""
-    if learner.weighting is None:
+    if context.weighting is None:
         return gradients[0], []
     seen: list[Tensor] = []
 
@@ -148,32 +154,42 @@ def combined(learner: Learner, gradients: list[list[Tensor | None]]) -> tuple[li
 
         return weigh
 
-    several = learner.weighting if isinstance(learner.weighting, Sequence) else [learner.weighting]
+    several = context.weighting if isinstance(context.weighting, Sequence) else [context.weighting]
     weightings = [watched(weighting) for weighting in several]
-    one = surgery.combine(gradients, weightings, groups=learner.layers, inplace=True)
-    return one, seen
+    names = list(context.shared)
+    groups = None if context.layers is None else [[names.index(name) for name in layer] for layer in context.layers]
+    lists = [[gradient[name] for name in names] for gradient in gradients]
+    return dict(zip(names, surgery.combine(lists, weightings, groups=groups, inplace=True), strict=True)), seen
 
 
 def update(
-    learner: Learner,
-    batches: Sequence[Batch],
-    shared: list[Tensor | None],
-    own: list[tuple[nn.Parameter, Tensor | None]],
-    words: WordRows | None,
+    context: StepContext, batches: Sequence[Batch], gradients: Mapping[str, Tensor | None], words: WordRows | None
 ) -> float:
-    """Clip and apply one gradient; gives its norm before clipping."""
-    gradients = [*shared, *(gradient for _, gradient in own)]
-    norm = global_norm(gradients)
+    """Clip and apply one gradient.
+
+    Args:
+        context: what to train.
+        batches: batches that the gradient comes from, for an error message.
+        gradients: gradient of each parameter by name; that of the word embeddings is of the rows of `words`, if given.
+        words: word-embedding rows of the step.
+
+    Returns:
+        The norm of the gradient before clipping.
+
+    Raises:
+        TrainingError: the gradient is not finite; the weights are then as they were.
+    """
+    norm = global_norm(gradients.values())
     if not math.isfinite(norm):
         raise TrainingError(f"the gradient is not finite; {_where(batches)}; try a lower rate or --precision fp32")
-    clip(gradients, norm, learner.clip_norm)
-    if words is not None and (rows := shared[-1]) is not None:
-        gradients[len(shared) - 1] = words.sparse(rows, len(learner.shared[-1]))
-    parameters = [*learner.shared, *(parameter for parameter, _ in own)]
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-    learner.optimizer.step()
-    learner.optimizer.zero_grad(set_to_none=True)
+    clip(list(gradients.values()), norm, context.clip_norm)
+    parameters, table = context.parameters, word_table(context.network)
+    if words is not None and (rows := gradients[table]) is not None:
+        gradients = {**gradients, table: words.sparse(rows, len(parameters[table]))}
+    for name, gradient in gradients.items():
+        parameters[name].grad = gradient
+    context.optimizer.step()
+    context.optimizer.zero_grad(set_to_none=True)
     return norm
 
 

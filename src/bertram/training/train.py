@@ -1,6 +1,5 @@
 """From a configuration to a finished run."""
 
-import os
 import shutil
 import time
 from datetime import datetime
@@ -14,15 +13,20 @@ from safetensors.torch import load_file
 from bertram import options
 from bertram.config import Config
 from bertram.errors import RunError
+from bertram.evaluation.evaluate import Evaluation
 from bertram.evaluation.files import baselines, confusions, keep_predictions
 from bertram.model.storage import WEIGHTS, load_state
 from bertram.runs import checkpoint
-from bertram.runs.directory import FORMAT, MetricsLog, Run, create, refuse_existing
+from bertram.runs.directory import FORMAT, Run, create, refuse_existing
 from bertram.runs.files import restore_directory, write_json
 from bertram.runs.provenance import peak_memory_mib, provenance
-from bertram.training import loop, processes
+from bertram.training import processes
 from bertram.training.display import Display, Silent
-from bertram.training.state import Training, begin
+from bertram.training.process_state import own_process_state
+from bertram.training.setup import begin
+from bertram.training.state import Training
+from bertram.training.trainer import Trainer
+from bertram.training.writer import NoWriter, RunWriter, Writer
 
 
 def train(
@@ -45,20 +49,21 @@ def train(
         TrainingError: a loss or gradient is not finite.
     """
     processes.start(config.device)
-    torch.manual_seed(config.seed)
     path = Path(out) if out is not None else default_path(config)
     if resume and path.is_dir() and Run(path).finished:
         if (path / "config.toml").is_file():
             _require_same_settings(Run(path), config)
         return Run(path)
-    if not (resume and (path / "config.toml").is_file()) and processes.is_writer():
-        refuse_existing(path)  # before the data are read
-    shown = display if display is not None and processes.is_writer() else Silent()
-    training = begin(config, choose_device(config))
-    run = _directory(path, config, resume=resume)
-    with _continue(training, run, resume=resume) as log:
-        loop.fit(training, run, log, shown)
-    _finish(training, run, shown)
+    if not (resume and (path / "config.toml").is_file()):
+        processes.on_first(lambda: refuse_existing(path))  # before the data are read
+    shown = display if display is not None and processes.is_first() else Silent()
+    with own_process_state(config):
+        training = begin(config, choose_device(config))
+        run = _directory(path, config, resume=resume)
+        with _continue(training, run, resume=resume) as writer:
+            trainer = Trainer(training, writer, shown)
+            trainer.fit()
+        _finish(trainer, run)
     processes.wait()
     return Run(path)
 
@@ -79,21 +84,19 @@ def choose_device(config: Config) -> torch.device:
 def default_path(config: Config) -> Path:
     """Where a run goes that is not told where."""
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path(processes.from_writer(f"runs/{config.recipe}-seed{config.seed}-{now}"))
+    return Path(processes.from_first(f"runs/{config.recipe}-seed{config.seed}-{now}"))
 
 
 def _directory(path: Path, config: Config, *, resume: bool) -> Run:
     run = Run(path)
     if not (resume and (path / "config.toml").is_file()):
-        if processes.is_writer():
-            create(path, config)
+        processes.on_first(lambda: create(path, config))
     else:
         _require_same_settings(run, config)
-        if processes.is_writer():
-            restore_directory(run.model)
+        processes.on_first(lambda: restore_directory(run.model))
     processes.wait()
     if not (path / "config.toml").is_file():
-        raise RunError(f"{path}: this process does not see what the first one wrote there; use a disk that all share")
+        raise RunError(f"{path}: rank {processes.rank()} cannot see it; all processes need a shared file system")
     return run
 
 
@@ -102,30 +105,35 @@ def _require_same_settings(run: Run, config: Config) -> None:
         raise RunError(f"{run.path}: was started with other settings (config.toml there); resume it with those")
 
 
-def _continue(training: Training, run: Run, *, resume: bool) -> MetricsLog:
-    """The metrics log, and the training put where its newest checkpoint is."""
-    found = checkpoint.newest(run.checkpoints) if resume else None
+def _continue(training: Training, run: Run, *, resume: bool) -> Writer:
+    """Restore the newest checkpoint, if there is one, and give this process's writer."""
+    newest = checkpoint.newest(run.checkpoints) if resume else None
     position = 0
-    if found is not None:
-        _, state = found
+    if newest is not None:
+        _, state = newest
         position = state.pop("metrics")
         training.load_state_dict(state)
-    path = run.metrics if processes.is_writer() else Path(os.devnull)
-    return MetricsLog(path, position)
+    if not processes.is_first():
+        return NoWriter()
+    return RunWriter(run, checkpoints=training.config.checkpoint.save_total_limit, log_position=position)
 
 
-def _finish(training: Training, run: Run, display: Display) -> None:
+def _finish(trainer: Trainer, run: Run) -> None:
     """Score the weights that the run ends with, and write the record."""
+    training, each = trainer.training, trainer.display.evaluating
     begun = time.monotonic()
     _use_final_weights(training, run)
-    evaluations = {"dev": loop.predict(training, training.data.dev, display)}
+    evaluations = {"dev": trainer.predict(training.data.dev, each)}
     if training.data.train_sample:
-        evaluations["train"] = loop.predict(training, training.data.train_sample, display)
-    if not processes.is_writer():
-        return
+        evaluations["train"] = trainer.predict(training.data.train_sample, each)
+    processes.on_first(lambda: _write_record(training, run, evaluations, begun))
+
+
+def _write_record(training: Training, run: Run, evaluations: dict[str, Evaluation], begun: float) -> None:
+    """Write the dev predictions and the record, and remove the checkpoints."""
     keep_predictions(run, evaluations["dev"], "dev")
     record = describe(training) | {
-        "scores": {split: found.scores() for split, found in evaluations.items()},
+        "scores": {split: evaluation.scores() for split, evaluation in evaluations.items()},
         "confusion": confusions(evaluations["dev"]),
         "baselines": {n: baselines(e, training.data.own_labels(n)) for n, e in training.data.dev.items()},
         "seconds": {"training": round(training.seconds, 1), "final_evaluation": round(time.monotonic() - begun, 1)},

@@ -1,0 +1,91 @@
+"""The examples that a run trains on and is scored on."""
+
+from dataclasses import dataclass
+
+import torch
+
+from bertram.config import Config
+from bertram.data.examples import Examples, together, tokenized
+from bertram.data.rows import Rows, limit_rows, read_files
+from bertram.data.tokenizer import Tokenizer
+from bertram.errors import ConfigError
+from bertram.evaluation.evaluate import sample
+from bertram.tasks import Task
+from bertram.training.orders import Pool
+
+TRAIN_SAMPLE = 1000  # training examples of each task that are scored, for the train-dev gap
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The examples of a run, by task.
+
+    Attributes:
+        train: own examples of the trained tasks, followed by further ones.
+        own: how many of them are the task's own.
+        dev: all dev examples.
+        watched: those dev examples that are looked at while training.
+        train_sample: a fixed sample of the own training examples.
+        files: SHA-256, rows and rejected rows of each file, as the configuration names it.
+    """
+
+    train: dict[str, Examples]
+    own: dict[str, int]
+    dev: dict[str, Examples]
+    watched: dict[str, Examples]
+    train_sample: dict[str, Examples]
+    files: dict[str, dict[str, object]]
+
+    def own_labels(self, name: str) -> torch.Tensor | None:
+        """The training labels of a task's own examples; None where it is not trained."""
+        examples = self.train.get(name)
+        return None if examples is None or examples.labels is None else examples.labels[: self.own[name]]
+
+
+def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
+    """Read and tokenize all files of a run, each of them once.
+
+    Raises:
+        ConfigError: everything for which the data are refused, together.
+    """
+    rows, problems = read_files(config.tasks, config.data, allow_rejects=config.allow_rejects)
+    if problems:
+        raise ConfigError(problems)
+    files: dict[str, dict[str, object]] = {}
+
+    def examples(task: Task, rows: Rows) -> Examples:
+        files[rows.name] = rows.facts()
+        return tokenized(task, rows, tokenizer, max_tokens)
+
+    train, own = {}, {}
+    for name, task in config.tasks.items():
+        if task.trained:
+            limit, fraction = task.max_train_samples, config.sampling.fraction
+            chosen = limit_rows(rows[name, "train"], limit=limit, fraction=fraction, seed=config.seed, name=name)
+            train[name], own[name] = examples(task, chosen), len(chosen)
+            if task.extra is not None:
+                train[name] = together(train[name], examples(task, rows[name, "extra"]))
+    dev = {name: examples(task, rows[name, "dev"]) for name, task in config.tasks.items()}
+    if config.evaluation.max_eval_samples is not None:
+        dev = {name: sample(one, config.evaluation.max_eval_samples, seed=0) for name, one in dev.items()}
+    limit = config.evaluation.max_interim_samples
+    watched = dev if limit is None else {name: sample(one, limit, seed=0) for name, one in dev.items()}
+    train_sample = {name: sample(one.at(range(own[name])), TRAIN_SAMPLE, seed=0) for name, one in train.items()}
+    return RunData(train, own, dev, watched, train_sample, files)
+
+
+def pools(config: Config, data: RunData) -> dict[str, Pool]:
+    """How many examples of each trained task there are, and how many of them make a batch."""
+    return {
+        name: Pool(
+            size=data.own[name],
+            batch_size=config.tasks[name].batch_size or config.sampling.batch_size,
+            extra=len(examples) - data.own[name],
+            extra_share=_extra_share(config.tasks[name]),
+        )
+        for name, examples in data.train.items()
+    }
+
+
+def _extra_share(task: Task) -> float:
+    return 0.0 if task.extra is None else task.extra.share
