@@ -70,7 +70,7 @@ class TestRuns:
 class TestTextsToPredict:
     def test_unknown_task(self, run: Path) -> None:
         said = fails("predict", run, "--task", "mood", stdin=b"fine\n")
-        assert said == "bertram: there is no task 'mood'; this model has sst, quora, sts\n"
+        assert said == "bertram: unknown task 'mood'; choose one of sst, quora, sts\n"
 
     def test_nothing(self, run: Path) -> None:
         assert "it is empty" in fails("predict", run, "--task", "sst")
@@ -79,7 +79,7 @@ class TestTextsToPredict:
         said = fails("predict", run, "--task", "quora", stdin=b"just one\n")
         assert said.splitlines() == [
             "rejected: <stdin>:1: not two texts with one tab between them",
-            "bertram: standard input: no row of it can be predicted",
+            "bertram: standard input: no usable rows",
         ]
 
     def test_a_pair_where_a_text_is_wanted(self, run: Path) -> None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  bertram ablate --data DIR --factors smart,pcgrad,mse,rotating --seeds 2 --epochs 2 --fraction 0.5
-  bertram ablate --data DIR --factors smart,cross,model.head_dropout=0.1:0.3 --design leave-one-out --seeds 3 --dry-run
+  bertram ablate --data DIR --factors smart,pcgrad,mse,rotating --epochs 2
+  bertram ablate --data DIR --factors smart,cross,model.head_dropout=0.1:0.3 \\
+      --design leave-one-out --seeds 3 --dry-run
 
 Factors:
 
@@ -111,7 +112,7 @@ def ablate(
 def _run(request: "Ablation", target: float, *, dry_run: bool, at_once: int, keep_models: bool) -> None:
     """Show the power of the design, run it, and show the effects."""
     from bertram.cli.board import Board  # noqa: PLC0415
-    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.errors import RunError  # noqa: PLC0415
     from bertram.experiments import ablation as study  # noqa: PLC0415
     from bertram.experiments.request import note_ablation  # noqa: PLC0415
@@ -156,7 +157,7 @@ def _power(
 ) -> "Power | None":
     """Show the power of the design, estimated from earlier records or else from a pilot of its own runs."""
     from bertram.cli.board import Board  # noqa: PLC0415
-    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.experiments import ablation as study  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
     from bertram.minbert.reproduce import expected_hours  # noqa: PLC0415

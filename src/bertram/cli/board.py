@@ -1,6 +1,5 @@
 """What is shown while many runs are made: one live table on a terminal, plain lines elsewhere."""
 
-import sys
 import time
 from typing import Self
 
@@ -8,6 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from bertram.cli import terminal
 from bertram.experiments.events import Event
 
 LINE_EVERY = 60.0  # seconds between two plain lines
@@ -23,12 +23,13 @@ class Board:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+        self.console = console or terminal.console(stderr=True)
         self.latest: dict[str, Event] = {}
         self._begun: dict[str, float] = {}
         self._last_line: dict[str, float] = {}
-        terminal = self.console.is_terminal
-        self._live = Live(console=self.console, get_renderable=self.table, transient=True) if terminal else None
+        self._live: Live | None = None
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, get_renderable=self.table, transient=True)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -53,14 +54,14 @@ class Board:
 
     def table(self) -> Table:
         """All runs, those that are running first."""
-        events = sorted(self.latest.values(), key=lambda one: ORDER[one.state])
+        events = sorted(self.latest.values(), key=lambda event: ORDER[event.state])
         count = sum(event.state in ("finished", "skipped") for event in events)
         table = Table(title=f"{count} of {len(events)} runs finished", title_justify="left")
         for heading in ("run", "state", "minutes", "progress or scores"):
             table.add_column(heading, justify="right" if heading == "minutes" else "left")
         for event in events:
             style = STYLES.get(event.state)
-            table.add_row(event.key, event.state, self._minutes(event), _said(event), style=style)
+            table.add_row(event.key, event.state, self._minutes(event), _summary(event), style=style)
         return table
 
     def _minutes(self, event: Event) -> str:
@@ -72,10 +73,9 @@ class Board:
         now = time.monotonic()
         if changed or now - self._last_line.get(event.key, 0.0) >= LINE_EVERY:
             self._last_line[event.key] = now
-            sys.stderr.write(f"{event.key}: {event.state}  {_said(event)}".rstrip() + "\n")
-            sys.stderr.flush()
+            terminal.say(f"{event.key}: {event.state}  {_summary(event)}".rstrip())
 
 
-def _said(event: Event) -> str:
+def _summary(event: Event) -> str:
     scores = [f"{name} {'undefined' if value is None else f'{value:.3f}'}" for name, value in event.scores.items()]
     return "  ".join([*scores, event.text] if event.text else scores)

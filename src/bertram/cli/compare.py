@@ -10,7 +10,7 @@ from bertram.cli.layout import Flag
 EXAMPLES = """Examples:
 
   bertram compare runs/a runs/b             two models
-  bertram compare runs/a-* runs/b-*         two configurations, each with several seeds
+  bertram compare runs/a-* runs/b-*         two configurations with several seeds
 """
 
 app = App(name="compare", help_epilogue=EXAMPLES, help_format="plaintext")
@@ -41,8 +41,8 @@ def compare(
     allow_rejects
         Continue even if more than 1 % of a file's rows are rejected.
     """
-    from bertram.cli.show import console, working  # noqa: PLC0415
     from bertram.cli.show_comparison import parts  # noqa: PLC0415
+    from bertram.cli.terminal import console, working  # noqa: PLC0415
     from bertram.comparison.comparison import compare_runs  # noqa: PLC0415
 
     with working("resampling"):

@@ -9,14 +9,12 @@ from bertram.cli.layout import Words
 from bertram.cli.settings import resolved
 from bertram.config import Config
 
-app = App(name="data", help_format="plaintext")
+app = App(name="data", help_epilogue="Start with: bertram data describe DIR", help_format="plaintext")
 
 
-@app.command
+@app.command(help_epilogue="Example: bertram data describe DIR")
 def describe(data: str, *words: Words, config: Path | None = None) -> None:
     """Show rows, label balance, token lengths, duplicates, overlap of train and dev, and rejected rows.
-
-    Example: bertram data describe DIR
 
     Parameters
     ----------
@@ -25,8 +23,8 @@ def describe(data: str, *words: Words, config: Path | None = None) -> None:
     config
         TOML file that defines tasks.
     """
-    from bertram.cli.show import console  # noqa: PLC0415
     from bertram.cli.show_description import description_table  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.data.describe import describe as describe_data  # noqa: PLC0415
     from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
     from bertram.model.pretrained import find  # noqa: PLC0415
@@ -36,11 +34,9 @@ def describe(data: str, *words: Words, config: Path | None = None) -> None:
     console().print(description_table(description))
 
 
-@app.command
+@app.command(help_epilogue="Example: bertram data check DIR")
 def check(data: str, *words: Words, config: Path | None = None) -> None:
     """Check whether the data can be used for training; exit with 1 and list the faults if not.
-
-    Example: bertram data check DIR
 
     Parameters
     ----------
@@ -49,7 +45,7 @@ def check(data: str, *words: Words, config: Path | None = None) -> None:
     config
         TOML file that defines tasks.
     """
-    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.data.rows import check_files, rejected_rows  # noqa: PLC0415
 
     settings = _settings(data, words, config)
@@ -63,11 +59,9 @@ def check(data: str, *words: Words, config: Path | None = None) -> None:
     console().print(f"{data}: fit for training {', '.join(settings.tasks)}")
 
 
-@app.command
+@app.command(help_epilogue="Example: bertram data phrases trees --out DIR/extra/sst-train-phrases.tsv")
 def phrases(trees: Path, *, out: Path) -> None:
     """Extract labelled phrases from the Stanford Sentiment Treebank, as additional rows for the recipes best and quick.
-
-    Example: bertram data phrases trees --out DIR/extra/sst-train-phrases.tsv
 
     Parameters
     ----------
@@ -76,7 +70,7 @@ def phrases(trees: Path, *, out: Path) -> None:
     out
         Output file.
     """
-    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.data.treebank import write_phrases  # noqa: PLC0415
 
     console().print(f"{out}: {write_phrases(trees, out):,} phrases")

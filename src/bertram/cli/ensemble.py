@@ -29,7 +29,8 @@ def ensemble(
     data
         Data to score the ensemble on: a directory; or hub, or sample. Default: the data of the first run.
     """
-    from bertram.cli.show import merged_run, working  # noqa: PLC0415
+    from bertram.cli.show import merged_run  # noqa: PLC0415
+    from bertram.cli.terminal import working  # noqa: PLC0415
     from bertram.merging.ensemble import ensemble as gather  # noqa: PLC0415
 
     with working("scoring"):

@@ -28,7 +28,8 @@ def evaluate(
     batch_size
         Examples per batch.
     """
-    from bertram.cli.show import confusion_tables, console, score_table, working  # noqa: PLC0415
+    from bertram.cli.show import confusion_tables, score_table  # noqa: PLC0415
+    from bertram.cli.terminal import console, working  # noqa: PLC0415
     from bertram.evaluation.caveats import notes  # noqa: PLC0415
     from bertram.evaluation.files import evaluate_run  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415

@@ -37,7 +37,7 @@ def export(
     task
         Task to export. Default: every task (onnx), or the only one that fits (sentence-transformers).
     """
-    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.export.write import export as write  # noqa: PLC0415
 
     console().print(f"{form}: {write(run, form, out, task)}")

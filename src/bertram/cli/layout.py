@@ -1,6 +1,8 @@
 """The layout of help texts and lists, and the types that commands share."""
 
 import shutil
+import textwrap
+from itertools import groupby
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -17,3 +19,28 @@ Words = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 def columns() -> int:
     """Columns of the terminal (80 if there is none), at most 100, so that lines stay readable."""
     return min(shutil.get_terminal_size((80, 24)).columns, MOST_COLUMNS)
+
+
+def filled(text: str) -> str:
+    """Paragraphs wrapped to the terminal; lines that are indented stay as they are."""
+    blocks = [block.split("\n") for block in text.strip("\n").split("\n\n")]
+    width = columns()
+    return "\n\n".join(
+        "\n".join(block) if any(line.startswith(" ") for line in block) else textwrap.fill(" ".join(block), width)
+        for block in blocks
+    )
+
+
+def unwrapped(docstring: str) -> str:
+    """A docstring with one line per paragraph, so that help is wrapped only by the width of the terminal.
+
+    Lines of the same indentation are joined; names of parameters, which have no indentation, and the heading of their
+    section are not.
+    """
+    body, heading, parameters = docstring.partition("Parameters\n----------\n")
+    joined = "\n\n".join(" ".join(block.split("\n")) for block in body.strip("\n").split("\n\n"))
+    lines: list[str] = []
+    for is_text, group in groupby(parameters.splitlines(), key=lambda line: line.startswith(" ")):
+        texts = [line.strip() for line in group]
+        lines += ["    " + " ".join(texts)] if is_text else texts
+    return "\n".join([joined, "", heading + "\n".join(lines)])

@@ -1,11 +1,12 @@
 """The command ``bertram``: each subcommand's module is imported only when it is used.
 
-Exit codes: 0 success, 1 a failure that is explained, 2 wrong usage.
+Exit codes: 0 success, 1 failure (explained in a line or two), 2 wrong usage, 130 interrupted.
 """
 
 import atexit
 import gc
 import importlib
+import inspect
 import os
 import sys
 import warnings
@@ -14,8 +15,11 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App
 
+from bertram.cli.failures import run_command
+from bertram.cli.layout import unwrapped
+from bertram.cli.terminal import prepare, say
 from bertram.errors import BertramError
 from bertram.options.old_names import OldNameWarning, present_options
 
@@ -27,7 +31,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 app = App(
     name="bertram",
     help="Train one BERT on several text tasks, and measure what each training technique is worth.",
-    help_epilogue="Start with: bertram train --data sample",
+    help_epilogue="Start with: bertram train --data sample\n\nWith --debug, an error shows its traceback.",
     help_format="plaintext",
     version=lambda: version("bertram"),
 )
@@ -55,57 +59,41 @@ for number, (name, text) in enumerate(COMMANDS.items()):
 def main() -> None:
     """Run a command and exit with its code."""
     atexit.register(gc.freeze)  # no search for cycles in what ends anyway: with torch it takes a third of a second
-    arguments = [word for word in sys.argv[1:] if word != "--debug"]
-    debug = len(arguments) < len(sys.argv) - 1
+    if sys.stderr is None:  # closed by the caller
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
+    prepare()
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(words) < len(sys.argv) - 1
     with warnings.catch_warnings():
         warnings.simplefilter("default", OldNameWarning)
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
-        _run(arguments, debug=debug)
+        if code := run_command(partial(_run, words), words, debug=debug):
+            sys.exit(code)
 
 
-def _run(arguments: list[str], *, debug: bool) -> None:
-    try:
-        if arguments and arguments[0] in COMMANDS:
-            _prepare_help(*arguments)
-        app(present_options(arguments), exit_on_error=False, result_action="return_value")
-        sys.stdout.flush()  # so that a full disk is found out while it can still be told
-    except CycloptsError:
-        sys.exit(2)
-    except BertramError as error:
-        if debug:
-            raise
-        sys.stderr.write(f"bertram: {error}\n")
-        sys.exit(1)
-    except BrokenPipeError:
-        _give_up_output()
-        sys.exit(1)
-    except OSError as error:
-        if debug:
-            raise
-        if error.filename is None:
-            _give_up_output()
-        sys.stderr.write(f"bertram: {error.filename or 'output'}: {error.strerror or error}\n")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("bertram: interrupted\n")
-        sys.exit(130)
+def _run(words: list[str]) -> None:
+    if sys.stdout is None:
+        raise BertramError("standard output is closed; send it to a file or to /dev/null")
+    if words and words[0] in COMMANDS:
+        _prepare_help(*words)
+    app(present_options(words), exit_on_error=False, result_action="return_value")
 
 
 def _prepare_help(command: str, *words: str) -> None:
-    if app[command].default_command is not None:
-        app[command].help = None  # the docstring of the command says more than its line in the list
+    chosen = app[command]
+    if chosen.default_command is not None:
+        chosen.help = None  # the docstring of the command says more than its line in the list
+    elif words and words[0] in chosen:
+        chosen = chosen[words[0]]
+    if inspect.isfunction(chosen.default_command):
+        chosen.default_command.__doc__ = unwrapped(inspect.getdoc(chosen.default_command) or "")
     if command == "train" and {"--help", "-h"} & set(words):
         importlib.import_module("bertram.cli.train").prepare_help(words)
 
 
-def _show_warning(usual: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any) -> None:
+def _show_warning(show: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any) -> None:
     """Write a warning of a former name as one line, any other as usual."""
     if issubclass(category, OldNameWarning):
-        sys.stderr.write(f"bertram: {message}\n")
+        say(f"bertram: {message}")
     else:
-        usual(message, category, *place)
-
-
-def _give_up_output() -> None:
-    """Send what is left of the output nowhere, or Python complains once more on exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        show(message, category, *place)

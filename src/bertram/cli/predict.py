@@ -5,11 +5,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from cyclopts import App
 from cyclopts.types import PositiveInt
 
+from bertram.cli.terminal import CONTROL
 from bertram.errors import BertramError
 
 ROWS_PER_STEP = 64
@@ -56,64 +57,77 @@ def predict(
     batch_size
         Examples per batch.
     """
-    from bertram.cli.show import complain  # noqa: PLC0415
+    from bertram.cli.terminal import say  # noqa: PLC0415
     from bertram.prediction.files import predict_file  # noqa: PLC0415
     from bertram.prediction.load import load  # noqa: PLC0415
     from bertram.prediction.resumable_output import Output  # noqa: PLC0415
 
     model = load(run)
     if task not in model.tasks:
-        raise BertramError(f"there is no task {task!r}; this model has {', '.join(model.tasks)}")
+        raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     with ExitStack() as stack:
-        there = None if out is None else stack.enter_context(Output(out, model.tasks[task]))
+        output = None if out is None else stack.enter_context(Output(out, model.tasks[task]))
         step = stack.enter_context(_progress(source, shown=out is not None or not sys.stdout.isatty()))
         lines = predict_file(
             model,
             task,
-            sys.stdin.buffer if source == "-" else Path(source),
+            _standard_input() if source == "-" else Path(source),
             columns=tuple(columns.split(",")) if columns else (),
             form=input_format,
             batch_size=batch_size,
-            done=() if there is None else _stepping(there.ids(), step),
-            complain=complain,
+            done=() if output is None else _counted(output.ids(), step),
+            complain=say,
         )
-        write = _print if there is None else there.write
+        write = _print if output is None else output.write
         written = 0
-        for line in _stepping(lines, step):
+        for line in _counted(lines, step):
             write(line)
             written += 1
-    if there is not None:
-        complain(f"{out}: {there.added} rows predicted, {there.kept} were there already")
-    if not written and (there is None or not there.kept):
-        raise BertramError(f"{'standard input' if source == '-' else source}: no row of it can be predicted")
+    if output is not None:
+        say(f"{out}: {output.added} rows predicted, {output.kept} already there")
+    if not written and (output is None or not output.kept):
+        raise BertramError(f"{'standard input' if source == '-' else source}: no usable rows")
 
 
 @contextmanager
 def _progress(source: str, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """On a terminal, how far it is: a function to be told of so many more rows."""
-    from rich.console import Console  # noqa: PLC0415
+    """Show a progress bar on a terminal.
+
+    Yields:
+        A function that takes the number of further rows.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
 
+    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.prediction.resumable_output import count_lines  # noqa: PLC0415
 
-    console = Console(stderr=True)
-    if not (shown and console.is_terminal):
+    terminal = console(stderr=True)
+    if not (shown and terminal.is_terminal):
         yield lambda _: None
         return
     path = Path(source)
     total = count_lines(path) if path.is_file() and path.suffix != ".parquet" else None
-    with Progress(BarColumn(), MofNCompleteColumn(), "rows", TimeRemainingColumn(), console=console) as progress:
+    with Progress(BarColumn(), MofNCompleteColumn(), "rows", TimeRemainingColumn(), console=terminal) as progress:
         bar = progress.add_task("", total=total)
         yield lambda rows: progress.advance(bar, rows)
 
 
-def _stepping(items: Iterable[Item], step: Callable[[int], None]) -> Iterator[Item]:
-    """The items, with a step told after each so many of them."""
+def _counted(items: Iterable[Item], step: Callable[[int], None]) -> Iterator[Item]:
+    """The items; `step` is told each time that 64 of them are done."""
     for number, item in enumerate(items, start=1):
         yield item
         if number % ROWS_PER_STEP == 0:
             step(ROWS_PER_STEP)
 
 
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise BertramError("standard input is closed; name a file")
+    return sys.stdin.buffer
+
+
 def _print(line: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+    """Write a line of JSON; characters that a terminal would obey or cannot encode are escaped as JSON escapes them."""
+    ascii_only = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
+    text = json.dumps(line, ensure_ascii=ascii_only)
+    sys.stdout.write(CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")

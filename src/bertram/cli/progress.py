@@ -1,12 +1,12 @@
 """The progress of a training: a live bar on a terminal, plain lines elsewhere."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bertram.cli.terminal import console, say
 from bertram.training.display import Display
 
 LINE_SECONDS = 30.0  # between two plain lines
@@ -39,8 +39,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """A line."""
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        say(text)
 
     def end(self) -> None:
         """Nothing."""
@@ -91,8 +90,8 @@ class Bar:
 
 def training_display() -> Display:
     """A bar on a terminal, plain lines elsewhere."""
-    console = Console(stderr=True)
-    return Bar(console) if console.is_terminal else Lines()
+    terminal = console(stderr=True)
+    return Bar(terminal) if terminal.is_terminal else Lines()
 
 
 def _losses(losses: Mapping[str, float]) -> str:

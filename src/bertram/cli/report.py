@@ -4,14 +4,14 @@ from pathlib import Path
 
 from cyclopts import App
 
-app = App(name="report", help_format="plaintext")
+EXAMPLE = "Example: bertram report runs/cross-seed0 --out cross.html"
+
+app = App(name="report", help_epilogue=EXAMPLE, help_format="plaintext")
 
 
 @app.default
 def report(path: Path, *, data: str | None = None, out: Path | None = None) -> None:
     """Write an HTML report of a run, a reproduction or an ablation; one file without external parts.
-
-    Example: bertram report runs/cross-seed0 --out cross.html
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def report(path: Path, *, data: str | None = None, out: Path | None = None) -> N
     out
         Output file. Default: report.html in the directory.
     """
-    from bertram.cli.show import console  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.errors import BertramError  # noqa: PLC0415
 
     try:

@@ -8,7 +8,7 @@ from cyclopts import App
 from cyclopts.types import PositiveInt
 
 from bertram import options
-from bertram.cli.layout import Flag, Words
+from bertram.cli.layout import Flag, Words, filled
 from bertram.options.command_line import pairs
 
 if TYPE_CHECKING:
@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  bertram reproduce --data DIR --experiments 4,6,11,12 --seeds 3 --epochs 2 --fraction 0.5
+  bertram reproduce --data DIR --experiments 4,6,11,12 --seeds 3 --epochs 2
   bertram reproduce --data DIR --experiments 1-14,extra --dry-run
 
 Experiments: 1 to 14; extra (SMART with the study's constants, and as the package smart-pytorch computes it);
-sentiment (sentiment alone); sweeps; wishes (future work of the study); all; or names of recipes.
-`bertram recipes` describes them. Every field of the configuration is an option by its dotted name; `bertram train
---help` lists them.
+sentiment (sentiment alone); sweeps; wishes (future work of the study); all; or names of recipes. `bertram recipes`
+describes them. Every field of the configuration is an option by its dotted name; `bertram train --help` lists them.
 """
 
-app = App(name="reproduce", help_epilogue=EXAMPLES, help_format="plaintext")
+app = App(name="reproduce", help_epilogue=filled(EXAMPLES), help_format="plaintext")
 
 
 @app.default
@@ -78,8 +77,8 @@ def reproduce(
         Print the runs and the estimated hours, without training.
     """
     from bertram.cli.board import Board  # noqa: PLC0415  (torch loads only now)
-    from bertram.cli.show import console  # noqa: PLC0415
     from bertram.cli.show_table_1 import table_1  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.errors import RunError  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
     from bertram.minbert import published  # noqa: PLC0415

@@ -42,11 +42,12 @@ def score(
         Continue even if more than 1 % of the gold file's rows are rejected.
     """
     from bertram.cli.settings import resolved  # noqa: PLC0415
-    from bertram.cli.show import complain, console, metric_table  # noqa: PLC0415
+    from bertram.cli.show import metric_table  # noqa: PLC0415
+    from bertram.cli.terminal import console, say  # noqa: PLC0415
     from bertram.comparison.gold import score_file, task_named  # noqa: PLC0415
 
     known = task_named(resolved(None, config, ()).tasks, task)
     found = score_file(predictions, gold, known, allow_rejects=allow_rejects)
     for reject in found.rejects:
-        complain(f"rejected: {reject}")
+        say(f"rejected: {reject}")
     console().print(metric_table(known, found.scores, found.baselines, f"{predictions.name} on {gold.name}"))

@@ -1,15 +1,12 @@
 """Tables of scores on the terminal."""
 
-import os
-import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from rich import box
-from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 
+from bertram.cli.terminal import console
 from bertram.config import Config
 from bertram.evaluation.caveats import notes
 from bertram.evaluation.metrics import best_baseline
@@ -26,24 +23,6 @@ MEMBER_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("in it", "left"),
 )
 FORMULAS = {"overall": "(r + 1) / 2", "overall_plain": "plain r"}
-
-
-def console() -> Console:
-    """Where results go; a pipe or file, which has no width, gets lines of up to 100 characters."""
-    made = Console(highlight=False, markup=False)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
-        made.width = 100
-    return made
-
-
-def working(what: str) -> Status:
-    """On a terminal, what is done meanwhile."""
-    return Console(stderr=True).status(what)
-
-
-def complain(text: str) -> None:
-    """Say something beside the results."""
-    sys.stderr.write(text + "\n")
 
 
 def run_scores(run: Run, split: str = "dev") -> None:

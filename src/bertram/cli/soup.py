@@ -35,9 +35,10 @@ def soup(
     data
         Data to score the soup on: a directory; or hub, or sample. Default: the data of the first run.
     """
-    from bertram.cli.show import complain, merged_run, working  # noqa: PLC0415
+    from bertram.cli.show import merged_run  # noqa: PLC0415
+    from bertram.cli.terminal import say, working  # noqa: PLC0415
     from bertram.merging.soup import soup as mix  # noqa: PLC0415
 
     with working("scoring"):
-        made = mix(runs, out, greedy=greedy, data=data, say=complain)
+        made = mix(runs, out, greedy=greedy, data=data, say=say)
     merged_run(made)

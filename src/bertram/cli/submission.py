@@ -36,7 +36,7 @@ def submission(
     allow_rejects
         Continue even if more than 1 % of a file's rows are rejected.
     """
-    from bertram.cli.show import complain, console, working  # noqa: PLC0415
+    from bertram.cli.terminal import console, say, working  # noqa: PLC0415
     from bertram.minbert.leaderboard import submit  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
 
@@ -48,7 +48,7 @@ def submission(
             out,
             batch_size=batch_size,
             allow_rejects=allow_rejects or opened.config.allow_rejects,
-            complain=complain,
+            complain=say,
         )
     for path in written:
         console().print(str(path), soft_wrap=True)

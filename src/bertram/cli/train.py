@@ -7,7 +7,7 @@ from pathlib import Path
 from cyclopts import App
 
 from bertram import options, recipes
-from bertram.cli.layout import Flag, Words, columns
+from bertram.cli.layout import Flag, Words, columns, filled
 from bertram.cli.settings import resolved
 from bertram.config import Config
 from bertram.errors import RunError
@@ -44,7 +44,7 @@ def prepare_help(words: Sequence[str]) -> None:
     file = Path(given["config"]) if "config" in given else None
     top = ((name, given.get(name)) for name in ("data", "encoder", "seed"))
     config = resolved(given.get("recipe"), file, (), top)
-    app.help_epilogue = "\n".join([EXAMPLES, RECIPES, option_help(config, columns())])
+    app.help_epilogue = "\n".join([EXAMPLES, filled(RECIPES), "", option_help(config, columns())])
 
 
 @app.default
@@ -99,7 +99,8 @@ def train(
 def train_and_show(settings: Config, out: Path | None, *, resume: bool) -> None:
     """Train, and show the scores."""
     from bertram.cli.progress import training_display  # noqa: PLC0415
-    from bertram.cli.show import console, run_scores  # noqa: PLC0415  (torch loads only now)
+    from bertram.cli.show import run_scores  # noqa: PLC0415  (torch loads only now)
+    from bertram.cli.terminal import console  # noqa: PLC0415  (torch loads only now)
     from bertram.training import processes  # noqa: PLC0415
     from bertram.training.train import train as train_model  # noqa: PLC0415
 
@@ -114,8 +115,8 @@ def train_and_show(settings: Config, out: Path | None, *, resume: bool) -> None:
 
 def show_estimate(settings: Config) -> None:
     """Show the tasks that would be trained, with an estimate of time and memory."""
-    from bertram.cli.show import console  # noqa: PLC0415
     from bertram.cli.show_estimate import estimate_table  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.training.estimate import estimate  # noqa: PLC0415
 
     console().print(estimate_table(settings, estimate(settings)))
