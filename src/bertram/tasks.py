@@ -4,9 +4,17 @@ SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's
 """
 
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from bertram.label_spaces import Classes, LabelSpace, Metric, ScoreRange, YesNo
 
@@ -14,6 +22,7 @@ Kind = Literal["class", "binary", "score"]
 Loss = Literal["cross-entropy", "coral", "binary-cross-entropy", "mse", "cosine-mse", "cosine-embedding"]
 Head = Literal["linear", "mlp", "cosine", "dot", "euclidean", "manhattan", "features"]
 Encoding = Literal["cross", "bi"]
+Quoting = Literal["auto", "standard", "none"]
 
 SIMILARITIES: tuple[Head, ...] = ("cosine", "dot", "euclidean", "manhattan")
 LOSSES: dict[Kind, tuple[Loss, ...]] = {
@@ -30,7 +39,37 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Files(Strict):
+class TextFile(Strict):
+    """How the text of a file is read; without a meaning for Parquet."""
+
+    encoding: str | None = Field(
+        None, description="text encoding, such as cp1252; none: UTF-8, or as the byte order mark says"
+    )
+    quoting: Quoting = Field(
+        "auto",
+        description="quotes in a table: fields in quotes may span lines (standard), or quotes are ordinary "
+        "characters (none); auto is standard, except where a quote would swallow rows",
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        try:
+            "".encode(value or "utf-8")
+        except LookupError:
+            raise ValueError(f"unknown encoding {value!r}; usual ones are utf-8, utf-16, cp1252 and latin-1") from None
+        return value
+
+    @model_serializer(mode="wrap")
+    def _given(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not set: configurations from before this field keep their hash."""
+        values: dict[str, Any] = fields(self)
+        if values.get("quoting") == "auto":
+            del values["quoting"]
+        return values
+
+
+class Files(TextFile):
     """Files with the rows of a task, and their columns."""
 
     train: str | None = Field(
@@ -44,7 +83,7 @@ class Files(Strict):
     repo: str | None = Field(None, description="id of the Hub data set that holds the files; none: the data directory")
 
 
-class Extra(Strict):
+class Extra(TextFile):
     """Additional training rows of a task, such as the phrases of the SST trees."""
 
     file: str = Field(..., description="file of additional training rows")

@@ -31,6 +31,9 @@ label = "same"
 """
 
 
+SET_ENCODING = "if the text has another encoding, set it (files.encoding, --encoding)"
+
+
 def fails(*words: object, stdin: bytes = b"", lines: int = 2) -> str:
     """What a command says that explains its failure in a line or two."""
     code, out, err = call(*words, stdin=stdin)
@@ -91,7 +94,7 @@ class TestTextsToPredict:
         ("line", "reason"),
         [
             (b"a \0 byte", "text holds a NUL byte"),
-            (b"\xff\xfe", "bytes that are not UTF-8"),
+            (b"\xfe\xff", f"bytes that are not UTF-8; {SET_ENCODING}"),
             (b"   ", "text is empty"),
         ],
     )

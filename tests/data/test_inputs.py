@@ -64,7 +64,7 @@ def test_faulty_rows_are_listed_and_the_others_keep_their_numbers() -> None:
     rejects: list[Reject] = []
     found = piped(b"good\n\n\xff\nn\0ul\nfine\n", rejects=rejects)
     assert found == [("1", ("good",)), ("5", ("fine",))]
-    assert [(reject.line, reject.reason) for reject in rejects] == [
+    assert [(reject.line, reject.reason.split(";")[0]) for reject in rejects] == [
         (2, "text is empty"),
         (3, "bytes that are not UTF-8"),
         (4, "text holds a NUL byte"),
@@ -106,3 +106,52 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for name in ("gone.csv", "gone.txt"):
         with pytest.raises(DataError, match=f"{name}: cannot be read: No such file"):
             list(read_texts(tmp_path / name, False))
+
+
+def test_the_tasks_own_id_column_goes_before_the_usual_one() -> None:
+    content = b"id,ticket,text\n1,T-9,late\n2,T-7,fine\n"
+    assert [row_id for row_id, _ in piped(content, id_columns=("ticket", "id"))] == ["T-9", "T-7"]
+    assert [row_id for row_id, _ in piped(content, id_columns=("number", "id"))] == ["1", "2"]
+
+
+@pytest.mark.parametrize("line", ["{name}, your parcel is here", "{'a': 1}", "{ {"])
+def test_a_plain_line_that_only_begins_with_a_brace_is_a_text(line: str) -> None:
+    assert piped(f"{line}\nmore\n".encode()) == [("1", (line,)), ("2", ("more",))]
+
+
+@pytest.mark.parametrize("line", ["{", "{} {}", '{"Fine", she said}'])
+def test_a_plain_line_that_begins_as_json_is_refused_with_the_way_out(line: str) -> None:
+    with pytest.raises(DataError, match="--input-format text"):
+        piped(f"{line}\nmore\n".encode())
+    assert piped(f"{line}\nmore\n".encode(), form="text") == [("1", (line,)), ("2", ("more",))]
+
+
+def test_a_cr_inside_a_piped_line_belongs_to_the_text() -> None:
+    assert piped(b"The lamp\rbroke\nThe chair\r\n") == [("1", ("The lamp\rbroke",)), ("2", ("The chair",))]
+
+
+@pytest.mark.parametrize("name", ["mac.txt", "mac", "mac.csv"])
+def test_a_cr_ends_a_line_of_a_file_that_has_no_other_line_ends(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"text\rfirst lamp\rsecond lamp\r")
+    assert list(read_texts(tmp_path / name, False)) == [("1", ("first lamp",)), ("2", ("second lamp",))]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_names_the_encoding_of_a_pipe(encoding: str) -> None:
+    assert piped("größer\nkleiner\n".encode(encoding)) == [("1", ("größer",)), ("2", ("kleiner",))]
+
+
+def test_an_encoding_can_be_said() -> None:
+    assert piped("größer\n".encode("latin-1"), encoding="latin-1") == [("1", ("größer",))]
+    with pytest.raises(DataError, match="unknown encoding 'latin-99'; usual ones are utf-8"):
+        piped(b"x\n", encoding="latin-99")
+
+
+def test_a_piped_table_may_have_line_ends_in_its_header() -> None:
+    assert piped(b'"remarks\n(short)",text\nnone,fine\n') == [("1", ("fine",))]
+    assert piped(b'"Fine, she said\nand left\n') == [("1", ('"Fine, she said',)), ("2", ("and left",))]
+
+
+def test_a_line_that_names_the_delimiter_goes_before_the_header() -> None:
+    assert piped(b"sep=;\nid;text\n7;one, two\n") == [("7", ("one, two",))]
+    assert piped(b"sep=;\nfine\n") == [("1", ("sep=;",)), ("2", ("fine",))]

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import polars
@@ -10,16 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertram.data import tables
-from bertram.data.tables import Record, open_table, text_table
+from bertram.data import delimited
+from bertram.data.lines import read_lines
+from bertram.data.tables import Format, Record, Table, open_table, text_table
 from bertram.errors import DataError
+from bertram.tasks import Quoting
 
 
-def records(content: bytes, form: tables.Format = "csv") -> list[Record]:
-    return list(text_table(io.BytesIO(content), form, "file").read([]))
+def table(
+    content: Iterable[bytes], form: Format = "csv", encoding: str | None = None, quoting: Quoting = "auto"
+) -> Table:
+    return text_table(read_lines(content, encoding), form, "file", quoting)
 
 
-def faults(content: bytes, form: tables.Format = "csv") -> dict[int, str]:
+def records(
+    content: bytes, form: Format = "csv", encoding: str | None = None, quoting: Quoting = "auto"
+) -> list[Record]:
+    return list(table(io.BytesIO(content), form, encoding, quoting).read([]))
+
+
+def faults(content: bytes, form: Format = "csv") -> dict[int, str]:
     return {record.line: record.fault for record in records(content, form) if record.fault}
 
 
@@ -35,7 +45,7 @@ def test_what_the_csv_module_writes_is_read_again_with_its_lines(rows: list[tupl
     for row in rows:
         lines.append(written.getvalue().count("\n") + 1)
         writer.writerow(row)
-    found = records(written.getvalue().encode())
+    found = records(written.getvalue().encode(), quoting="standard")
     assert [(record.line, tuple(record.values.values()), record.fault) for record in found] == [
         (line, row, "") for line, row in zip(lines, rows, strict=True)
     ]
@@ -96,7 +106,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_row_only() -> None:
 
 
 def test_a_quote_is_not_searched_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "LINES_OF_A_FIELD", 3)
+    monkeypatch.setattr(delimited, "LINES_OF_A_FIELD", 3)
     drawn = []
 
     def lines() -> Iterator[bytes]:
@@ -104,7 +114,7 @@ def test_a_quote_is_not_searched_for_without_end(monkeypatch: pytest.MonkeyPatch
             drawn.append(number)
             yield b"a\tb\n" if number == 0 else b'1\t"open\n' if number == 1 else b"2\tgood\n"
 
-    first = next(text_table(lines(), "tsv", "file").read([]))
+    first = next(table(lines(), "tsv").read([]))
     assert first.fault
     assert len(drawn) < 10
 
@@ -119,7 +129,7 @@ def test_rows_come_before_the_file_has_been_read_to_its_end() -> None:
         while True:
             yield b"1\t2\n"
 
-    found = text_table(endless(), "tsv", "file").read([])
+    found = table(endless(), "tsv").read([])
     assert [next(found).line for _ in range(3)] == [2, 3, 4]
 
 
@@ -135,15 +145,15 @@ def test_json_lines_with_every_fault_of_a_line() -> None:
 
 
 def test_json_columns_are_those_of_the_first_hundred_lines() -> None:
-    assert text_table([b'{"a": 1}\n', b'{"b": 2}\n'], "jsonl", "file").columns == ("a", "b")
+    assert table([b'{"a": 1}\n', b'{"b": 2}\n'], "jsonl").columns == ("a", "b")
 
 
 def test_parquet_rows_are_numbered(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     polars.DataFrame({"text": ["x", None], "label": [0.5, 1.0], "unused": [[1], [2]]}).write_parquet(path)
-    with open_table(path) as table:
-        assert table.columns == ("text", "label", "unused")
-        assert list(table.read(["text", "label"])) == [
+    with open_table(path) as opened:
+        assert opened.columns == ("text", "label", "unused")
+        assert list(opened.read(["text", "label"])) == [
             Record(1, {"text": "x", "label": 0.5}, ""),
             Record(2, {"text": None, "label": 1.0}, ""),
         ]
@@ -173,11 +183,99 @@ def test_an_unknown_ending_and_a_missing_file_are_named(tmp_path: Path) -> None:
             pass
 
 
-def test_another_encoding_is_told_from_the_header() -> None:
-    with pytest.raises(DataError, match="save the file as UTF-8"):
-        records("a\tb\n1\t2\n".encode("utf-16"))
-    with pytest.raises(DataError, match="save the file as UTF-8"):
-        records("größe\tb\n1\t2\n".encode("latin-1"))
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_byte_order_mark_names_the_encoding(encoding: str) -> None:
+    content = 'größe;text\n1;"zwei\nZeilen"\n2;ĉu ne\n'.encode(encoding)
+    assert [(record.line, record.values["text"]) for record in records(content)] == [(2, "zwei\nZeilen"), (4, "ĉu ne")]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le", "utf-16-be"])
+def test_another_encoding_is_told_from_the_header_and_can_be_said(encoding: str) -> None:
+    content = "größe\tb\n1\tdé\n".encode(encoding)
+    with pytest.raises(DataError, match=r"file: .* set it \(files.encoding, --encoding\)"):
+        records(content)
+    assert records(content, encoding=encoding)[0].values == {"größe": "1", "b": "dé"}
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_a_row_in_another_encoding_is_named_with_the_option_that_helps(encoding: str) -> None:
+    content = "a\tb\n1\tfine\n2\tdéjà vu\n".encode(encoding)
+    assert (
+        faults(content)[3]
+        == "bytes that are not UTF-8; if the text has another encoding, set it (files.encoding, --encoding)"
+    )
+    assert records(content, encoding=encoding)[1].values["b"] == "déjà vu"
+
+
+def test_lines_may_end_with_cr_alone() -> None:
+    content = b'a,b\r1,one\r2,"two\rlines"\r3,three\r\r'
+    assert [(record.line, record.values["b"], record.fault) for record in records(content)] == [
+        (2, "one", ""),
+        (3, "two\nlines", ""),
+        (5, "three", ""),
+    ]
+    assert records(b'{"a": 1}\r{"a": 2}\r', "jsonl")[1] == Record(2, {"a": 2}, "")
+
+
+@pytest.mark.parametrize(
+    "content", [b"text\nfirst\rsecond\nthird\n", b'a,b\n1,x\r2,y\n3,"z"\n', b'a,b\n1,"x"\r2,"y"\n3,z\n']
+)
+def test_a_cr_inside_a_line_swallows_no_row(content: bytes) -> None:
+    found = records(content)
+    assert [record.line for record in found] == [2, 3]
+    assert found[0].fault
+    assert not found[1].fault
+
+
+def test_a_quoted_cr_belongs_to_the_text() -> None:
+    assert records(b'a,b\n1,"x\ry"\n')[0].values["b"] == "x\ry"
+
+
+def test_rows_that_a_quote_would_swallow_are_faults_with_the_option_that_helps() -> None:
+    content = b'text\tlabel\nA dull book\tneg\n"Superb plot\tpos\nA weak end\tneg\nRead it"\tpos\nA fair price\tpos\n'
+    found = faults(content, "tsv")
+    assert list(found) == [3, 4, 5]
+    assert (
+        "one row of lines 3 to 5, each of which has 2 fields; set quoting (files.quoting, --quoting) to none"
+        in found[3]
+    )
+    assert [record.line for record in records(content, "tsv") if not record.fault] == [2, 6]
+    unquoted = records(content, "tsv", quoting="none")
+    assert [record.values["text"] for record in unquoted][1:4] == ['"Superb plot', "A weak end", 'Read it"']
+    assert {record.fault for record in unquoted} == {""}
+
+
+@given(st.lists(st.tuples(st.text('a"', max_size=4), st.text('b"', max_size=4)), min_size=1, max_size=6))
+def test_no_row_of_a_file_without_quoting_is_swallowed(rows: list[tuple[str, str]]) -> None:
+    """Each line is read as it stands, unquoted in itself, or is a fault."""
+    content = "x\ty\n" + "".join(f"{a}\t{b}\n" for a, b in rows)
+    found = records(content.encode(), "tsv")
+    assert [record.line for record in found] == list(range(2, len(rows) + 2))
+    assert [tuple(r.values.values()) for r in records(content.encode(), "tsv", quoting="none")] == rows
+
+
+def test_a_field_may_span_lines_that_are_whole_rows_if_quoting_is_standard() -> None:
+    content = b'label,text\npos,"Dear all\nthanks, and bye"\nneg,"Dear all\nno, thanks\nbye"\n'
+    assert list(faults(content)) == [2, 3]
+    assert records(content)[-1].values["text"] == "Dear all\nno, thanks\nbye"
+    assert records(content, quoting="standard")[0].values["text"] == "Dear all\nthanks, and bye"
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "rows"),
+    [
+        (b'"answer\n(short)",label\ngood,pos\n', ("answer\n(short)", "label"), [3]),
+        (b'text,label,"Any other\r\nremarks?"\r\ngood,pos,x\r\n', ("text", "label", "Any other\nremarks?"), [3]),
+        (b'"a;b"\ttext\n1\t2\n', ("a;b", "text"), [2]),
+        (b'text,5" pipe\ngood,1\n', ("text", '5" pipe'), [2]),
+        (b'text,"pipe\ngood,1\n', ("text", "pipe"), [2]),
+        (b"sep=|\ntext|label\none, two|1\n", ("text", "label"), [3]),
+        (b'"sep=;"\r\ntext;label\r\none, two;1\r\n', ("text", "label"), [3]),
+    ],
+)
+def test_a_header_is_a_row_like_others(content: bytes, columns: tuple[str, ...], rows: list[int]) -> None:
+    assert table(io.BytesIO(content)).columns == columns
+    assert [record.line for record in records(content) if not record.fault] == rows
 
 
 def test_json_without_objects_is_refused() -> None:
@@ -195,6 +293,6 @@ def test_json_without_objects_is_refused() -> None:
         (b"sentence\tlabel\tsentence\n", "csv", "names the column 'sentence' more than once"),
     ],
 )
-def test_columns_that_are_not_there_are_explained(header: bytes, form: tables.Format, said: str) -> None:
+def test_columns_that_are_not_there_are_explained(header: bytes, form: Format, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        text_table([header], form, "file").require(["sentence", "label"])
+        table([header], form).require(["sentence", "label"])

@@ -25,11 +25,17 @@ recipe seed data encoder precision threads device allow_rejects uncertainty_weig
 tasks.NAME.name tasks.NAME.kind tasks.NAME.labels tasks.NAME.label_names tasks.NAME.range tasks.NAME.encoding
 tasks.NAME.head tasks.NAME.loss tasks.NAME.metric tasks.NAME.margin tasks.NAME.raw_cosine tasks.NAME.weight
 tasks.NAME.trained tasks.NAME.max_train_samples tasks.NAME.batch_size tasks.NAME.text_normalization
-tasks.NAME.files.train tasks.NAME.files.dev tasks.NAME.files.test tasks.NAME.files.texts tasks.NAME.files.label
+tasks.NAME.files.encoding
+tasks.NAME.files.quoting tasks.NAME.files.train tasks.NAME.files.dev tasks.NAME.files.test tasks.NAME.files.texts
+tasks.NAME.files.label
 tasks.NAME.files.id tasks.NAME.files.repo
-tasks.NAME.hub.train tasks.NAME.hub.dev tasks.NAME.hub.test tasks.NAME.hub.texts tasks.NAME.hub.label
+tasks.NAME.hub.encoding
+tasks.NAME.hub.quoting tasks.NAME.hub.train tasks.NAME.hub.dev tasks.NAME.hub.test tasks.NAME.hub.texts
+tasks.NAME.hub.label
 tasks.NAME.hub.id tasks.NAME.hub.repo
-tasks.NAME.extra.file tasks.NAME.extra.texts tasks.NAME.extra.label tasks.NAME.extra.exclude tasks.NAME.extra.share
+tasks.NAME.extra.encoding
+tasks.NAME.extra.quoting tasks.NAME.extra.file tasks.NAME.extra.texts tasks.NAME.extra.label tasks.NAME.extra.exclude
+tasks.NAME.extra.share
 model.pooling model.head_dropout model.encoder_dropout model.freeze_encoder model.both_orders model.max_length
 optimizer.lr optimizer.head_lr optimizer.betas optimizer.eps optimizer.weight_decay optimizer.correct_bias
 optimizer.layerwise_lr_decay optimizer.warmup_ratio optimizer.lr_schedule optimizer.max_grad_norm
@@ -445,3 +451,16 @@ def test_who_names_no_recipe_gets_the_best_on_real_data_and_cross_elsewhere(tmp_
     own.write_text('data = "DIR"\n[tasks.sst]\n')
     assert resolved(None, own, [], []).recipe == "cross"
     assert resolved("quick", own, [], []).recipe == "quick"
+
+
+def test_quoting_none_is_a_value_and_a_field_that_is_not_set_changes_no_hash() -> None:
+    quora = recipe("cross").tasks["quora"]
+    assert "quoting" not in options.dump(quora.files)
+    changed = options.overlay(recipe("cross"), {}, options.nest([("tasks.quora.files.quoting", "none")]))
+    assert options.make(options.dump(changed)).tasks["quora"].files.quoting == "none"
+    assert options.digest(changed) != options.digest(recipe("cross"))
+
+
+def test_an_unknown_encoding_is_refused_with_usual_ones() -> None:
+    with pytest.raises(ConfigError, match=r"tasks.sst.files.encoding: unknown encoding 'utf8x'; usual ones are utf-8"):
+        options.change(recipe("cross"), tasks={"sst": {"files": {"encoding": "utf8x"}}})

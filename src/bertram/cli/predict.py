@@ -34,6 +34,8 @@ def predict(
     out: Path | None = None,
     input_format: Literal["csv", "tsv", "jsonl", "text"] | None = None,
     columns: str | None = None,
+    encoding: str | None = None,
+    quoting: Literal["auto", "standard", "none"] = "auto",
     batch_size: PositiveInt = 64,
 ) -> None:
     """Predict texts from a file or standard input; the output is JSONL in the order of the input.
@@ -54,6 +56,11 @@ def predict(
         Input format, if the file name has no known extension.
     columns
         Names of the text columns, separated by commas. Default: those of the task, or text, or text1 and text2.
+    encoding
+        Text encoding of the source, such as cp1252; default: UTF-8, or what a byte order mark says.
+    quoting
+        Quotes in a table: fields in quotes may span lines (standard), or quotes are ordinary characters (none); auto
+        is standard, except where a quote would swallow rows.
     batch_size
         Examples per batch.
     """
@@ -74,6 +81,8 @@ def predict(
             _standard_input() if source == "-" else Path(source),
             columns=tuple(columns.split(",")) if columns else (),
             form=input_format,
+            encoding=encoding,
+            quoting=quoting,
             batch_size=batch_size,
             done=() if output is None else _counted(output.ids(), step),
             complain=say,

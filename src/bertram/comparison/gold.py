@@ -14,7 +14,7 @@ from bertram.data.tables import open_table
 from bertram.errors import BertramError, DataError
 from bertram.evaluation.metrics import Score, score_task, trivial_baselines
 from bertram.runs.directory import Run, read_predictions
-from bertram.tasks import Task
+from bertram.tasks import Files, Task
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def score_file(predictions: Path, gold: Path, task: Task, *, allow_rejects: bool
     rows = read_rows(task, str(gold.parent.resolve()), "dev", allow_rejects=allow_rejects)
     labels = _by_id(rows)
     # A prediction for a row that does not count, because it has no label for example, is no mistake.
-    known, predicted = match_predictions(predictions, labels, task.label_space, ignore=_all_ids(gold, task.files.id))
+    known, predicted = match_predictions(predictions, labels, task.label_space, ignore=_all_ids(gold, task.files))
     baselines = trivial_baselines(task.label_space, known, known)
     return FileScore(score_task(task.label_space, known, predicted), baselines, rows.rejects)
 
@@ -88,15 +88,16 @@ def _with_columns_of(task: Task, path: Path) -> Task:
     """The task with a file as its dev file, under the column names of its own files or else of those on the Hub."""
     layouts = [files for files in (task.files, task.hub) if files is not None]
     if path.is_file():
-        with open_table(path) as table:
+        with open_table(path, task.files.encoding, task.files.quoting) as table:
             columns = set(table.columns)
         layouts.sort(key=lambda files: not {*files.texts, files.label} <= columns)  # stable: own files come first
     return task.model_copy(update={"files": layouts[0].model_copy(update={"dev": path.name})})
 
 
-def _all_ids(path: Path, column: str | None) -> set[str]:
+def _all_ids(path: Path, files: Files) -> set[str]:
     """The ids of all rows of a file, also of those that are rejected."""
-    with open_table(path) as table:
+    column = files.id
+    with open_table(path, files.encoding, files.quoting) as table:
         records = table.read([] if column is None else [column])
         if column is None:
             return {str(number) for number, _ in enumerate(records, start=1)}

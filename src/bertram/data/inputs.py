@@ -1,15 +1,22 @@
 """Texts to predict, from a file or a pipe of any length."""
 
+import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
+from bertram.data.delimited import read_header
+from bertram.data.lines import Line, read_lines, split_at_cr
 from bertram.data.rows import Reject, Style, parse
-from bertram.data.tables import Table, header_fields, open_lines, open_table, peek, plain_table, text_table
+from bertram.data.tables import Table, open_lines, open_table, plain_table, text_table
 from bertram.errors import DataError, Fault
+from bertram.tasks import Quoting
 
 InputFormat = Literal["csv", "tsv", "jsonl", "text"]
 STDIN = "<stdin>"
+_OBJECT = re.compile(r'\s*\{\s*(["}]|$)')  # what begins otherwise cannot be JSON
 USUAL_COLUMNS: dict[bool, tuple[tuple[str, ...], ...]] = {
     False: (("text",), ("sentence",)),
     True: (("text1", "text2"), ("sentence1", "sentence2"), ("question1", "question2")),
@@ -21,9 +28,11 @@ def read_texts(
     pair: bool,
     *,
     columns: Sequence[str] = (),
-    id_column: str = "id",
+    id_columns: Sequence[str] = ("id",),
     style: Style = "plain",
     form: InputFormat | None = None,
+    encoding: str | None = None,
+    quoting: Quoting = "auto",
     rejects: list[Reject] | None = None,
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The id and the text or texts of each row, one after the other as they are read.
@@ -32,12 +41,15 @@ def read_texts(
         source: a file, its format known by the ending of its name, or the lines of standard input. A plain line (of
             standard input, a .txt file or one without an ending) is a text, or two with a tab between them.
         pair: whether an example is two texts.
-        columns: what the text columns are called; without them, or where the file has them not, text or sentence
-            (text1 and text2, sentence1 and sentence2, question1 and question2).
-        id_column: column of the ids; where there is none, the number of the row is the id, from 1.
+        columns: names of the text columns; without them, or where the file lacks them, text or sentence (text1 and
+            text2, sentence1 and sentence2, question1 and question2).
+        id_columns: names that a column of ids may have, the first one that is there; else an id is the number of the
+            row, from 1.
         style: the task's text style.
-        form: the format where no ending tells it; by default JSONL if the first line starts with a brace, a table if
-            it names the text columns, otherwise plain text.
+        form: format where no ending tells it; by default JSONL if the first line begins as a JSON object does, a
+            table if it names the text columns, otherwise plain text.
+        encoding: text encoding; default: UTF-8, or what a byte order mark says.
+        quoting: meaning of quotes in a table; default: standard, except where they would swallow rows.
         rejects: a list that gets the rows that cannot be predicted.
 
     Raises:
@@ -45,52 +57,63 @@ def read_texts(
             there is no list for it.
     """
     choices = [tuple(columns), *USUAL_COLUMNS[pair]] if columns else list(USUAL_COLUMNS[pair])
-    if not isinstance(source, Path):
-        yield from _texts(_sniffed(source, STDIN, pair, choices, form), choices, id_column, style, rejects)
-    elif source.suffix.lower() not in ("", ".txt"):
-        with open_table(source) as table:
-            yield from _texts(table, choices, id_column, style, rejects)
-    else:
-        with open_lines(source) as lines:
-            table = _sniffed(lines, str(source), pair, choices, form)
-            yield from _texts(table, choices, id_column, style, rejects)
+    with ExitStack() as stack:
+        if not isinstance(source, Path):
+            table = _sniffed(read_lines(source, encoding), STDIN, pair, choices, form, quoting)
+        elif source.suffix.lower() not in ("", ".txt"):
+            table = stack.enter_context(open_table(source, encoding, quoting))
+        else:
+            lines = stack.enter_context(open_lines(source, encoding))
+            table = _sniffed(split_at_cr(lines), str(source), pair, choices, form, quoting)
+        yield from _texts(table, choices, id_columns, style, rejects)
 
 
 def _sniffed(
-    lines: Iterable[bytes], name: str, pair: bool, choices: list[tuple[str, ...]], form: InputFormat | None
+    lines: Iterator[Line],
+    name: str,
+    pair: bool,
+    choices: list[tuple[str, ...]],
+    form: InputFormat | None,
+    quoting: Quoting,
 ) -> Table:
     """The table in lines that do not say what they are; only the first line decides."""
-    first, lines = peek(lines, name)
-    if form is None:
-        start = first.decode(errors="replace").lstrip("\ufeff").rstrip("\r\n")
-        named = set(header_fields(start))
-        if start.lstrip().startswith("{"):
-            form = "jsonl"
-        elif any(named.issuperset(choice) for choice in choices):
-            form = "csv"
-        elif "\t" in start and not pair:
+    taken: list[Line] = []
+    first = next(drawn := _noted(lines, taken), None)
+    if first is None:
+        raise DataError(f"{name}: it is empty")
+    if form is None and _OBJECT.match(first.text):
+        form = "jsonl"
+    if form is None:  # in a table a CR outside quotes ends a line; in a plain text it belongs to the text
+        header, _ = read_header(split_at_cr(itertools.chain([first], drawn)), None, quoting)
+        form = "csv" if any(set(choice) <= set(header.columns) for choice in choices) else "text"
+        if form == "text" and "\t" in first.text and not pair:
             raise DataError(
                 f"{name}:1: this line has tabs, but names no column {_listed(choices)}; name the text column so, "
-                "or say that the format is text"
+                "or say that the format is text (--input-format text)"
             )
-        else:
-            form = "text"
-    return plain_table(lines, pair, name) if form == "text" else text_table(lines, form, name)
+    lines = itertools.chain(taken, lines)
+    return plain_table(lines, pair, name) if form == "text" else text_table(lines, form, name, quoting)
+
+
+def _noted(lines: Iterator[Line], taken: list[Line]) -> Iterator[Line]:
+    for line in lines:
+        taken.append(line)
+        yield line
 
 
 def _texts(
-    table: Table, choices: list[tuple[str, ...]], id_column: str, style: Style, rejects: list[Reject] | None
+    table: Table, choices: list[tuple[str, ...]], id_columns: Sequence[str], style: Style, rejects: list[Reject] | None
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     chosen = next((choice for choice in choices if set(choice) <= set(table.columns)), None)
     if chosen is None:
         there = ", ".join(column or "(no name)" for column in table.columns)
         raise DataError(f"{table.name}: no column {_listed(choices)} (the columns are: {there})")
-    known_id = id_column if id_column in table.columns else None
-    names = [*chosen] if known_id is None else [*chosen, known_id]
+    id_column = next((name for name in id_columns if name in table.columns), None)
+    names = [*chosen] if id_column is None else [*chosen, id_column]
     table.require(names)
     for number, record in enumerate(table.read(names), start=1):
         try:
-            yield parse(record, number, chosen, known_id, style)
+            yield parse(record, number, chosen, id_column, style)
         except Fault as fault:
             reject = Reject(Path(table.name), record.line, str(fault))
             if rejects is None:

@@ -16,7 +16,7 @@ from bertram.data.sources import HubUnreachableError, Split, files_of, locate, l
 from bertram.data.tables import Record, Table, open_table
 from bertram.errors import DataError, Fault
 from bertram.label_spaces import NO_LABEL
-from bertram.tasks import Task
+from bertram.tasks import Quoting, Task
 
 Style = Literal["plain", "course"]
 Part = Literal["train", "dev", "extra"]  # of the files that a training needs
@@ -93,6 +93,8 @@ class _Layout:
     label: str | None
     id: str | None
     exclude: Mapping[str, str]
+    encoding: str | None
+    quoting: Quoting
 
     @property
     def columns(self) -> list[str]:
@@ -117,7 +119,7 @@ def read_rows(task: Task, data: str, split: Split, *, labelled: bool = True, all
         table = "hub" if data == "hub" else "files"
         raise DataError(f"tasks.{task.name}.{table}.{split}: names no file, and it is needed")
     files = files_of(task, data)
-    layout = _Layout(files.texts, files.label if labelled else None, files.id, {})
+    layout = _Layout(files.texts, files.label if labelled else None, files.id, {}, files.encoding, files.quoting)
     name = str(getattr(files, split))
     return _read(path, f"{files.repo}/{name}" if data == "hub" else name, layout, task, allow_rejects)
 
@@ -125,8 +127,9 @@ def read_rows(task: Task, data: str, split: Split, *, labelled: bool = True, all
 def read_extra(task: Task, data: str, *, allow_rejects: bool = False) -> Rows:
     """The further training rows of a task that has them, as `read` reads its files."""
     assert task.extra is not None
-    layout = _Layout(task.extra.texts, task.extra.label, None, task.extra.exclude)
-    return _read(locate_extra(task, data), task.extra.file, layout, task, allow_rejects)
+    extra = task.extra
+    layout = _Layout(extra.texts, extra.label, None, extra.exclude, extra.encoding, extra.quoting)
+    return _read(locate_extra(task, data), extra.file, layout, task, allow_rejects)
 
 
 def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: bool) -> Rows:
@@ -137,7 +140,7 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
     rejects: list[Reject] = []
     excluded = 0
     value_of = task.label_space.reader()
-    with open_table(path) as table:
+    with open_table(path, layout.encoding, layout.quoting) as table:
         _require(table, layout)
         for number, record in enumerate(table.read(layout.columns), start=1):
             if layout.exclude and _is_excluded(record, layout.exclude):

@@ -4,18 +4,19 @@ Text formats are read line by line, so that a fault is known by its physical lin
 of any length stream.
 """
 
-import csv
 import difflib
 import itertools
 import json
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from bertram.data.delimited import Header, header_fields, read_header, split_rows
+from bertram.data.lines import Line, read_lines, split_at_cr
 from bertram.errors import DataError
+from bertram.tasks import Quoting
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 FORMATS: dict[str, Format] = {
@@ -26,9 +27,7 @@ FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
 }
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
-LINES_OF_A_FIELD = 10_000  # a quote that is not closed within so many lines is a fault of its line
 LINES_WITH_KEYS = 100  # of a JSONL file, in which every column must occur
-csv.field_size_limit(2**31 - 1)  # a text may be longer than the module's default of 131,072 characters
 
 
 class Record(NamedTuple):
@@ -46,15 +45,13 @@ class Table:
     Attributes:
         name: the file, for messages.
         columns: names as in the header.
-        header: the header line of a delimited file, otherwise empty.
-        delimiter: of a delimited file, otherwise empty.
+        header: header of a delimited file; None for other formats.
         read: gives the records with at least the columns asked for; to be called once.
     """
 
     name: str
     columns: tuple[str, ...]
-    header: str
-    delimiter: str
+    header: Header | None
     read: Callable[[Sequence[str]], Iterator[Record]]
 
     def require(self, names: Iterable[str]) -> None:
@@ -71,8 +68,9 @@ class Table:
         if not missing:
             return
         for other, words in DELIMITERS.items():
-            if self.header and other != self.delimiter and wanted <= set(header_fields(self.header, other)):
-                used = DELIMITERS[self.delimiter]
+            header = self.header
+            if header and other != header.delimiter and wanted <= set(header_fields(header.text, other)):
+                used = DELIMITERS.get(header.delimiter, repr(header.delimiter))
                 raise DataError(
                     f"{self.name}: its columns are separated by {words}, but it is read as separated by {used}; "
                     "use tabs (.tsv, .csv), commas or semicolons (.csv)"
@@ -85,11 +83,16 @@ class Table:
 
 
 @contextmanager
-def open_table(path: Path) -> Iterator[Table]:
+def open_table(path: Path, encoding: str | None = None, quoting: Quoting = "auto") -> Iterator[Table]:
     """The table in a file, its format known by the ending of its name.
 
+    Args:
+        path: file of the table.
+        encoding: text encoding; default: UTF-8, or what a byte order mark says.
+        quoting: meaning of quotes in a delimited file; default: standard, except where they would swallow rows.
+
     Raises:
-        DataError: the file is missing, empty, of an unknown format or not UTF-8 at all.
+        DataError: the file is missing, empty, of an unknown format or encoding, or its header is not text.
     """
     form = FORMATS.get(path.suffix.lower())
     if form is None:
@@ -97,159 +100,81 @@ def open_table(path: Path) -> Iterator[Table]:
     if form == "parquet":
         yield _parquet(path)
         return
-    with open_lines(path) as lines:
-        yield text_table(lines, form, str(path))
+    with open_lines(path, encoding) as lines:
+        yield text_table(lines, form, str(path), quoting)
 
 
 @contextmanager
-def open_lines(path: Path) -> Iterator[Iterable[bytes]]:
+def open_lines(path: Path, encoding: str | None = None) -> Iterator[Iterator[Line]]:
     """The lines of a file.
 
     Raises:
-        DataError: it cannot be opened.
+        DataError: it cannot be opened, or the encoding is unknown.
     """
     try:
         stream = path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     with stream:
-        yield stream
+        yield read_lines(stream, encoding)
 
 
-def peek(lines: Iterable[bytes], name: str) -> tuple[bytes, Iterator[bytes]]:
-    """The first line, and all lines with it.
-
-    Raises:
-        DataError: there is none.
-    """
-    rest = iter(lines)
-    first = next(rest, None)
-    if first is None:
-        raise DataError(f"{name}: it is empty")
-    return first, itertools.chain([first], rest)
-
-
-def text_table(lines: Iterable[bytes], form: Format, name: str) -> Table:
+def text_table(lines: Iterator[Line], form: Format, name: str, quoting: Quoting = "auto") -> Table:
     """The table in the lines of a text file, of which no more are taken than needed.
 
     Raises:
-        DataError: the file is empty or its header is not UTF-8.
+        DataError: the file is empty or its header is not text.
     """
-    decoded = _decode(lines)
-    first = next(decoded, None)
+    lines = split_at_cr(lines)
+    first = next(lines, None)
     if first is None:
         raise DataError(f"{name}: the file is empty; it needs a header and rows")
+    lines = itertools.chain([first], lines)
     if form == "jsonl":
-        return _json_lines(itertools.chain([first], decoded), name)
-    if first.fault or "\0" in first.text:
-        raise DataError(f"{name}:1: the header is not UTF-8 text; save the file as UTF-8")
-    return _delimited(first.text, decoded, "\t" if form == "tsv" else _delimiter(first.text), name)
+        return _json_lines(lines, name)
+    return _delimited(lines, "\t" if form == "tsv" else None, name, quoting)
 
 
-def plain_table(lines: Iterable[bytes], pair: bool, name: str) -> Table:
+def plain_table(lines: Iterator[Line], pair: bool, name: str) -> Table:
     """A text in each line, or two with a tab between them; the columns are ``text``, or ``text1`` and ``text2``."""
     columns = ("text1", "text2") if pair else ("text",)
 
     def read(_names: Sequence[str]) -> Iterator[Record]:
-        for line in _decode(lines):
+        for line in lines:
             texts = line.text.split("\t") if pair else [line.text]
             fault = line.fault or ("" if len(texts) == len(columns) else "not two texts with one tab between them")
             yield Record(line.number, {} if fault else dict(zip(columns, texts, strict=True)), fault)
 
-    return Table(name, columns, "", "", read)
+    return Table(name, columns, None, read)
 
 
-class _Line(NamedTuple):
-    number: int
-    text: str  # without its end
-    fault: str
-
-
-def _decode(lines: Iterable[bytes]) -> Iterator[_Line]:
-    """Numbered lines of text, without the empty ones at the end of the file."""
-    empty: list[_Line] = []
-    for number, raw in enumerate(lines, start=1):
-        sound = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-        try:
-            line = _Line(number, sound.decode().rstrip("\r\n"), "")
-        except UnicodeDecodeError:
-            line = _Line(number, sound.decode(errors="replace").rstrip("\r\n"), "bytes that are not UTF-8")
-        if not line.text:
-            empty.append(line)
-            continue
-        yield from empty
-        empty.clear()
-        yield line
-
-
-def _delimiter(header: str) -> str:
-    if "\t" in header or not ("," in header or ";" in header):
-        return "\t"
-    return max(",;", key=header.count)
-
-
-def header_fields(header: str, delimiter: str | None = None) -> list[str]:
-    """The column names in a header line, its delimiter told from the line itself unless it is given."""
-    delimiter = delimiter or _delimiter(header)
-    return [field.strip() for field in next(csv.reader([header], delimiter=delimiter))]
-
-
-def _delimited(header: str, lines: Iterator[_Line], delimiter: str, name: str) -> Table:
-    columns = tuple(header_fields(header, delimiter))
+def _delimited(lines: Iterator[Line], delimiter: str | None, name: str, quoting: Quoting) -> Table:
+    header, below = read_header(lines, delimiter, quoting)
+    if header.fault:
+        raise DataError(f"{name}: {header.fault}")
 
     def read(_names: Sequence[str]) -> Iterator[Record]:
-        for line, fields, unreadable in _split(lines, delimiter):
-            ragged = f"the number of fields is {len(fields)}, not {len(columns)}" if any(fields) else "empty line"
-            fault = unreadable or ("" if len(fields) == len(columns) else ragged)
-            yield Record(line, {} if fault else dict(zip(columns, fields, strict=True)), fault)
+        for line, fields, fault in split_rows(below, header, quoting):
+            yield Record(line, {} if fault else dict(zip(header.columns, fields, strict=True)), fault)
 
-    return Table(name, columns, header, delimiter, read)
+    return Table(name, header.columns, header, read)
 
 
-def _split(lines: Iterator[_Line], delimiter: str) -> Iterator[tuple[int, list[str], str]]:
-    """Each row's first line, fields and fault; quoted fields may hold delimiters and line ends."""
-    ahead: deque[_Line] = deque()  # read in the search for a closing quote, and given back
-    for first in _draw(ahead, lines):
-        if '"' not in first.text:
-            yield first.number, first.text.split(delimiter), first.fault
-            continue
-        taken: list[_Line] = []
-        rest = itertools.chain([first], itertools.islice(_draw(ahead, lines), LINES_OF_A_FIELD))
-        try:
-            fields = next(csv.reader(_noted(rest, taken), delimiter=delimiter, strict=True))
-        except csv.Error:
-            # Only this line is given up: what an unclosed quote would swallow are rows of their own.
-            ahead.extendleft(reversed(taken[1:]))
-            yield first.number, [], first.fault or 'a field opens with " that is not closed, or not doubled inside'
-        else:
-            yield first.number, fields, next((line.fault for line in taken if line.fault), "")
-
-
-def _draw(ahead: deque[_Line], lines: Iterator[_Line]) -> Iterator[_Line]:
-    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
-        yield line
-
-
-def _noted(lines: Iterable[_Line], taken: list[_Line]) -> Iterator[str]:
-    for line in lines:
-        taken.append(line)
-        yield line.text + "\n"
-
-
-def _json_lines(lines: Iterator[_Line], name: str) -> Table:
+def _json_lines(lines: Iterator[Line], name: str) -> Table:
     records = (_json_record(line) for line in lines)
     first = list(itertools.islice(records, LINES_WITH_KEYS))
     columns = tuple(dict.fromkeys(key for record in first for key in record.values))
     if not columns:
-        raise DataError(f"{name}:1: {first[0].fault or 'an empty object'}; each line must be a JSON object")
+        fault = first[0].fault or "an empty object"
+        raise DataError(f"{name}:1: {fault}; each line must be a JSON object (plain texts: --input-format text)")
 
     def read(_names: Sequence[str]) -> Iterator[Record]:
         return itertools.chain(first, records)
 
-    return Table(name, columns, "", "", read)
+    return Table(name, columns, None, read)
 
 
-def _json_record(line: _Line) -> Record:
+def _json_record(line: Line) -> Record:
     fault, value = line.fault, None
     if not fault:
         try:
@@ -277,7 +202,7 @@ def _parquet(path: Path) -> Table:
         columns = tuple(polars.read_parquet_schema(path))
     except (polars.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: not a Parquet file that can be read: {_first_line(error)}") from None
-    return Table(str(path), columns, "", "", read)
+    return Table(str(path), columns, None, read)
 
 
 def _first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from bertram.data.rows import Reject
 from bertram.errors import BertramError
 from bertram.prediction.model import Predictor, entry, predictions
 from bertram.prediction.resumable_output import Row, remaining
+from bertram.tasks import Quoting
 
 WINDOW = 4096  # rows that are sorted by length together
 WINDOW_CHARACTERS = 1 << 22  # most of them, where texts are long: bounds the memory
@@ -23,6 +24,8 @@ def predict_file(
     *,
     columns: Sequence[str] = (),
     form: InputFormat | None = None,
+    encoding: str | None = None,
+    quoting: Quoting = "auto",
     batch_size: int = 64,
     done: Iterable[str] = (),
     complain: Callable[[str], None],
@@ -35,6 +38,8 @@ def predict_file(
         source: a file, or the lines of standard input.
         columns: names of the text columns.
         form: format of a source whose name does not tell it.
+        encoding: text encoding; default: UTF-8, or what a byte order mark says.
+        quoting: meaning of quotes in a table; default: standard, except where they would swallow rows.
         batch_size: examples computed together.
         done: ids of the rows that are predicted already; these are left out.
         complain: told of each row that cannot be predicted.
@@ -50,8 +55,11 @@ def predict_file(
         source,
         known.pair,
         columns=columns or known.files.texts,
+        id_columns=tuple(name for name in (known.files.id, "id") if name),
         style=known.text_normalization,
         form=form,
+        encoding=encoding,
+        quoting=quoting,
         rejects=rejects,
     )
     for window in _windows(remaining(_complaining(rows, rejects, complain), done)):
