@@ -8,7 +8,7 @@ label space is in `bertram.model.outputs`.
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -32,6 +32,7 @@ class LabelSpace(ABC):
         metrics: score name in a record -> name of the metric that computes it.
         main_metrics: score names that can be the main score; the first is the default.
         baselines: names of the trivial baselines.
+        one_number: True if one raw output can tell the values apart, so that a similarity can be the output.
         numeric: True if values lie on a scale, so that an error has a size; False if they are right or wrong.
     """
 
@@ -39,6 +40,7 @@ class LabelSpace(ABC):
     metrics: ClassVar[Mapping[str, str]]
     main_metrics: ClassVar[tuple[Metric, ...]]
     baselines: ClassVar[tuple[str, ...]]
+    one_number: ClassVar[bool] = True
     numeric: ClassVar[bool] = False
 
     @property
@@ -55,6 +57,10 @@ class LabelSpace(ABC):
     def ordered(self) -> bool:
         """True if the labels form a scale."""
         return False
+
+    def faults(self) -> Iterator[str]:
+        """The reasons why there is no such label space, for the author of a configuration."""
+        yield from ()
 
     @property
     @abstractmethod
@@ -171,6 +177,12 @@ class Classes(_Labels):
     metrics: ClassVar[Mapping[str, str]] = {"accuracy": "accuracy", "f1": "macro_f1"}
     main_metrics: ClassVar[tuple[Metric, ...]] = ("accuracy", "f1")
     baselines: ClassVar[tuple[str, ...]] = ("majority",)
+    one_number: ClassVar[bool] = False
+
+    def faults(self) -> Iterator[str]:
+        """Fewer than two labels."""
+        if len(self.labels) < 2:
+            yield 'a class task needs at least two labels, for example labels = ["neg", "pos"]'
 
     @property
     def ordered(self) -> bool:
@@ -191,6 +203,11 @@ class YesNo(_Labels):
     metrics: ClassVar[Mapping[str, str]] = {"accuracy": "accuracy", "f1": "f1"}
     main_metrics: ClassVar[tuple[Metric, ...]] = ("accuracy", "f1")
     baselines: ClassVar[tuple[str, ...]] = ("majority", "always_no", "always_yes")
+
+    def faults(self) -> Iterator[str]:
+        """Labels that are not two."""
+        if self.labels and len(self.labels) != 2:
+            yield "a binary task has two labels, the first means no and the second yes"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -217,6 +234,11 @@ class ScoreRange(LabelSpace):
 
     low: float = 0.0
     high: float = 1.0
+
+    def faults(self) -> Iterator[str]:
+        """An empty range."""
+        if not self.low < self.high:
+            yield "range must be [lowest, highest]"
 
     @property
     def bounds(self) -> tuple[float, float]:

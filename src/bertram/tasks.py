@@ -3,7 +3,8 @@
 SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's own tasks are further values.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -15,22 +16,93 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from bertram.label_spaces import Classes, LabelSpace, Metric, ScoreRange, YesNo
 
-Kind = Literal["class", "binary", "score"]
-Loss = Literal["cross-entropy", "coral", "binary-cross-entropy", "mse", "cosine-mse", "cosine-embedding"]
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """A text that must be a key of a table, for a field whose choices can grow.
+
+    Attributes:
+        table: table whose keys are the choices.
+    """
+
+    table: Mapping[str, object]
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The choices, in the order of the table."""
+        return tuple(self.table)
+
+    def check(self, value: object) -> str:
+        """The value itself; the error is that of a `Literal`."""
+        if isinstance(value, str) and value in self.table:
+            return value
+        *others, last = map(repr, self.table)
+        expected = f"{', '.join(others)} or {last}" if others else last
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        """Validation by `check`."""
+        return core_schema.no_info_plain_validator_function(self.check)
+
+
+SpaceOf = Callable[["Task"], LabelSpace]
+
+
+@dataclass(frozen=True)
+class KindOfLabel:
+    """Facts about the tasks of a kind that a configuration is checked with.
+
+    Attributes:
+        label_space: function from a task of the kind to its label space.
+        losses: names of the losses that fit; the first is the default.
+    """
+
+    label_space: SpaceOf
+    losses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LossFacts:
+    """Facts about a loss that a configuration is checked with.
+
+    Attributes:
+        of_cosine: True if the loss takes the cosine of two texts itself, without scale and offset.
+        of_softmax: True if the loss takes the logits of a softmax over classes.
+    """
+
+    of_cosine: bool = False
+    of_softmax: bool = False
+
+
+KINDS: dict[str, KindOfLabel] = {
+    "class": KindOfLabel(lambda task: Classes(task.labels, task.label_names), ("cross-entropy", "coral")),
+    "binary": KindOfLabel(
+        lambda task: YesNo(task.labels, task.label_names), ("binary-cross-entropy", "cosine-embedding")
+    ),
+    "score": KindOfLabel(
+        lambda task: ScoreRange(*task.range), ("mse", "binary-cross-entropy", "cosine-mse", "cosine-embedding")
+    ),
+}
+LOSSES: dict[str, LossFacts] = {
+    "cross-entropy": LossFacts(of_softmax=True),
+    "coral": LossFacts(),
+    "binary-cross-entropy": LossFacts(),
+    "mse": LossFacts(),
+    "cosine-mse": LossFacts(of_cosine=True),
+    "cosine-embedding": LossFacts(of_cosine=True),
+}
+
+Kind = Annotated[str, OneOf(KINDS)]
+Loss = Annotated[str, OneOf(LOSSES)]
 Head = Literal["linear", "mlp", "cosine", "dot", "euclidean", "manhattan", "features"]
 Encoding = Literal["cross", "bi"]
 Quoting = Literal["auto", "standard", "none"]
 
 SIMILARITIES: tuple[Head, ...] = ("cosine", "dot", "euclidean", "manhattan")
-LOSSES: dict[Kind, tuple[Loss, ...]] = {
-    "class": ("cross-entropy", "coral"),
-    "binary": ("binary-cross-entropy", "cosine-embedding"),
-    "score": ("mse", "binary-cross-entropy", "cosine-mse", "cosine-embedding"),
-}
-COSINE_LOSSES: tuple[Loss, ...] = ("cosine-mse", "cosine-embedding")
 
 
 class Strict(BaseModel):
@@ -150,47 +222,42 @@ class Task(Strict):
         return self
 
     def _faults(self) -> list[str]:
-        found = []
-        if self.kind == "class" and len(self.labels) < 2:
-            found.append('a class task needs at least two labels, for example labels = ["neg", "pos"]')
-        if self.kind == "binary" and self.labels and len(self.labels) != 2:
-            found.append("a binary task has two labels, the first means no and the second yes")
+        space, losses = self.label_space, KINDS[self.kind].losses
+        faults = list(space.faults())
         if len(set(self.labels)) != len(self.labels):
-            found.append("labels holds a value twice")
+            faults.append("labels holds a value twice")
         if len(set(self.label_names)) != len(self.label_names):
-            found.append("label_names holds a value twice")
+            faults.append("label_names holds a value twice")
         if self.label_names and len(self.label_names) != len(self.labels):
-            found.append(f"label_names has {len(self.label_names)} entries for {len(self.labels)} labels")
-        if self.kind == "score" and not self.range[0] < self.range[1]:
-            found.append("range must be [lowest, highest]")
-        if self.loss and self.loss not in LOSSES[self.kind]:
-            found.append(f"loss {self.loss!r} does not fit a {self.kind} task; use {' or '.join(LOSSES[self.kind])}")
-        if self.metric and self.metric not in self.label_space.main_metrics:
-            fitting = " or ".join(self.label_space.main_metrics)
-            found.append(f"metric {self.metric!r} does not fit a {self.kind} task; use {fitting}")
-        found.extend(self._head_faults())
-        return found
+            faults.append(f"label_names has {len(self.label_names)} entries for {len(self.labels)} labels")
+        if self.loss and self.loss not in losses:
+            faults.append(f"loss {self.loss!r} does not fit a {self.kind} task; use {' or '.join(losses)}")
+        if self.metric and self.metric not in space.main_metrics:
+            fitting = " or ".join(space.main_metrics)
+            faults.append(f"metric {self.metric!r} does not fit a {self.kind} task; use {fitting}")
+        faults.extend(self._head_faults())
+        return faults
 
     def _head_faults(self) -> list[str]:
         bi_pair = self.pair and self.encoding == "bi"
-        found = []
+        faults = []
         if self.head in SIMILARITIES and not bi_pair:
-            found.append(f'head {self.head!r} compares two texts: it needs two text columns and encoding = "bi"')
+            faults.append(f'head {self.head!r} compares two texts: it needs two text columns and encoding = "bi"')
         if self.head == "features" and not self.pair:
-            found.append("head 'features' compares two texts: it needs two text columns")
-        if self.head in SIMILARITIES and self.kind == "class":
-            found.append(f"head {self.head!r} gives one number: it cannot tell {len(self.labels)} classes apart")
+            faults.append("head 'features' compares two texts: it needs two text columns")
+        if self.head in SIMILARITIES and not self.label_space.one_number:
+            faults.append(f"head {self.head!r} gives one number: it cannot tell {len(self.labels)} classes apart")
         if self.head in ("linear", "mlp") and bi_pair:
-            found.append(f'encoding = "bi" needs head = "features" or a similarity ({", ".join(SIMILARITIES)})')
-        if self.loss in COSINE_LOSSES and self.head != "cosine":
-            found.append(f'loss {self.loss!r} needs head = "cosine"')
+            faults.append(f'encoding = "bi" needs head = "features" or a similarity ({", ".join(SIMILARITIES)})')
+        if LOSSES[self.trained_by].of_cosine and self.head != "cosine":
+            faults.append(f'loss {self.trained_by!r} needs head = "cosine"')
         if self.raw_cosine and self.head not in SIMILARITIES:
-            found.append("raw_cosine needs a similarity head")
+            faults.append("raw_cosine needs a similarity head")
         if self.hub and len(self.hub.texts) != len(self.files.texts):
-            found.append("hub.texts and files.texts differ in number")
+            faults.append("hub.texts and files.texts differ in number")
         if self.extra and len(self.extra.texts) != len(self.files.texts):
-            found.append("extra.texts and files.texts differ in number")
-        return found
+            faults.append("extra.texts and files.texts differ in number")
+        return faults
 
     @property
     def pair(self) -> bool:
@@ -210,7 +277,7 @@ class Task(Strict):
     @property
     def plain_similarity(self) -> bool:
         """Whether the output is a similarity as it is, without a learned scale and offset."""
-        return self.head in SIMILARITIES and (self.raw_cosine or self.trained_by in COSINE_LOSSES)
+        return self.head in SIMILARITIES and (self.raw_cosine or LOSSES[self.trained_by].of_cosine)
 
     @property
     def compares_within(self) -> bool:
@@ -220,12 +287,12 @@ class Task(Strict):
     @property
     def softmax(self) -> bool:
         """Whether the raw outputs are the logits of a softmax over classes."""
-        return self.trained_by == "cross-entropy"
+        return LOSSES[self.trained_by].of_softmax
 
     @property
     def label_space(self) -> LabelSpace:
         """The values that a label can take."""
-        return _LABEL_SPACES[self.kind](self)
+        return KINDS[self.kind].label_space(self)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -240,19 +307,12 @@ class Task(Strict):
     @property
     def trained_by(self) -> Loss:
         """The loss, with the usual one of the kind as default."""
-        return self.loss or LOSSES[self.kind][0]
+        return self.loss or KINDS[self.kind].losses[0]
 
     @property
     def scored_by(self) -> Metric:
         """The main score, with the usual one of the kind as default."""
         return self.metric or self.label_space.main_metrics[0]
-
-
-_LABEL_SPACES: dict[Kind, Callable[[Task], LabelSpace]] = {
-    "class": lambda task: Classes(task.labels, task.label_names),
-    "binary": lambda task: YesNo(task.labels, task.label_names),
-    "score": lambda task: ScoreRange(*task.range),
-}
 
 
 SST = Task(

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from bertram import tasks
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.heads import COSINE_SCALE, MEASURES, Similarity, TaskHead, head_of
 from bertram.model.outputs import output_of
-from bertram.tasks import SIMILARITIES, Encoding, Head, Kind, Loss, Task
+from bertram.tasks import SIMILARITIES, Encoding, Head, Task
 
 HIDDEN = 8
 KINDS = {
@@ -227,10 +228,10 @@ def admitted(kind: str, name: str, loss: str, encoding: str, texts: int) -> bool
     return texts == 2 if name == "features" else not apart
 
 
-COMBINATIONS = list(itertools.product(*map(get_args, (Kind, Head, Loss, Encoding)), (1, 2)))
+COMBINATIONS = list(itertools.product(tasks.KINDS, get_args(Head), tasks.LOSSES, get_args(Encoding), (1, 2)))
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("kind", tasks.KINDS)
 def test_what_does_not_fit_together_is_refused_with_a_remedy(kind: str) -> None:
     remedies = ("use ", "needs ", "cannot tell")
     for _, name, loss, encoding, texts in (c for c in COMBINATIONS if c[0] == kind):

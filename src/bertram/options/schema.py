@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from bertram.config import Config
 from bertram.options.toml import inline
-from bertram.tasks import Task
+from bertram.tasks import OneOf, Task
 
 TYPE_NAMES = {str: "text", int: "integer", float: "number", bool: "true|false"}
 LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
@@ -91,6 +91,8 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 def _type_of(field: FieldInfo) -> str:
     limits = _limits(field.metadata) if get_origin(field.annotation) is not tuple else ""
+    if choices := _choices(field.metadata):
+        return choices
     return f"{_type_name(field.annotation)} {limits}".rstrip()
 
 
@@ -98,6 +100,8 @@ def _type_name(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return "|".join(str(value) for value in inner)
+    if origin is Annotated and (choices := _choices(inner[1:])):
+        return choices
     if origin is Annotated:
         limits = [limit for extra in inner[1:] for limit in getattr(extra, "metadata", [extra])]
         return f"{_type_name(inner[0])} {_limits(limits)}".rstrip()
@@ -106,6 +110,10 @@ def _type_name(annotation: Any) -> str:
     if origin is tuple:
         return "list" if inner[-1] is Ellipsis else f"{len(inner)} values, each a {_type_name(inner[0])}"
     return TYPE_NAMES.get(annotation, "table")
+
+
+def _choices(metadata: Sequence[Any]) -> str:
+    return "|".join(choice for extra in metadata if isinstance(extra, OneOf) for choice in extra.choices)
 
 
 def _limits(metadata: Sequence[Any]) -> str:

@@ -1,6 +1,15 @@
-"""Kinds of output, one class each: what the raw numbers of a head mean and what they cost."""
+"""Kinds of output, one class each: what the raw numbers of a head mean and what they cost.
 
-from bertram.model.outputs.base import DenseForm, Output
-from bertram.model.outputs.factory import output_of
+Each file of this folder registers its kinds; docs/outputs.md says how to add one.
+"""
 
-__all__ = ["DenseForm", "Output", "output_of"]
+from importlib import import_module
+from pkgutil import iter_modules
+
+from bertram.model.outputs.base import DenseForm, Output, ScoreOutput, YesNoOutput
+from bertram.model.outputs.registry import output_of, register
+
+__all__ = ["DenseForm", "Output", "ScoreOutput", "YesNoOutput", "output_of", "register"]
+
+for _file in iter_modules(__path__):
+    import_module(f"{__name__}.{_file.name}")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bertram import smart
 from bertram.label_spaces import YesNo
 from bertram.model.outputs.base import DenseForm, YesNoOutput
+from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
 
@@ -41,3 +42,6 @@ class Bernoulli(YesNoOutput):
     def dense_form(self) -> DenseForm:
         """The logit, under a sigmoid."""
         return DenseForm(prediction=nn.Sigmoid, meaning=f"A score is the probability of “{self.space.names[1]}”.")
+
+
+register("binary", "binary-cross-entropy", lambda space, _: Bernoulli(space))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bertram.label_spaces import ScoreRange
 from bertram.model.outputs.base import DenseForm, ScoreOutput
+from bertram.model.outputs.registry import register
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,7 @@ class BoundedShare(BoundedScore):
         low, high = self.space.bounds
         share = ((labels - low) / (high - low)).float()
         return F.binary_cross_entropy_with_logits(raw.float(), share, reduction="none")
+
+
+register("score", "mse", lambda space, _: BoundedScore(space))
+register("score", "binary-cross-entropy", lambda space, _: BoundedShare(space))

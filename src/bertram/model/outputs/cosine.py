@@ -8,6 +8,7 @@ from torch import Tensor
 from bertram import smart
 from bertram.label_spaces import ScoreRange, YesNo
 from bertram.model.outputs.base import ScoreOutput, YesNoOutput
+from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
 
@@ -86,3 +87,8 @@ class CosineEmbeddingYesNo(YesNoOutput):
 def embedding_losses(cosines: Tensor, alike: Tensor, margin: float) -> Tensor:
     """1 - cos for alike, max(0, cos - margin) for not, [n]; PyTorch's `CosineEmbeddingLoss`."""
     return torch.where(alike, 1 - cosines, (cosines - margin).clamp(min=0))
+
+
+register("score", "cosine-mse", lambda space, _: CosineScore(space))
+register("score", "cosine-embedding", lambda space, task: CosineEmbeddingScore(space, task.margin))
+register("binary", "cosine-embedding", lambda space, task: CosineEmbeddingYesNo(space, task.margin))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bertram import smart
 from bertram.label_spaces import Classes
 from bertram.model.outputs.base import Output
+from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
 
@@ -92,3 +93,6 @@ class Ordinal(Output):
 def _above(probabilities: Tensor) -> Tensor:
     """P(y > k), [n, K-1], from the probabilities of the classes, [n, K]."""
     return 1 - probabilities.cumsum(1)[:, :-1]
+
+
+register("class", "coral", lambda space, _: Ordinal(space))

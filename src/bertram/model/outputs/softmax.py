@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bertram import smart
 from bertram.label_spaces import Classes
 from bertram.model.outputs.base import DenseForm, Output
+from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
 
@@ -53,3 +54,6 @@ class Softmax(Output):
             prediction=nn.Identity,
             meaning="Probabilities come with `model.predict(pairs, apply_softmax=True)`.",
         )
+
+
+register("class", "cross-entropy", lambda space, _: Softmax(space))
