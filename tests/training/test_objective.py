@@ -58,7 +58,7 @@ def test_smart_has_a_penalty_for_every_kind_of_output(dropout: str, tiny_encoder
     changes = {"smart": {"tasks": ["all"], "dropout_masks": dropout, "radius": 0.5, "noise_std": 0.1, "step_size": 0.5}}
     training = begin_training(config_of_every_output(tiny_encoder, **changes))
     found = training.context.objective(first_batches(training), None)
-    radius = training.context.objective.ways["classes"].settings.radius  # type: ignore[attr-defined]
+    radius = training.context.objective.of_task["classes"].settings.radius  # type: ignore[attr-defined]
     for loss in found:
         assert loss.penalty is not None, loss.batch.task
         assert loss.penalty.item() > 1e-9, loss.batch.task
@@ -254,10 +254,10 @@ def test_combinations_that_cannot_work_are_refused_together(tiny_encoder: Path) 
     problems = "\n".join(refused.value.problems)
     assert len(refused.value.problems) == 5
     assert "smart.radius = 0.0" in problems
-    assert "smart.tasks: 'sts' is not a trained task; there are sst, quora" in problems
+    assert "smart.tasks: 'sts' is not a trained task; choose from sst, quora" in problems
     assert "smart.bregman_update_steps" in problems
     assert "--smart.bregman momentum" in problems
-    assert "smart.variant: smart-pytorch's divergence is a softmax over classes" in problems
+    assert "smart.variant: the divergence of smart-pytorch is always 0 for quora, which has no softmax over classes" in problems
     assert "use --sampling.order joint, or --surgery.frequency epoch" in problems
 
 
@@ -312,17 +312,17 @@ def test_surgery_needs_something_shared_and_two_tasks(tiny_encoder: Path) -> Non
         )
     problems = "\n".join(refused.value.problems)
     assert "surgery needs at least two trained tasks" in problems
-    assert "surgery.method: the encoder is frozen" in problems
-    assert "smart.tasks: the encoder is frozen" in problems
-    assert "surgery.main_task: 'sts' is not a trained task; there are sst" in problems
-    assert "rdrop.tasks: a task has either SMART or R-Drop" in problems
+    assert "surgery.method: a frozen encoder has no gradients to combine" in problems
+    assert "smart.tasks: SMART has no effect on a frozen encoder" in problems
+    assert "surgery.main_task: 'sts' is not a trained task; choose from sst" in problems
+    assert "rdrop.tasks: SMART and R-Drop cannot apply to the same task" in problems
 
 
 def test_a_head_without_weights_on_a_frozen_encoder_is_refused(tiny_encoder: Path) -> None:
     tasks = {name: {"encoding": "bi", "head": "cosine", "raw_cosine": True} for name in ("quora", "sts")}
     with pytest.raises(ConfigError) as refused:
         begin_training(tiny_config(tiny_encoder, model={"freeze_encoder": True}, tasks=tasks))
-    fault = "model.freeze_encoder: the head of {} has no weights of its own, so it would learn nothing"
+    fault = "model.freeze_encoder: the head of {} has no weights to train; use another head"
     assert refused.value.problems == [fault.format(name) for name in tasks]
     training = begin_training(
         tiny_config(tiny_encoder, model={"freeze_encoder": True}, sampling={"order": "sequential"})

@@ -36,6 +36,7 @@ from bertram.smart.adversarial import (
     SettingsError,
     adversarial_offset,
     embedding_rms,
+    example_penalties,
     penalty,
     same_dropout,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "bernoulli_symmetric_kl",
     "coral_symmetric_kl",
     "embedding_rms",
+    "example_penalties",
     "penalty",
     "same_dropout",
     "squared_difference",

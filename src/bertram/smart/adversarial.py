@@ -182,11 +182,45 @@ def penalty(
     f decides on dropout. If it draws other masks than the clean pass did, the penalty has a floor that no training
     removes: see `same_dropout`.
 
-    Where the examples of several tasks are packed into one pass, each task's penalty is lambda_s times the mean of its
-    own examples' divergences at the offset that `adversarial_offset` finds for all of them.
+    Where the examples of several tasks are packed into one pass, use `example_penalties` and average task by task.
 
     Returns:
         The penalty, a scalar, and the perturbation with all its figures; None at weight 0.
+
+    Raises:
+        ValueError: the settings are not in absolute units, or the outputs do not depend on the offset.
+    """
+    values, perturbation = example_penalties(
+        f, clean, divergence, like, settings, example=example, mask=mask, noise=noise, generator=generator
+    )
+    if perturbation is None:
+        return values, None
+    before, after = (
+        None if divergences is None else divergences.mean()
+        for divergences in (perturbation.divergence_before, perturbation.divergence_after)
+    )
+    return values.mean(), replace(perturbation, divergence_before=before, divergence_after=after)
+
+
+def example_penalties(
+    f: Callable[[Tensor], Outputs],
+    clean: Outputs,
+    divergence: Callable[[Outputs, Outputs], Tensor],
+    like: Tensor,
+    settings: Settings,
+    *,
+    example: Tensor | None = None,
+    mask: Tensor | None = None,
+    noise: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Perturbation | None]:
+    """Compute lambda_s times the divergence of each example, so that they can be averaged task by task.
+
+    The arguments are those of `penalty`. With a divergence of one value an example (``reduction="none"``) the result is
+    [batch], and so are the divergences of the perturbation; with a mean it is a scalar, as in `penalty`.
+
+    Returns:
+        The penalties in the form that `divergence` returns, and the perturbation; zero and None at weight 0.
 
     Raises:
         ValueError: the settings are not in absolute units, or the outputs do not depend on the offset.
@@ -200,7 +234,7 @@ def penalty(
         start = _random_start(like, s.noise_std, noise, generator)
         step = partial(public_variant.step, step_size=s.step_size)
         perturbation = _ascend(f, clean, public_variant.inner_divergence, start, steps=s.steps, step=step)
-        value = public_variant.outer_divergence(f(perturbation.offset), clean)
+        values = public_variant.outer_divergence(f(perturbation.offset), clean)
     else:
         perturbation = adversarial_offset(
             f,
@@ -216,10 +250,8 @@ def penalty(
             noise=noise,
             generator=generator,
         )
-        value = divergence(f(perturbation.offset), clean).mean()
-    before = perturbation.divergence_before
-    before = None if before is None else before.mean()
-    return s.weight * value, replace(perturbation, divergence_before=before, divergence_after=value.detach())
+        values = divergence(f(perturbation.offset), clean)
+    return s.weight * values, replace(perturbation, divergence_after=values.detach())
 
 
 def same_dropout(

@@ -1,10 +1,10 @@
 """The loss of each task's batch, with the penalties that the configuration asks for.
 
-A task's loss is computed in one of three ways, each an object of its own: `Plain`, `Smart` or `RDrop`. They see the
-batches of their tasks together, so that one packed pass serves all of them.
+The batches of some tasks are computed together, so that one packed pass serves all of them. A task's loss comes from
+one of several task objectives: `TaskLossOnly`, `RDrop`, `Smart` or `SmartPytorch`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,16 +21,18 @@ from bertram.model.multitask import Inputs, Multitask
 
 LOWEST_LOG_VARIANCE = -4.0
 
+Outputs = tuple[Tensor, ...]  # raw outputs of each batch
+
 
 @dataclass(frozen=True)
 class TaskLoss:
-    """What one task's batch costs.
+    """The loss of one task's batch.
 
     Attributes:
-        batch: of which task and examples.
-        loss: its mean loss L_i.
-        penalty: what regularizers add to it; None without any.
-        figures: what is known of the regularizer, for the log.
+        batch: task and examples.
+        loss: mean loss L_i of the examples.
+        penalty: penalty of the regularizers; None without any.
+        figures: figures of the regularizers for the log.
     """
 
     batch: Batch
@@ -44,15 +46,28 @@ class TaskLoss:
         return self.loss if self.penalty is None else self.loss + self.penalty
 
 
-class Way(Protocol):
-    """One way to compute losses."""
+@dataclass(frozen=True)
+class Penalty:
+    """A penalty of one batch and the figures that describe it.
+
+    Attributes:
+        value: penalty, a scalar with its graph.
+        figures: figures for the log, without a graph.
+    """
+
+    value: Tensor
+    figures: dict[str, Tensor]
+
+
+class TaskObjective(Protocol):
+    """One way to compute the losses of tasks."""
 
     def __call__(self, batches: Sequence[Batch], words: WordRows | None) -> list[TaskLoss]:
-        """The losses of some tasks' batches."""
+        """The losses of some tasks' batches, in their order."""
         ...
 
 
-class Plain:
+class TaskLossOnly:
     """L_i alone."""
 
     def __init__(self, network: Multitask, dropout: Dropout) -> None:
@@ -74,7 +89,7 @@ class RDrop:
         self.network, self.dropout, self.alpha = network, dropout, alpha
 
     def __call__(self, batches: Sequence[Batch], words: WordRows | None) -> list[TaskLoss]:
-        """Both passes are packed together."""
+        """The losses of some tasks' batches; both passes are packed together."""
         outputs = self.network([*batches, *batches], dropout=self.dropout, words=words)
         return [
             self._loss(batch, first, second)
@@ -83,12 +98,21 @@ class RDrop:
 
     def _loss(self, batch: Batch, first: Tensor, second: Tensor) -> TaskLoss:
         loss = (_loss(self.network, batch, first) + _loss(self.network, batch, second)) / 2
-        apart = self.network.output(batch.task).divergence(first, second)
-        return TaskLoss(batch, loss, self.alpha / 4 * apart, {"rdrop/divergence": apart.detach()})
+        divergence = self.network.output(batch.task).divergence(first, second)
+        return TaskLoss(batch, loss, self.alpha / 4 * divergence, {"rdrop/divergence": divergence.detach()})
 
 
 class Smart:
-    """SMART (Jiang et al., 2020): the adversarial penalty, and the Bregman proximal point where it is asked for."""
+    """SMART (Jiang et al., 2020): the adversarial penalty, and the Bregman proximal point if it is asked for.
+
+    Args:
+        network: encoder and heads.
+        dropout: dropout of the clean and the perturbed pass.
+        settings: settings of the penalty, in absolute units.
+        same_masks: True if the perturbed passes draw the dropout masks of the clean one.
+        generator: generator of the random starts.
+        proximal: Bregman proximal point; None without it.
+    """
 
     def __init__(
         self,
@@ -96,97 +120,111 @@ class Smart:
         dropout: Dropout,
         settings: smart.Settings,
         *,
-        perturbed_dropout: str,
+        same_masks: bool,
         generator: torch.Generator,
         proximal: smart.BregmanProximal | None,
     ) -> None:
-        self.network, self.settings, self.generator, self.proximal = network, settings, generator, proximal
-        self.perturbed_dropout = perturbed_dropout
-        self.dropout = NO_DROPOUT if perturbed_dropout == "off" else dropout
+        self.network, self.dropout, self.settings = network, dropout, settings
+        self.same_masks, self.generator, self.proximal = same_masks, generator, proximal
 
     def __call__(self, batches: Sequence[Batch], words: WordRows | None) -> list[TaskLoss]:
-        """The losses of some tasks' batches; the penalty of a task is that of its own examples."""
-        if self.settings.variant == "paper":
-            return self._together(batches, words)
-        return [loss for batch in batches for loss in self._together([batch], words)]  # it knows no second task
-
-    def _together(self, batches: Sequence[Batch], words: WordRows | None) -> list[TaskLoss]:
-        """Clean pass, ascent, perturbed pass, each packed."""
+        """The losses of some tasks' batches: clean pass, ascent, perturbed pass, each of them packed."""
         state = self.dropout.state()
         inputs = self.network.inputs(batches)
         clean = tuple(self.network(batches, inputs, self.dropout, words=words))
-        taught = self._taught(batches, inputs)
-        return [
-            self._loss(number, batches, clean, penalty, taught)
-            for number, penalty in enumerate(self._penalties(batches, inputs, words, clean, state))
-        ]
+        teacher = self._teacher_outputs(batches, inputs)
 
-    def _penalties(
-        self,
-        batches: Sequence[Batch],
-        inputs: Inputs,
-        words: WordRows | None,
-        clean: tuple[Tensor, ...],
-        state: Tensor,
-    ) -> list[tuple[Tensor, dict[str, Tensor]]]:
-        """λ_s R_s of each batch with what is known of the offset.
-
-        The ascent looks at the sum over the tasks: an example's offset moves its own task's outputs only, and its
-        gradient is normalized by itself, so the tasks do not disturb each other.
-        """
-        divergences = [self.network.output(batch.task).divergence for batch in batches]
-
-        def f(offset: Tensor) -> tuple[Tensor, ...]:
-            if self.perturbed_dropout == "independent":
+        def perturbed(offset: Tensor) -> Outputs:
+            if not self.same_masks:
                 return tuple(self.network(batches, inputs, self.dropout, words=words, offset=offset))
             with self.dropout.replayed(state):
                 return tuple(self.network(batches, inputs, self.dropout, words=words, offset=offset))
 
-        parts: list[Tensor] = []
+        penalties = self._penalties(batches, inputs, clean, perturbed)
+        return [
+            self._loss(batch, raw, penalties[number], None if teacher is None else teacher[number])
+            for number, (batch, raw) in enumerate(zip(batches, clean, strict=True))
+        ]
 
-        def total(p: tuple[Tensor, ...], q: tuple[Tensor, ...]) -> Tensor:
-            parts[:] = [apart(a, b) for apart, a, b in zip(divergences, p, q, strict=True)]
-            return torch.stack(parts).sum()
+    def _penalties(
+        self, batches: Sequence[Batch], inputs: Inputs, clean: Outputs, perturbed: Callable[[Tensor], Outputs]
+    ) -> list[Penalty | None]:
+        """λ_s R_s of each batch: λ_s times the mean of its examples' divergences.
 
-        like = self.network.encoder.words.new_empty(len(inputs.example), self.network.encoder.config.hidden)
-        own, generator = self.settings, self.generator
-        if own.variant == "paper":
-            value, found = smart.penalty(
-                f, clean, total, like, own, example=inputs.example, mask=inputs.movable, generator=generator
-            )
-        else:
-            value, found = smart.penalty(
-                lambda offset: f(offset)[0], clean[0], divergences[0], like, own, generator=generator
-            )
-            value = value / batches[0].share  # it is a sum over the batch: the parts' sums add up to that of the whole
-        if found is None:
-            return [(clean[0].new_zeros(()), {}) for _ in batches]
-        values = [value] if len(batches) == 1 else [self.settings.weight * part for part in parts]
-        return [(one, _figures(found)) for one in values]
+        An example's offset moves the outputs of its own task only, and its gradient is normalized by itself, so the
+        tasks do not disturb each other.
+        """
+        outputs = [self.network.output(batch.task) for batch in batches]
 
-    def _loss(
-        self,
-        number: int,
-        batches: Sequence[Batch],
-        clean: tuple[Tensor, ...],
-        penalty: tuple[Tensor, dict[str, Tensor]],
-        taught: tuple[Tensor, ...] | None,
-    ) -> TaskLoss:
-        batch, raw = batches[number], clean[number]
-        value, figures = penalty
-        figures = {**figures, "smart/penalty": value.detach()} if figures else {}
-        if self.proximal is not None and taught is not None:
-            apart = self.network.output(batch.task).divergence
-            distance = self.proximal.loss(apart, raw, taught[number])
-            value = value + distance
-            figures["bregman/penalty"] = distance.detach()
-        return TaskLoss(batch, _loss(self.network, batch, raw), value if figures else None, figures)
+        def divergences(p: Outputs, q: Outputs) -> Tensor:
+            """[examples], counted over all batches."""
+            return torch.cat([out.divergence(a, b, "none") for out, a, b in zip(outputs, p, q, strict=True)])
 
-    def _taught(self, batches: Sequence[Batch], inputs: Inputs) -> tuple[Tensor, ...] | None:
+        values, perturbation = smart.example_penalties(
+            perturbed,
+            clean,
+            divergences,
+            self._embeddings_like(inputs),
+            self.settings,
+            example=inputs.example,
+            mask=inputs.movable,
+            generator=self.generator,
+        )
+        if perturbation is None:
+            return [None] * len(batches)
+        sizes = [len(batch) for batch in batches]
+        figures = _figures(perturbation, sizes)
+        return [Penalty(part.mean(), figures) for part in torch.split(values, sizes)]
+
+    def _embeddings_like(self, inputs: Inputs) -> Tensor:
+        """A tensor of the shape and type of the word embeddings, [N, H]."""
+        encoder = self.network.encoder
+        return encoder.words.new_empty(len(inputs.example), encoder.config.hidden)
+
+    def _loss(self, batch: Batch, raw: Tensor, penalty: Penalty | None, teacher: Tensor | None) -> TaskLoss:
+        value, figures = None, {}
+        if penalty is not None:
+            value, figures = penalty.value, {**penalty.figures, "smart/penalty": penalty.value.detach()}
+        if self.proximal is not None and teacher is not None:
+            distance = self.proximal.loss(self.network.output(batch.task).divergence, raw, teacher)
+            value = distance if value is None else value + distance
+            figures = {**figures, "bregman/penalty": distance.detach()}
+        return TaskLoss(batch, _loss(self.network, batch, raw), value, figures)
+
+    def _teacher_outputs(self, batches: Sequence[Batch], inputs: Inputs) -> Outputs | None:
         if self.proximal is None:
             return None
         with torch.no_grad():
             return tuple(self.proximal.teacher(batches, inputs))
+
+
+class SmartPytorch(Smart):
+    """The penalty of the package smart-pytorch, which knows one task of classes and sums over the batch."""
+
+    def __call__(self, batches: Sequence[Batch], words: WordRows | None) -> list[TaskLoss]:
+        """The losses of some tasks' batches, one after the other."""
+        return [loss for batch in batches for loss in super(SmartPytorch, self).__call__([batch], words)]
+
+    def _penalties(
+        self, batches: Sequence[Batch], inputs: Inputs, clean: Outputs, perturbed: Callable[[Tensor], Outputs]
+    ) -> list[Penalty | None]:
+        """The package's penalty of the one batch."""
+        (batch,) = batches
+        value, perturbation = smart.penalty(
+            lambda offset: perturbed(offset)[0],
+            clean[0],
+            self.network.output(batch.task).divergence,
+            self._embeddings_like(inputs),
+            self.settings,
+            generator=self.generator,
+        )
+        if perturbation is None:
+            return [None]
+        # Every part of a batch counts by its share, and the parts' sums must add up to the sum of the whole batch.
+        return [Penalty(value / batch.share, _figures(perturbation, [len(batch)]))]
+
+
+SMART_VARIANTS: dict[str, type[Smart]] = {"paper": Smart, "smart-pytorch": SmartPytorch}
 
 
 class Objective:
@@ -207,18 +245,18 @@ class Objective:
         idle = config.smart.weight == 0 and config.smart.bregman == "off"  # then no task is to be packed by itself
         smart_tasks = () if idle else config.chosen("smart")
         self.proximal = _proximal(network, config, total_steps) if smart_tasks else None
-        self.ways: dict[str, Way] = dict.fromkeys(network.tasks, Plain(network, dropout))
-        self.ways |= dict.fromkeys(rdrop_tasks, RDrop(network, dropout, config.rdrop.alpha))
+        self.of_task: dict[str, TaskObjective] = dict.fromkeys(network.tasks, TaskLossOnly(network, dropout))
+        self.of_task |= dict.fromkeys(rdrop_tasks, RDrop(network, dropout, config.rdrop.alpha))
         if smart_tasks:
-            way = Smart(
+            regularized = SMART_VARIANTS[config.smart.variant](
                 network,
-                dropout,
+                NO_DROPOUT if config.smart.dropout_masks == "off" else dropout,
                 smart_settings(config).absolute(network.encoder.words),
-                perturbed_dropout=config.smart.dropout_masks,
+                same_masks=config.smart.dropout_masks == "same",
                 generator=noise,
                 proximal=self.proximal,
             )
-            self.ways |= dict.fromkeys(smart_tasks, way)
+            self.of_task |= dict.fromkeys(smart_tasks, regularized)
         self.log_variances: dict[str, nn.Parameter] | None = None  # a ParameterDict would refuse a task called "type"
         if config.uncertainty_weighting:
             self.log_variances = {name: nn.Parameter(torch.zeros((), device=network.device)) for name in network.tasks}
@@ -227,11 +265,13 @@ class Objective:
 
     def __call__(self, batches: Sequence[Batch], words: WordRows | None) -> list[TaskLoss]:
         """The losses of the batches, in their order."""
-        by_way: dict[int, list[Batch]] = {}
+        together: dict[int, list[Batch]] = {}
         for batch in batches:
-            by_way.setdefault(id(self.ways[batch.task]), []).append(batch)
-        found = [loss for several in by_way.values() for loss in self.ways[several[0].task](several, words)]
-        return sorted(found, key=lambda loss: [batch.task for batch in batches].index(loss.batch.task))
+            together.setdefault(id(self.of_task[batch.task]), []).append(batch)
+        losses = {
+            loss.batch.task: loss for group in together.values() for loss in self.of_task[group[0].task](group, words)
+        }
+        return [losses[batch.task] for batch in batches]
 
     def weighted(self, loss: TaskLoss) -> Tensor:
         """A loss times its task's weight, which is learned with uncertainty weighting (Kendall et al., 2018)."""
@@ -305,11 +345,18 @@ def _loss(network: Multitask, batch: Batch, raw: Tensor) -> Tensor:
     return network.output(batch.task).losses(raw, batch.labels.to(raw.device)).mean()
 
 
-def _figures(found: smart.Perturbation) -> dict[str, Tensor]:
-    known = {
-        "smart/radius": found.radius,
-        "smart/divergence_before": found.divergence_before,
-        "smart/divergence_after": found.divergence_after,
-        "smart/gradient_cosine": found.gradient_cosine,
+def _figures(perturbation: smart.Perturbation, sizes: Sequence[int]) -> dict[str, Tensor]:
+    """The figures of a packed pass; a divergence is the sum over its batches of each batch's mean."""
+
+    def summed(values: Tensor | None) -> Tensor | None:
+        if values is None or values.dim() == 0:
+            return values
+        return torch.stack([part.mean() for part in torch.split(values, list(sizes))]).sum()
+
+    figures = {
+        "smart/radius": perturbation.radius,
+        "smart/divergence_before": summed(perturbation.divergence_before),
+        "smart/divergence_after": summed(perturbation.divergence_after),
+        "smart/gradient_cosine": perturbation.gradient_cosine,
     }
-    return {name: value.detach() for name, value in known.items() if value is not None}
+    return {name: value.detach() for name, value in figures.items() if value is not None}
