@@ -1,5 +1,8 @@
 """The loop: what runs have in common, what it does between epochs, when it stops, and what it leaves behind."""
 
+import csv
+import hashlib
+import io
 import json
 import random
 from pathlib import Path
@@ -468,3 +471,36 @@ def test_a_run_does_not_depend_on_the_random_numbers_of_its_caller(
 ) -> None:
     torch.manual_seed(77)
     assert fingerprint(train(tiny_config(tiny_encoder), tmp_path / "run").path) == fingerprint(finished)
+
+
+def test_a_training_reads_each_data_file_once(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "data"
+    config = own_tasks(tiny_encoder, directory, [0.1, 0.5, 0.3])
+    (directory / "more.tsv").write_text("phrase\tlabel\n" + "so so\t0.5\n" * 9)
+    extra = {"file": "more.tsv", "texts": ["phrase"], "label": "label"}
+    config = options.change(config, tasks={"rating": {"extra": extra}})
+    opened: list[str] = []
+    really = io.open
+
+    def watched(file: Any, *given: Any, **more: Any) -> Any:
+        if str(file).startswith(str(directory)):
+            opened.append(Path(file).name)
+        return really(file, *given, **more)
+
+    monkeypatch.setattr(io, "open", watched)
+    run = train(config, tmp_path / "run")
+    assert sorted(opened) == ["dev.tsv", "more.tsv", "train.tsv"]
+    for name, file in run.record["data"].items():
+        assert file["sha256"] == hashlib.sha256((directory / name).read_bytes()).hexdigest()
+
+
+def test_a_training_on_long_texts_leaves_the_limit_of_the_csv_module_alone(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = own_tasks(tiny_encoder, tmp_path / "data", [0.1, 0.5, 0.3])
+    with (tmp_path / "data" / "train.tsv").open("a") as file:
+        file.write('x\t"' + "word " * 40_000 + '"\t0.5\n')
+    before = csv.field_size_limit()
+    run = train(config, tmp_path / "run")
+    assert run.record["data"]["train.tsv"]["rows"] == 11
+    assert csv.field_size_limit() == before == 131_072

@@ -22,7 +22,7 @@ LINES_OF_A_HEADER = 100
 REMEDY = "set quoting (files.quoting, --quoting) to none if quotes are ordinary characters"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE | re.DOTALL)
 _FIELD_OPENS = re.compile(r'(?:^|[\t,;])"')
-csv.field_size_limit(2**31 - 1)  # a text may be longer than the module's default of 131,072 characters
+LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 is too short for some texts
 
 
 class Header(NamedTuple):
@@ -97,7 +97,7 @@ def header_fields(header: str, delimiter: str, quoting: Quoting = "auto") -> lis
     fields = header.split(delimiter)
     if quoting != "none" and '"' in header:
         with suppress(csv.Error):
-            fields = next(csv.reader([line + "\n" for line in header.split("\n")], delimiter=delimiter))
+            fields = _parse([line + "\n" for line in header.split("\n")], delimiter, strict=False)
     return [field.strip() for field in fields]
 
 
@@ -119,7 +119,7 @@ def _split(lines: Iterator[Line], delimiter: str, width: int, quoting: Quoting) 
         taken: list[Line] = []
         rest = itertools.chain([first], itertools.islice(_draw(ahead, lines), LINES_OF_A_FIELD))
         try:
-            fields = next(csv.reader(_noted(rest, taken), delimiter=delimiter, strict=True))
+            fields = _parse(_noted(rest, taken), delimiter, strict=True)
         except csv.Error:
             # Only this line is given up: what an unclosed quote would swallow are rows of their own.
             ahead.extendleft(reversed(taken[1:]))
@@ -130,6 +130,15 @@ def _split(lines: Iterator[Line], delimiter: str, width: int, quoting: Quoting) 
             yield from _swallowed(taken, width)
         else:
             yield Row(first.number, fields, next((line.fault for line in taken if line.fault), ""))
+
+
+def _parse(lines: Iterable[str], delimiter: str, *, strict: bool) -> list[str]:
+    """The fields of the first row; the csv module's limit, which the whole process shares, is put back."""
+    before = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        return next(csv.reader(lines, delimiter=delimiter, strict=strict))
+    finally:
+        csv.field_size_limit(before)
 
 
 def _is_whole(line: Line, delimiter: str, width: int) -> bool:

@@ -140,7 +140,8 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
     rejects: list[Reject] = []
     excluded = 0
     value_of = task.label_space.reader()
-    with open_table(path, layout.encoding, layout.quoting) as table:
+    digest = hashlib.sha256()
+    with open_table(path, layout.encoding, layout.quoting, digest) as table:
         _require(table, layout)
         for number, record in enumerate(table.read(layout.columns), start=1):
             if layout.exclude and _is_excluded(record, layout.exclude):
@@ -160,7 +161,7 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
     values: NDArray[np.int64] | NDArray[np.float64] | None = None
     if layout.label is not None:
         values = np.array(labels, dtype=task.label_space.dtype)
-    return Rows(ids, texts, values, np.array(lines, dtype=np.int64), rejects, path, name, _sha256(path), excluded)
+    return Rows(ids, texts, values, np.array(lines, dtype=np.int64), rejects, path, name, digest.hexdigest(), excluded)
 
 
 def _require(table: Table, layout: _Layout) -> None:
@@ -237,11 +238,6 @@ def _judge(path: Path, usable: int, rejects: list[Reject], allow_rejects: bool, 
         f"{path}: {len(rejects)} of {total} rows cannot be used, more than 1 %; "
         f"mend them, or go on without them by --allow-rejects{shown}{more}"
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def limit_rows(rows: Rows, *, limit: int | None = None, fraction: float = 1.0, seed: int, name: str) -> Rows:

@@ -5,13 +5,15 @@ of any length stream.
 """
 
 import difflib
+import io
 import itertools
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from bertram.data.delimited import Header, header_fields, read_header, split_rows
 from bertram.data.lines import Line, read_lines, split_at_cr
@@ -28,6 +30,13 @@ FORMATS: dict[str, Format] = {
 }
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
 LINES_WITH_KEYS = 100  # of a JSONL file, in which every column must occur
+
+
+class Digest(Protocol):
+    """A hash as `hashlib` has them."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take in some bytes."""
 
 
 class Record(NamedTuple):
@@ -83,13 +92,16 @@ class Table:
 
 
 @contextmanager
-def open_table(path: Path, encoding: str | None = None, quoting: Quoting = "auto") -> Iterator[Table]:
+def open_table(
+    path: Path, encoding: str | None = None, quoting: Quoting = "auto", digest: Digest | None = None
+) -> Iterator[Table]:
     """The table in a file, its format known by the ending of its name.
 
     Args:
         path: file of the table.
         encoding: text encoding; default: UTF-8, or what a byte order mark says.
         quoting: meaning of quotes in a delimited file; default: standard, except where they would swallow rows.
+        digest: hash that takes in the whole file while it is read once.
 
     Raises:
         DataError: the file is missing, empty, of an unknown format or encoding, or its header is not text.
@@ -98,15 +110,20 @@ def open_table(path: Path, encoding: str | None = None, quoting: Quoting = "auto
     if form is None:
         raise DataError(f"{path}: a file's name must end in {', '.join(FORMATS)}")
     if form == "parquet":
-        yield _parquet(path)
+        yield _parquet(path, digest)
         return
-    with open_lines(path, encoding) as lines:
+    with open_lines(path, encoding, digest) as lines:
         yield text_table(lines, form, str(path), quoting)
 
 
 @contextmanager
-def open_lines(path: Path, encoding: str | None = None) -> Iterator[Iterator[Line]]:
+def open_lines(path: Path, encoding: str | None = None, digest: Digest | None = None) -> Iterator[Iterator[Line]]:
     """The lines of a file.
+
+    Args:
+        path: file of text.
+        encoding: text encoding; default: UTF-8, or what a byte order mark says.
+        digest: hash that takes in the whole file while it is read.
 
     Raises:
         DataError: it cannot be opened, or the encoding is unknown.
@@ -116,7 +133,18 @@ def open_lines(path: Path, encoding: str | None = None) -> Iterator[Iterator[Lin
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     with stream:
-        yield read_lines(stream, encoding)
+        if digest is None:
+            yield read_lines(stream, encoding)
+            return
+        chunks = _hashed(stream, digest)
+        yield read_lines(chunks, encoding)
+        deque(chunks, maxlen=0)  # to the end of the file
+
+
+def _hashed(chunks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
 
 
 def text_table(lines: Iterator[Line], form: Format, name: str, quoting: Quoting = "auto") -> Table:
@@ -188,18 +216,25 @@ def _json_record(line: Line) -> Record:
     return Record(line.number, value if isinstance(value, dict) else {}, fault)
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: Path, digest: Digest | None) -> Table:
     import polars  # noqa: PLC0415 - only this format needs it
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    if digest is not None:
+        digest.update(content)
 
     def read(names: Sequence[str]) -> Iterator[Record]:
         try:
-            frame = polars.read_parquet(path, columns=list(dict.fromkeys(names)))
+            frame = polars.read_parquet(io.BytesIO(content), columns=list(dict.fromkeys(names)))
         except (polars.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{path}: the Parquet file is damaged: {_first_line(error)}") from None
         return (Record(number, row, "") for number, row in enumerate(frame.iter_rows(named=True), start=1))
 
     try:
-        columns = tuple(polars.read_parquet_schema(path))
+        columns = tuple(polars.read_parquet_schema(io.BytesIO(content)))
     except (polars.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: not a Parquet file that can be read: {_first_line(error)}") from None
     return Table(str(path), columns, None, read)
