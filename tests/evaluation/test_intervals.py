@@ -78,7 +78,7 @@ def test_dependent_correlations_agree_with_the_fourth_moments_of_steiger_and_hak
 
     def covariance(i: int, j: int, k: int, m: int) -> float:
         squares = moment(i, i, k, k) + moment(j, j, k, k) + moment(i, i, m, m) + moment(j, j, m, m)
-        return float(
+        return (
             moment(i, j, k, m)
             + r[i, j] * r[k, m] * squares / 4
             - r[i, j] * (moment(i, i, k, m) + moment(j, j, k, m)) / 2
@@ -105,7 +105,7 @@ def test_paired_bootstrap_covers_a_difference_and_holds_its_level() -> None:
         return metrics.f1(gold, b, weights) - metrics.f1(gold, a, weights)
 
     for _ in range(trials):
-        gold = (generator.random(500) < 0.4).astype(np.float64)
+        gold = (generator.random(500) < 0.4) * 1.0
         hard = generator.random(500)  # both models find the same pairs hard
         a, b, c = (np.where(generator.random(500) < 0.3 + 0.6 * hard**power, gold, 1 - gold) for power in (1, 1, 0.5))
         rejected += bootstrap_p(bootstrap(difference, (gold, a, b), generator, 400)) < 0.05
@@ -244,7 +244,7 @@ def test_the_wide_interval_covers_the_truth_beyond_the_examples(
 
 def orthonormal(rows: int) -> np.ndarray:
     """Draws [rows, columns] whose sample covariance is exactly the identity."""
-    return sqrt(rows - 0.5) * np.concatenate([np.eye(rows), -np.eye(rows)], axis=1)
+    return np.sqrt(2 * rows - 1) * np.concatenate([np.eye(rows), -np.eye(rows)], axis=1) / sqrt(2)
 
 
 def test_the_example_error_that_seeds_share_is_found_by_the_bootstrap() -> None:

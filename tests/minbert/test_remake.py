@@ -77,8 +77,7 @@ def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
     expected = estimate(design, Noise("nothing", 0.01, 3, 0.01), seeds=2, target=0.005, hours=0.1)
     for number, job in enumerate(ablation.jobs(asked)):
         folder = tmp_path / "further" if number == 0 else tmp_path / "out"
-        mse = (job.config.tasks["sts"].loss or "").startswith("mse")
-        made_up(folder / job.path.name, job.config, 0.5 + 0.1 * mse)
+        made_up(folder / job.path.name, job.config, 0.5 + 0.1 * job.config.tasks["sts"].loss.startswith("mse"))
     note_ablation(asked, expected)
     found = ablation.result(asked, ablation.jobs(asked), expected)
     ablation.write(tmp_path / "out", found)

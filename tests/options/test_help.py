@@ -1,7 +1,6 @@
 """Help: every option is described, and its value is the one that the recipe would use."""
 
 import re
-from typing import Any
 
 import pytest
 from tests.common.commands import call
@@ -42,7 +41,7 @@ def check(text: str, config: Config) -> None:
         used |= {f"tasks.{task}.{name}": shown(value) for name, value in options.leaves(fields)}
         if fields["extra"]:
             used[f"tasks.{task}.extra.exclude"] = shown(exclude)
-    wrong: dict[str, tuple[Any, Any]] = {}
+    wrong = {}
     for name, value in used.items():
         general = re.sub(r"^tasks\.[^.]+", "tasks.NAME", name)
         if general not in ("tasks.NAME.name", "tasks.NAME.hub", "tasks.NAME.extra"):

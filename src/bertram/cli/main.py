@@ -50,6 +50,7 @@ COMMANDS = {
     "serve": "Serve a run over HTTP: a web page and a JSON API.",
     "export": "Write a run in the format of another library.",
     "report": "Write an HTML report of a run or a study.",
+    "change": "Measure how words changed between periods.",
     "data": "Describe, check or prepare data files.",
 }
 for number, (name, text) in enumerate(COMMANDS.items()):

@@ -73,6 +73,10 @@ class Tokenizer:
             segments += [segment] * (len(piece) + 1)
         return ids, segments, sum(map(len, pieces)) > room
 
+    def to_json(self) -> str:
+        """The tokenizer as the text of a ``tokenizer.json``."""
+        return self._inner.to_str()
+
     def save(self, directory: Path) -> None:
         """Write the tokenizer's files in the Hugging Face layout, from which `load_tokenizer` reads it again."""
         directory.mkdir(parents=True, exist_ok=True)

@@ -99,6 +99,8 @@ class Page:
     findings: Sequence[Finding]
     sections: Sequence[Section]
     tiles: Sequence[Tile] = field(default=())
+    findings_title: str = "Before you read the scores"
+    footer: str = "Made by bertram report from run records alone. This file needs nothing else: no network, no scripts."
 
 
 def render(page: Page) -> str:

@@ -192,6 +192,33 @@ def forest(figure: Figure, marks: Sequence[Marked]) -> None:
     axes.spines["left"].set_visible(False)
 
 
+def ranking(figure: Figure, marks: Sequence[tuple[str, float, tuple[float, float] | None, bool]]) -> None:
+    """Labelled values with their intervals, the largest on top; those that stand out are filled."""
+    axes = figure.subplots()
+    colour = series(0)
+    for row, (_, value, interval, strong) in enumerate(marks):
+        if interval is not None:
+            axes.plot(interval, [row, row], color=colour, linewidth=1.6, alpha=0.6)
+        axes.plot(value, row, "o", markersize=5.5, color=colour, markerfacecolor=colour if strong else CARD)
+    axes.set_yticks(range(len(marks)), [mark[0] for mark in marks])
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.set_ylim(len(marks) - 0.5, -0.5)
+    axes.grid(axis="x")
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
+def named_points(figure: Figure, points: Sequence[tuple[str, float, float]], across: str, up: str) -> None:
+    """Named points; names are written where there are few."""
+    axes = figure.subplots()
+    axes.plot([x for _, x, _ in points], [y for _, _, y in points], "o", color=series(0), markersize=5, alpha=0.7)
+    for name, x, y in points:
+        axes.annotate(name, (x, y), xytext=(4, 2), textcoords="offset points", fontsize=8, color=MUTED)
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.grid(axis="x")
+
+
 def seeds(figure: Figure, arms: Mapping[str, Sequence[float]]) -> None:
     """The score of every run, a line for each arm, with the arm's mean."""
     axes = figure.subplots()

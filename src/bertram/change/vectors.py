@@ -1,0 +1,181 @@
+"""Usage vectors: the hidden states of the target's word pieces, every layer apart, kept on disk by content."""
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bertram.change.usages import Usage
+from bertram.change.windows import Window, windows
+from bertram.data.packing import pack
+from bertram.data.tokenizer import Tokenizer, load_tokenizer
+from bertram.errors import DataError, WeightsError
+from bertram.model.encoder import Encoder
+from bertram.model.pretrained import find, read_encoder
+from bertram.prediction.load import load
+from bertram.prediction.model import Model
+from bertram.runs.files import write_bytes
+
+BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class UsageEncoder:
+    """An encoder with its tokenizer.
+
+    Attributes:
+        name: as the user called it.
+        fingerprint: SHA-256 of the weights and the tokenizer.
+    """
+
+    name: str
+    encoder: Encoder
+    tokenizer: Tokenizer
+    fingerprint: str
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return len(self.encoder.layers)
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens of a sequence."""
+        return self.encoder.config.max_tokens
+
+
+def load_usage_encoder(source: str) -> UsageEncoder:
+    """An encoder for usage vectors.
+
+    Args:
+        source: what `bertram.load_encoder` takes, or a run directory, whose trained encoder is used.
+
+    Raises:
+        WeightsError, RunError: not found or damaged; an ensemble, which has several encoders.
+    """
+    directory = Path(source).expanduser()
+    if (directory / "config.toml").is_file():
+        model = load(directory)
+        if not isinstance(model, Model):
+            raise WeightsError(f"{source}: an ensemble has several encoders; name one of its members")
+        encoder, tokenizer = model.network.encoder, model.tokenizer
+    else:
+        directory = find(source)
+        encoder, tokenizer = read_encoder(directory), load_tokenizer(directory)
+    return UsageEncoder(source, encoder, tokenizer, _fingerprint(encoder, tokenizer))
+
+
+def usage_vectors(
+    usages: Sequence[Usage], encoder: UsageEncoder, window: int, cache: Path, advance: Callable[[int], None]
+) -> tuple[NDArray[np.float32], list[Usage], list[str]]:
+    """The vectors of one word's usages; those that are on disk are not computed again.
+
+    Args:
+        usages: of one word.
+        encoder: the encoder.
+        window: most tokens of a window around the target.
+        cache: directory of the vectors; a file is known by the content that it was made from.
+        advance: told how many usages have been done.
+
+    Returns:
+        [n, layers, H], the n usages they belong to, and a line for each usage whose target has no place in a window.
+
+    Raises:
+        DataError: outputs that are not finite.
+    """
+    read, faults = windows(usages, encoder.tokenizer, window)
+    pairs = [(usage, one) for usage, one in zip(usages, read, strict=True) if one is not None]
+    kept = [one for _, one in pairs]
+    path = cache / f"{_file_name(usages[0].word)}-{_content(kept, encoder)[:16]}.npy"
+    vectors = _read(path, len(kept), encoder)
+    if vectors is None:
+        vectors = encode(kept, encoder.encoder, advance) if kept else np.zeros((0, encoder.layers, 1), np.float32)
+        if not np.isfinite(vectors).all():
+            raise DataError(
+                f"encoder {encoder.name}: its outputs for {usages[0].word!r} are not finite; damaged weights"
+            )
+        _write(path, vectors)
+    else:
+        advance(len(kept))
+    return vectors, [usage for usage, _ in pairs], faults
+
+
+@torch.inference_mode()
+def encode(kept: Sequence[Window], encoder: Encoder, advance: Callable[[int], None]) -> NDArray[np.float32]:
+    """Mean hidden states over the target's word pieces.
+
+    Args:
+        kept: n windows.
+        encoder: the encoder.
+        advance: told how many windows have been done.
+
+    Returns:
+        [n, layers, H], first layer first.
+    """
+    vectors = np.empty((len(kept), len(encoder.layers), encoder.config.hidden), np.float32)
+    device = next(encoder.parameters()).device
+    for chosen in _batches(kept):
+        batch = pack([kept[index].token_ids for index in chosen]).to(device)
+        starts = batch.first[batch.rank].tolist()  # of each window of `chosen` in packed order
+        outputs = torch.stack(encoder.layer_outputs(batch), dim=1)  # [N, layers, H]
+        for index, start in zip(chosen, starts, strict=True):
+            pieces: Tensor = outputs[start + kept[index].start : start + kept[index].end]
+            vectors[index] = pieces.float().mean(0).cpu().numpy()
+        advance(len(chosen))
+    return vectors
+
+
+def _batches(kept: Sequence[Window]) -> Iterator[list[int]]:
+    """Indices of windows of similar length, at most `BATCH_TOKENS` tokens together."""
+    batch: list[int] = []
+    tokens = 0
+    for index in sorted(range(len(kept)), key=lambda index: len(kept[index].token_ids)):
+        length = len(kept[index].token_ids)
+        if batch and tokens + length > BATCH_TOKENS:
+            yield batch
+            batch, tokens = [], 0
+        batch.append(index)
+        tokens += length
+    if batch:
+        yield batch
+
+
+def _fingerprint(encoder: Encoder, tokenizer: Tokenizer) -> str:
+    digest = hashlib.sha256(tokenizer.to_json().encode())
+    for name, parameter in encoder.named_parameters():
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _content(kept: Sequence[Window], encoder: UsageEncoder) -> str:
+    read = json.dumps([[one.token_ids, one.start, one.end] for one in kept])
+    return hashlib.sha256(f"{encoder.fingerprint} {read}".encode()).hexdigest()
+
+
+def _file_name(word: str) -> str:
+    return re.sub(r"[^\w-]", "_", word)[:60]
+
+
+def _read(path: Path, count: int, encoder: UsageEncoder) -> NDArray[np.float32] | None:
+    """The vectors on disk, or None where there are none that are whole."""
+    try:
+        vectors = np.load(path)
+    except (OSError, ValueError, EOFError):
+        return None
+    shape = (count, encoder.layers, encoder.encoder.config.hidden)
+    return vectors if vectors.shape == shape and np.isfinite(vectors).all() else None
+
+
+def _write(path: Path, vectors: NDArray[np.float32]) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, vectors)
+    write_bytes(path, buffer.getvalue())

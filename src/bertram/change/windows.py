@@ -1,0 +1,60 @@
+"""A window of tokens around the target, so that a long text keeps it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bertram.change.usages import Usage
+from bertram.data.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Window:
+    """One usage as the encoder reads it.
+
+    Attributes:
+        token_ids: at most `size` tokens, with [CLS] and [SEP].
+        start, end: the target's word pieces, token_ids[start:end].
+    """
+
+    token_ids: list[int]
+    start: int
+    end: int
+
+
+def windows(usages: Sequence[Usage], tokenizer: Tokenizer, size: int) -> tuple[list[Window | None], list[str]]:
+    """A window for each usage.
+
+    Args:
+        usages: n usages.
+        tokenizer: the encoder's tokenizer.
+        size: most tokens of a window, [CLS] and [SEP] included.
+
+    Returns:
+        n windows, None where the target has no token or more tokens than fit; and a line for each of these.
+    """
+    made: list[Window | None] = []
+    faults: list[str] = []
+    encoded = tokenizer.encode_with_spans([usage.text for usage in usages])
+    for usage, (ids, spans) in zip(usages, encoded, strict=True):
+        pieces = [
+            index for index, (start, end) in enumerate(spans) if start < usage.end and end > usage.start and end > start
+        ]
+        if not pieces:
+            faults.append(f"{usage.place}: the target {usage.start}:{usage.end} has no token; check the span")
+            made.append(None)
+        elif pieces[-1] + 1 - pieces[0] > size - 2:
+            faults.append(
+                f"{usage.place}: the target has {pieces[-1] + 1 - pieces[0]} tokens and a window only {size - 2}; "
+                "choose a larger --window"
+            )
+            made.append(None)
+        else:
+            made.append(_window(ids, pieces[0], pieces[-1] + 1, tokenizer, size - 2))
+    return made, faults
+
+
+def _window(ids: list[int], start: int, end: int, tokenizer: Tokenizer, room: int) -> Window:
+    """The target in the middle, moved to one side where the text ends early on the other."""
+    left = max(0, min(start - (room - (end - start)) // 2, len(ids) - room))
+    kept = ids[left : left + room]
+    return Window([tokenizer.cls_id, *kept, tokenizer.sep_id], start - left + 1, end - left + 1)
