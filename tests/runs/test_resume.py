@@ -232,6 +232,6 @@ def test_the_command_goes_on_after_kill_9_and_leaves_a_finished_run_alone(tiny_e
 
     before = files(tmp_path / "run")
     again = bertram("train", "--out", "run", "--resume", cwd=tmp_path)
-    assert again.communicate()[0].startswith("run is finished already\n")
+    assert again.communicate()[0].startswith("run: this run is already finished\n")
     assert again.returncode == 0
     assert files(tmp_path / "run") == before

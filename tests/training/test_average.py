@@ -30,14 +30,14 @@ def averaged(average: Average, network: nn.Linear) -> Tensor:
 
 
 def test_a_tail_average_is_the_mean_of_the_weights_from_its_start_on() -> None:
-    average, network, path = walk(100, method="tail", start=0.5)
+    average, network, path = walk(100, method="tail", tail_start=0.5)
     expected = torch.stack([path[step - 1] for step in range(50, 101, average.every)]).mean(0)
     torch.testing.assert_close(averaged(average, network), expected)
 
 
 @pytest.mark.parametrize(("steps", "every"), [(1, 1), (16, 1), (39, 1), (40, 2), (199, 9), (200, 10), (2000, 10)])
 def test_the_average_of_a_short_tail_is_of_ten_snapshots_or_of_all(steps: int, every: int) -> None:
-    average, network, path = walk(steps, method="tail", start=0.5)
+    average, network, path = walk(steps, method="tail", tail_start=0.5)
     assert average.every == every
     taken = [path[step - 1] for step in range(max(1, average.first), steps + 1) if step % every == 0]
     assert len(taken) >= min(10, steps - average.first)
@@ -46,7 +46,7 @@ def test_the_average_of_a_short_tail_is_of_ten_snapshots_or_of_all(steps: int, e
 
 def test_an_exponential_average_forgets_its_start_and_then_at_its_rate() -> None:
     decay = 0.97
-    average, network, path = walk(200, method="ema", decay=decay)
+    average, network, path = walk(200, method="ema", ema_decay=decay)
     mean = torch.zeros(2, 3)
     for number, step in enumerate(range(EVERY, 201, EVERY), 1):
         share = max(1 / number, 1 - decay**EVERY)
@@ -55,7 +55,7 @@ def test_an_exponential_average_forgets_its_start_and_then_at_its_rate() -> None
 
 
 def test_a_slow_exponential_average_is_the_plain_mean() -> None:
-    average, network, path = walk(60, method="ema", decay=0.99999)
+    average, network, path = walk(60, method="ema", ema_decay=0.99999)
     expected = torch.stack(path[average.every - 1 :: average.every]).mean(0)
     torch.testing.assert_close(averaged(average, network), expected)
 
@@ -69,7 +69,7 @@ def test_without_an_average_yet_the_network_s_own_weights_are_applied(config: di
 
 
 def test_the_network_gets_its_own_weights_back_even_after_a_failure() -> None:
-    average, network, path = walk(30, method="ema", decay=0.5)
+    average, network, path = walk(30, method="ema", ema_decay=0.5)
     first = averaged(average, network)
     assert torch.equal(network.weight, path[-1])
     with pytest.raises(RuntimeError), average.applied():
@@ -80,7 +80,7 @@ def test_the_network_gets_its_own_weights_back_even_after_a_failure() -> None:
 
 @pytest.mark.parametrize("method", ["ema", "tail"])
 def test_an_average_goes_on_from_its_state(method: str) -> None:
-    average, network, _ = walk(60, method=method, decay=0.9, start=0.2)
+    average, network, _ = walk(60, method=method, ema_decay=0.9, tail_start=0.2)
     again = Average(network, average.config, total_steps=60)
     state = average.state_dict()
     again.load_state_dict({**state, "weights": {name: weight.clone() for name, weight in state["weights"].items()}})

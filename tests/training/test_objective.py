@@ -258,7 +258,7 @@ def test_combinations_that_cannot_work_are_refused_together(tiny_encoder: Path) 
     assert "smart.bregman_update_steps" in problems
     assert "--smart.bregman momentum" in problems
     assert "smart.variant: the divergence of smart-pytorch is always 0 for quora" in problems
-    assert "use --sampling.order joint, or --surgery.frequency epoch" in problems
+    assert "use --sampling.order joint or --surgery.frequency epoch" in problems
 
 
 @pytest.mark.parametrize(

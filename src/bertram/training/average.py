@@ -1,4 +1,4 @@
-"""Averaged weights: an exponential moving average, or the mean of a run's tail."""
+"""Averaged weights: an exponential moving average, or the mean of the last part of a run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +9,16 @@ from torch import nn
 
 from bertram.config import AverageConfig
 
-EVERY = 10  # at most so many steps between two updates; an average over fewer than 100 steps is updated more often
+EVERY = 10  # largest number of steps between two updates; an average over fewer than 100 steps is updated more often
 
 
 class Average:
     """Averaged weights of a network, kept beside it.
 
     Args:
-        network: whose weights are averaged.
-        config: how.
-        total_steps: of the run.
+        network: network whose trained weights are averaged.
+        config: method and settings.
+        total_steps: number of steps of the run.
     """
 
     def __init__(self, network: nn.Module, config: AverageConfig, total_steps: int) -> None:
@@ -30,7 +30,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after an update."""
+        """Take in the weights after a step, counted from 1."""
         if self.config.method == "none" or step < self.first or step % self.every:
             return
         now = self._trained()
@@ -59,19 +59,19 @@ class Average:
     def _swap(self) -> None:
         assert self.weights is not None
         for name, weight in self._trained().items():
-            kept = weight.clone()
+            own = weight.clone()
             weight.copy_(self.weights[name])
-            self.weights[name].copy_(kept)
+            self.weights[name].copy_(own)
 
     def _trained(self) -> dict[str, torch.Tensor]:
         return {name: p.detach() for name, p in self.network.named_parameters() if p.requires_grad}
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs."""
+        """State for a checkpoint."""
         return {"weights": self.weights, "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         device = next(self.network.parameters()).device
         weights = state["weights"]
         self.weights = None if weights is None else {name: weight.to(device) for name, weight in weights.items()}

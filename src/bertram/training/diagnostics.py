@@ -1,4 +1,4 @@
-"""Looks at the gradients and perturbations of a training, and warnings where a technique does nothing."""
+"""Conflicts between the tasks' gradients, and warnings about techniques that have no effect."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,20 +19,20 @@ ACT_ON_CONFLICT = ("pcgrad", "asymmetric")  # all other methods change gradients
 
 
 def conflicts(context: StepContext, batches: Sequence[Batch], generators: Generators) -> dict[str, Any]:
-    """How the tasks' gradients lie to each other: whole encoder, and layer by layer.
+    """Cosines and norms of the tasks' gradients, of the whole encoder and of each layer.
 
-    The weights stay as they are and so do the generators, so that a look does not change the run.
+    Neither the weights nor the generators change, so that diagnostics do not change the run.
 
     Args:
-        context: of the run.
-        batches: one of each task.
-        generators: of the run.
+        context: step context of the run.
+        batches: a batch of each task.
+        generators: random generators of the run.
     """
-    used = (generators.dropout, generators.noise)
-    states = [generator.get_state() for generator in used]
+    drawn_from = (generators.dropout, generators.noise)
+    states = [generator.get_state() for generator in drawn_from]
     words = word_rows(context, batches)
     gradients = [group_gradients(context, [batch], words).shared for batch in batches]
-    for generator, state in zip(used, states, strict=True):
+    for generator, state in zip(drawn_from, states, strict=True):
         generator.set_state(state)
     layers = [surgery.gramian([[g[name] for name in layer] for g in gradients]) for layer in by_layer(context.network)]
     whole = torch.stack(layers).sum(0)
@@ -53,20 +53,20 @@ def _rounded(values: Tensor) -> Any:
 
 
 class Idle:
-    """Notices techniques that are switched on and do nothing.
+    """Notices techniques that are switched on and have no effect.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
     """
 
     def __init__(self, config: Config) -> None:
         self.smart = bool(config.smart.tasks) and config.smart.weight > 0
         self.surgery = config.surgery.method in ACT_ON_CONFLICT and config.surgery.frequency == "step"
         self.peaceful = 0
-        self.said: list[str] = []
+        self.warned: list[str] = []
 
     def watch(self, report: StepReport) -> Iterator[str]:
-        """What there is to say after a step; each thing is said once."""
+        """Warnings after a step; each is given once."""
         if self.surgery and report.gramians:
             conflict = any(surgery.conflict_rate(gramian) > 0 for gramian in report.gramians)
             self.peaceful = 0 if conflict else self.peaceful + 1
@@ -89,17 +89,17 @@ class Idle:
             )
 
     def _once(self, technique: str, text: str) -> Iterator[str]:
-        if technique not in self.said:
-            self.said.append(technique)
+        if technique not in self.warned:
+            self.warned.append(technique)
             yield text
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs."""
-        return {"peaceful": self.peaceful, "said": self.said}
+        """State for a checkpoint."""
+        return {"peaceful": self.peaceful, "warned": self.warned}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.peaceful, self.said = state["peaceful"], list(state["said"])
+        """Restore the state of a checkpoint."""
+        self.peaceful, self.warned = state["peaceful"], list(state["warned"])
 
 
 def _share(figures: Mapping[str, float]) -> float:

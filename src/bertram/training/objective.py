@@ -228,14 +228,19 @@ SMART_VARIANTS: dict[str, type[Smart]] = {"paper": Smart, "smart-pytorch": Smart
 
 
 class Objective:
-    """The losses of a step's batches, each computed in its task's way.
+    """The losses of a step's batches, each computed by the objective of its task.
 
     Args:
         network: encoder and heads.
-        config: of the run.
-        dropout: the training's.
+        config: configuration of the run.
+        dropout: dropout of the training.
         noise: generator of SMART's random starts.
-        total_steps: of the run.
+        total_steps: number of steps of the run.
+
+    Attributes:
+        of_task: task objective of each task; tasks that share one are computed in one packed pass.
+        proximal: Bregman proximal point of SMART; None without it.
+        log_variances: log σ² of each task with uncertainty weighting; None without it.
     """
 
     def __init__(
@@ -288,7 +293,7 @@ class Objective:
         return {} if self.log_variances is None else {f"log_variances.{task}": self.log_variances[task]}
 
     def set_teacher_precision(self, precision: Precision) -> None:
-        """Of the products of the Bregman teacher, where there is one; it must be the model's own."""
+        """Set the precision of the Bregman teacher, if there is one, to that of the model."""
         if self.proximal is not None:
             teacher = self.proximal.teacher
             assert isinstance(teacher, Multitask)
@@ -303,7 +308,7 @@ class Objective:
             self.proximal.update()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs beside weights and generators."""
+        """State for a checkpoint, beside weights and generators."""
         state: dict[str, Any] = {}
         if self.proximal is not None:
             state["proximal"] = self.proximal.state_dict()
@@ -313,7 +318,7 @@ class Objective:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         if self.proximal is not None:
             self.proximal.load_state_dict(state["proximal"])
         for name, s in (self.log_variances or {}).items():

@@ -19,7 +19,7 @@ def start(device: str = "auto") -> None:
     """Join the other processes if there are any, as `torchrun` says.
 
     Args:
-        device: the configuration's; with ``cpu`` gradients never go through a GPU.
+        device: ``auto``, ``cpu`` or ``cuda``; with ``cpu`` gradients never go through a GPU.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         cuda = device != "cpu" and torch.cuda.is_available()
@@ -35,12 +35,12 @@ def finish() -> None:
 
 
 def rank() -> int:
-    """Which process this is, from 0."""
+    """The number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def count() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -56,7 +56,7 @@ def on_first(action: Callable[[], object]) -> None:
 
 
 def wait() -> None:
-    """Until all processes are here."""
+    """Wait until all processes are here."""
     if dist.is_initialized():
         dist.barrier()
 
@@ -82,13 +82,13 @@ def summed(gradients: Mapping[str, Tensor | None], like: Mapping[str, Tensor]) -
     }
 
 
-def collected(mine: T) -> list[T]:
-    """What every process has, in the order of the processes."""
+def collected(value: T) -> list[T]:
+    """The value of every process, in the order of the processes."""
     if not dist.is_initialized():
-        return [mine]
-    everything: list[T | None] = [None] * count()
-    dist.all_gather_object(everything, mine)
-    return [part for part in everything if part is not None]
+        return [value]
+    values: list[T | None] = [None] * count()
+    dist.all_gather_object(values, value)
+    return [part for part in values if part is not None]
 
 
 def from_first(value: T) -> T:

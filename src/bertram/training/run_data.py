@@ -22,10 +22,10 @@ class RunData:
 
     Attributes:
         train: own examples of the trained tasks, followed by further ones.
-        own: how many of them are the task's own.
+        own: number of the task's own examples among them.
         dev: all dev examples.
-        watched: those dev examples that are looked at while training.
-        train_sample: a fixed sample of the own training examples.
+        watched: dev examples that are scored during training.
+        train_sample: fixed sample of the own training examples.
         files: SHA-256, rows and rejected rows of each file, as the configuration names it.
     """
 
@@ -46,7 +46,7 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
     """Read and tokenize all files of a run, each of them once.
 
     Raises:
-        ConfigError: everything for which the data are refused, together.
+        ConfigError: data that cannot be used; all faults are named.
     """
     rows, problems = read_files(config.tasks, config.data, allow_rejects=config.allow_rejects)
     if problems:
@@ -67,15 +67,16 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
                 train[name] = together(train[name], examples(task, rows[name, "extra"]))
     dev = {name: examples(task, rows[name, "dev"]) for name, task in config.tasks.items()}
     if config.evaluation.max_eval_samples is not None:
-        dev = {name: sample(one, config.evaluation.max_eval_samples, seed=0) for name, one in dev.items()}
+        limit = config.evaluation.max_eval_samples
+        dev = {name: sample(all_rows, limit, seed=0) for name, all_rows in dev.items()}
     limit = config.evaluation.max_interim_samples
-    watched = dev if limit is None else {name: sample(one, limit, seed=0) for name, one in dev.items()}
-    train_sample = {name: sample(one.at(range(own[name])), TRAIN_SAMPLE, seed=0) for name, one in train.items()}
+    watched = dev if limit is None else {name: sample(all_rows, limit, seed=0) for name, all_rows in dev.items()}
+    train_sample = {name: sample(train[name].at(range(own[name])), TRAIN_SAMPLE, seed=0) for name in train}
     return RunData(train, own, dev, watched, train_sample, files)
 
 
 def pools(config: Config, data: RunData) -> dict[str, Pool]:
-    """How many examples of each trained task there are, and how many of them make a batch."""
+    """The number of examples of each trained task, and how they make a batch."""
     return {
         name: Pool(
             size=data.own[name],

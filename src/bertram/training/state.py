@@ -1,4 +1,4 @@
-"""All that changes while a run is trained, and how it goes into a checkpoint and comes back."""
+"""The state of a training, and its way into a checkpoint and back."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +58,7 @@ class Training:
         return batches
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a checkpoint needs; all processes call it together."""
+        """State for a checkpoint; all processes call it together."""
         generators = {name: generator.get_state() for name, generator in vars(self.generators).items()}
         return {
             "data": self.data.files,
@@ -80,7 +80,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint.
+        """Restore the state of a checkpoint.
 
         Raises:
             RunError: the data are not those that the run began with, or the device is of another kind.
@@ -106,9 +106,9 @@ class Training:
         for weighting, saved in zip(self._stateful(), state["weightings"], strict=True):
             weighting.load_state_dict(saved)
         self.average.load_state_dict(state["average"])
-        mine = state["generators"][processes.rank() % len(state["generators"])]
+        own = state["generators"][processes.rank() % len(state["generators"])]
         for name, generator in vars(self.generators).items():
-            generator.set_state(mine[name])
+            generator.set_state(own[name])
         self.sampler.load_state_dict(state["sampler"])
         self.idle.load_state_dict(state["idle"])
         self.best = Best(**state["best"])
@@ -116,12 +116,12 @@ class Training:
         self.smoothed, self.seconds = state["smoothed"], state["seconds"]
 
     def _stateful(self) -> list[surgery.GradVac]:
-        found = []
+        stateful = []
         for context in (self.context, self.epoch_context):
             weighting = None if context is None else context.weighting
-            several = weighting if isinstance(weighting, list) else [weighting]
-            found += [one for one in several if isinstance(one, surgery.GradVac)]
-        return found
+            weightings = weighting if isinstance(weighting, list) else [weighting]
+            stateful += [rule for rule in weightings if isinstance(rule, surgery.GradVac)]
+        return stateful
 
 
 def _optimizer_state(context: StepContext) -> dict[str, dict[str, Any]]:

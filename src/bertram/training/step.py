@@ -28,15 +28,15 @@ Weightings = surgery.Weighting | Sequence[surgery.Weighting]
 
 @dataclass
 class StepContext:
-    """What a step works on.
+    """The network, the losses and the optimizer of a step, and its settings.
 
     Attributes:
         network: encoder and heads.
-        objective: the losses.
-        optimizer: of all parameters.
-        weighting: from task gradients to one, for all layers or one for each; None: their sum.
+        objective: losses of the batches.
+        optimizer: optimizer of all parameters.
+        weighting: surgery rule for all layers, or one for each; None: the gradients are added up.
         layers: names of the shared parameters of each layer, where surgery goes layer by layer.
-        parts: how many parts a batch is computed in.
+        parts: number of parts in which a batch is computed.
         clip_norm: largest norm of the gradient; 0: no limit.
         word_rows: True to differentiate only the word embeddings of the step.
         shared: trained parameters of the encoder by name.
@@ -84,29 +84,35 @@ class Gradients:
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a step tells the log."""
+    """The figures of a step for the log.
+
+    Attributes:
+        losses: loss, penalty and further figures by task.
+        gradient_norm: norm of the gradient before clipping.
+        gramians: Gramians of the tasks that surgery looked at, one or layer by layer.
+    """
 
     losses: dict[str, dict[str, float]]
     gradient_norm: float
-    gramians: Sequence[Tensor] = ()  # of the tasks: what surgery looked at, one or layer by layer
+    gramians: Sequence[Tensor] = ()
 
 
 def step(context: StepContext, batches: Sequence[Batch]) -> StepReport:
     """One update from one batch of each task given.
 
     Args:
-        context: what to train.
-        batches: the global batches of one or more tasks; each process computes its share of them.
+        context: network, losses and optimizer.
+        batches: global batches of one or more tasks; each process computes its share of them.
 
     Raises:
         TrainingError: a loss or the gradient is not finite; the weights are then as they were.
     """
     words = word_rows(context, batches)
     groups = [batches] if context.weighting is None else [[batch] for batch in batches]
-    found = [group_gradients(context, group, words) for group in groups]
-    shared, gramians = combined(context, [group.shared for group in found])
-    losses = {task: figures for group in found for task, figures in group.losses.items()}
-    own = {name: gradient for group in found for name, gradient in group.own.items()}
+    gradients = [group_gradients(context, group, words) for group in groups]
+    shared, gramians = combined(context, [group.shared for group in gradients])
+    losses = {task: figures for group in gradients for task, figures in group.losses.items()}
+    own = {name: gradient for group in gradients for name, gradient in group.own.items()}
     norm = update(context, batches, {**shared, **own}, words)
     return StepReport(losses, norm, gramians)
 
@@ -145,21 +151,21 @@ def combined(
     """One gradient of the shared parameters, and the tasks' Gramians that surgery looked at."""
     if context.weighting is None:
         return gradients[0], []
-    seen: list[Tensor] = []
+    gramians: list[Tensor] = []
 
     def watched(weighting: surgery.Weighting) -> surgery.Weighting:
         def weigh(gramian: Tensor) -> Tensor:
-            seen.append(gramian)
+            gramians.append(gramian)
             return weighting(gramian)
 
         return weigh
 
-    several = context.weighting if isinstance(context.weighting, Sequence) else [context.weighting]
-    weightings = [watched(weighting) for weighting in several]
+    rules = context.weighting if isinstance(context.weighting, Sequence) else [context.weighting]
+    weightings = [watched(rule) for rule in rules]
     names = list(context.shared)
     groups = None if context.layers is None else [[names.index(name) for name in layer] for layer in context.layers]
     lists = [[gradient[name] for name in names] for gradient in gradients]
-    return dict(zip(names, surgery.combine(lists, weightings, groups=groups, inplace=True), strict=True)), seen
+    return dict(zip(names, surgery.combine(lists, weightings, groups=groups, inplace=True), strict=True)), gramians
 
 
 def update(
@@ -168,7 +174,7 @@ def update(
     """Clip and apply one gradient.
 
     Args:
-        context: what to train.
+        context: network and optimizer.
         batches: batches that the gradient comes from, for an error message.
         gradients: gradient of each parameter by name; that of the word embeddings is of the rows of `words`, if given.
         words: word-embedding rows of the step.
@@ -195,8 +201,8 @@ def update(
 
 def _parts(batches: Sequence[Batch], parts: int) -> list[list[Batch]]:
     """This process's share of the batches, in so many parts."""
-    mine = [batch.split(processes.count())[processes.rank() :][:1] for batch in batches]
-    split = [share[0].split(parts) for share in mine if share]
+    shares = [batch.split(processes.count())[processes.rank() :][:1] for batch in batches]
+    split = [share[0].split(parts) for share in shares if share]
     return [[batch for batch in part if batch is not None] for part in zip_longest(*split)]
 
 
@@ -210,20 +216,19 @@ def _note(figures: dict[str, dict[str, float]], losses: Sequence[TaskLoss]) -> N
     """Add a part's figures, each weighted by its share, and see that its loss is finite."""
     for loss in losses:
         of_task = figures.setdefault(loss.batch.task, {})
-        known = {"loss": loss.loss.detach(), **loss.figures}
+        values = {"loss": loss.loss.detach(), **loss.figures}
         if loss.penalty is not None:
-            known["penalty"] = loss.penalty.detach()
+            values["penalty"] = loss.penalty.detach()
         if not math.isfinite(float(loss.total.detach())):
             raise TrainingError(f"the loss is not finite; {_where([loss.batch])}; try a lower rate or --precision fp32")
-        for name, value in known.items():
+        for name, value in values.items():
             of_task[name] = of_task.get(name, 0.0) + loss.batch.share * float(value)
 
 
 def _over_processes(figures: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    everyone = processes.collected(figures)
     total: dict[str, dict[str, float]] = {}
-    for one in everyone:
-        for task, values in one.items():
+    for part in processes.collected(figures):
+        for task, values in part.items():
             of_task = total.setdefault(task, {})
             for name, value in values.items():
                 of_task[name] = of_task.get(name, 0.0) + value

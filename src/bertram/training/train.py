@@ -35,16 +35,16 @@ def train(
     """Train one model on the tasks of a configuration.
 
     Args:
-        config: what to do.
-        out: the run directory; default: below ``runs/``, named by recipe, seed and time.
-        resume: go on with the run in `out` from its newest sound checkpoint.
-        display: what is shown meanwhile; nothing by default.
+        config: configuration of the run.
+        out: run directory; default: below ``runs/``, named by recipe, seed and time.
+        resume: True to go on with the run in `out` from its newest sound checkpoint.
+        display: shows the progress; nothing is shown by default.
 
     Returns:
         The finished run; `Run.record` has its scores.
 
     Raises:
-        ConfigError: what cannot work, all of it together, before anything is trained.
+        ConfigError: options or data that cannot be used; all faults are named, before anything is trained.
         RunError: the run directory exists already, was started with other settings, or cannot be written.
         TrainingError: a loss or gradient is not finite.
     """
@@ -69,10 +69,10 @@ def train(
 
 
 def choose_device(config: Config) -> torch.device:
-    """The device that the configuration asks for; with ``auto`` CUDA where there is one.
+    """The device that the configuration asks for; with ``auto`` CUDA if it is available.
 
     Raises:
-        RunError: CUDA is asked for and there is none.
+        RunError: CUDA is asked for and not available.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise RunError("device = cuda: PyTorch finds no CUDA device; use --device auto")
@@ -82,7 +82,7 @@ def choose_device(config: Config) -> torch.device:
 
 
 def default_path(config: Config) -> Path:
-    """Where a run goes that is not told where."""
+    """The default run directory."""
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
     return Path(processes.from_first(f"runs/{config.recipe}-seed{config.seed}-{now}"))
 
@@ -159,7 +159,7 @@ def _use_final_weights(training: Training, run: Run) -> None:
 
 
 def describe(training: Training) -> dict[str, Any]:
-    """What a record says of how a run was made."""
+    """The part of a record that says how a run was made."""
     config, sampler = training.config, training.sampler
     network = training.model.network
     return {

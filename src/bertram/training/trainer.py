@@ -58,10 +58,10 @@ class Trainer:
         size = self.config.evaluation.batch_size
         if processes.count() == 1:
             return evaluate(self.training.model, examples, size, each)
-        mine_of = slice(processes.rank(), None, processes.count())
-        parts = {name: whole.at(range(len(whole))[mine_of]) for name, whole in examples.items()}
-        mine = {name: part for name, part in parts.items() if len(part)}
-        outputs = processes.collected(dict(evaluate(self.training.model, mine, size, each).outputs))
+        share = slice(processes.rank(), None, processes.count())
+        parts = {name: whole.at(range(len(whole))[share]) for name, whole in examples.items()}
+        own = {name: part for name, part in parts.items() if len(part)}
+        outputs = processes.collected(dict(evaluate(self.training.model, own, size, each).outputs))
         merged = {}
         for name, whole in examples.items():
             first = outputs[0][name]
