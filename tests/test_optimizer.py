@@ -319,3 +319,93 @@ def test_what_is_frozen_has_no_group(network: Multitask) -> None:
     finally:
         network.encoder.requires_grad_()
     assert {id(p) for g in made.param_groups for p in g["params"]} == set(map(id, network.heads.parameters()))
+
+
+# ------------------------------------------------------------------------------------------ other people's tensors
+
+
+def laid_out(kind: str) -> nn.Parameter:
+    """A parameter [6, 4] or [2, 3, 4, 5] whose memory has another order than its coordinates."""
+    if kind == "transposed":
+        return nn.Parameter(normal(4, 6).t())
+    if kind == "view with gaps":
+        return nn.Parameter(normal(6, 9)[:, 2:6])
+    if kind == "channels last":
+        return nn.Parameter(normal(2, 3, 4, 5).to(memory_format=torch.channels_last))
+    return nn.Parameter(normal(6, 4))
+
+
+@pytest.mark.parametrize("kind", ["plain", "transposed", "view with gaps", "channels last"])
+@pytest.mark.parametrize("gradient", ["like the parameter", "contiguous", "reversed", "expanded"])
+def test_the_layout_of_parameters_and_gradients_means_nothing(kind: str, gradient: str) -> None:
+    parameter = laid_out(kind)
+    base = parameter._base
+    outside = None if base is None else base.detach().clone()
+    reference = Reference(parameter.detach(), 1e-2, 0.05, 1e-6, correct_bias=True)
+    optimizer = AdamW([parameter], lr=1e-2, weight_decay=0.05)
+    for step in range(5):
+        values = normal(*parameter.shape, seed=step)
+        if gradient == "like the parameter":
+            values = torch.empty_like(parameter).copy_(values)
+        elif gradient == "reversed":
+            order = list(reversed(range(values.ndim)))
+            values = values.permute(order).contiguous().permute(order)
+        elif gradient == "expanded":
+            values = values.mean().expand(parameter.shape)
+        reference.step(values)
+        parameter.grad = values
+        optimizer.step()
+    torch.testing.assert_close(parameter.detach().double(), reference.p, rtol=1e-5, atol=1e-6)
+    if outside is not None and base is not None and kind == "view with gaps":
+        assert torch.equal(base[:, :2], outside[:, :2])
+        assert torch.equal(base[:, 6:], outside[:, 6:])
+
+
+def test_moments_from_a_checkpoint_may_be_laid_out_otherwise() -> None:
+    parameter = laid_out("channels last")
+    reference = Reference(parameter.detach(), 1e-2, 0.0, 1e-6, correct_bias=True)
+    optimizer = AdamW([parameter], lr=1e-2)
+    for step in range(4):
+        values = normal(*parameter.shape, seed=step)
+        reference.step(values)
+        parameter.grad = values
+        optimizer.step()
+        state = optimizer.state[parameter]
+        state["m"], state["v"] = state["m"].contiguous(), state["v"].contiguous()
+    torch.testing.assert_close(parameter.detach().double(), reference.p, rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_of_several_types_are_one_group() -> None:
+    single, double = nn.Parameter(normal(4)), nn.Parameter(normal(4).double())
+    single.grad, double.grad = normal(4, seed=1), normal(4, seed=1).double()
+    AdamW([single, double], lr=1e-2).step()
+    torch.testing.assert_close(single.double(), double, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"lr": -1.0}, "lr = -1.0: must be 0 or more"),
+        ({"lr": math.nan}, "lr = nan: must be 0 or more"),
+        ({"betas": (1.5, 2)}, r"betas = \(1.5, 2\): must be two numbers from 0 to below 1"),
+        ({"eps": -1e-8}, "eps = -1e-08: must be 0 or more"),
+        ({"weight_decay": -0.1, "lr": math.inf}, "lr = inf: .*; weight_decay = -0.1: must be 0 or more"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(values: dict[str, object], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        AdamW([nn.Parameter(normal(2))], **values)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=fault):
+        AdamW([{"params": [nn.Parameter(normal(2))], **values}])
+
+
+def test_a_group_with_a_typing_error_is_refused() -> None:
+    with pytest.raises(ValueError, match="weigth_decay: unknown option of a group; did you mean weight_decay"):
+        AdamW([{"params": [nn.Parameter(normal(2))], "weigth_decay": 0.1}])
+    named = AdamW([{"params": [nn.Parameter(normal(2))], "name": "encoder", "rate": 0.1}])  # fields of the caller
+    assert named.param_groups[0]["name"] == "encoder"
+
+
+def test_complex_parameters_are_refused() -> None:
+    with pytest.raises(ValueError, match="complex parameters are not supported"):
+        AdamW([nn.Parameter(torch.ones(2, dtype=torch.complex64))])

@@ -1,7 +1,8 @@
 """AdamW (Loshchilov & Hutter, 2019), parameter groups and learning-rate schedules."""
 
+import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -23,6 +24,9 @@ class AdamW(torch.optim.Optimizer):
         eps: ε.
         weight_decay: wd.
         correct_bias: False leaves the factor √(1-β₂ᵗ)/(1-β₁ᵗ) out.
+
+    Raises:
+        ValueError: a value that cannot work, such as a negative learning rate, or a complex parameter.
     """
 
     def __init__(
@@ -39,6 +43,21 @@ class AdamW(torch.optim.Optimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters.
+
+        Raises:
+            ValueError: its values cannot work, or a parameter is complex.
+        """
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        problems = list(_problems(group))
+        if any(parameter.is_complex() for parameter in group["params"]):
+            problems.append("params: complex parameters are not supported")
+        if problems:
+            self.param_groups.pop()
+            raise ValueError("AdamW: " + "; ".join(problems))
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
@@ -46,7 +65,8 @@ class AdamW(torch.optim.Optimizer):
         for group in self.param_groups:
             dense = [p for p in group["params"] if p.grad is not None and not p.grad.is_sparse]
             sparse = [p for p in group["params"] if p.grad is not None and p.grad.is_sparse]
-            _fused_update(dense, [self._state(p) for p in dense], group)
+            for parameters in _of_one_kind(dense):
+                _fused_update(parameters, [self._state(p) for p in parameters], group)
             for parameter in sparse:
                 _row_update(parameter, self._state(parameter), group)
         return loss
@@ -58,6 +78,48 @@ class AdamW(torch.optim.Optimizer):
             state["m"] = torch.zeros_like(parameter)
             state["v"] = torch.zeros_like(parameter)
         return state
+
+
+WEIGHTS, GRADIENT, FIRST_MOMENT, SECOND_MOMENT = range(4)  # places in `_tensors`
+
+
+def _problems(group: Mapping[str, Any]) -> Iterator[str]:
+    """The values of a group that cannot work."""
+    for name in ("lr", "eps", "weight_decay"):
+        if not 0 <= group[name] < math.inf:
+            yield f"{name} = {group[name]}: must be 0 or more"
+    betas = group["betas"]
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        yield f"betas = {betas}: must be two numbers from 0 to below 1"
+    unknown = group.keys() - {"params", "param_names", "lr", "betas", "eps", "weight_decay", "correct_bias"}
+    for name in sorted(unknown):
+        close = difflib.get_close_matches(name, ("lr", "betas", "eps", "weight_decay", "correct_bias"), 1)
+        if close:
+            yield f"{name}: unknown option of a group; did you mean {close[0]}?"
+
+
+def _of_one_kind(parameters: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """The parameters, together where they are on one device and of one type, as the kernel needs them."""
+    groups: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for parameter in parameters:
+        groups.setdefault((parameter.device, parameter.dtype), []).append(parameter)
+    yield from groups.values()
+
+
+def _tensors(parameter: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """Weights, gradient and moments."""
+    assert parameter.grad is not None
+    return parameter, parameter.grad, state["m"], state["v"]
+
+
+def _same_layout(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The tensors if their memory is laid out alike, else contiguous copies: the kernel ignores strides.
+
+    The moments have no gaps, so that a view with gaps differs from them.
+    """
+    if len({tensor.stride() for tensor in tensors}) == 1:
+        return tensors
+    return tuple(tensor.clone(memory_format=torch.contiguous_format) for tensor in tensors)
 
 
 def _fused_update(params: list[Tensor], states: list[dict[str, Tensor]], group: Mapping[str, Any]) -> None:
@@ -73,11 +135,14 @@ def _fused_update(params: list[Tensor], states: list[dict[str, Tensor]], group: 
         first, second = _corrections(group["betas"], past + 1)
         rate = 1.0 if group["correct_bias"] else first / second
         shrink = 1.0 - group["lr"] * group["weight_decay"]
+        originals = [_tensors(params[i], states[i]) for i in numbers]
+        laid_out = [_same_layout(tensors) for tensors in originals]
+        weights, gradients, m, v = ([*column] for column in zip(*laid_out, strict=True))
         torch._fused_adamw_(
-            [params[i] for i in numbers],
-            [grad for i in numbers if (grad := params[i].grad) is not None],
-            [states[i]["m"] for i in numbers],
-            [states[i]["v"] for i in numbers],
+            weights,
+            gradients,
+            m,
+            v,
             [],
             [states[i]["step"].add_(1) for i in numbers],
             lr=group["lr"] * shrink * rate,
@@ -88,6 +153,10 @@ def _fused_update(params: list[Tensor], states: list[dict[str, Tensor]], group: 
             amsgrad=False,
             maximize=False,
         )
+        for tensors, copies in zip(originals, laid_out, strict=True):
+            if copies is not tensors:
+                for place in (WEIGHTS, FIRST_MOMENT, SECOND_MOMENT):
+                    tensors[place].copy_(copies[place])
     for parameter in params:
         torch.autograd.graph.increment_version(parameter)  # the kernel does not; casts of weights are kept by version
 
@@ -127,19 +196,24 @@ def global_norm(gradients: Iterable[Tensor | None]) -> float:
     return float(torch.linalg.vector_norm(torch.stack([norm.double() for norm in torch._foreach_norm(there)])))
 
 
+DECAYS: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,  # noqa: ARG005
+    "linear": lambda done: 1.0 - done,
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+}
+"""The factor of the learning rate by the share of the steps done since the warmup."""
+
+
 def schedule(step: int, total: int, warmup: float, decay: Literal["constant", "linear", "cosine"]) -> float:
     """The factor of the learning rate in a step.
 
     Args:
-        step: how many steps were taken before.
-        total: of the run.
-        warmup: share of the steps in which it rises linearly.
-        decay: how it falls to zero afterwards.
+        step: number of steps taken before.
+        total: number of steps of the run.
+        warmup: share of the steps in which the rate rises linearly.
+        decay: name of the way it falls afterwards, one of `DECAYS`.
     """
     rising = round(warmup * total)
     if step < rising:
         return (step + 1) / rising
-    if decay == "constant":
-        return 1.0
-    done = (step - rising) / max(total - rising, 1)
-    return 1.0 - done if decay == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    return DECAYS[decay]((step - rising) / max(total - rising, 1))
