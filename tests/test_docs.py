@@ -187,12 +187,13 @@ def test_task_files_fit_the_real_data(block: Block, real_data: Path) -> None:
     assert check_files(config.tasks, config.data) == []
 
 
-def test_every_field_of_a_task_is_listed_with_its_default() -> None:
+def test_every_field_of_a_task_is_listed_as_help_describes_it() -> None:
     text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
-    listed = {row[0]: row[1] for row in _rows(text.splitlines()) if row[0] and len(row) == 4}
-    for name, _, default, _ in options.fields(Task):
-        if name != "name":  # the table's
-            assert listed.get(name) == default, f"docs/tasks.md: {name} has the default {default}"
+    listed = {row[0]: row[1:] for row in _rows(text.splitlines()) if row[0] and len(row) == 4}
+    for option in options.fields(Task):
+        if option.name != "name":  # the name of the table
+            expected = [option.default, option.type.replace("|", ", "), option.description]
+            assert listed.get(option.name) == expected, f"docs/tasks.md: {option.name}: {expected}"
 
 
 # ------------------------------------------------------------------------------------------ figures

@@ -178,7 +178,9 @@ class Task(Strict):
     hub: Files | None = Field(None, description="the same rows on the Hugging Face Hub, for --data hub")
     extra: Extra | None = Field(None, description="additional training rows")
     labels: tuple[str, ...] = Field(
-        (), description="label values in the files, in order (class); the values for no and yes (binary)"
+        (),
+        description="label values in the files, in order (class); the values for no and yes (binary; none: 0 and 1, no "
+        "and yes, or false and true); numbers match as numbers, 1.0 is 1",
     )
     label_names: tuple[str, ...] = Field((), description="display names of the labels; none: the labels themselves")
     range: tuple[float, float] = Field((0.0, 1.0), description="lowest and highest score, in label units (score)")
@@ -189,7 +191,12 @@ class Task(Strict):
         "linear",
         description="layers on top of the encoder; the four similarities need bi-encoded pairs, features any pair",
     )
-    loss: Loss | None = Field(None, description="training loss; none: the first that fits the kind of label")
+    loss: Loss | None = Field(
+        None,
+        description="training loss; none: the first that fits the kind of label ("
+        + "; ".join(f"{name}: {', '.join(kind.losses)}" for name, kind in KINDS.items())
+        + ")",
+    )
     metric: Metric | None = Field(None, description="main score; none: accuracy, or Pearson's r for scores")
     margin: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="margin of the cosine-embedding loss")
     raw_cosine: bool = Field(

@@ -10,7 +10,7 @@ from bertram.cli.settings import resolved
 from bertram.config import Config
 from bertram.minbert.catalogue import RECIPES
 from bertram.options.help import option_help, values_of
-from bertram.options.schema import shown
+from bertram.options.schema import value_text
 
 PER_TASK = re.compile(r"^ {6}\[(\w+: .*)\]$")
 OPTION = re.compile(r"^  --(\S+)  .*?(?:  \[(.*)\])?$")
@@ -35,13 +35,15 @@ def shown_values(text: str) -> dict[str, str]:
 def check(text: str, config: Config) -> None:
     """Every value that help shows is that of the configuration, and every option has one."""
     values = shown_values(text)
-    used = {name: shown(value) for name, value in options.leaves(config.model_dump(mode="json", exclude={"tasks"}))}
+    used = {
+        name: value_text(value) for name, value in options.leaves(config.model_dump(mode="json", exclude={"tasks"}))
+    }
     for task, fields in config.model_dump(mode="json")["tasks"].items():
         exclude = fields["extra"].pop("exclude") if fields["extra"] else {}
-        used |= {f"tasks.{task}.{name}": shown(value) for name, value in options.leaves(fields)}
+        used |= {f"tasks.{task}.{name}": value_text(value) for name, value in options.leaves(fields)}
         if fields["extra"]:
-            used[f"tasks.{task}.extra.exclude"] = shown(exclude)
-    wrong = {}
+            used[f"tasks.{task}.extra.exclude"] = value_text(exclude)
+    wrong: dict[str, tuple[str | None, str]] = {}
     for name, value in used.items():
         general = re.sub(r"^tasks\.[^.]+", "tasks.NAME", name)
         if general not in ("tasks.NAME.name", "tasks.NAME.hub", "tasks.NAME.extra"):

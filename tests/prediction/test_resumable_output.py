@@ -115,7 +115,7 @@ def test_an_output_of_another_input_is_refused(model: Model, tmp_path: Path) -> 
     into(out, model, io.BytesIO(b"id,sentence\na,good\nb,bad\n"))
     with pytest.raises(DataError, match="prediction 2 of the output has id 'b', but row 2 of the input has 'c'"):
         into(out, model, io.BytesIO(b"id,sentence\na,good\nc,bad\n"))
-    with pytest.raises(DataError, match="the output has prediction 2, but the input has only 1 usable rows"):
+    with pytest.raises(DataError, match="the output has prediction 2, but the input only 1 usable rows"):
         into(out, model, io.BytesIO(b"id,sentence\na,good\n"))
 
 

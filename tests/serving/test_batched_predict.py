@@ -10,10 +10,10 @@ from torch import nn
 from bertram.errors import BertramError
 from bertram.prediction.load import Ensemble
 from bertram.prediction.model import Predictor
-from bertram.serving.batched_predict import Asked, predict_together
+from bertram.serving.batched_predict import PredictRequest, predict_together
 from bertram.tasks import SST
 
-ASKED: list[Asked] = [
+ASKED: list[PredictRequest] = [
     ("sst", TEXTS),
     ("sts", PAIRS[:1]),
     ("ranks", TEXTS[:2]),

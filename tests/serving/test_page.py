@@ -12,7 +12,7 @@ from bertram.prediction.model import Model
 from bertram.runs.directory import Run
 from bertram.serving.about import describe
 from bertram.serving.app import create_app
-from bertram.serving.examples import BOTH
+from bertram.serving.examples import OPINION_PAIRS
 from bertram.serving.messages import Limits
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
@@ -51,10 +51,10 @@ def test_at_first_all_tasks_answer_an_example_and_nobody_else_is_asked(
     browser.open(address)
     browser.until(DONE)
     assert browser.run(CARDS) == "sst,quora,sts"
-    [sentiment] = model.predict("sst", [BOTH[0][0]])
+    [sentiment] = model.predict("sst", [OPINION_PAIRS[0][0]])
     label = model.tasks["sst"].class_names[int(sentiment.value)]
     assert browser.run("document.querySelector('[data-task=sst] .verdict').textContent") == label
-    [score] = model.predict("sts", [(BOTH[0][0], BOTH[0][1])])
+    [score] = model.predict("sts", [(OPINION_PAIRS[0][0], OPINION_PAIRS[0][1])])
     assert browser.run("document.querySelector('.number').textContent") == f"{score.value:.2f}"
     assert browser.run("document.querySelectorAll('[data-task=sst] .bar').length") == 5
     assert {url for url in browser.requests() if not url.startswith((address, "data:", "about:"))} == set()

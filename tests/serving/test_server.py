@@ -141,7 +141,7 @@ def test_every_request_gets_an_answer_that_the_interface_describes(path: str, mo
 
 
 def test_a_port_in_use_is_said_before_the_model_is_loaded(tmp_path: Path) -> None:
-    with listen("127.0.0.1", 0) as taken, pytest.raises(BertramError, match="in use; choose another by --port"):
+    with listen("127.0.0.1", 0) as taken, pytest.raises(BertramError, match="in use; choose another --port"):
         serve(tmp_path / "no run", "127.0.0.1", taken.getsockname()[1], LIMITS)
 
 

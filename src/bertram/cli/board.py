@@ -25,7 +25,7 @@ class Board:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or terminal.console(stderr=True)
         self.latest: dict[str, Event] = {}
-        self._begun: dict[str, float] = {}
+        self._started: dict[str, float] = {}
         self._last_line: dict[str, float] = {}
         self._live: Live | None = None
         if self.console.is_terminal:
@@ -43,7 +43,7 @@ class Board:
     def tell(self, event: Event) -> None:
         """Take in what happened."""
         if event.state == "running":
-            self._begun.setdefault(event.key, time.monotonic())
+            self._started.setdefault(event.key, time.monotonic())
         if event.state == "said":
             self.console.print(f"{event.key}: {event.text}", highlight=False, markup=False)
             return
@@ -65,9 +65,9 @@ class Board:
         return table
 
     def _minutes(self, event: Event) -> str:
-        if event.key not in self._begun or event.state != "running":
+        if event.key not in self._started or event.state != "running":
             return ""
-        return f"{(time.monotonic() - self._begun[event.key]) / 60:.1f}"
+        return f"{(time.monotonic() - self._started[event.key]) / 60:.1f}"
 
     def _line(self, event: Event, *, changed: bool) -> None:
         now = time.monotonic()

@@ -46,8 +46,8 @@ def compare(
     from bertram.comparison.comparison import compare_runs  # noqa: PLC0415
 
     with working("resampling"):
-        found = compare_runs(runs, data, split, allow_rejects=allow_rejects)
-    for part in parts(found, split):
+        comparison = compare_runs(runs, data, split, allow_rejects=allow_rejects)
+    for part in parts(comparison, split):
         console().print(part)
-    for note in found.notes:
+    for note in comparison.notes:
         console().print(note)

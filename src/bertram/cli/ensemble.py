@@ -34,5 +34,5 @@ def ensemble(
     from bertram.merging.ensemble import ensemble as gather  # noqa: PLC0415
 
     with working("scoring"):
-        made = gather(runs, out, data=data)
-    merged_run(made)
+        run = gather(runs, out, data=data)
+    merged_run(run)

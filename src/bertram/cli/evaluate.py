@@ -36,10 +36,10 @@ def evaluate(
 
     opened = open_run(run)
     with working("predicting"):
-        found = evaluate_run(opened, data, split, batch_size)
+        evaluation = evaluate_run(opened, data, split, batch_size)
     out = console()
-    out.print(score_table(opened.config, found.scores, split, found.baselines))
-    for table in confusion_tables(opened.config, found.confusion):
+    out.print(score_table(opened.config, evaluation.scores, split, evaluation.baselines))
+    for table in confusion_tables(opened.config, evaluation.confusion):
         out.print(table)
     for note in notes(opened):
         out.print(note)

@@ -74,7 +74,7 @@ def predict(
         raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     with ExitStack() as stack:
         output = None if out is None else stack.enter_context(Output(out, model.tasks[task]))
-        step = stack.enter_context(_progress(source, shown=out is not None or not sys.stdout.isatty()))
+        step = stack.enter_context(_progress(source, enabled=out is not None or not sys.stdout.isatty()))
         lines = predict_file(
             model,
             task,
@@ -99,7 +99,7 @@ def predict(
 
 
 @contextmanager
-def _progress(source: str, *, shown: bool) -> Iterator[Callable[[int], None]]:
+def _progress(source: str, *, enabled: bool) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on a terminal.
 
     Yields:
@@ -111,7 +111,7 @@ def _progress(source: str, *, shown: bool) -> Iterator[Callable[[int], None]]:
     from bertram.prediction.resumable_output import count_lines  # noqa: PLC0415
 
     terminal = console(stderr=True)
-    if not (shown and terminal.is_terminal):
+    if not (enabled and terminal.is_terminal):
         yield lambda _: None
         return
     path = Path(source)

@@ -16,19 +16,19 @@ class Lines:
     """A plain line now and then, for logs and pipes."""
 
     def __init__(self) -> None:
-        self.total, self.first, self.begun, self.last = 0, 0, 0.0, 0.0
+        self.total, self.first, self.started, self.last = 0, 0, 0.0, 0.0
 
     def begin(self, done: int, total: int) -> None:
         """Note the time."""
-        self.total, self.first, self.begun = total, done, time.monotonic()
-        self.last = self.begun
+        self.total, self.first, self.started = total, done, time.monotonic()
+        self.last = self.started
 
     def step(self, step: int, losses: Mapping[str, float], examples_per_second: float) -> None:
         """A line, at most every half minute."""
         now = time.monotonic()
         if now - self.last >= LINE_SECONDS:
             self.last = now
-            left = (now - self.begun) / max(step - self.first, 1) * (self.total - step)
+            left = (now - self.started) / max(step - self.first, 1) * (self.total - step)
             self.say(
                 f"step {step}/{self.total}  {_losses(losses)}  {examples_per_second:.0f} examples/s  {_time(left)} left"
             )

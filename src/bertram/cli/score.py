@@ -46,8 +46,8 @@ def score(
     from bertram.cli.terminal import console, say  # noqa: PLC0415
     from bertram.comparison.gold import score_file, task_named  # noqa: PLC0415
 
-    known = task_named(resolved(None, config, ()).tasks, task)
-    found = score_file(predictions, gold, known, allow_rejects=allow_rejects)
-    for reject in found.rejects:
+    definition = task_named(resolved(None, config, ()).tasks, task)
+    result = score_file(predictions, gold, definition, allow_rejects=allow_rejects)
+    for reject in result.rejects:
         say(f"rejected: {reject}")
-    console().print(metric_table(known, found.scores, found.baselines, f"{predictions.name} on {gold.name}"))
+    console().print(metric_table(definition, result.scores, result.baselines, f"{predictions.name} on {gold.name}"))

@@ -42,10 +42,10 @@ def merged_run(run: Run) -> None:
     table = plain_table(f"The {merged['how']} and its members")
     for heading, justify in MEMBER_COLUMNS:
         table.add_column(heading, justify=justify)
-    for inside, several in (("yes", merged["members"]), ("left out", merged["left_out"])):
-        for one in several:
-            value = "undefined" if one["dev_overall"] is None else f"{one['dev_overall']:.4f}"
-            table.add_row(one["run"], one["recipe"], str(one["seed"]), value, inside)
+    for membership, members in (("yes", merged["members"]), ("left out", merged["left_out"])):
+        for member in members:
+            value = "undefined" if member["dev_overall"] is None else f"{member['dev_overall']:.4f}"
+            table.add_row(member["run"], member["recipe"], str(member["seed"]), value, membership)
     overall = run.record["scores"]["dev"]["overall"]
     table.add_row(str(run.path), "", "", _cells(overall)[0], "", style="bold")
     out.print(table)

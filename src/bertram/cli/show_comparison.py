@@ -34,22 +34,22 @@ FEW_SEEDS = (
 )
 
 
-def parts(found: Comparison, split: str) -> Iterator[Table | str]:
+def parts(comparison: Comparison, split: str) -> Iterator[Table | str]:
     """What to print, one after the other."""
-    if found.techniques:
-        yield _arms(found.arms)
-        for technique, rows in groupby(found.techniques, lambda row: row.technique):
+    if comparison.techniques:
+        yield _arms(comparison.arms)
+        for technique, rows in groupby(comparison.techniques, lambda row: row.technique):
             yield from _techniques(technique, list(rows), split)
-        runs = sum(len(arm.runs) for arm in found.arms)
+        runs = sum(len(arm.runs) for arm in comparison.arms)
         yield ""
-        if _tested(found.techniques):
-            yield TECHNIQUES.format(runs=runs, rows=_tested(found.techniques))
-        if any(row.seeds < LEAST_SEEDS for row in found.techniques):
+        if _tested(comparison.techniques):
+            yield TECHNIQUES.format(runs=runs, rows=_tested(comparison.techniques))
+        if any(row.seeds < LEAST_SEEDS for row in comparison.techniques):
             yield FEW_SEEDS.format(least=LEAST_SEEDS)
         return
-    for run, compared in groupby(found.models, lambda row: row.run):
+    for run, compared in groupby(comparison.models, lambda row: row.run):
         yield from _models(run, list(compared), split)
-    yield "\n" + TESTS.format(rows=_tested(found.models))
+    yield "\n" + TESTS.format(rows=_tested(comparison.models))
     yield MODELS.format(least=LEAST_SEEDS)
 
 

@@ -13,18 +13,18 @@ from bertram.minbert import render
 
 def table_1(table: Mapping[str, Any]) -> Group:
     """The study's figures beside ours, the verdicts below."""
-    shown = Table(title=table["title"], title_justify="left", box=box.SIMPLE)
+    layout = Table(title=table["title"], title_justify="left", box=box.SIMPLE)
     for heading in ("", "", *render.headings(table), f"overall − {table['reference']}"):
-        shown.add_column(heading)
+        layout.add_column(heading)
     for row in table["rows"]:
         first = row["experiment"]
         if row["study"] is not None:
-            shown.add_row(
+            layout.add_row(
                 first, render.study_cell(row), *(render.published_cell(row, name) for name in render.HEADINGS), ""
             )
             first = ""
         cells = [render.score_cell(row["ours"][name], between="\n") for name in render.HEADINGS]
-        shown.add_row(
+        layout.add_row(
             first,
             render.seeds_cell(row),
             *cells,
@@ -35,4 +35,4 @@ def table_1(table: Mapping[str, Any]) -> Group:
     verdicts = [
         f"{row['experiment']} ({row['label']}): {render.row_sentence(row, table['reference'])}" for row in table["rows"]
     ]
-    return Group(shown, Text("\n".join([*verdicts, "", *table["notes"]])))
+    return Group(layout, Text("\n".join([*verdicts, "", *table["notes"]])))

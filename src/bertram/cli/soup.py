@@ -40,5 +40,5 @@ def soup(
     from bertram.merging.soup import soup as mix  # noqa: PLC0415
 
     with working("scoring"):
-        made = mix(runs, out, greedy=greedy, data=data, say=say)
-    merged_run(made)
+        run = mix(runs, out, greedy=greedy, data=data, say=say)
+    merged_run(run)

@@ -40,10 +40,10 @@ def prepare_help(words: Sequence[str]) -> None:
     Raises:
         ConfigError: the recipe or the file given there is faulty.
     """
-    given = dict(pairs([word for word in words if word not in HELP_WORDS]))
-    file = Path(given["config"]) if "config" in given else None
-    top = ((name, given.get(name)) for name in ("data", "encoder", "seed"))
-    config = resolved(given.get("recipe"), file, (), top)
+    values = dict(pairs([word for word in words if word not in HELP_WORDS]))
+    file = Path(values["config"]) if "config" in values else None
+    top = ((name, values.get(name)) for name in ("data", "encoder", "seed"))
+    config = resolved(values.get("recipe"), file, (), top)
     app.help_epilogue = "\n".join([EXAMPLES, filled(RECIPES), "", option_help(config, columns())])
 
 

@@ -1,4 +1,4 @@
-"""The model card of an export: what the model does, how well, on what data, and whose work it is made of."""
+"""The model card of an export: tasks, scores, data, limits, origins and licences."""
 
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -25,10 +25,10 @@ def card(run: Run, model: Model, form: str, usage: str) -> str:
     """The text of README.md.
 
     Args:
-        run: what is exported; its record gives the scores.
-        model: its model.
-        form: the format.
-        usage: how to use the directory, in Markdown.
+        run: run that is exported; its record holds the scores.
+        model: model of the run.
+        form: format of the export.
+        usage: instructions for the directory, in Markdown.
     """
     name = run.path.resolve().name
     parts = [
@@ -40,8 +40,8 @@ def card(run: Run, model: Model, form: str, usage: str) -> str:
         "## Tasks\n",
         _table(("task", "reads", "gives", "pairs are encoded", "head"), [_task(t) for t in model.tasks.values()]),
         "## Scores\n",
-        "On the dev files, with 95 % bootstrap intervals over examples; they say nothing of other seeds.\n",
-        _table(("task", "score", "value", "95 % interval", "n", "best trivial answer"), list(_scores(run, model))),
+        "On the dev files, with 95 % bootstrap intervals over examples; they do not cover other seeds.\n",
+        _table(("task", "score", "value", "95 % interval", "n", "best constant answer"), list(_scores(run, model))),
         "## Data\n",
         *_data(run, model),
         "## Training\n",
@@ -76,10 +76,10 @@ def _task(task: Task) -> list[str]:
 def _scores(run: Run, model: Model) -> Iterator[list[str]]:
     dev, trivial = run.record["scores"]["dev"], run.record.get("baselines", {})
     for name in [*model.tasks, "overall", "overall_plain"]:
-        found = dev.get(name)
-        if found is None:
+        scores = dev.get(name)
+        if scores is None:
             continue
-        metrics = found.items() if name in model.tasks else [("", found)]
+        metrics = scores.items() if name in model.tasks else [("", scores)]
         for metric, score in metrics:
             yield [
                 name,
@@ -119,7 +119,7 @@ def _data(run: Run, model: Model) -> Iterator[str]:
 
 
 def _origin(run: Run, task: Task) -> Any:
-    """Where a task's rows come from, as far as its file names tell."""
+    """Origin of the rows of a task, as far as the file names tell."""
     if run.config.data == "sample":
         return DATA["sample"]
     return DATA.get(COURSE.get(str(task.files.train), ""), UNKNOWN_DATA)
@@ -148,14 +148,14 @@ def _encoder(run: Run) -> str:
 
 def _limits(run: Run, model: Model) -> Iterator[str]:
     yield from notes(run)
-    yield f"Texts are cut after {model.max_tokens} tokens, special tokens included."
-    yield "Texts unlike those it was trained on, and other languages, have not been scored."
-    yield "It repeats the prejudices of its data; do not let it decide about people."
+    yield f"Texts are truncated to {model.max_tokens} tokens, special tokens included."
+    yield "It has not been evaluated on other kinds of text or other languages than those of its data."
+    yield "The model repeats the prejudices of its data; do not use it to decide about people."
     styles = {task.text_normalization for task in model.tasks.values()}
     if "course" in styles:
-        yield "In training, texts were put in lower case; with a cased tokenizer, do so before you ask."
+        yield "Texts were lower-cased in training; with a cased tokenizer, lower-case them first."
     if any(task.pair and task.encoding == "cross" for task in model.tasks.values()):
-        yield "Of a pair that is too long, other libraries may cut one token elsewhere than BERTram does."
+        yield "In a pair that is too long, other libraries may truncate one token elsewhere than BERTram does."
 
 
 def _licences(run: Run, model: Model) -> Iterator[str]:
@@ -167,8 +167,8 @@ def _licences(run: Run, model: Model) -> Iterator[str]:
 
 
 def _listed(names: Mapping[str, Any]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _table(headings: tuple[str, ...], rows: list[list[str]]) -> str:

@@ -20,7 +20,7 @@ with torch.no_grad():
     hidden = model(**inputs).last_hidden_state  # [1, tokens, hidden]
 ```
 
-The heads of the tasks are not in this format. For one vector a text, {pooling}.
+The heads of the tasks are not in this format. For one vector per text, {pooling}.
 """
 POOLINGS = {
     "cls": "take the first token's hidden state, as in training",
@@ -40,7 +40,7 @@ def save_encoder(model: Model, directory: Path) -> None:
 
 
 def save_tokenizer(model: Model, directory: Path) -> None:
-    """Write the tokenizer with the length at which the model cuts."""
+    """Write the tokenizer, with the maximum length of the model."""
     model.tokenizer.save(directory)
     path = directory / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8")) | {"model_max_length": model.max_tokens}
@@ -48,5 +48,5 @@ def save_tokenizer(model: Model, directory: Path) -> None:
 
 
 def usage(model: Model) -> str:
-    """How to use the directory, for its card."""
+    """Instructions for the directory, for its model card."""
     return USAGE.format(pooling=POOLINGS[model.network.pooling])

@@ -1,7 +1,7 @@
-"""Graphs for ONNX runtimes: one a task, from token ids to probabilities or scores, for any number and length.
+"""ONNX graphs, one per task: token ids in, probabilities or scores out, for any number and length of inputs.
 
-Packing has no fixed shapes to write down, so the encoder is said again here on padded batches with a mask; its
-modules and weights are the model's own.
+A packed batch has no fixed shapes, so the encoder is written here once more for padded batches with a mask. It uses
+the modules and weights of the model.
 """
 
 import json
@@ -27,7 +27,7 @@ from bertram.prediction.model import Model
 from bertram.tasks import Task
 
 OPSET = 18
-BLOCKED = -1e9  # added to the scores of padding; finite, for -inf - -inf is no number
+BLOCKED = -1e9  # added to the attention scores of padding; finite, because -inf - -inf is undefined
 USAGE = """\
 ```python
 import numpy as np
@@ -51,7 +51,7 @@ def tokens(texts, end=""):
 
 def run(graph, inputs):
     session = onnxruntime.InferenceSession(graph)
-    return session.run(None, {{one.name: inputs[one.name] for one in session.get_inputs()}})[0]
+    return session.run(None, {{entry.name: inputs[entry.name] for entry in session.get_inputs()}})[0]
 
 
 {examples}```
@@ -65,8 +65,8 @@ class Padded(nn.Module):
     """The model for one task, on padded batches.
 
     Args:
-        model: whose weights are used.
-        task: which of its tasks.
+        model: model that is exported.
+        task: task of the graph.
     """
 
     def __init__(self, model: Model, task: Task) -> None:
@@ -76,14 +76,14 @@ class Padded(nn.Module):
         self.output = self.head.output
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The tensors [n, L] that `input_names` names, to [n, K] probabilities or [n] scores in label units."""
+        """[n, K] probabilities or [n] scores in label units, from the [n, L] tensors that `input_names` lists."""
         if self.task.encodings_per_example == 2:
             return self.output.graph(self.compared(self.pooled(*inputs[:2]), self.pooled(*inputs[2:])))
         orders = [self.joint(*inputs[start : start + 3]) for start in range(0, len(inputs), 3)]
         return torch.stack([self.output.graph(raw) for raw in orders]).mean(0)
 
     def joint(self, token_ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
-        """The head's raw output for inputs that are one sequence each."""
+        """Raw output of the head for inputs of one sequence each."""
         if self.task.compares:
             hidden = encode(self.encoder, token_ids, mask, segments)
             return self.compared(_mean(hidden, mask * (1 - segments)), _mean(hidden, mask * segments))
@@ -91,12 +91,12 @@ class Padded(nn.Module):
         return raw
 
     def compared(self, u: Tensor, v: Tensor) -> Tensor:
-        """The head of two texts apart; it takes them as one batch, and a graph cannot halve what has no fixed size."""
+        """Raw output of the head for the vectors of two texts, given separately (a graph cannot halve a batch)."""
         assert isinstance(self.head, ComparingHead)
         return self.head.compared(u, v)
 
     def pooled(self, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
-        """[n, L], as for `encode`, to [n, H]."""
+        """Pooled vectors, [n, H], from tensors [n, L] as in `encode`."""
         hidden = encode(self.encoder, token_ids, mask, segments)
         if self.pooling == "mean":
             return _mean(hidden, mask)
@@ -105,22 +105,22 @@ class Padded(nn.Module):
 
 
 def _mean(hidden: Tensor, chosen: Tensor) -> Tensor:
-    """[n, L, H] to [n, H]: over the chosen tokens, of which a text cut off may have none."""
+    """Mean over the chosen tokens, [n, L, H] to [n, H]; zeros if no token is left after truncation."""
     weight = chosen[:, :, None].to(hidden.dtype)
     return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
 def encode(encoder: Encoder, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
-    """The last hidden states of padded sequences.
+    """Last hidden states of padded sequences.
 
     Args:
-        encoder: whose weights are used.
-        token_ids: [n, L].
-        mask: [n, L], 1 for real tokens, 0 for padding.
-        segments: [n, L]; default: all 0.
+        encoder: encoder to apply.
+        token_ids: token ids, [n, L].
+        mask: 1 for tokens, 0 for padding, [n, L].
+        segments: segment ids, [n, L]; None: all 0.
 
     Returns:
-        [n, L, H]; those of padding mean nothing.
+        Hidden states, [n, L, H]; those of padding are undefined.
     """
     of_segment = encoder.segments[0] if segments is None else F.embedding(segments, encoder.segments)
     x = F.embedding(token_ids, encoder.words) + encoder.positions[: token_ids.shape[1]] + of_segment
@@ -146,7 +146,10 @@ def _attend(layer: Layer, x: Tensor, blocked: Tensor) -> Tensor:
 
 
 def input_names(model: Model, task: Task) -> list[str]:
-    """What a graph reads: ids and mask, and segments unless texts are encoded apart; ``_1`` and ``_2`` where twice."""
+    """Names of the inputs of a graph.
+
+    Ids and mask, and segments unless pairs are bi-encoded; with ``_1`` and ``_2`` if two sequences are read.
+    """
     apart = task.encodings_per_example == 2
     names = ("input_ids", "attention_mask") if apart else ("input_ids", "attention_mask", "token_type_ids")
     twice = apart or (model.both_orders and task.pair)
@@ -154,7 +157,7 @@ def input_names(model: Model, task: Task) -> list[str]:
 
 
 def save_graphs(model: Model, tasks: Sequence[Task], directory: Path) -> None:
-    """Write a graph for each task, the tokenizer, and `tasks.json`, which says what the graphs read and give.
+    """Write a graph per task, the tokenizer, and `tasks.json` with the inputs and outputs of the graphs.
 
     Raises:
         BertramError: the exporter is not installed.
@@ -194,7 +197,7 @@ def _save_graph(model: Model, task: Task, path: Path) -> None:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what the exporter has to say to its authors."""
+    """Suppress the log messages and warnings of the exporter."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -217,7 +220,7 @@ def _described(model: Model, task: Task) -> dict[str, Any]:
 
 
 def usage(model: Model, tasks: Sequence[Task]) -> str:
-    """How to use the graphs, for the card."""
+    """Instructions for the graphs, for the model card."""
     lines = [f'{task.name} = run("{task.name}.onnx", {_example(model, task)})\n' for task in tasks]
     return USAGE.format(max_tokens=model.max_tokens, examples="".join(lines))
 

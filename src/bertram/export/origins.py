@@ -1,4 +1,4 @@
-"""Whose weights and texts a model is made of, as a card has to say."""
+"""Origins and licences of weights and data, for the model card."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ APACHE = "Apache License 2.0 (https://www.apache.org/licenses/LICENSE-2.0)"
 
 @dataclass(frozen=True)
 class Origin:
-    """Weights or texts of others.
+    """Weights or texts by others.
 
     Attributes:
-        words: what they are, and by whom.
-        licence: its name; for data a sentence with what is known.
-        hub: the id of weights on the Hub.
+        words: description, with authors.
+        licence: name of the licence; for data, a sentence.
+        hub: id of the weights on the Hub.
     """
 
     words: str
@@ -32,7 +32,7 @@ ENCODERS = {
         f"bert-base-uncased (Devlin et al., 2019, arXiv 1810.04805), {APACHE}.", APACHE, "google-bert/bert-base-uncased"
     ),
 }
-UNKNOWN_ENCODER = Origin("made from an encoder whose licence BERTram does not know; ask its owner.", "unknown")
+UNKNOWN_ENCODER = Origin("made from an encoder whose licence is unknown to BERTram; ask its owner.", "unknown")
 
 DATA = {
     "sample": Origin(
@@ -55,5 +55,6 @@ DATA = {
     ),
 }
 UNKNOWN_DATA = Origin(
-    "files of the one who trained it.", "One or more tasks were trained on files whose licence BERTram does not know."
+    "files of the person who trained it.",
+    "Some tasks were trained on files whose licence BERTram does not know.",
 )

@@ -1,8 +1,8 @@
 """A model for `sentence-transformers`: vectors of texts, or scores of pairs.
 
-The library chains modules: the encoder, a pooling, and dense layers. A run whose pairs are encoded text by text
-becomes a SentenceTransformer that gives the pooled vectors; a pair task that is encoded in one pass becomes a
-CrossEncoder whose dense layers are our head.
+The library chains modules: the encoder, a pooling, and dense layers. A run with bi-encoded pairs becomes a
+SentenceTransformer that returns the pooled vectors. A task with cross-encoded pairs becomes a CrossEncoder whose
+dense layers are the head.
 """
 
 import json
@@ -21,7 +21,7 @@ from bertram.model.outputs import DenseForm
 from bertram.prediction.model import Model
 from bertram.tasks import Task
 
-TRANSFORMER = "sentence_transformers.models.Transformer"  # the old names: all versions know them
+TRANSFORMER = "sentence_transformers.models.Transformer"  # the old names, which all versions understand
 POOLING = "sentence_transformers.models.Pooling"
 DENSE = "sentence_transformers.models.Dense"
 NEW_TRANSFORMER = "sentence_transformers.base.modules.transformer.Transformer"
@@ -45,8 +45,8 @@ model = CrossEncoder(".")
 scores = model.predict([("a lovely film", "a fine movie")])
 ```
 
-It scores pairs for the task {name}. {meaning} It needs a version of the library whose CrossEncoder is made of
-modules; 6.2 is tested.
+It scores pairs for the task {name}. {meaning} It needs a version of the library whose CrossEncoder is
+made of modules; it was tested with 6.2.
 """
 
 
@@ -54,17 +54,17 @@ def chosen_task(model: Model, name: str | None) -> Task | None:
     """The pair task that becomes a CrossEncoder, or None for a SentenceTransformer.
 
     Args:
-        model: what is exported.
-        name: the task that is asked for, if one is.
+        model: model that is exported.
+        name: name of the chosen task; None if none was chosen.
 
     Raises:
-        BertramError: nothing here fits, or several tasks do.
+        BertramError: no task fits the library, or several do.
     """
     cross = [task for task in model.tasks.values() if task.pair and task.encoding == "cross"]
     if name is not None:
         task = model.tasks[name]
         if not task.pair:
-            raise BertramError(f"tasks.{name}: one text each, and a CrossEncoder scores pairs")
+            raise BertramError(f"tasks.{name}: a CrossEncoder scores pairs, and this task reads single texts")
         return _holdable(model, [task]) if task.encoding == "cross" else None
     if any(task.pair and task.encoding == "bi" for task in model.tasks.values()):
         return None
@@ -74,29 +74,33 @@ def chosen_task(model: Model, name: str | None) -> Task | None:
 
 
 def _holdable(model: Model, tasks: Sequence[Task]) -> Task:
-    """The one of some tasks that a CrossEncoder can hold."""
+    """The only task that a CrossEncoder can hold.
+
+    Raises:
+        BertramError: no task fits, or several do.
+    """
     faults = {task.name: _fault(model, task) for task in tasks}
     fitting = [task for task in tasks if faults[task.name] is None]
     if not fitting:
         listed = "\n".join(dict.fromkeys(f"{fault}; use --format onnx or hf" for fault in faults.values()))
         raise BertramError(listed)
     if len(fitting) > 1:
-        raise BertramError(f"a CrossEncoder has one task; choose --task {' or --task '.join(t.name for t in fitting)}")
+        raise BertramError(f"a CrossEncoder has one task; use --task {' or --task '.join(t.name for t in fitting)}")
     return fitting[0]
 
 
 def _fault(model: Model, task: Task) -> str | None:
     if task.compares:
-        return f"tasks.{task.name}: a CrossEncoder has one vector a pair, this head compares its texts"
+        return f"tasks.{task.name}: a CrossEncoder has one vector per pair, but this head compares two"
     if model.network.output(task.name).dense_form() is None:
         return f"tasks.{task.name}: a CrossEncoder cannot hold a {task.trained_by.upper()} head"
     if model.both_orders:
-        return "model.both_orders: a CrossEncoder reads a pair in one order, this run averages both"
+        return "model.both_orders: a CrossEncoder reads a pair in one order, but this run averages both"
     return None
 
 
 def save_vectors(model: Model, directory: Path) -> None:
-    """Write a SentenceTransformer that encodes a text as the run does."""
+    """Write a SentenceTransformer with the same vectors as the run."""
     save_encoder(model, directory)
     _write(directory / "sentence_bert_config.json", {"max_seq_length": model.max_tokens, "do_lower_case": False})
     modules = [("", TRANSFORMER), ("1_Pooling", POOLING)]
@@ -113,7 +117,7 @@ def save_vectors(model: Model, directory: Path) -> None:
 
 
 def save_scores(model: Model, task: Task, directory: Path) -> None:
-    """Write a CrossEncoder that scores a pair as the run does."""
+    """Write a CrossEncoder with the same scores as the run."""
     save_encoder(model, directory)
     text = {"method": "forward", "method_output_name": "last_hidden_state"}
     _write(
@@ -136,7 +140,7 @@ def save_scores(model: Model, task: Task, directory: Path) -> None:
 
 
 Activation = type[nn.Module]
-Layer = tuple[Any, Activation, str, str]  # weight and bias, activation, what it reads, what it writes
+Layer = tuple[Any, Activation, str, str]  # weight and bias, activation, name of the input, name of the output
 
 
 def _form(model: Model, task: Task) -> DenseForm:
@@ -146,7 +150,7 @@ def _form(model: Model, task: Task) -> DenseForm:
 
 
 def _layers(model: Model, task: Task, form: DenseForm) -> Iterator[Layer]:
-    """Everything between the pooled vector and the score, as dense layers."""
+    """The dense layers between the pooled vector and the score."""
     vector = "sentence_embedding"
     head = model.network.head(task.name)
     if model.network.pooling == "pooler":
@@ -159,20 +163,20 @@ def _layers(model: Model, task: Task, form: DenseForm) -> Iterator[Layer]:
 
 
 class _Affine:
-    """scale · x + offset as a layer with one input and one output."""
+    """The map scale · x + offset as a layer with one input and one output."""
 
     def __init__(self, scale: float, offset: float) -> None:
         self.weight, self.bias = torch.tensor([[scale]]), torch.tensor([offset])
 
 
 def _similarity(model: Model) -> str:
-    """The similarity that the run's heads use most, for ``SentenceTransformer.similarity``."""
+    """The most frequent similarity of the heads, for ``SentenceTransformer.similarity``."""
     used = [head.compare.measure.name for _, head in model.network.task_heads() if isinstance(head, SimilarityHead)]
     return max(used, key=used.count) if used else COSINE.name
 
 
 def _path(activation: Activation) -> str:
-    """The name by which the library imports an activation."""
+    """Import path of an activation."""
     return f"{activation.__module__}.{activation.__name__}"
 
 
@@ -211,7 +215,7 @@ def _write(path: Path, value: Any) -> None:
 
 
 def vectors_usage(model: Model) -> str:
-    """How to use a SentenceTransformer, and how its vectors become the run's predictions, for the card."""
+    """Instructions for a SentenceTransformer, with the formulas from vectors to predictions, for the model card."""
     heads = model.network.task_heads()
     lines = [f"- {name}: {_formula(head)}\n" for name, head in heads if isinstance(head, SimilarityHead)]
     return (
@@ -222,7 +226,7 @@ def vectors_usage(model: Model) -> str:
 
 
 def _formula(head: SimilarityHead) -> str:
-    """The prediction from the similarity of two vectors, in words and numbers."""
+    """Formula of the prediction from the similarity of two vectors."""
     raw = head.compare.measure.formula
     if not head.compare.plain:
         raw = f"{head.compare.scale.item():.4f} · {raw} {head.compare.offset.item():+.4f}"
@@ -230,5 +234,5 @@ def _formula(head: SimilarityHead) -> str:
 
 
 def scores_usage(model: Model, task: Task) -> str:
-    """How to use a CrossEncoder, for the card."""
+    """Instructions for a CrossEncoder, for the model card."""
     return SCORES_USAGE.format(name=task.name, meaning=_form(model, task).meaning)

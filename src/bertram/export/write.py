@@ -1,4 +1,4 @@
-"""From a run to an exported directory, written as a whole or not at all."""
+"""Export of a run to a directory, which is written completely or not at all."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,25 +17,25 @@ Fill = Callable[[Path], None]
 
 
 def export(path: Path, form: Form, out: Path, task: str | None = None) -> Path:
-    """Write a run in the format of another tool, with a model card.
+    """Write a run in the format of another library, with a model card.
 
     Args:
-        path: the run directory.
-        form: of which tool.
-        out: the new directory.
-        task: the only task to export, for formats that hold tasks.
+        path: run directory.
+        form: format to write.
+        out: directory to create.
+        task: task to export; None: all tasks (onnx), or the only one that fits (sentence-transformers).
 
     Raises:
-        BertramError: the run, or this task, cannot be held by the format.
-        RunError: no finished run, damaged, or `out` exists already.
+        BertramError: the format cannot hold the run or the task.
+        RunError: the run is missing, unfinished or damaged, or `out` exists.
     """
     refuse_existing(out, resumable=False)
     run = open_run(path)
     model = load(run)
     if not isinstance(model, Model):
-        raise BertramError(f"{path}: an ensemble; export one of its members, or make one model of them: bertram soup")
+        raise BertramError(f"{path}: an ensemble cannot be exported; export a member or a soup of its members")
     if task is not None and task not in model.tasks:
-        raise BertramError(f"there is no task {task!r}; this run has {', '.join(model.tasks)}")
+        raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     fill, usage = {"hf": _hf, "sentence-transformers": _sentence_transformers, "onnx": _onnx}[form](model, task)
     text = card(run, model, form, usage)
 
@@ -49,7 +49,7 @@ def export(path: Path, form: Form, out: Path, task: str | None = None) -> Path:
 
 def _hf(model: Model, task: str | None) -> tuple[Fill, str]:
     if task is not None:
-        raise BertramError("--format hf holds the encoder, which all tasks share; leave --task out")
+        raise BertramError("--format hf exports the encoder, which all tasks share; omit --task")
     return lambda directory: hf.save_encoder(model, directory), hf.usage(model)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bertram.config import Config
-from bertram.options.schema import Option, fields, model_in, shown
+from bertram.options.schema import Option, fields, model_in, value_text
 
 HEADING = (
     "Fields of the configuration, as options and in a TOML file (--config). In the name of an option, - and _ are the "
@@ -41,10 +41,10 @@ def values_of(option: Option, config: Config) -> dict[str, str]:
     """
     path = option.name.split(".")
     if path[0] != "tasks":
-        return {"": shown(_value(config, path))}
+        return {"": value_text(_value(config, path))}
     table = path[2] if len(path) == 4 else None
     return {
-        name: shown(_value(task, path[2:]))
+        name: value_text(_value(task, path[2:]))
         for name, task in config.tasks.items()
         if table is None or getattr(task, table) is not None
     }

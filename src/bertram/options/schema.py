@@ -40,11 +40,11 @@ def fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[Option
         elif table is not None:
             yield from fields(table, f"{prefix}{name}.")
         else:
-            default = "required" if field.is_required() else shown(field.default)
+            default = "required" if field.is_required() else value_text(field.default)
             yield Option(f"{prefix}{name}", _type_of(field), default, field.description or "")
 
 
-def shown(value: object) -> str:
+def value_text(value: object) -> str:
     """A value as the command line takes it."""
     if value is None or value in ("", (), [], {}):
         return "none"

@@ -1,4 +1,4 @@
-"""Predicting whole files, a window of rows in memory at a time; what only scores need is not loaded."""
+"""Prediction of whole files, with a window of rows in memory at a time."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,8 +13,8 @@ from bertram.prediction.model import Predictor, entry, predictions
 from bertram.prediction.resumable_output import Row, remaining
 from bertram.tasks import Quoting
 
-WINDOW = 4096  # rows that are sorted by length together
-WINDOW_CHARACTERS = 1 << 22  # most of them, where texts are long: bounds the memory
+WINDOW = 4096  # rows that are sorted by length and batched together
+WINDOW_CHARACTERS = 1 << 22  # maximum characters of a window; bounds the memory if texts are long
 
 
 def predict_file(
@@ -30,33 +30,33 @@ def predict_file(
     done: Iterable[str] = (),
     complain: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
-    """Predict a file row by row, in its order, a window of rows in memory at a time.
+    """Predict the rows of a file in order, with a window of rows in memory at a time.
 
     Args:
         model: a model or an ensemble.
-        task: which of its tasks.
-        source: a file, or the lines of standard input.
+        task: name of the task to predict.
+        source: path of a file, or the lines of standard input.
         columns: names of the text columns.
-        form: format of a source whose name does not tell it.
-        encoding: text encoding; default: UTF-8, or what a byte order mark says.
-        quoting: meaning of quotes in a table; default: standard, except where they would swallow rows.
-        batch_size: examples computed together.
-        done: ids of the rows that are predicted already; these are left out.
-        complain: told of each row that cannot be predicted.
+        form: format of the source, if its name has no known extension.
+        encoding: text encoding; default: UTF-8, or that of the byte order mark.
+        quoting: meaning of quotes in a table; default: standard, unless that would swallow rows.
+        batch_size: examples per batch.
+        done: ids of the first rows, which are skipped because they are predicted already.
+        complain: called with a message for each rejected row.
 
     Raises:
-        BertramError: no such task, a fault of the file, or `done` are not the ids of its first rows.
+        BertramError: unknown task, an unreadable file, or `done` are not the ids of its first rows.
     """
     if task not in model.tasks:
-        raise BertramError(f"there is no task {task!r}; this model has {', '.join(model.tasks)}")
-    known = model.tasks[task]
+        raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
+    definition = model.tasks[task]
     rejects: list[Reject] = []
     rows = read_texts(
         source,
-        known.pair,
-        columns=columns or known.files.texts,
-        id_columns=tuple(name for name in (known.files.id, "id") if name),
-        style=known.text_normalization,
+        definition.pair,
+        columns=columns or definition.files.texts,
+        id_columns=tuple(name for name in (definition.files.id, "id") if name),
+        style=definition.text_normalization,
         form=form,
         encoding=encoding,
         quoting=quoting,
@@ -65,13 +65,13 @@ def predict_file(
     for window in _windows(remaining(_complaining(rows, rejects, complain), done)):
         ids, texts = zip(*window, strict=True)
         pieces = tokenize(texts, model.tokenizer)
-        examples = Examples(known, ids, pieces, None, model.tokenizer, model.max_tokens)
-        for one, prediction in zip(ids, predictions(known, model.outputs(examples, batch_size)), strict=True):
-            yield {"id": one, **entry(known, prediction)}
+        examples = Examples(definition, ids, pieces, None, model.tokenizer, model.max_tokens)
+        for row_id, prediction in zip(ids, predictions(definition, model.outputs(examples, batch_size)), strict=True):
+            yield {"id": row_id, **entry(definition, prediction)}
 
 
 def _complaining(rows: Iterator[Row], rejects: list[Reject], complain: Callable[[str], None]) -> Iterator[Row]:
-    """The rows, with a complaint of each that was rejected on the way."""
+    """The rows; each rejected row on the way is reported."""
     for row in itertools.chain(rows, [None]):
         for reject in rejects:
             complain(f"rejected: {reject}")

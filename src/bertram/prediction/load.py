@@ -1,4 +1,4 @@
-"""Models to and from directories: a single one, or an ensemble whose members' outputs are averaged."""
+"""Models and ensembles, loaded from and saved to directories."""
 
 import json
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ MEMBERS = "ensemble.json"
 
 
 class Ensemble:
-    """Models of the same tasks; probabilities and scores are averaged.
+    """An ensemble: probabilities and scores are averaged over models of the same tasks.
 
-    The members may differ in encoder, heads, losses and in how a pair is encoded; tasks, labels and tokenizer are
-    those of the first.
+    The members may differ in encoder, heads, losses and pair encoding. They must have the same tasks, labels and
+    tokenizer.
 
     Args:
-        members: at least one.
+        members: one model or more; tasks, tokenizer and maximum length are taken from the first.
     """
 
     def __init__(self, members: Sequence[Model]) -> None:
@@ -40,39 +40,39 @@ class Ensemble:
         return predict(self, task, texts, batch_size)
 
     def outputs(self, examples: Examples, batch_size: int = 64) -> Tensor:
-        """The mean of the members' outputs, [n, K] or [n]."""
+        """Mean of the members' outputs, [n, K] or [n]."""
         name = examples.task.name
-        own = [replace(examples, task=one.tasks[name], max_tokens=one.max_tokens) for one in self.members]
-        found = [one.outputs(theirs, batch_size) for one, theirs in zip(self.members, own, strict=True)]
-        return torch.stack(found).mean(0)
+        inputs = [replace(examples, task=member.tasks[name], max_tokens=member.max_tokens) for member in self.members]
+        members = zip(self.members, inputs, strict=True)
+        return torch.stack([member.outputs(part, batch_size) for member, part in members]).mean(0)
 
 
 def load(run: Path | str | Run, precision: Precision = "fp32") -> Model | Ensemble:
     """The model of a finished run.
 
     Args:
-        run: a run directory.
-        precision: of its matrix products.
+        run: run, or path of its directory.
+        precision: precision of the matrix multiplications.
 
     Raises:
-        RunError: not a run, not finished, damaged, or of an unknown format version.
+        RunError: the run is missing, unfinished or damaged, or has an unknown format version.
     """
     opened = run if isinstance(run, Run) else open_run(Path(run))
     directory = opened.model
     if not directory.is_dir():
-        raise RunError(f"{opened.path}: has no model yet; train on with --resume")
+        raise RunError(f"{opened.path}: no model yet; continue the training with --resume")
     if not (directory / MEMBERS).is_file():
         return load_model(directory, precision)
     return Ensemble([load_model(member, precision) for member in members(directory)])
 
 
 def save_model(model: Model, directory: Path, state: dict[str, Tensor] | None = None) -> None:
-    """Write a model's directory: weights, config.json and tokenizer; not atomic, see `bertram.runs`.
+    """Write weights, config.json and tokenizer; not atomic, see `bertram.runs`.
 
     Args:
         model: the model to write.
-        directory: made if it is missing.
-        state: other weights than the model's own, under the names of `storage.state_of`.
+        directory: directory to write; created if it is missing.
+        state: weights to write in place of the model's own, named as by `storage.state_of`.
     """
     save_network(StoredNetwork(model.network, model.max_tokens, model.both_orders), directory, state)
     model.tokenizer.save(directory)
@@ -82,20 +82,24 @@ def load_model(directory: Path, precision: Precision = "fp32") -> Model:
     """A single model from its directory.
 
     Raises:
-        RunError: not a model of ours, of an unknown format version, or damaged.
+        RunError: the model is missing or damaged, or has an unknown format version.
     """
     stored = load_network(directory, precision)
     return Model(stored.network, load_tokenizer(directory), stored.max_tokens, both_orders=stored.both_orders)
 
 
 def members(directory: Path) -> list[Path]:
-    """The directories of an ensemble's models."""
+    """The model directories of an ensemble.
+
+    Raises:
+        RunError: the list of members is damaged or has an unknown format version.
+    """
     path = directory / MEMBERS
     try:
-        head = json.loads(path.read_text(encoding="utf-8"))
-        found = head["format"], [directory / str(name) for name in head["members"]]
+        listing = json.loads(path.read_text(encoding="utf-8"))
+        version, directories = listing["format"], [directory / str(name) for name in listing["members"]]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise RunError(f"{path}: damaged: {error}") from None
-    if found[0] != FORMAT:
-        raise RunError(f"{path}: format version {found[0]!r} is unknown; this BERTram reads {FORMAT}")
-    return found[1]
+    if version != FORMAT:
+        raise RunError(f"{path}: unknown format version {version!r}; this BERTram reads {FORMAT}")
+    return directories

@@ -1,4 +1,4 @@
-"""A trained model for those who predict: texts in, classes, yes or no, and scores out."""
+"""A trained model: texts in, predictions out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ Text = str | tuple[str, str] | list[str]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one example.
+    """The prediction for one example.
 
     Attributes:
         value: class index, 0 or 1, or score in label units.
-        probabilities: of the classes (no and yes), in order; None for a score.
+        probabilities: probability of each class (of no and yes), in order; None for a score.
     """
 
     value: int | float
@@ -33,7 +33,7 @@ class Prediction:
 
 
 class Predictor(Protocol):
-    """What a model and an ensemble of models have in common."""
+    """The interface of a model and of an ensemble."""
 
     tasks: dict[str, Task]
     tokenizer: Tokenizer
@@ -49,9 +49,9 @@ class Model:
 
     Args:
         network: encoder and heads.
-        tokenizer: the encoder's.
-        max_tokens: longer inputs are cut.
-        both_orders: read cross-encoded pairs in both orders; the output is the mean.
+        tokenizer: tokenizer of the encoder.
+        max_tokens: maximum sequence length in tokens; longer inputs are truncated.
+        both_orders: read cross-encoded pairs in both orders and average the two outputs.
     """
 
     def __init__(self, network: Multitask, tokenizer: Tokenizer, max_tokens: int, *, both_orders: bool = False) -> None:
@@ -64,17 +64,17 @@ class Model:
 
         Args:
             task: name of one of `self.tasks`.
-            texts: strings, or pairs of strings, as the task wants.
-            batch_size: examples computed together.
+            texts: strings, or pairs of strings for a pair task.
+            batch_size: examples per batch.
 
         Raises:
-            BertramError: no such task, a text where a pair is wanted or the other way round, or a text that
-                is empty, holds a NUL byte or half a character.
+            BertramError: unknown task; a text in place of a pair, or the reverse; a text that is empty or holds a NUL
+                byte or a lone surrogate.
         """
         return predict(self, task, texts, batch_size)
 
     def orders(self, task: Task) -> tuple[bool, ...]:
-        """Whether a task's pairs are read as they are, and whether also with their texts swapped."""
+        """The orders in which pairs are read: False for as they are, True for swapped."""
         return (False, True) if self.both_orders and task.pair and task.encoding == "cross" else (False,)
 
     @torch.inference_mode()
@@ -82,48 +82,57 @@ class Model:
         """[n, K] probabilities of the classes (of no and yes), or [n] scores in label units.
 
         Args:
-            examples: of one task.
-            batch_size: examples computed together.
+            examples: examples of one task.
+            batch_size: examples per batch.
         """
         output = self.network.output(examples.task.name)
         swaps = self.orders(examples.task)
-        found: list[Tensor] = []
+        outputs: list[Tensor] = []
         places: list[int] = []
         for chosen in _by_length(examples, batch_size):
             raw = [self.network([examples.batch(chosen, swapped=swap)])[0] for swap in swaps]
-            found.append(torch.stack([output.meaning(one) for one in raw]).mean(0).cpu())
+            outputs.append(torch.stack([output.meaning(logits) for logits in raw]).mean(0).cpu())
             places += chosen
-        outputs = torch.cat(found)
-        return torch.empty_like(outputs).index_copy_(0, torch.tensor(places), outputs)
+        stacked = torch.cat(outputs)
+        return torch.empty_like(stacked).index_copy_(0, torch.tensor(places), stacked)
 
 
 def predict(model: Predictor, task: str, texts: Sequence[Text], batch_size: int = 64) -> list[Prediction]:
     """Predict texts, or pairs of texts; see `Model.predict`."""
     if task not in model.tasks:
-        raise BertramError(f"there is no task {task!r}; this model has {', '.join(model.tasks)}")
+        raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     if isinstance(texts, str):
-        raise BertramError("one string is given; put it in a list of texts")
-    known = model.tasks[task]
-    rows = [checked(known, number, text) for number, text in enumerate(texts)]
+        raise BertramError("texts must be a list; put a single text in a list")
+    definition = model.tasks[task]
+    rows = [checked(definition, number, text) for number, text in enumerate(texts)]
     if not rows:
         return []
     examples = Examples(
-        known,
+        definition,
         list(map(str, range(len(rows)))),
         tokenize(rows, model.tokenizer),
         None,
         model.tokenizer,
         model.max_tokens,
     )
-    return predictions(known, model.outputs(examples, batch_size))
+    return predictions(definition, model.outputs(examples, batch_size))
 
 
 def checked(task: Task, number: int, text: Text) -> tuple[str, ...]:
-    """One or two texts in the task's style, or a BertramError that says which input is wrong."""
+    """The normalized text or texts of one input.
+
+    Args:
+        task: task that is predicted.
+        number: number of the input, for the error message.
+        text: a text or a pair.
+
+    Raises:
+        BertramError: the input does not fit the task.
+    """
     texts = tuple(text) if isinstance(text, tuple | list) else (text,)
     if len(texts) != (2 if task.pair else 1) or not all(isinstance(part, str) for part in texts):
-        wanted = "a pair of texts" if task.pair else "one text"
-        raise BertramError(f"input {number}: task {task.name} wants {wanted}")
+        expected = "a pair of texts" if task.pair else "one text"
+        raise BertramError(f"input {number}: task {task.name} takes {expected}")
     try:
         return tuple(styled(text_of(part, "text"), task.text_normalization, task.pair) for part in texts)
     except Fault as fault:
@@ -131,7 +140,7 @@ def checked(task: Task, number: int, text: Text) -> tuple[str, ...]:
 
 
 def predictions(task: Task, outputs: Tensor) -> list[Prediction]:
-    """Each example's prediction from `Predictor.outputs`."""
+    """Predictions from the result of `Predictor.outputs`."""
     output = output_of(task)
     values, shares = output.decide(outputs).tolist(), output.probabilities(outputs)
     if shares is None:
@@ -152,7 +161,7 @@ def entry(task: Task, prediction: Prediction) -> dict[str, Any]:
 
 
 def _by_length(examples: Examples, batch_size: int) -> Iterator[list[int]]:
-    """Batches of examples of about one length, so that attention needs little padding."""
+    """Batches of examples of similar length, so that attention needs little padding."""
     order = np.argsort(examples.lengths(), kind="stable")
     for begin in range(0, len(order), batch_size):
         yield order[begin : begin + batch_size].tolist()

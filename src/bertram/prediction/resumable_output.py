@@ -1,4 +1,4 @@
-"""A file of predictions that grows line by line, and is gone on with where a kill has cut it off."""
+"""An output file of predictions that an interrupted command can continue."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -13,18 +13,18 @@ BLOCK = 1 << 20
 
 
 class Output:
-    """The lines of predictions in a file; those that are there already stay, but for a last one that is torn.
+    """A file of predictions, one JSON line each; existing lines are kept, except an incomplete last line.
 
     Args:
-        path: of the file, which is made if it is missing.
-        task: whose predictions they are.
+        path: path of the file; created if it is missing.
+        task: task that is predicted.
 
     Attributes:
-        kept: how many of the predictions that are there have been read.
-        added: how many have been written.
+        kept: number of existing predictions that have been read.
+        added: number of predictions written.
 
     Raises:
-        DataError: what is there are not predictions of this task, or it cannot be written.
+        DataError: the file holds something else than predictions of this task, or cannot be written.
     """
 
     def __init__(self, path: Path, task: Task) -> None:
@@ -35,7 +35,7 @@ class Output:
         except OSError as error:
             raise DataError(f"{path}: cannot be written: {error.strerror}") from None
         try:
-            if first := self._file.readline(BLOCK):  # else it is new
+            if first := self._file.readline(BLOCK):  # an empty file is new
                 self._id(1, first)
         except DataError:
             self._file.close()
@@ -44,7 +44,7 @@ class Output:
         self._file.seek(0, 2)
 
     def ids(self) -> Iterator[str]:
-        """The ids of the predictions that are there.
+        """The ids of the existing predictions.
 
         Raises:
             DataError: a line that is not a prediction of the task.
@@ -62,12 +62,12 @@ class Output:
     def _id(self, number: int, line: bytes) -> str:
         try:
             entry = json.loads(line)
-            found, _, names = entry["id"], entry["value"], tuple(entry.get("probabilities", ()))
+            row_id, _, names = entry["id"], entry["value"], tuple(entry.get("probabilities", ()))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise DataError(f"{self.path}:{number}: not a prediction; choose another --out") from None
         if names != self.task.class_names:
             raise DataError(f"{self.path}:{number}: a prediction of another task; choose another --out")
-        return str(found)
+        return str(row_id)
 
     def __enter__(self) -> Self:
         return self
@@ -77,35 +77,35 @@ class Output:
 
 
 def remaining(rows: Iterator[Row], done: Iterable[str]) -> Iterator[Row]:
-    """The rows after those that are done.
+    """The rows that are not predicted yet.
 
     Args:
         rows: all rows, in order.
-        done: ids of the first of them.
+        done: ids of the first rows, which are predicted already.
 
     Raises:
-        DataError: the ids differ, so that what is done belongs to another input.
+        DataError: the ids differ, so the predictions belong to another input.
     """
-    for number, one in enumerate(done, start=1):
+    for number, row_id in enumerate(done, start=1):
         row = next(rows, None)
         if row is None:
-            raise DataError(f"the output has prediction {number}, but the input has only {number - 1} usable rows")
-        if row[0] != one:
+            raise DataError(f"the output has prediction {number}, but the input only {number - 1} usable rows")
+        if row[0] != row_id:
             raise DataError(
-                f"prediction {number} of the output has id {one!r}, but row {number} of the input has {row[0]!r}: "
+                f"prediction {number} of the output has id {row_id!r}, but row {number} of the input has {row[0]!r}: "
                 "the output belongs to another input; choose another --out"
             )
     yield from rows
 
 
 def count_lines(path: Path) -> int:
-    """How many lines a file has, read in blocks."""
+    """Number of lines of a file."""
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b""))
 
 
 def _end_of_lines(file: BinaryIO) -> int:
-    """Where the last whole line of a file ends."""
+    """Position after the last complete line of a file."""
     end = file.seek(0, 2)
     while end:
         begin = max(0, end - BLOCK)

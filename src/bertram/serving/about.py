@@ -1,4 +1,4 @@
-"""What a page, and everybody who asks ``GET /tasks``, may know of a run."""
+"""Public description of a run, as the web page and ``GET /tasks`` show it."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import Any
 from bertram.evaluation.caveats import notes
 from bertram.model.outputs import output_of
 from bertram.runs.directory import Run
-from bertram.serving.examples import BOTH, PAIRS, TEXTS
+from bertram.serving.examples import OPINION_PAIRS, PAIRS, TEXTS
 from bertram.serving.messages import Limits, fields
 from bertram.tasks import Task
 
 
 def describe(run: Run, tasks: dict[str, Task], limits: Limits) -> dict[str, Any]:
-    """The run, its tasks with their scores on dev, the limits, and texts to try."""
+    """The run, its tasks with their dev scores, the limits, and example texts."""
     scores = run.record.get("scores", {}).get("dev", {})
     return {
         "version": version("bertram"),
@@ -22,12 +22,12 @@ def describe(run: Run, tasks: dict[str, Task], limits: Limits) -> dict[str, Any]
         "notes": notes(run),
         "limits": {"texts": limits.texts, "characters": limits.characters, "body_bytes": limits.body_bytes},
         "tasks": [_task(task, scores.get(name, {})) for name, task in tasks.items()],
-        "examples": {"text": TEXTS, "pair": PAIRS, "both": BOTH},
+        "examples": {"text": TEXTS, "pair": PAIRS, "both": OPINION_PAIRS},
     }
 
 
 def encoder_name(source: str) -> str:
-    """What to call an encoder: of a directory, only its last part, for the rest of the path is nobody's business."""
+    """Public name of an encoder: only the last part of a path, which may hold private names."""
     return Path(source).name if Path(source).is_absolute() or source.startswith((".", "~")) else source
 
 

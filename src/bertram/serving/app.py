@@ -1,4 +1,4 @@
-"""The application: a route for each of the model's tasks, and what a page and a monitor need."""
+"""The web application: a route per task, the page, health and metrics."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ PROBLEMS = {
     400: "the body is not JSON",
     408: "the body did not arrive in time",
     413: "the body is too large",
-    422: "not what the task wants, or beyond a limit",
+    422: "the request does not fit the task or exceeds a limit",
     503: "too many texts are waiting; see Retry-After",
     504: "no answer in time",
 }
@@ -32,8 +32,8 @@ def create_app(model: Predictor, about: dict[str, Any], limits: Limits | None = 
 
     Args:
         model: a model or an ensemble.
-        about: what ``GET /tasks`` answers; see `bertram.serving.about`.
-        limits: what is taken; default: the usual ones.
+        about: answer of ``GET /tasks``; see `bertram.serving.about`.
+        limits: limits on requests; default: those of `Limits`.
     """
     limits = limits or Limits()
     metrics = Metrics()
@@ -60,12 +60,12 @@ def create_app(model: Predictor, about: dict[str, Any], limits: Limits | None = 
 
 
 def predictor(task: Task, batcher: Batcher, limits: Limits, metrics: Metrics) -> Handler:
-    """What answers the requests of one task."""
+    """The handler of requests for one task."""
 
     async def predict(request: Request) -> Response:
         texts = read_request(task, await request.body(), limits)
         try:
-            found = await batcher.predict(task.name, texts, limits.seconds)
+            results = await batcher.predict(task.name, texts, limits.seconds)
         except FullError as error:
             return _problem(503, str(error), {"Retry-After": str(error.retry_after)})
         except StoppingError:
@@ -73,7 +73,7 @@ def predictor(task: Task, batcher: Batcher, limits: Limits, metrics: Metrics) ->
         except TimeoutError:
             return _problem(504, f"no answer within {limits.seconds:g} s; try again with fewer texts")
         metrics.texts[task.name] += len(texts)
-        return JSONResponse(answer(task, found))
+        return JSONResponse(answer(task, results))
 
     return predict
 
@@ -101,10 +101,10 @@ def _add_predict(app: FastAPI, task: Task, handler: Handler, limits: Limits) -> 
 
 
 def _add_unknown_task(app: FastAPI, names: list[str]) -> None:
-    async def unknown(_: Request) -> Response:
-        return _problem(404, f"there is no such task; this model has {', '.join(names)}")
+    async def unknown_task(_: Request) -> Response:
+        return _problem(404, f"unknown task; choose one of {', '.join(names)}")
 
-    app.add_api_route("/predict/{task}", unknown, methods=["POST"], include_in_schema=False)
+    app.add_api_route("/predict/{task}", unknown_task, methods=["POST"], include_in_schema=False)
 
 
 def _add_about(app: FastAPI, about: dict[str, Any], batcher: Batcher, metrics: Metrics) -> None:
@@ -115,9 +115,9 @@ def _add_about(app: FastAPI, about: dict[str, Any], batcher: Batcher, metrics: M
 
     @app.get("/health", responses={503: {"description": "stopping"}})
     async def health() -> JSONResponse:
-        """Whether requests are answered."""
-        well = batcher.alive and not app.state.stopping
-        return JSONResponse({"status": "ok" if well else "stopping"}, 200 if well else 503)
+        """Status of the server: ok or stopping."""
+        healthy = batcher.alive and not app.state.stopping
+        return JSONResponse({"status": "ok" if healthy else "stopping"}, 200 if healthy else 503)
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def prometheus() -> Response:

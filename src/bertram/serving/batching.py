@@ -1,4 +1,4 @@
-"""Requests that arrive together are computed together: a bounded queue, and one thread that computes."""
+"""Batching of concurrent requests: a bounded queue and one computing thread."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from bertram.serving.batched_predict import predict_together
 
 log = logging.getLogger(__name__)
 Answer = list[Prediction] | Exception
-Watch = Callable[[int, float], None]  # told of each batch: how many texts, how many seconds
+Watch = Callable[[int, float], None]  # called with the number of texts and the seconds of each batch
 SMOOTHING = 0.9  # weight of the past in the time a text takes
 
 
@@ -22,7 +22,7 @@ class FullError(Exception):
     """The queue has no room for a request.
 
     Attributes:
-        retry_after: whole seconds after which what waits now should be computed.
+        retry_after: estimated seconds until the current queue is computed, a whole number.
     """
 
     def __init__(self, retry_after: int) -> None:
@@ -31,7 +31,7 @@ class FullError(Exception):
 
 
 class StoppingError(Exception):
-    """The server is stopping and takes no more requests."""
+    """The server is stopping and accepts no requests."""
 
 
 @dataclass(eq=False)
@@ -42,16 +42,16 @@ class _Job:
 
 
 class Batcher:
-    """Predicts for many callers with one model.
+    """Predictions for many callers with one model.
 
-    While a batch is computed, the next requests gather; so batches grow with the load, and a single request never
-    waits for company.
+    Requests that arrive while a batch is computed form the next batch. So batches grow with the load, and a single
+    request is computed at once.
 
     Args:
         model: a model or an ensemble.
-        together: most texts that are computed together; 1 computes each request alone.
-        room: most texts that may wait.
-        watch: told of each batch.
+        together: maximum number of texts in a batch; 1 computes each request alone.
+        room: maximum number of texts in the queue.
+        watch: called after each batch.
     """
 
     def __init__(
@@ -67,16 +67,16 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """How many texts are in the queue."""
+        """Number of texts in the queue."""
         return self._waiting
 
     @property
     def alive(self) -> bool:
-        """Whether requests are taken and computed."""
+        """True while requests are accepted and computed."""
         return self._thread.is_alive() and not self._stopping
 
     def start(self) -> None:
-        """Begin to compute; to be called on the event loop that will ask."""
+        """Start computing; call it on the event loop that will send requests."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
@@ -84,14 +84,14 @@ class Batcher:
         """Predictions of texts or pairs, in order.
 
         Args:
-            task: one of the model's.
-            texts: checked already; see `bertram.prediction.model.checked`.
-            seconds: to wait at most.
+            task: name of the task.
+            texts: texts that `bertram.prediction.model.checked` has accepted.
+            seconds: maximum time to wait.
 
         Raises:
             FullError: the queue is full.
             StoppingError: the server stops.
-            TimeoutError: there was no answer in time.
+            TimeoutError: no answer in time.
         """
         job = _Job(task, texts, self._loop.create_future())
         with self._changed:
@@ -106,7 +106,7 @@ class Batcher:
             return await job.answer
 
     async def stop(self) -> None:
-        """Take no more requests, and answer those that were taken."""
+        """Accept no more requests, and answer those in the queue."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -114,35 +114,35 @@ class Batcher:
 
     def _work(self) -> None:
         while jobs := self._take():
-            begun = time.perf_counter()
+            start = time.perf_counter()
             answers = self._compute(jobs)
-            seconds, texts = time.perf_counter() - begun, sum(len(job.texts) for job in jobs)
+            seconds, texts = time.perf_counter() - start, sum(len(job.texts) for job in jobs)
             self._seconds_per_text = SMOOTHING * self._seconds_per_text + (1 - SMOOTHING) * seconds / texts
             self.watch(texts, seconds)
             self._loop.call_soon_threadsafe(_deliver, jobs, answers)
 
     def _take(self) -> list[_Job]:
-        """The next requests that fit together, the first whatever its size; none when all is done."""
-        taken: list[_Job] = []
+        """The next requests that fit into one batch; at least one, whatever its size; none when the queue is closed."""
+        jobs: list[_Job] = []
         size = 0
         with self._changed:
-            while not taken:
+            while not jobs:
                 self._changed.wait_for(lambda: self._jobs or self._stopping)
                 if not self._jobs:
                     return []
-                while self._jobs and (not taken or size + len(self._jobs[0].texts) <= self.together):
+                while self._jobs and (not jobs or size + len(self._jobs[0].texts) <= self.together):
                     job = self._jobs.popleft()
                     self._waiting -= len(job.texts)
                     if not job.answer.cancelled():  # its caller no longer waits
-                        taken.append(job)
+                        jobs.append(job)
                         size += len(job.texts)
-        return taken
+        return jobs
 
     def _compute(self, jobs: list[_Job]) -> list[Answer]:
-        """An answer for each job; where they fail together, each is tried alone."""
+        """An answer for each job; if the batch fails, each job is computed alone."""
         try:
             return list(predict_together(self.model, [(job.task, job.texts) for job in jobs], self.together))
-        except Exception as error:  # whatever it is, the thread must live on
+        except Exception as error:  # the thread must survive any error
             log.exception("a batch of %d requests failed", len(jobs))
             return [error] if len(jobs) == 1 else [self._compute([job])[0] for job in jobs]
 

@@ -1,4 +1,4 @@
-"""Texts to try on the page, written for it."""
+"""Example texts of the web page, written for it."""
 
 TEXTS = [
     "A small miracle of a film: tender, funny, and over far too soon.",
@@ -14,7 +14,7 @@ PAIRS = [
     ["A man is slicing bread in the kitchen.", "A woman is repairing a bicycle."],
     ["The council approved the new bridge on Monday.", "On Monday the council voted for the bridge."],
 ]
-BOTH = [  # pairs whose first text has something to say by itself
+OPINION_PAIRS = [  # pairs whose first text also has a sentiment
     ["A delight from the first scene to the last.", "I enjoyed every minute of it."],
     ["The battery died after a week and nobody answered my letters.", "The battery still holds for two days."],
     ["The soup was cold and the waiter was rude.", "We were served cold soup by an unfriendly waiter."],

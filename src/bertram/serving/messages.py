@@ -1,4 +1,4 @@
-"""What a request may say and what an answer says, from the definition of a task."""
+"""Requests and answers: reading, limits and JSON schemas, from the definition of a task."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NOT_EMPTY = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"  # Python's spaces, of w
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server takes."""
+    """Limits on requests."""
 
     body_bytes: int = 1 << 20
     texts: int = 256  # in one request
@@ -32,8 +32,8 @@ class BadRequestError(Exception):
     """A request that cannot be answered.
 
     Attributes:
-        status: of HTTP.
-        message: what is wrong, and what would be right.
+        status: HTTP status code.
+        message: fault and remedy.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -42,7 +42,7 @@ class BadRequestError(Exception):
 
 
 def fields(task: Task) -> tuple[str, str]:
-    """The field of a request for one example, and that for many."""
+    """Names of the request fields for one example and for several."""
     return ("pair", "pairs") if task.pair else ("text", "texts")
 
 
@@ -50,43 +50,43 @@ def read_request(task: Task, body: bytes, limits: Limits) -> list[Text]:
     """The texts or pairs in a request's body.
 
     Raises:
-        BadRequestError: 400 not JSON, 422 not what the task wants or beyond a limit.
+        BadRequestError: 400 if the body is not JSON, 422 if it does not fit the task or exceeds a limit.
     """
     try:
         value = from_json(body)
     except ValueError as error:
         raise BadRequestError(400, f"the body is not JSON: {error}") from None
-    one, many = fields(task)
-    if not isinstance(value, dict) or len(value) != 1 or not value.keys() & {one, many}:
-        raise BadRequestError(422, _wanted(task, value))
-    items = [value[one]] if one in value else value[many]
+    single, plural = fields(task)
+    if not isinstance(value, dict) or len(value) != 1 or not value.keys() & {single, plural}:
+        raise BadRequestError(422, _usage(task, value))
+    items = [value[single]] if single in value else value[plural]
     if not isinstance(items, list) or not items:
-        raise BadRequestError(422, f"{many}: a list with at least one entry is wanted")
+        raise BadRequestError(422, f"{plural}: must be a list with at least one entry")
     if len(items) > limits.texts:
-        raise BadRequestError(422, f"{many}: {len(items)} entries; at most {limits.texts} in one request")
+        raise BadRequestError(422, f"{plural}: {len(items)} entries; at most {limits.texts} in one request")
     faults = [fault for number, item in enumerate(items) for fault in _faults(task, number, item, limits)]
     if faults:
-        more = f"; and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
-        raise BadRequestError(422, "; ".join(faults[:FAULTS_SHOWN]) + more)
+        further = f"; and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
+        raise BadRequestError(422, "; ".join(faults[:FAULTS_SHOWN]) + further)
     return [tuple(item) for item in items] if task.pair else items
 
 
-def _wanted(task: Task, value: object) -> str:
+def _usage(task: Task, value: object) -> str:
     example = '["…", "…"]' if task.pair else '"…"'
     one, many = fields(task)
     other = {"text", "texts"} if task.pair else {"pair", "pairs"}
     hint = ""
     if isinstance(value, dict) and value.keys() & other:
-        hint = "a pair of texts, not one" if task.pair else "one text, not a pair"
+        hint = "send a pair of texts, not one" if task.pair else "send one text, not a pair"
         hint = f": {hint}"
-    return f'task {task.name} wants {{"{one}": {example}}} or {{"{many}": [{example}, …]}} and no other field{hint}'
+    return f'task {task.name} takes {{"{one}": {example}}} or {{"{many}": [{example}, …]}} and no other field{hint}'
 
 
 def _faults(task: Task, number: int, item: object, limits: Limits) -> Iterator[str]:
-    """What is wrong with one text or pair, counted from 0."""
+    """Faults of one text or pair; `number` counts from 0."""
     texts = item if task.pair else [item]
     if not isinstance(texts, list) or len(texts) != (2 if task.pair else 1):
-        yield f"input {number}: a list of two texts is wanted"
+        yield f"input {number}: must be a list of two texts"
     elif not all(isinstance(text, str) for text in texts):
         yield f"input {number}: not a text"
     elif (longest := max(map(len, texts))) > limits.characters:
@@ -99,7 +99,7 @@ def _faults(task: Task, number: int, item: object, limits: Limits) -> Iterator[s
 
 
 def answer(task: Task, predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """The body of an answer; entries as in the lines of ``bertram predict``."""
+    """The body of an answer, with the entries that ``bertram predict`` writes."""
     return {"task": task.name, "predictions": [entry(task, prediction) for prediction in predictions]}
 
 
@@ -107,9 +107,9 @@ def request_schema(task: Task, limits: Limits) -> dict[str, Any]:
     """The JSON schema of a request."""
     text: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": limits.characters, "pattern": NOT_EMPTY}
     item = {"type": "array", "items": text, "minItems": 2, "maxItems": 2} if task.pair else text
-    one, many = fields(task)
-    several = {"type": "array", "items": item, "minItems": 1, "maxItems": limits.texts}
-    return {"oneOf": [object_schema({one: item}), object_schema({many: several})]}
+    single, plural = fields(task)
+    list_schema = {"type": "array", "items": item, "minItems": 1, "maxItems": limits.texts}
+    return {"oneOf": [object_schema({single: item}), object_schema({plural: list_schema})]}
 
 
 def answer_schema(task: Task) -> dict[str, Any]:

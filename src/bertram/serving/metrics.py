@@ -1,4 +1,4 @@
-"""What Prometheus asks a server, in its text format (version 0.0.4)."""
+"""Metrics of a server in the text format of Prometheus (version 0.0.4)."""
 
 import os
 from bisect import bisect_left
@@ -12,10 +12,10 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Histogram:
-    """How often values fell at or below each of some bounds.
+    """Counts of values at or below each bound.
 
     Args:
-        bounds: rising.
+        bounds: upper bounds in ascending order.
     """
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
@@ -29,7 +29,7 @@ class Histogram:
         self.total += value
 
     def lines(self, name: str) -> Iterator[str]:
-        """Its lines, cumulative as Prometheus wants them."""
+        """The lines of the histogram, with cumulative counts."""
         so_far = 0
         for bound, count in zip([*self.bounds, float("inf")], self.counts, strict=True):
             so_far += count
@@ -39,7 +39,7 @@ class Histogram:
 
 
 class Metrics:
-    """What a server counts of itself; the event loop and the computing thread write to different parts."""
+    """Metrics of a server; the event loop and the computing thread write to different parts."""
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()  # by path and status
@@ -59,10 +59,10 @@ class Metrics:
         self.batch_seconds.add(seconds)
 
     def render(self, waiting: int) -> str:
-        """All of it as text.
+        """All metrics as text.
 
         Args:
-            waiting: texts in the queue now.
+            waiting: number of texts in the queue.
         """
         return "\n".join(self._lines(waiting)) + "\n"
 
@@ -70,7 +70,7 @@ class Metrics:
         yield from _head("bertram_requests_total", "counter", "Requests answered.")
         for (path, status), count in sorted(self.requests.items()):
             yield f"{_line('bertram_requests_total', {'path': path, 'status': str(status)})} {count}"
-        yield from _head("bertram_request_seconds", "histogram", "From a request's head to its answer.")
+        yield from _head("bertram_request_seconds", "histogram", "Time from the head of a request to its answer.")
         yield from self.seconds.lines("bertram_request_seconds")
         yield from _head("bertram_texts_total", "counter", "Texts and pairs predicted.")
         for task, count in sorted(self.texts.items()):
@@ -86,7 +86,7 @@ class Metrics:
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is in RAM now; 0 where the system does not say."""
+    """Resident memory of this process in bytes; 0 if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except (OSError, IndexError, ValueError):

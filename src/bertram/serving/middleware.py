@@ -1,4 +1,4 @@
-"""What every request passes first: its body is read whole, within a size and a time; and it is counted."""
+"""Middleware: reads each request within its limits of size and time, and counts it."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-DISCARDED = 16  # times the limit that is still read, and thrown away, so that the sender gets to read the answer
+DISCARDED = 16  # multiple of the limit that is read and discarded, so that the sender can read the answer
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 CLOSE = (b"connection", b"close")
 
@@ -23,23 +23,23 @@ class Gate:
     """ASGI middleware.
 
     Args:
-        app: what is behind it.
-        limits: of a body's size and time.
-        metrics: where requests are counted, by the path of the route that answered.
+        app: wrapped application.
+        limits: limits on size and time of a body.
+        metrics: counters of requests, by the path of the route.
     """
 
     def __init__(self, app: App, limits: Limits, metrics: Metrics) -> None:
         self.app, self.limits, self.metrics = app, limits, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it here."""
+        """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun = time.perf_counter()
+        start = time.perf_counter()
         status = 500
 
-        async def noted(message: Message) -> None:
+        async def tracked_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -49,41 +49,41 @@ class Gate:
 
         try:
             body = await self._body(scope, receive)
-            await self.app(scope, _replayed(body, receive), noted)
+            await self.app(scope, _replayed(body, receive), tracked_send)
         except BadRequestError as error:
-            await _refuse(error, noted)
+            await _refuse(error, tracked_send)
         except ConnectionResetError:
-            status = 499  # nobody is there to be answered; a number that nginx made usual
+            status = 499  # the client is gone; the status code of nginx for that
         finally:
             route = scope.get("route")
-            self.metrics.request(getattr(route, "path", "other"), status, time.perf_counter() - begun)
+            self.metrics.request(getattr(route, "path", "other"), status, time.perf_counter() - start)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        most = self.limits.body_bytes
+        limit = self.limits.body_bytes
         headers = dict(scope["headers"])
-        too_large = BadRequestError(413, f"the body is larger than {most} bytes")
-        if headers.get(b"expect", b"").lower() == b"100-continue" and _declared(headers) > most:
+        too_large = BadRequestError(413, f"the body is larger than {limit} bytes")
+        if headers.get(b"expect", b"").lower() == b"100-continue" and _declared(headers) > limit:
             raise too_large
         parts: list[bytes] = []
         size = 0
         try:
             async with asyncio.timeout(self.limits.body_seconds):
-                more = True
-                while more:
+                more_body = True
+                while more_body:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ConnectionResetError
-                    more = message.get("more_body", False)
+                    more_body = message.get("more_body", False)
                     size += len(message.get("body", b""))
-                    if size > most * DISCARDED:
+                    if size > limit * DISCARDED:
                         raise too_large
-                    if size <= most:
+                    if size <= limit:
                         parts.append(message.get("body", b""))
         except TimeoutError:
             raise BadRequestError(
-                408, f"the request did not arrive whole within {self.limits.body_seconds:g} s"
+                408, f"the request did not arrive completely within {self.limits.body_seconds:g} s"
             ) from None
-        if size > most:
+        if size > limit:
             raise too_large
         return b"".join(parts)
 
@@ -94,17 +94,17 @@ def _declared(headers: dict[bytes, bytes]) -> int:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Give the body as one message, then what comes after it."""
-    given = False
+    """A `receive` that returns the body as one message, then what follows."""
+    replayed = False
 
-    async def again() -> Message:
-        nonlocal given
-        if given:
+    async def replay() -> Message:
+        nonlocal replayed
+        if replayed:
             return await receive()
-        given = True
+        replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return again
+    return replay
 
 
 async def _refuse(error: BadRequestError, send: Send) -> None:

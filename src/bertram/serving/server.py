@@ -1,4 +1,4 @@
-"""From a run directory to a listening server, and to its end."""
+"""A server for a run: start, connections, shutdown."""
 
 import asyncio
 import math
@@ -20,7 +20,7 @@ from bertram.serving.about import describe
 from bertram.serving.app import create_app
 from bertram.serving.messages import Limits
 
-DRAIN_SECONDS = 1.0  # in which requests already on their way over open connections are still answered
+DRAIN_SECONDS = 1.0  # time to answer requests that are already arriving on open connections
 CONNECTIONS = 512
 
 
@@ -32,49 +32,49 @@ def serve(
     precision: Precision = "fp32",
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serve a run until the process is asked to stop, and answer all requests taken by then.
+    """Serve a run until the process is told to stop; requests accepted by then are answered.
 
     Args:
-        run: a run directory.
-        host: address to listen at.
-        port: 0 for any that is free.
-        limits: what is taken.
-        precision: of the model's matrix products.
-        say: told where the server is.
+        run: run directory.
+        host: address to listen on.
+        port: port to listen on; 0 for a free one.
+        limits: limits on requests.
+        precision: precision of the matrix multiplications.
+        say: called with the messages for the user.
 
     Raises:
-        BertramError: the port cannot be had.
-        RunError: no run, or one that is not finished or damaged.
+        BertramError: the port cannot be used.
+        RunError: the run is missing, unfinished or damaged.
     """
-    with listen(host, port) as sock:  # before the model is loaded: a port in use is the faster answer
+    with listen(host, port) as sock:  # before the slow loading of the model, so that a port in use is reported at once
         opened = open_run(run)
         model = load(opened, precision)
         app = create_app(model, describe(opened, model.tasks, limits), limits)
         say(f"{run}: {', '.join(model.tasks)} at {address(sock)} (Ctrl+C stops)")
         if not _is_loopback(sock):
-            say("everybody who reaches this address can ask; there is no password")
+            say("warning: no authentication; anyone who can reach this address can send requests")
         Server(app, limits).run(sockets=[sock])
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to an address.
+    """A listening socket.
 
     Raises:
-        BertramError: the port is in use, or the address is not this machine's.
+        BertramError: the port is in use, or the address does not belong to this machine.
     """
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         sock = socket.socket(family, kind, protocol)
     except (OSError, OverflowError) as error:
-        raise BertramError(f"--host {host} --port {port}: no address to listen at: {error}") from None
+        raise BertramError(f"--host {host} --port {port}: invalid address: {error}") from None
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind(place)
-        sock.listen()  # only now is it sure that no other server has the port
+        sock.listen()  # fails if another server has the port
     except OSError as error:
         sock.close()
-        remedy = "; choose another by --port, or 0 for any that is free"
-        raise BertramError(f"{host}:{port}: cannot listen there: {error.strerror}{remedy}") from None
+        remedy = "; choose another --port, or 0 for a free one"
+        raise BertramError(f"{host}:{port}: cannot listen: {error.strerror}{remedy}") from None
     return sock
 
 
@@ -83,28 +83,28 @@ def _is_loopback(sock: socket.socket) -> bool:
 
 
 def address(sock: socket.socket) -> str:
-    """Where a browser finds a listening socket."""
+    """URL of a listening socket."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Connection(H11Protocol):
-    """An HTTP connection that is closed when a request's head does not arrive in time."""
+    """An HTTP connection that is closed if the head of a request does not arrive in time."""
 
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request, but not forever."""
+        """Start the timer for the first request."""
         super().connection_made(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived."""
+        """Handle received bytes."""
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
+        """Cancel the timer."""
         super().connection_lost(exc)
         self._forget()
 
@@ -127,14 +127,14 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """A server that, asked to stop, first lets clients finish what they have begun to send.
+    """A server that answers requests already being sent before it stops.
 
     Uvicorn closes idle connections at once, and a request that is just arriving on one of them would be lost. Here
     no new connection is taken, each answer tells its client that the connection ends, and only then is it closed.
 
     Args:
-        app: what answers.
-        limits: how long a request may take.
+        app: application to serve.
+        limits: limits on requests.
     """
 
     def __init__(self, app: FastAPI, limits: Limits) -> None:
@@ -154,7 +154,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop in order."""
+        """Refuse new connections, answer the open ones, then stop."""
         for server in self.servers:
             server.close()
         self.app.state.stopping = True
