@@ -6,20 +6,13 @@ their own values.
 
 import json
 from collections.abc import Iterator, Sequence
-from math import sqrt
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
-from bertram.evaluation.intervals import (
-    LEAST_SEEDS,
-    Effect,
-    Floats,
-    interval_for_new_examples,
-    shared_example_error,
-)
+from bertram.comparison.comparison import read_tasks
+from bertram.comparison.contrast import LEAST_SEEDS, estimate, interval_with_examples
+from bertram.comparison.outcomes import outcomes
 from bertram.experiments import ablation
-from bertram.experiments.noise import example_draws
 from bertram.experiments.request import ASKED
 from bertram.minbert import reproduce
 from bertram.minbert.remake import make_again
@@ -126,26 +119,29 @@ def means(group: Path) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for name, runs in arms.items():
         data = runs[0].config.data
-        draws = example_draws({str(run.path): run for run in runs}, data).draws if Path(data).is_dir() else {}
+        named = {str(run.path): run for run in runs}
+        scored = (
+            {one.name: one for one in outcomes(read_tasks(named, data), losses=False)} if Path(data).is_dir() else {}
+        )
         dev = [run.record["scores"]["dev"] for run in runs]
         scores = {task: [row[task][metric]["value"] for row in dev] for task, metric in TASKS.items()}
         scores["overall"] = [row["overall"]["value"] for row in dev]
-        row = [mean(values, draws.get(outcome)) for outcome, values in scores.items()]
+        sides = [{run: 1.0} for run in named]
+        errors = {outcome: scored[outcome].shared_error(sides) if scored else 0.0 for outcome in scores}
+        row = [mean(values, errors[outcome]) for outcome, values in scores.items()]
         yield f"| {name} | {len(runs)} | {' | '.join(row)} |"
     yield ""
 
 
-def mean(scores: Sequence[float], draws: Floats | None) -> str:
+def mean(scores: Sequence[float], example_error: float) -> str:
     """The mean of runs that differ by their seed only, with its interval.
 
     Args:
         scores: score of each run.
-        draws: scores of the runs on resampled examples, [runs, resamples]; None: the interval is for other seeds only.
+        example_error: standard error over examples of what the seeds share; 0: the interval is for other seeds only.
     """
-    count, sd = len(scores), stdev(scores)
-    effect = Effect(fmean(scores), count, sd, count - 1, sd / sqrt(count), None, None)
-    interval = interval_for_new_examples(effect, 0.0 if draws is None else shared_example_error(draws))
-    return cell({"value": effect.value, "ci95": interval})
+    found = estimate(scores)
+    return cell({"value": found.value, "ci95": interval_with_examples(found, example_error)})
 
 
 def cell(score: dict[str, Any]) -> str:

@@ -64,12 +64,13 @@ def test_runs_that_differ_by_seed_are_taken_together_and_the_verdict_is_on_the_t
     assert code == 0
     assert "warm against plain on dev, means over common seeds" in out
     assert "warm-0, warm-1, warm-2" in out
-    assert "over all 6 runs" in out
+    assert "each difference by its own variance" in out
+    assert "noise of overall, standard deviations over 3 seeds" in out
     assert "3 seeds" in out
     assert "compares these" not in out
     found = compare_runs(runs)
     assert [(arm.name, list(arm.runs)) for arm in found.arms] == [("plain", [0, 1, 2]), ("warm", [0, 1, 2])]
-    (sts,) = [row for row in found.techniques if row.task == "sts"]
+    (sts,) = [row for row in found.techniques if row.outcome == "sts"]
     means = [
         sum(row.value or 0 for row in compare_runs([runs[3], run]).models if row.task == "sts") for run in runs[:3]
     ]

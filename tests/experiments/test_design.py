@@ -4,10 +4,11 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from tests.common.scores import outcome_of
 
 from bertram.errors import BertramError
 from bertram.experiments.design import Design, fractional, full, leave_one_out, sign
-from bertram.experiments.effects import measure
+from bertram.experiments.effects import effects
 
 
 @pytest.mark.parametrize(
@@ -70,14 +71,14 @@ def test_effects_come_out_as_they_were_put_in(design: Design) -> None:
         }
         for number, cell in enumerate(design.cells)
     }
-    found = measure(design, {"overall": scores})
+    found = effects(design, *outcome_of(scores))
     assert len(found) == len(design.effects())
     for effect in found:
-        assert effect.value == pytest.approx(sum(named[part] for part in effect.name.split(" + ")))
+        assert effect.effect == pytest.approx(sum(named[part] for part in effect.name.split(" + ")))
 
 
 def test_leaving_one_out_measures_it_with_all_others_on() -> None:
     design = leave_one_out("ab")
     scores = {"0": 0.9, "1": 0.7, "2": 0.85}  # all, without a, without b
-    found = measure(design, {"overall": {cell: {0: value, 1: value, 2: value} for cell, value in scores.items()}})
-    assert [effect.value for effect in found] == pytest.approx([0.2, 0.05])
+    found = effects(design, *outcome_of({cell: dict.fromkeys(range(3), value) for cell, value in scores.items()}))
+    assert [effect.effect for effect in found] == pytest.approx([0.2, 0.05])

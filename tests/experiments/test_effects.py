@@ -1,24 +1,30 @@
-"""By simulation: intervals cover the truth, tests hold their level, and the power that is promised is there."""
+"""Effects of designs: each by its own runs, interactions and sums said as such, and what they would need beforehand."""
 
 from math import sqrt
 
 import numpy as np
 import pytest
+from tests.common.scores import outcome_of
 
-from bertram.comparison.models import TaskPredictions
+from bertram.comparison.components import components
+from bertram.comparison.outcomes import TaskPredictions, outcomes
 from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.experiments.design import Design, fractional, full, leave_one_out, sign
-from bertram.experiments.effects import Measured, measure
-from bertram.experiments.forecast import Noise, estimate
-from bertram.experiments.noise import drawn, seed_noise
-from bertram.experiments.render import effect_sentence
+from bertram.experiments.effects import Measured, contrasts, effects
+from bertram.experiments.forecast import Forecast, forecast
+from bertram.experiments.render import effect_sentence, forecast_lines
 from bertram.tasks import QUORA
 
 SD = 0.006  # of one run over seeds
 
 
-def simulated(design: Design, generator: np.random.Generator, seeds: int, effect: float = 0.0) -> dict[str, dict]:
+def measured(design: Design, scores: dict[str, dict[int, float]]) -> list[Measured]:
+    return effects(design, *outcome_of(scores))
+
+
+def simulated(design: Design, seeds: int, effect: float = 0.0, seed: int = 1) -> dict[str, dict[int, float]]:
     """Scores with one true effect, of the first factor, and noise of runs and of seeds."""
+    generator = np.random.default_rng(seed)
     of_seed = generator.normal(scale=0.01, size=seeds)
     return {
         str(number): {
@@ -28,70 +34,52 @@ def simulated(design: Design, generator: np.random.Generator, seeds: int, effect
     }
 
 
-@pytest.mark.parametrize(
-    ("design", "seeds"),
-    [(full("abc"), 2), (fractional("abcd", 4), 2), (leave_one_out("abc"), 3)],
-    ids=lambda x: str(x)[:30],
-)
-def test_intervals_cover_and_tests_hold_their_level(design: Design, seeds: int) -> None:
-    generator = np.random.default_rng(1)
-    covered, found_first, found_others, trials = [], [], [], 400
-    for _ in range(trials):
-        rows = measure(design, {"overall": simulated(design, generator, seeds, effect=0.01)})
-        for row in rows:
-            truth = 0.01 if row.name == "a" else 0.0
-            assert row.ci95 is not None
-            covered.append(row.ci95[0] <= truth <= row.ci95[1])
-            if truth == 0:
-                assert row.p is not None
-                found_others.append(row.p < 0.05)
-        found_first.append(rows[0].value)
-    assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
-    assert np.mean(found_others) == pytest.approx(0.05, abs=0.02)
-    assert np.mean(found_first) == pytest.approx(0.01, abs=5e-4)
+@pytest.mark.parametrize("design", [full("abc"), fractional("abcd", 4), leave_one_out("abc")], ids=lambda x: x.kind)
+def test_an_effect_is_the_mean_of_its_contrast_over_seeds(design: Design) -> None:
+    scores = simulated(design, 5, effect=0.02)
+    rows = measured(design, scores)
+    for effect, row in zip(design.effects(), rows, strict=True):
+        each = [sum(w * scores[str(n)][seed] for n, w in enumerate(effect.weights)) for seed in range(5)]
+        assert row.effect == pytest.approx(np.mean(each))
+        assert row.sd == pytest.approx(np.std(each, ddof=1))
+        assert row.ci95 is not None
+        assert row.ci95[1] - row.ci95[0] == pytest.approx(2 * 2.776 * np.std(each, ddof=1) / sqrt(5), rel=1e-3)
 
 
-@pytest.mark.parametrize(("design", "seeds"), [(full("abc"), 2), (fractional("abcd", 4), 3), (leave_one_out("ab"), 5)])
-def test_the_promised_power_is_there_within_10_percent(design: Design, seeds: int) -> None:
-    generator = np.random.default_rng(2)
-    power = estimate(design, Noise("", SD, 10, None), seeds=seeds, target=0.002, hours=1.0)
-    assert power.visible is not None
-    # An effect by leaving out is a whole difference of two cells, as in a factorial it is of two halves.
-    seen = []
-    for _ in range(500):
-        first = measure(design, {"overall": simulated(design, generator, seeds, effect=power.visible)})[0]
-        assert first.p is not None
-        seen.append(first.p < 0.05)
-    assert np.mean(seen) == pytest.approx(0.8, abs=0.08)
+def test_a_loud_factor_does_not_blur_the_others() -> None:
+    scores = simulated(full("ab"), 4, effect=0.02)
+    quiet = measured(full("ab"), scores)[0]
+    loud = {
+        cell: {seed: score + 0.1 * (-1) ** seed * sign(full("ab").cells[int(cell)], 2) for seed, score in each.items()}
+        for cell, each in scores.items()
+    }
+    again = measured(full("ab"), loud)[0]
+    assert again.ci95 == pytest.approx(quiet.ci95)
+    assert again.p == pytest.approx(quiet.p)
 
 
-def test_power_in_words_and_seeds_needed() -> None:
-    power = estimate(full("abc"), Noise("6 runs", SD, 4, 0.002), seeds=2, target=0.003, hours=0.5)
-    assert power.needed is not None
-    again = estimate(full("abc"), Noise("6 runs", SD, 4, 0.002), seeds=power.needed, target=0.003, hours=0.5)
-    before = estimate(full("abc"), Noise("6 runs", SD, 4, 0.002), seeds=power.needed - 1, target=0.003, hours=0.5)
-    assert again.visible is not None
-    assert before.visible is not None
-    assert again.visible <= 0.003 < before.visible
-    first, second = power.in_words()
-    assert f"with 2 seeds you can see {power.visible:.3f}; for 0.003 you need {power.needed} seeds" in first
-    assert f"{power.needed * 0.5:.1f} hours here" in first
-    assert "however many seeds" in second
-    assert "1 seed no effect" in estimate(full("ab"), Noise("", SD, 4, None), seeds=1, target=1, hours=1).in_words()[0]
-
-
-def test_the_noise_of_seeds_is_what_is_left_when_the_seeds_own_shift_is_taken_out() -> None:
-    generator = np.random.default_rng(3)
-    design = full("ab")
-    found = [seed_noise(simulated(design, generator, 3)) for _ in range(400)]
-    assert {df for one in found if one is not None for df in one[1:]} == {(4 - 1) * (3 - 1)}
-    assert sqrt(np.mean([one[0] ** 2 for one in found if one is not None])) == pytest.approx(SD, rel=0.05)
-
-
-def test_without_common_seeds_the_noise_is_that_within_arms() -> None:
-    noise = seed_noise({"a": {0: 0.5, 1: 0.6}, "b": {2: 0.1, 3: 0.3}, "c": {0: 0.9}})
-    assert noise == (pytest.approx(sqrt((0.005 + 0.02) / 2)), 2)
-    assert seed_noise({"a": {0: 0.5}, "b": {0: 0.6}}) is None
+def test_the_noise_is_told_apart_into_its_parts() -> None:
+    generator, design = np.random.default_rng(3), full("ab")
+    found = []
+    for _ in range(400):
+        of_seed, of_b = generator.normal(scale=0.01, size=4), generator.normal(scale=0.02, size=4)
+        scores = {
+            str(n): {s: of_seed[s] + of_b[s] * sign(cell, 2) / 2 + generator.normal(scale=SD) for s in range(4)}
+            for n, cell in enumerate(design.cells)
+        }
+        parts = components(scores, {one.name: one.weights for one in contrasts(design) if one.main})
+        assert parts is not None
+        assert parts.rest is not None
+        found.append([parts.common**2, parts.effects["a"] ** 2, parts.effects["b"] ** 2, parts.rest**2])
+    common, a, b, rest = np.sqrt(np.mean(found, axis=0))
+    assert rest == pytest.approx(SD, rel=0.05)
+    assert a == pytest.approx(SD, rel=0.05)  # of four runs, each with weight 1/2
+    assert b == pytest.approx(sqrt(0.02**2 + SD**2), rel=0.05)
+    assert common == pytest.approx(0.01, rel=0.1)
+    assert components({"0": {0: 0.5}, "1": {0: 0.6}}, {}) is None
+    two = components({"0": {0: 0.5, 1: 0.7}, "1": {0: 0.6, 1: 0.7}}, {"x": {"1": 1.0, "0": -1.0}})
+    assert two is not None
+    assert two.rest is None
 
 
 def test_the_error_of_examples_of_a_contrast_of_accuracies_has_a_closed_form() -> None:
@@ -101,31 +89,28 @@ def test_the_error_of_examples_of_a_contrast_of_accuracies_has_a_closed_form() -
     right = generator.random((4, n)) < np.array([0.6, 0.62, 0.7, 0.7])[:, None]
     right[3] = right[2]  # a run that is right where another is
     predicted = {f"r{k}": {str(i): float(right[k, i]) for i in range(n)} for k in range(4)}
-    task = TaskPredictions(QUORA.label_space, gold, predicted)
-    draws = drawn({"quora": task}, generator, 2000)
+    (outcome,) = outcomes({"quora": TaskPredictions(QUORA.label_space, gold, predicted)})
     weights = {"r0": -0.5, "r1": -0.5, "r2": 0.5, "r3": 0.5}
-    expected = (np.array([-0.5, -0.5, 0.5, 0.5]) @ right).std() / sqrt(n)
-    assert draws.error("quora", weights) == pytest.approx(expected, rel=0.06)
-    assert draws.error("overall", {"r2": 1.0, "r3": -1.0}) == pytest.approx(0.0, abs=1e-12)
+    expected = (np.array([-0.5, -0.5, 0.5, 0.5]) @ right).std(ddof=1) / sqrt(n)
+    assert outcome.example_error(weights) == pytest.approx(expected, rel=1e-6)
+    assert outcome.example_error({"r2": 1.0, "r3": -1.0}) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_undefined_scores_and_few_seeds_are_named() -> None:
+def test_missing_runs_and_few_seeds_are_named() -> None:
     scores = {"0": {0: 0.5, 1: 0.6}, "1": {}, "2": {0: 0.5, 1: 0.55}, "3": {0: 0.6, 1: 0.7}}
-    rows = measure(full("ab"), {"sts": scores})
-    assert all(row.value is None and "no score in 1 of the 4" in row.verdict.detail for row in rows)
-    one_seed = measure(full("ab"), {"sts": {str(k): {0: k / 10} for k in range(4)}})
-    assert one_seed[0].value == pytest.approx(0.1)
-    assert one_seed[0].verdict == untestable(Reason.TOO_FEW_SEEDS)
-    two = measure(leave_one_out("ab"), {"sts": {str(k): {0: 0.1, 1: 0.2 + k} for k in range(3)}})
-    assert two[0].ci95 is None  # a technique against one arm needs three seeds
+    rows = measured(full("ab"), scores)
+    assert all(row.effect is None and "no run of 1 of the 4" in row.verdict.detail for row in rows)
+    two_seeds = measured(full("ab"), {str(k): {0: k / 10, 1: k / 9} for k in range(4)})
+    assert two_seeds[0].effect == pytest.approx((0.1 + 1 / 9) / 2)
+    assert two_seeds[0].verdict == untestable(Reason.TOO_FEW_SEEDS)
 
 
-def test_many_effects_are_corrected_together() -> None:
-    generator = np.random.default_rng(5)
-    rows = measure(full("abc"), {"overall": simulated(full("abc"), generator, 3, effect=0.02)})
-    mains: list[Measured] = [row for row in rows if row.order == 1]
+def test_main_effects_of_the_primary_outcome_are_corrected_together() -> None:
+    rows = measured(full("abc"), simulated(full("abc"), 4, effect=0.05))
+    mains = [row for row in rows if row.order == 1]
     assert all(row.p_holm >= row.p for row in rows if row.p is not None and row.p_holm is not None)
     assert min(mains, key=lambda row: row.p or 1).p_holm == pytest.approx(3 * min(row.p or 1 for row in mains))
+    assert [row.primary for row in rows] == [True] * 3 + [False] * 3
     assert mains[0].verdict.decision is Decision.BETTER
     assert effect_sentence(mains[0]).startswith("with a is better than without by 0.0")
 
@@ -137,8 +122,8 @@ def test_the_words_of_an_interaction_say_what_both_have_beyond_their_sum() -> No
         str(number): {seed: true[cell] + generator.normal(scale=1e-4) for seed in range(3)}  # type: ignore[index]
         for number, cell in enumerate(full("ab").cells)
     }
-    *_, both = measure(full("ab"), {"overall": scores})
-    assert both.value == pytest.approx(0.05, abs=1e-3)
+    *_, both = measured(full("ab"), scores)
+    assert both.effect == pytest.approx(0.05, abs=1e-3)
     assert effect_sentence(both).startswith("a×b together is better than the sum of their effects by 0.100 [")
 
 
@@ -146,19 +131,45 @@ def test_a_sum_of_effects_is_called_one() -> None:
     generator = np.random.default_rng(7)
     design = fractional("abcd", 4)
     scores = {
-        str(number): {seed: 0.5 + 0.02 * sign(cell, 0b0011) + generator.normal(scale=1e-4) for seed in range(2)}
+        str(number): {seed: 0.5 + 0.02 * sign(cell, 0b0011) + generator.normal(scale=1e-3) for seed in range(4)}
         for number, cell in enumerate(design.cells)
     }
-    said = {row.name: effect_sentence(row) for row in measure(design, {"overall": scores}) if row.order == 2}
-    assert said["a×b + c×d"].startswith("the sum a×b + c×d is significantly different from zero: +0.040 [")
-    assert said["a×c + b×d"].startswith("the sum a×c + b×d is not significantly different from zero: ")
+    words = {row.name: effect_sentence(row) for row in measured(design, scores) if row.order == 2}
+    assert words["a×b + c×d"].startswith("the sum a×b + c×d is significantly different from zero: +0.040 [")
+    assert words["a×c + b×d"].startswith("the sum a×c + b×d is smaller than 0.005: ")
 
 
-def test_seeds_without_which_there_is_no_verdict_are_counted_before_the_start_as_after() -> None:
-    noise = Noise("", SD, 4, None)
-    left_out = estimate(leave_one_out("abc"), noise, seeds=2, target=1.0, hours=1.0)
-    assert (left_out.visible, left_out.needed) == (None, 3)
-    assert left_out.in_words()[0].startswith(
-        "with 2 seeds no effect can be told from noise; for 1.000 you need 3 seeds"
+def predicted(design: Design, seeds: int, pilot: dict[str, dict[int, float]] | None = None) -> Forecast | None:
+    scored, arms = outcome_of(pilot if pilot is not None else simulated(design, 3))
+    return forecast(
+        contrasts(design), scored, arms, arms, source="9 runs", seeds=seeds, target=0.005, hours=0.5, rows=9
     )
-    assert estimate(full("abc"), noise, seeds=2, target=1.0, hours=1.0).needed == 2
+
+
+def test_each_effect_has_a_forecast_of_its_own() -> None:
+    found = predicted(full("ab"), 4)
+    assert found is not None
+    rows = {row.name: row for row in measured(full("ab"), simulated(full("ab"), 3))}
+    assert [one.name for one in found.effects] == ["a", "b"]
+    for one in found.effects:
+        assert one.noise.sd == pytest.approx(rows[one.name].sd)
+        assert (one.noise.df, one.noise.own) == (2, True)
+        assert one.visible is not None
+    lines = forecast_lines(found)
+    assert lines[0] == "noise from 9 runs; one seed of all configurations takes about 0.5 hours"
+    assert lines[1].startswith("a on overall: 4 seeds show 0.0")
+    assert "to see an effect of 0.005 takes" in lines[1]
+
+
+def test_a_pilot_of_two_cells_lends_its_noise_to_every_effect() -> None:
+    design = full("ab")
+    pilot = {cell: each for cell, each in simulated(design, 5).items() if cell in ("0", "1")}
+    found = predicted(design, 2, {**pilot, "2": {}, "3": {}})
+    assert found is not None
+    differences = [pilot["1"][seed] - pilot["0"][seed] for seed in range(5)]
+    for one in found.effects:
+        assert not one.noise.own
+        assert one.noise.sd == pytest.approx(np.std(differences, ddof=1) / sqrt(2))  # four runs with weight 1/2
+        assert one.visible is None
+    assert forecast_lines(found)[1].startswith("a on overall: 2 seeds give no verdict")
+    assert predicted(design, 3, {"0": {0: 0.5}, "1": {0: 0.5}, "2": {}, "3": {}}) is None

@@ -15,7 +15,7 @@ from bertram.experiments import ablation
 from bertram.experiments.budget import Budget, held_files
 from bertram.experiments.design import fractional
 from bertram.experiments.factors import parse
-from bertram.experiments.forecast import Noise, estimate
+from bertram.experiments.forecast import EffectForecast, Forecast, Noise
 from bertram.experiments.request import ASKED, note_ablation
 from bertram.minbert import catalogue, reproduce
 from bertram.minbert.published import EXPERIMENTS
@@ -74,7 +74,8 @@ def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
     asked = ablation.Ablation(
         "e4", catalogue.recipe("e4"), factors, design, range(2), BUDGET, tmp_path / "out", (tmp_path / "further",)
     )
-    expected = estimate(design, Noise("nothing", 0.01, 3, 0.01), seeds=2, target=0.005, hours=0.1)
+    one = EffectForecast("mse", "overall", Noise(0.01, 3, 0.01, own=True), 0.02, (9, None), (12, 30), 0.028)
+    expected = Forecast("nothing", 2, 0.005, 0.1, (one,))
     for number, job in enumerate(ablation.jobs(asked)):
         folder = tmp_path / "further" if number == 0 else tmp_path / "out"
         made_up(folder / job.path.name, job.config, 0.5 + 0.1 * job.config.tasks["sts"].loss.startswith("mse"))

@@ -10,7 +10,7 @@ import pytest
 
 from bertram import options
 from bertram.cli.board import Board
-from bertram.experiments.ablation import Ablation, known_power, pilot, result, write
+from bertram.experiments.ablation import Ablation, known_forecast, pilot, result, write
 from bertram.experiments.ablation import jobs as ablation_jobs
 from bertram.experiments.budget import Budget
 from bertram.experiments.design import full
@@ -157,20 +157,22 @@ def test_an_ablation_from_pilot_to_effects(budget: Budget, tmp_path: Path) -> No
     )
     wanted = ablation_jobs(asked)
     assert len(wanted) == 8
-    assert known_power(asked, wanted, 0.01) is None
+    assert known_forecast(asked, wanted) is None
     first = pilot(asked, wanted)
     assert [job.key for job in first] == ["none seed 0", "mse seed 0", "none seed 1", "mse seed 1"]
     run_jobs(first, Board())
-    power = known_power(asked, wanted, 0.01)
+    power = known_forecast(asked, wanted)
     assert power is not None
-    assert (power.df, power.seeds) == (1, 2)
+    assert {(one.noise.df, one.noise.own) for one in power.effects} == {(1, False)}
+    assert power.seeds == 2
     assert power.hours > 0
     run_jobs(wanted, Board())
     found = result(asked, wanted, power)
     write(tmp_path / "out", found)
-    assert read_table(tmp_path / "out" / "ablation.json")["power"]["df"] == 1
+    assert read_table(tmp_path / "out" / "ablation.json")["power"]["effects"][0]["noise"]["df"] == 1
+    outcomes = ["sst", "quora", "sts", "overall", "sst nll", "sst brier", "quora nll", "quora brier", "sts mse"]
     assert {(one["name"], one["outcome"]) for one in found["effects"]} == {
-        (name, outcome) for name in ("mse", "pcgrad", "mse×pcgrad") for outcome in ("sst", "quora", "sts", "overall")
+        (name, outcome) for name in ("mse", "pcgrad", "mse×pcgrad") for outcome in outcomes
     }
     cell = found["design"]["cells"][3]
     assert cell["levels"] == {"mse": True, "pcgrad": True}

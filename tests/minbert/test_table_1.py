@@ -91,7 +91,7 @@ def test_means_and_paired_differences(made: dict, study: Study) -> None:
     assert ours["covers"] == "examples and seeds"
     assert ours["ci95"][0] < ours["mean"] < ours["ci95"][1]
     found = five["differences"]["overall"]
-    assert found["difference"] == pytest.approx(five["ours"]["overall"]["mean"] - ours["mean"])
+    assert found["effect"] == pytest.approx(five["ours"]["overall"]["mean"] - ours["mean"])
     assert found["seeds"] == 3
     assert "e4 is better than e5 by" in row_sentence(five, "e4")
     assert row_sentence(row(made, "e6"), "e4").startswith("no significant difference between e6 and e4: ")

@@ -22,6 +22,7 @@ from bertram.data.rows import read_rows
 from bertram.errors import DataError, RunError
 from bertram.evaluation.metrics import TaskOutputs, confusion_matrix, score_run, trivial_baselines
 from bertram.experiments.effects import Measured
+from bertram.experiments.forecast import EffectForecast, Forecast, Noise
 from bertram.experiments.study_tables import FORM
 from bertram.report import gradient_plots, gradients, plots
 from bertram.report.drawing import css, svg
@@ -282,7 +283,8 @@ def ours(value: float) -> dict[str, Any]:
 
 def difference(value: float, half: float, seeds: int = 3) -> dict[str, Any]:
     interval = (value - half, value + half)
-    row = TechniqueDifference("overall", "overall", "e4", "e6", seeds, 0.6, 0.6 + value, value, ci95_new=interval,
+    row = TechniqueDifference(outcome="overall", task="overall", metric="overall", baseline="e4", technique="e6",
+                              seeds=seeds, baseline_value=0.6, value=0.6 + value, effect=value, ci95_new=interval,
                               verdict=untestable(Reason.TOO_FEW_SEEDS))  # fmt: skip
     return asdict(row)
 
@@ -305,6 +307,7 @@ def test_a_reproduction_shows_the_study_beside_ours(study: Path, tmp_path: Path)
         "title": "Table 1 again (2 epochs)",
         "notes": ["All are dev."],
         "reference": "e4",
+        "smallest_effect": 0.005,
         "rows": rows,
     }
     (folder / "table.json").write_text(json.dumps(table))
@@ -323,20 +326,45 @@ def test_a_reproduction_shows_the_study_beside_ours(study: Path, tmp_path: Path)
 def test_an_ablation_shows_effects_design_and_power(tmp_path: Path) -> None:
     only = Verdict(Decision.BETTER, these_examples_only=True)
     effects = [
-        Measured("smart", 1, (), "overall", 0.012, 3, 0.01, 4, (0.002, 0.022), (-0.004, 0.028), 0.01, 0.02, only),
-        Measured("mse", 1, (), "overall", verdict=untestable(Reason.MISSING_RUNS, "no score in 1 configuration")),
+        Measured(
+            name="smart",
+            order=1,
+            aliases=(),
+            outcome="overall",
+            task="overall",
+            metric="overall",
+            effect=0.012,
+            seeds=3,
+            ci95=(0.002, 0.022),
+            ci95_new=(-0.004, 0.028),
+            p=0.01,
+            p_holm=0.02,
+            superiority=0.97,
+            superiority_ci95=(0.6, 1.0),
+            verdict=only,
+        ),
+        Measured(
+            name="mse",
+            order=1,
+            aliases=(),
+            outcome="overall",
+            task="overall",
+            metric="overall",
+            verdict=untestable(Reason.MISSING_RUNS, "no score in 1 configuration"),
+        ),
     ]
     cell = {"levels": {"smart": True, "mse": False}, "runs": {"0": "a"}, "scores": {"overall": {"0": 0.5}}}
-    power = {"source": "8 runs", "seed_sd": 0.007, "df": 4, "example_error": 0.006, "seeds": 2, "visible": 0.011,
-             "target": 0.005, "needed": 9, "floor": 0.008, "hours": 0.7}  # fmt: skip
+    one = EffectForecast("smart", "overall", Noise(0.007, 4, 0.006, own=True), 0.011, (9, 20), (12, 30), 0.008)
+    power = asdict(Forecast("8 runs", 3, 0.005, 0.7, (one,)))
     design = {"kind": "full", "notes": ["4 configurations"], "factors": [{"name": "smart", "text": "SMART on sst"}],
               "cells": [cell]}  # fmt: skip
     found = {"form": FORM, "kind": "ablation", "title": "What each factor is worth", "design": design, "power": power,
+             "primary": "overall", "smallest_effect": 0.005, "noise": {},
              "effects": [asdict(effect) for effect in effects]}  # fmt: skip
     (tmp_path / "ablation.json").write_text(json.dumps(found))
     text = Page(write_report(tmp_path).read_text(encoding="utf-8")).text
-    for part in ("smart overall +0.012 0.002 to 0.022 −0.004 to 0.028 0.020", "SMART on sst",
-                 "With 2 seeds you can see 0.011", "An effect could not be estimated",
+    for part in ("smart overall +0.012 0.002 to 0.022 −0.004 to 0.028 0.97 [0.60, 1.00] 0.020", "SMART on sst",
+                 "smart overall 0.0070 (4 df) 0.011 9 to 20", "An effect could not be estimated",
                  "overall: no verdict on with mse against",
                  "smart (1)"):  # fmt: skip
         assert part in text, part

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
 
 from bertram.cli.layout import Flag, Words, columns
@@ -14,9 +14,10 @@ from bertram.options.help import wrapped
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.table import Table
 
     from bertram.experiments.ablation import Ablation
-    from bertram.experiments.forecast import Power
+    from bertram.experiments.forecast import Forecast
     from bertram.experiments.schedule import Job
 
 EXAMPLES = """Examples:
@@ -44,8 +45,9 @@ def ablate(
     design: Literal["full", "fractional", "leave-one-out"] = "full",
     resolution: Literal[3, 4, 5] = 4,
     recipe: str = "e4",
-    seeds: PositiveInt = 2,
-    effect: PositiveFloat = 0.005,
+    seeds: PositiveInt = 3,
+    smallest_effect: Annotated[PositiveFloat, Parameter(name=("--smallest-effect", "--effect"))] = 0.005,
+    primary: str | None = None,
     epochs: int | None = None,
     fraction: float = 1.0,
     max_eval_samples: int | None = None,
@@ -74,8 +76,10 @@ def ablate(
         Recipe whose configuration the factors change.
     seeds
         Number of runs per combination, with the seeds 0, 1, 2, and so on.
-    effect
-        Effect on the overall score that the design should detect.
+    smallest_effect
+        Smallest effect of interest on the overall score, an accuracy, F1 or a correlation.
+    primary
+        Primary outcome: a task, or overall (default). Its verdicts are corrected for the factors alone.
     epochs
         Epochs of a recipe that has 10; the others are scaled alike. Default: those of the recipe.
     fraction
@@ -105,30 +109,34 @@ def ablate(
     selected = parse(factors)
     runs = made(design, [factor.name for factor in selected], resolution)
     limits = budget(words, epochs, fraction, max_eval_samples, data, encoder)
-    request = study.Ablation(recipe, catalogue.recipe(recipe), selected, runs, range(seeds), limits, out, (records,))
-    _run(request, effect, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
+    base, folders = catalogue.recipe(recipe), (records,)
+    request = study.Ablation(recipe, base, selected, runs, range(seeds), limits, out, folders, smallest_effect, primary)
+    _run(request, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
 
 
-def _run(request: "Ablation", target: float, *, dry_run: bool, at_once: int, keep_models: bool) -> None:
+def _run(request: "Ablation", *, dry_run: bool, at_once: int, keep_models: bool) -> None:
     """Show the power of the design, run it, and show the effects."""
     from bertram.cli.board import Board  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.errors import RunError  # noqa: PLC0415
     from bertram.experiments import ablation as study  # noqa: PLC0415
+    from bertram.experiments.render import noise_lines  # noqa: PLC0415
     from bertram.experiments.request import note_ablation  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
 
     jobs = study.jobs(request)
     for line in request.design.in_words():
         console().print(line)
-    power = _power(request, jobs, target, dry_run=dry_run, at_once=at_once, keep_models=keep_models)
+    power = _power(request, jobs, dry_run=dry_run, at_once=at_once, keep_models=keep_models)
     if dry_run:
         return
     note_ablation(request, power)
     failures = run_jobs(jobs, Board(), at_once=at_once, keep_models=keep_models)
     result = study.result(request, jobs, power)
     study.write(request.out, result)
-    console().print(effect_table(result["title"], result["effects"]))
+    console().print(effect_table(result))
+    for line in noise_lines(result):
+        console().print(line)
     console().print(f"effects: {request.out / study.TABLE}{_forest_plot(request.out, result)}", soft_wrap=True)
     if failures:
         raise RunError(failed_runs(failures, len(jobs)))
@@ -149,28 +157,31 @@ def _forest_plot(out: Path, result: "Mapping[str, Any]") -> str:
 def _power(
     request: "Ablation",
     jobs: "Sequence[Job]",
-    target: float,
     *,
     dry_run: bool,
     at_once: int,
     keep_models: bool,
-) -> "Power | None":
-    """Show the power of the design, estimated from earlier records or else from a pilot of its own runs."""
+) -> "Forecast | None":
+    """Show what the verdict on each effect would need, by earlier records or else a pilot of the design's own runs."""
     from bertram.cli.board import Board  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.comparison.outcomes import OVERALL  # noqa: PLC0415
     from bertram.experiments import ablation as study  # noqa: PLC0415
+    from bertram.experiments.render import forecast_lines  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
     from bertram.minbert.reproduce import expected_hours  # noqa: PLC0415
 
-    power = study.known_power(request, jobs, target)
+    power = study.known_forecast(request, jobs)
     pilot = study.pilot(request, jobs)
     if power is None and len(request.seeds) > 1 and not dry_run:
         console().print(f"no earlier runs show the noise between seeds; {len(pilot)} runs of the design come first")
         run_jobs(pilot, Board(), at_once=at_once, keep_models=keep_models)
-        power = study.known_power(request, jobs, target)
-    for line in [] if power is None else power.in_words():
-        console().print(line)
-    if power is None:
+        power = study.known_forecast(request, jobs)
+    if power is not None:
+        console().print(forecast_table(power))
+        for line in forecast_lines(power, request.primary or OVERALL):
+            console().print(line)
+    else:
         console().print(
             "power unknown: there are no earlier runs with two seeds"
             + (f"; a pilot of {len(pilot)} runs would show it" if len(request.seeds) > 1 else "; use --seeds 2")
@@ -180,25 +191,41 @@ def _power(
     return power
 
 
-def effect_table(title: str, effects: "Sequence[Mapping[str, Any]]") -> "Group":
-    """Effects with their intervals, and below the verdicts on the overall score."""
+def effect_table(result: "Mapping[str, Any]") -> "Group":
+    """Effects with their intervals, and below the verdicts on the primary outcome."""
     from rich import box  # noqa: PLC0415
     from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     from bertram.experiments.effects import Measured  # noqa: PLC0415
-    from bertram.experiments.render import cells, effect_sentence  # noqa: PLC0415
+    from bertram.experiments.render import HEADINGS, cells, effect_sentence, family_sentence  # noqa: PLC0415
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE)
-    for heading in ("outcome", "factor", "effect", "95 %, other seeds", "and examples", "p (Holm)"):
+    table = Table(title=result["title"], title_justify="left", box=box.SIMPLE)
+    for heading in HEADINGS:
         table.add_column(heading)
     last = ""
-    rows = [Measured.from_json(effect) for effect in effects]
+    rows = [Measured.from_json(effect) for effect in result["effects"]]
     for row in rows:
         outcome, *others = cells(row)
         if last not in ("", outcome):
             table.add_section()
         table.add_row(outcome if outcome != last else "", *others)
         last = outcome
-    return Group(table, Text("\n".join(effect_sentence(row) for row in rows if row.outcome == last)))
+    sentences = [effect_sentence(row) for row in rows if row.outcome == result["primary"]]
+    return Group(table, Text("\n".join([*sentences, family_sentence(result)])))
+
+
+def forecast_table(forecast: "Forecast") -> "Table":
+    """What the verdict on each effect would need."""
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from bertram.experiments.render import FORECAST_HEADINGS, forecast_cells  # noqa: PLC0415
+
+    table = Table(title=f"Forecast with {forecast.seeds} seeds, 80 % power", title_justify="left", box=box.SIMPLE)
+    for heading in FORECAST_HEADINGS:
+        table.add_column(heading.format(target=forecast.target))
+    for effect in forecast.effects:
+        table.add_row(*forecast_cells(effect))
+    return table

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
+from cyclopts.types import PositiveFloat
 
 from bertram.cli.layout import Flag
 
@@ -24,6 +25,8 @@ def compare(
     data: str | None = None,
     split: Literal["dev", "test"] = "dev",
     allow_rejects: Flag = False,
+    smallest_effect: PositiveFloat = 0.005,
+    primary: str | None = None,
 ) -> None:
     """Compare runs with the first one, on the same examples.
 
@@ -40,13 +43,19 @@ def compare(
         Files to compare on. For test, run `bertram evaluate RUN --split test` on each run first.
     allow_rejects
         Continue even if more than 1 % of a file's rows are rejected.
+    smallest_effect
+        Smallest effect of interest on the overall score, an accuracy, F1 or a correlation.
+    primary
+        Primary outcome: a task, or overall (default). Its verdicts are corrected for the configurations alone.
     """
     from bertram.cli.show_comparison import parts  # noqa: PLC0415
     from bertram.cli.terminal import console, working  # noqa: PLC0415
     from bertram.comparison.comparison import compare_runs  # noqa: PLC0415
 
     with working("resampling"):
-        comparison = compare_runs(runs, data, split, allow_rejects=allow_rejects)
+        comparison = compare_runs(
+            runs, data, split, allow_rejects=allow_rejects, primary=primary, smallest_effect=smallest_effect
+        )
     for part in parts(comparison, split):
         console().print(part)
     for note in comparison.notes:

@@ -8,14 +8,14 @@ from rich.table import Table
 from bertram.cli.show import interval_text, plain_table
 from bertram.comparison.arms import Arm
 from bertram.comparison.comparison import Comparison
+from bertram.comparison.contrast import LEAST_SEEDS
 from bertram.comparison.models import ModelDifference
-from bertram.comparison.sentences import model_sentence, technique_sentence
+from bertram.comparison.sentences import model_sentence, noise_sentence, superiority_text, technique_sentence
 from bertram.comparison.techniques import TechniqueDifference
-from bertram.evaluation.intervals import LEAST_SEEDS
 
 NAME_WIDTH = 12
-INTERVAL_WIDTH = 15
-INTERVALS = ("95 % interval", "95 %, seeds", "and examples")
+INTERVAL_WIDTH = 17
+INTERVALS = ("95 % interval", "95 %, seeds", "and examples", "P")
 TESTS = (
     "Tests: McNemar's (mid-p) for accuracies, Steiger & Hakstian's for Pearson's correlations, else the paired "
     "bootstrap; intervals from the paired bootstrap; Holm's correction over all {rows} rows."
@@ -25,8 +25,9 @@ MODELS = (
     "of each configuration."
 )
 TECHNIQUES = (
-    "Tests: t, paired by seed, the noise of the seeds pooled over all {runs} runs; Holm's correction over all {rows} "
-    "rows. The first interval holds for other seeds on these examples, the second for other examples too."
+    "Tests: t, paired by seed, each difference by its own variance. Holm's correction: over the {first} rows on "
+    "{primary}, and for every other row over all {rows}. The first interval holds for other seeds on these examples, "
+    "the second for other examples too. P: how often a new seed favours the configuration."
 )
 FEW_SEEDS = (
     "With fewer than {least} common seeds the interval is that of the examples, from the paired bootstrap, for these "
@@ -40,10 +41,15 @@ def parts(comparison: Comparison, split: str) -> Iterator[Table | str]:
         yield _arms(comparison.arms)
         for technique, rows in groupby(comparison.techniques, lambda row: row.technique):
             yield from _techniques(technique, list(rows), split)
-        runs = sum(len(arm.runs) for arm in comparison.arms)
         yield ""
+        primary = [row for row in comparison.techniques if row.primary]
+        if comparison.noise is not None:
+            errors = {row.technique: row.example_error for row in primary}
+            yield noise_sentence(primary[0].outcome, comparison.noise, errors)
         if _tested(comparison.techniques):
-            yield TECHNIQUES.format(runs=runs, rows=_tested(comparison.techniques))
+            yield TECHNIQUES.format(
+                first=_tested(primary), primary=primary[0].outcome, rows=_tested(comparison.techniques)
+            )
         if any(row.seeds < LEAST_SEEDS for row in comparison.techniques):
             yield FEW_SEEDS.format(least=LEAST_SEEDS)
         return
@@ -79,7 +85,7 @@ def _models(run: str, rows: list[ModelDifference], split: str) -> Iterator[Table
 
 def _techniques(technique: str, rows: list[TechniqueDifference], split: str) -> Iterator[Table | str]:
     table = plain_table(f"{technique} against {rows[0].baseline} on {split}, means over common seeds")
-    _columns(table, "seeds", rows[0].baseline, technique, "diff.", "95 %, seeds", "and examples", "Holm p")
+    _columns(table, "seeds", rows[0].baseline, technique, "diff.", "95 %, seeds", "and examples", "P", "Holm p")
     for row in rows:
         table.add_row(
             row.task,
@@ -87,14 +93,15 @@ def _techniques(technique: str, rows: list[TechniqueDifference], split: str) -> 
             str(row.seeds),
             _value(row.baseline_value),
             _value(row.value),
-            _signed(row.difference),
+            _signed(row.effect),
             interval_text(row.ci95, sign="+"),
             interval_text(row.ci95_new, sign="+"),
+            superiority_text(row),
             _chance(row.p_holm),
         )
     yield table
     for row in rows:
-        yield f"{row.task}: {technique_sentence(row)}"
+        yield f"{row.outcome}: {technique_sentence(row)}"
 
 
 def _arms(arms: list[Arm]) -> Table:

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertram.comparison.arms import Arm, arms
-from bertram.comparison.gold import gold_labels, run_predictions
-from bertram.comparison.models import ModelDifference, TaskPredictions, check_same_examples, compare_models
+from bertram.comparison.components import Components, components
+from bertram.comparison.equivalence import SMALLEST_EFFECT
+from bertram.comparison.evidence import primary_outcome, scores_of
+from bertram.comparison.gold import labels_by_id, run_predictions, text_groups
+from bertram.comparison.models import ModelDifference, check_same_examples, compare_models
+from bertram.comparison.outcomes import Outcome, TaskPredictions, outcomes
 from bertram.comparison.techniques import TechniqueDifference, compare_techniques
+from bertram.data.rows import read_rows
 from bertram.data.sources import Split
 from bertram.errors import DataError
 from bertram.evaluation.caveats import notes
@@ -24,17 +29,25 @@ class Comparison:
         arms: the runs by configuration, the first one the baseline.
         models: every run against the first, where no configuration was run with several seeds.
         techniques: every arm against the first, where one was.
+        noise: of the primary outcome, the parts of its noise; None where it is not known.
         notes: caveats of the runs.
     """
 
     arms: list[Arm]
     models: list[ModelDifference]
     techniques: list[TechniqueDifference]
+    noise: Components | None
     notes: list[str]
 
 
 def compare_runs(
-    paths: Sequence[Path], data: str | None = None, split: Split = "dev", *, allow_rejects: bool = False
+    paths: Sequence[Path],
+    data: str | None = None,
+    split: Split = "dev",
+    *,
+    allow_rejects: bool = False,
+    primary: str | None = None,
+    smallest_effect: float = SMALLEST_EFFECT,
 ) -> Comparison:
     """Compare runs by their own predictions.
 
@@ -43,17 +56,31 @@ def compare_runs(
         data: source of the gold labels; default: the data of the first run.
         split: split of the data.
         allow_rejects: accept files of which more than 1 % of the rows cannot be used.
+        primary: primary outcome: a task or overall; default: overall, or the only task.
+        smallest_effect: smallest effect of interest, of overall, an accuracy, F1 or a correlation.
 
     Raises:
         RunError: a run is missing or damaged, or has no predictions.
-        DataError: the runs were not evaluated on the same examples, or the gold labels cannot be read.
+        DataError: the runs were not evaluated on the same examples, or the gold labels cannot be read, or there is no
+            such outcome.
     """
     runs = dict(zip(distinct_names(paths), open_runs(paths), strict=True))
     tasks = read_tasks(runs, data, split, allow_rejects=allow_rejects)
     groups = arms(runs)
-    if len(groups) > 1 and any(len(arm.runs) > 1 for arm in groups):
-        return Comparison(groups, [], compare_techniques(tasks, groups), _notes(runs))
-    return Comparison(groups, compare_models(tasks), [], _notes(runs))
+    if len(groups) < 2 or all(len(arm.runs) == 1 for arm in groups):
+        return Comparison(groups, compare_models(tasks), [], None, _notes(runs))
+    scored = outcomes(tasks)
+    primary = primary_outcome(scored, primary)
+    rows = compare_techniques(scored, groups, primary=primary, smallest=smallest_effect)
+    return Comparison(groups, [], rows, _noise(scored, groups, primary), _notes(runs))
+
+
+def _noise(scored: Sequence[Outcome], groups: Sequence[Arm], primary: str) -> Components | None:
+    """The parts of the noise of the primary outcome, for the arms of several runs."""
+    several = {arm.name: arm.runs for arm in groups if len(arm.runs) > 1}
+    scores = scores_of(next(outcome for outcome in scored if outcome.name == primary), several)
+    first, *others = several
+    return components(scores, {other: {other: 1.0, first: -1.0} for other in others})
 
 
 def read_tasks(
@@ -72,15 +99,18 @@ def read_tasks(
         DataError: the runs have other tasks under one name or other examples, or the gold labels cannot be read.
     """
     config = next(iter(runs.values())).config
-    tasks = {
-        name: TaskPredictions(
+    tasks = {}
+    for name, task in _shared_tasks(runs).items():
+        rows = read_rows(task, data or config.data, split, allow_rejects=allow_rejects or config.allow_rejects)
+        read = {key: run_predictions(run, name, split) for key, run in runs.items() if name in run.config.tasks}
+        tasks[name] = TaskPredictions(
             task.label_space,
-            gold_labels(task, data or config.data, split, allow_rejects=allow_rejects or config.allow_rejects),
-            {key: run_predictions(run, name, split) for key, run in runs.items() if name in run.config.tasks},
+            labels_by_id(rows),
+            {run: values for run, (values, _) in read.items()},
             task.scored_by,
+            {run: probabilities for run, (_, probabilities) in read.items() if probabilities},
+            text_groups(rows.ids, rows.texts),
         )
-        for name, task in _shared_tasks(runs).items()
-    }
     check_same_examples(tasks)
     return tasks
 

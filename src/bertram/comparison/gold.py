@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,11 @@ def gold_labels(task: Task, data: str, split: Split, *, allow_rejects: bool = Fa
     Raises:
         DataError: a fault of the file, or an id that occurs twice.
     """
-    return _by_id(read_rows(task, data, split, allow_rejects=allow_rejects))
+    return labels_by_id(read_rows(task, data, split, allow_rejects=allow_rejects))
 
 
-def run_predictions(run: Run, task: str, split: Split) -> dict[str, float]:
-    """Id -> value of what a run has predicted for a split.
+def run_predictions(run: Run, task: str, split: Split) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Id -> value of what a run has predicted for a split, and id -> probabilities of the classes where it has them.
 
     Raises:
         RunError: there are no predictions, or they are damaged.
@@ -51,7 +51,25 @@ def run_predictions(run: Run, task: str, split: Split) -> dict[str, float]:
     path = run.predictions(task, split)
     lines = read_predictions(path)
     refuse_doubles(path, (line["id"] for line in lines))
-    return {line["id"]: float(line["value"]) for line in lines}
+    probabilities = {line["id"]: line["probabilities"] for line in lines if "probabilities" in line}
+    return {line["id"]: float(line["value"]) for line in lines}, probabilities
+
+
+def text_groups(ids: Sequence[str], texts: Sequence[tuple[str, ...]]) -> dict[str, int]:
+    """Id -> number of its group: rows that share a text, directly or by way of others, are not independent."""
+    parent = list(range(len(ids)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    first: dict[str, int] = {}
+    for row, several in enumerate(texts):
+        for text in several:
+            parent[root(row)] = root(first.setdefault(text, row))
+    return {one: root(row) for row, one in enumerate(ids)}
 
 
 def task_named(tasks: Mapping[str, Task], name: str) -> Task:
@@ -77,7 +95,7 @@ def score_file(predictions: Path, gold: Path, task: Task, *, allow_rejects: bool
     """
     task = _with_columns_of(task, gold)
     rows = read_rows(task, str(gold.parent.resolve()), "dev", allow_rejects=allow_rejects)
-    labels = _by_id(rows)
+    labels = labels_by_id(rows)
     # A prediction for a row that does not count, because it has no label for example, is no mistake.
     known, predicted = match_predictions(predictions, labels, task.label_space, ignore=_all_ids(gold, task.files))
     baselines = trivial_baselines(task.label_space, known, known)
@@ -104,7 +122,8 @@ def _all_ids(path: Path, files: Files) -> set[str]:
         return {str(record.values.get(column, "")).strip() for record in records}
 
 
-def _by_id(rows: Rows) -> dict[str, float]:
+def labels_by_id(rows: Rows) -> dict[str, float]:
+    """Id -> label; a DataError if an id occurs twice."""
     assert rows.labels is not None
     refuse_doubles(rows.file, rows.ids)
     return dict(zip(rows.ids, rows.labels.tolist(), strict=True))

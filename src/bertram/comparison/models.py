@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bertram.comparison.families import holm
+from bertram.comparison.outcomes import TaskPredictions
 from bertram.comparison.prediction_files import counted_ids
 from bertram.comparison.verdict import NO_SCORE, Decision, Reason, Verdict, untestable, verdict
 from bertram.errors import DataError
@@ -14,38 +16,12 @@ from bertram.evaluation.intervals import (
     bootstrap,
     bootstrap_p,
     dependent_correlations,
-    holm,
     mcnemar,
     percentile_interval,
 )
-from bertram.evaluation.metrics import Metric, metrics_of, on_unit_scale, overall
-from bertram.label_spaces import LabelSpace
+from bertram.evaluation.metrics import metrics_of, on_unit_scale, overall
 
 RESAMPLES = 10_000
-
-
-@dataclass(frozen=True)
-class TaskPredictions:
-    """What several runs said about one task.
-
-    `gold`: id -> label; `predicted`: run -> id -> prediction in the same form; `metric`: the main score if not
-    the usual one of its label space. Gold labels that no run has predicted are left out.
-    """
-
-    space: LabelSpace
-    gold: Mapping[str, float]
-    predicted: Mapping[str, Mapping[str, float]]
-    metric: str | None = None
-
-    @property
-    def main_metric(self) -> str:
-        """Name of the task's main score."""
-        return self.metric or self.space.main_metrics[0]
-
-    @property
-    def scorer(self) -> Metric:
-        """The metric that computes the task's main score."""
-        return metrics_of(self.space)[self.main_metric]
 
 
 @dataclass(frozen=True)
@@ -78,7 +54,7 @@ def compare_models(
 
     Intervals are from a paired bootstrap of the examples. Tests: McNemar's for accuracies, Steiger and
     Hakstian's for Pearson's correlations, the bootstrap's own for the rest. What is compared are these models: a
-    verdict on a technique needs several seeds (`statistics.technique_effect`).
+    verdict on a technique needs several seeds (`compare_techniques`).
 
     Args:
         tasks: task -> the predictions; the first run named in the first task is the baseline.
@@ -134,7 +110,7 @@ def _compare_task(
     ids = list(task.predicted[baseline])
     sources = (task.gold, task.predicted[baseline], task.predicted[run])
     gold, a, b = (np.array([source[id_] for id_ in ids], dtype=np.float64) for source in sources)
-    metric = task.scorer
+    metric = metrics_of(task.space)[task.main_metric]
     reasons = [metric.why_undefined(gold, predicted) for predicted in (a, b)]
     before, after = (None if why else metric.value(gold, x) for why, x in zip(reasons, (a, b), strict=True))
     row = ModelDifference(name, task.main_metric, len(ids), baseline, run, before, after)
@@ -194,4 +170,4 @@ def _decided(row: ModelDifference, p_holm: float) -> ModelDifference:
     assert row.p is not None
     if row.verdict.decision is Decision.SAME_PREDICTIONS:
         return replace(row, p_holm=p_holm)
-    return replace(row, p_holm=p_holm, verdict=verdict(row.difference, row.ci95, p=row.p, p_holm=p_holm))
+    return replace(row, p_holm=p_holm, verdict=verdict(row.difference, row.ci95, p=p_holm))

@@ -1,118 +1,169 @@
 """Verdicts in words: for the terminal, the pages of a report and the tables in Markdown."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bertram.comparison.components import Components
+from bertram.comparison.contrast import ADVISED_SEEDS, LEAST_SEEDS
+from bertram.comparison.evidence import Evidence
 from bertram.comparison.models import ModelDifference
 from bertram.comparison.techniques import TechniqueDifference
 from bertram.comparison.verdict import Decision, Reason, Verdict
-from bertram.evaluation.intervals import LEAST_SEEDS, Interval
+from bertram.evaluation.intervals import Interval
+
+DIGITS, LOSS_DIGITS = 3, 4  # losses differ by less than accuracies do
 
 
 def model_sentence(row: ModelDifference) -> str:
     """The verdict on two models."""
-    return pair_sentence(
-        (row.run, row.baseline),
-        row.verdict,
-        difference=row.difference,
-        ci95=row.ci95,
-        p=row.p,
-        p_holm=row.p_holm,
-    )
+    verdict = row.verdict
+    if verdict.decision is Decision.UNTESTABLE:
+        return f"no verdict on {row.run} against {row.baseline}: {verdict.detail or verdict.reason}"
+    if verdict.decision is Decision.SAME_PREDICTIONS:
+        return f"{row.run} and {row.baseline} have the same predictions"
+    assert row.difference is not None
+    assert row.ci95 is not None
+    chance = _chance(row.p, row.p_holm)
+    if not verdict.significant:
+        numbers = f"{row.difference:+.3f} {interval_text(row.ci95)}, {chance}"
+        return f"no significant difference between {row.run} and {row.baseline}: {numbers}"
+    better, worse = (row.run, row.baseline) if verdict.decision is Decision.BETTER else (row.baseline, row.run)
+    return f"{better} is better than {worse} by {_size(row.difference, row.ci95)}, {chance}"
 
 
 def technique_sentence(row: TechniqueDifference) -> str:
     """The verdict on two techniques."""
-    return pair_sentence(
-        (row.technique, row.baseline),
-        row.verdict,
-        difference=row.difference,
-        ci95=row.ci95,
-        ci95_new=row.ci95_new,
-        p=row.p,
-        p_holm=row.p_holm,
-        seeds=row.seeds,
-    )
+    return pair_sentence((row.technique, row.baseline), row)
 
 
-def pair_sentence(
-    sides: tuple[str, str],
-    verdict: Verdict,
-    *,
-    difference: float | None = None,
-    ci95: Interval | None = None,
-    ci95_new: Interval | None = None,
-    p: float | None = None,
-    p_holm: float | None = None,
-    seeds: int | None = None,
-) -> str:
+def pair_sentence(sides: tuple[str, str], row: Evidence) -> str:
     """The verdict on a pair.
 
     Args:
         sides: names of A and B.
-        verdict: on A against B.
-        difference: A minus B.
-        ci95: 95 % interval of the difference.
-        ci95_new: 95 % interval of the difference for other examples.
-        p: p-value of "no difference".
-        p_holm: the same after Holm's correction.
-        seeds: seeds of each side; None where these very models are compared.
+        row: evidence of A minus B.
     """
     name, baseline = sides
+    verdict = row.verdict
     if verdict.decision is Decision.UNTESTABLE:
-        return untestable_sentence(f"{name} against {baseline}", verdict, difference, seeds)
+        return untestable_sentence(f"{name} against {baseline}", row)
     if verdict.decision is Decision.SAME_PREDICTIONS:
         return f"{name} and {baseline} have the same predictions"
-    assert difference is not None
-    assert ci95 is not None
-    over = "" if seeds is None else f", {seeds} seeds"
-    if not verdict.significant:
-        numbers = f"{difference:+.3f} {interval_text(ci95)}, {_chance(p, p_holm)}{over}"
-        return f"no significant difference between {name} and {baseline}: {numbers}"
-    better, worse = (name, baseline) if verdict.decision is Decision.BETTER else (baseline, name)
-    low, high = ci95 if difference > 0 else (-ci95[1], -ci95[0])
-    numbers = f"{abs(difference):.3f} {interval_text((low, high))}, {_chance(p, p_holm)}{over}"
-    return f"{better} is better than {worse} by {numbers}{_these_examples(verdict, ci95_new)}"
-
-
-def sum_sentence(
-    name: str,
-    verdict: Verdict,
-    *,
-    value: float | None,
-    ci95: Interval | None,
-    ci95_new: Interval | None = None,
-    p: float | None = None,
-    p_holm: float | None = None,
-    seeds: int | None = None,
-) -> str:
-    """The verdict on a sum of effects that a design cannot tell apart; for the arguments see `pair_sentence`."""
-    if verdict.decision is Decision.UNTESTABLE:
-        return untestable_sentence(name, verdict, value, seeds)
-    assert value is not None
-    assert ci95 is not None
-    said = "is" if verdict.significant else "is not"
-    numbers = f"{value:+.3f} {interval_text(ci95)}, {_chance(p, p_holm)}"
-    return f"the sum {name} {said} significantly different from zero: {numbers}{_these_examples(verdict, ci95_new)}"
-
-
-def untestable_sentence(subject: str, verdict: Verdict, difference: float | None, seeds: int | None) -> str:
-    """Why there is no verdict on a subject."""
-    if verdict.reason is Reason.TOO_FEW_SEEDS and difference is not None:
-        over = f"{seeds} seed{'s' * (seeds != 1)}"
+    assert row.effect is not None
+    assert row.ci95 is not None
+    if verdict.decision is Decision.EQUIVALENT:
+        assert row.ci90 is not None
         return (
-            f"no verdict on {subject}: {difference:+.3f} over {over} compares these models only; a verdict needs "
-            f"{LEAST_SEEDS} seeds"
+            f"{name} and {baseline} differ by less than {row.smallest:g}: {row.effect:+.4f}, 90 % interval "
+            f"[{row.ci90[0]:.4f}, {row.ci90[1]:.4f}], {row.seeds} seeds"
         )
-    return f"no verdict on {subject}: {verdict.detail or verdict.reason}"
+    numbers = f"{_chance(row.p, row.p_holm)}, {row.seeds} seeds"
+    digits = DIGITS if row.smallest is not None else LOSS_DIGITS
+    if verdict.decision is Decision.UNDECIDED:
+        return (
+            f"no significant difference between {name} and {baseline}: {row.effect:+.{digits}f} "
+            f"{interval_text(row.ci95, digits)}, {numbers}{_excluded(verdict, digits)}"
+        )
+    better, worse = (name, baseline) if verdict.decision is Decision.BETTER else (baseline, name)
+    return f"{better} is better than {worse} by {_size(row.effect, row.ci95, digits)}, {numbers}{_limits(row)}"
 
 
-def interval_text(interval: Interval) -> str:
-    """Both ends of an interval."""
-    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+def sum_sentence(row: Evidence, name: str) -> str:
+    """The verdict on a sum of effects that a design cannot tell apart."""
+    verdict = row.verdict
+    if verdict.decision is Decision.UNTESTABLE:
+        return untestable_sentence(name, row)
+    if verdict.decision is Decision.SAME_PREDICTIONS:
+        return f"the sum {name} is exactly zero"
+    assert row.effect is not None
+    assert row.ci95 is not None
+    numbers = f"{row.effect:+.3f} {interval_text(row.ci95)}, {_chance(row.p, row.p_holm)}"
+    if verdict.decision is Decision.EQUIVALENT:
+        return f"the sum {name} is smaller than {row.smallest:g}: {numbers}"
+    negation = "" if verdict.significant else "not "
+    return f"the sum {name} is {negation}significantly different from zero: {numbers}{_limits(row)}"
 
 
-def _these_examples(verdict: Verdict, ci95_new: Interval | None) -> str:
-    if not verdict.these_examples_only or ci95_new is None:
+def untestable_sentence(subject: str, row: Evidence) -> str:
+    """Why there is no verdict on a subject."""
+    if row.verdict.reason is Reason.TOO_FEW_SEEDS and row.effect is not None:
+        return (
+            f"no verdict on {subject}: {row.effect:+.3f} over {row.seeds} seed{'s' * (row.seeds != 1)} compares these "
+            f"models only; a verdict needs {LEAST_SEEDS} seeds, {ADVISED_SEEDS} are advised"
+        )
+    return f"no verdict on {subject}: {row.verdict.detail or row.verdict.reason}"
+
+
+def superiority_text(row: Evidence) -> str:
+    """P(A > B) with its interval."""
+    if row.superiority is None or row.superiority_ci95 is None:
         return ""
-    return f"; on these examples only: the interval for other examples is {interval_text(ci95_new)}"
+    return f"{row.superiority:.2f} [{row.superiority_ci95[0]:.2f}, {row.superiority_ci95[1]:.2f}]"
+
+
+def noise_sentence(outcome: str, noise: Components, errors: Mapping[str, float | None]) -> str:
+    """The parts of an outcome's noise.
+
+    Args:
+        outcome: its name.
+        noise: the parts over seeds.
+        errors: effect -> standard error over examples.
+    """
+    own = ", ".join(f"{name} {sd:.4f}" for name, sd in noise.effects.items())
+    known = ", ".join(f"{name} {error:.4f}" for name, error in errors.items() if error is not None)
+    rest = "" if noise.rest is None else f"; rest of a run {noise.rest:.4f}"
+    examples = f"; standard error over examples: {known}" if known else ""
+    return (
+        f"noise of {outcome}, standard deviations over {noise.seeds} seeds: common to a seed {noise.common:.4f} (no "
+        f"contrast has it); seed × factor: {own}{rest}{examples}"
+    )
+
+
+def interval_text(interval: Interval, digits: int = 3) -> str:
+    """Both ends of an interval."""
+    return f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+
+
+def scaled(row: Evidence, factor: float) -> Evidence:
+    """The evidence of a multiple of a contrast; what is of interest and excluded is that of the contrast itself."""
+    if row.effect is None or factor == 1:
+        return row
+    excluded = None if row.verdict.excluded is None else factor * row.verdict.excluded
+    smallest = None if row.smallest is None else factor * row.smallest
+    return replace(
+        row,
+        effect=factor * row.effect,
+        smallest=smallest,
+        ci95=_times(row.ci95, factor),
+        ci90=_times(row.ci90, factor),
+        ci95_new=_times(row.ci95_new, factor),
+        verdict=replace(row.verdict, excluded=excluded),
+    )
+
+
+def _times(interval: Interval | None, factor: float) -> Interval | None:
+    return None if interval is None else (factor * interval[0], factor * interval[1])
+
+
+def _size(difference: float, interval: Interval, digits: int = DIGITS) -> str:
+    """The size of a difference with its interval, turned so that it is positive."""
+    low, high = interval if difference > 0 else (-interval[1], -interval[0])
+    return f"{abs(difference):.{digits}f} {interval_text((low, high), digits)}"
+
+
+def _limits(row: Evidence) -> str:
+    said = f"; smaller than the smallest effect of interest, {row.smallest:g}" if row.verdict.negligible else ""
+    if row.verdict.these_examples_only and row.ci95_new is not None:
+        said += f"; on these examples only: the interval for other examples is {interval_text(row.ci95_new)}"
+    return said
+
+
+def _excluded(verdict: Verdict, digits: int) -> str:
+    said = "" if verdict.excluded is None else f"; effects above {verdict.excluded:.{digits}f} are excluded"
+    if verdict.more_seeds is None:
+        return said
+    more = verdict.more_seeds
+    return f"{said}; about {more} more seed{'s' * (more != 1)} would decide"
 
 
 def _chance(p: float | None, p_holm: float | None) -> str:

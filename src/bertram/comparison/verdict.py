@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+from bertram.comparison.equivalence import within
 from bertram.evaluation.intervals import Interval
 
 LEVEL = 0.05  # of every two-sided test
@@ -29,6 +30,7 @@ class Reason(StrEnum):
     UNDEFINED_SCORE = "undefined score"
     MISSING_RUNS = "missing runs"
     TOO_FEW_EXAMPLES = "too few examples"
+    OLD_RULE = "the table was made by an earlier rule; make it again from its runs"
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,19 @@ class Verdict:
         reason: why the difference is untestable; None for every other decision.
         detail: the reason's particulars, such as the names of the runs concerned.
         these_examples_only: the difference is significant, but an interval for other examples includes zero.
+        negligible: the difference is significant and also smaller than the smallest effect of interest.
+        excluded: of an undecided difference, the size above which effects are excluded (95 % interval).
+        more_seeds: of an undecided difference, seeds that would decide if its size and noise are as estimated; None
+            where no number of them up to a thousand would.
     """
 
     decision: Decision
     reason: Reason | None = None
     detail: str = ""
     these_examples_only: bool = False
+    negligible: bool = False
+    excluded: float | None = None
+    more_seeds: int | None = None
 
     @property
     def significant(self) -> bool:
@@ -56,7 +65,7 @@ class Verdict:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The verdict of a table's row."""
         reason = None if values["reason"] is None else Reason(values["reason"])
-        return cls(Decision(values["decision"]), reason, values["detail"], values["these_examples_only"])
+        return cls(**{**values, "decision": Decision(values["decision"]), "reason": reason})
 
 
 def untestable(reason: Reason, detail: str = "") -> Verdict:
@@ -66,24 +75,35 @@ def untestable(reason: Reason, detail: str = "") -> Verdict:
 
 NO_RUNS = untestable(Reason.MISSING_RUNS)
 NO_SCORE = untestable(Reason.UNDEFINED_SCORE)
+SAME = Verdict(Decision.SAME_PREDICTIONS)
 
 
 def verdict(
-    difference: float, ci95: Interval, *, p: float, p_holm: float | None = None, ci95_new: Interval | None = None
+    gain: float,
+    ci95: Interval,
+    *,
+    p: float,
+    ci90: Interval | None = None,
+    smallest: float | None = None,
+    ci95_new: Interval | None = None,
 ) -> Verdict:
-    """Decide whether a difference, higher being better, is significant at the 5 % level.
+    """Decide whether a difference is significant at the 5 % level, or smaller than what is of interest.
 
     Args:
-        difference: estimate.
+        gain: estimate, higher being better.
         ci95: its 95 % interval.
-        p: p-value of "no difference".
-        p_holm: the same after Holm's correction; it decides where it is given.
+        p: p-value of "no difference", corrected where the difference is one of several.
+        ci90: its 90 % interval, for the two one-sided tests of equivalence; None: they are not made.
+        smallest: smallest effect of interest, in the same unit; None where none is set.
         ci95_new: 95 % interval for other examples.
     """
-    if (p if p_holm is None else p_holm) >= LEVEL or includes_zero(ci95):
-        return Verdict(Decision.UNDECIDED)
-    only = ci95_new is not None and includes_zero(ci95_new)
-    return Verdict(Decision.BETTER if difference > 0 else Decision.WORSE, these_examples_only=only)
+    negligible = within(ci90, smallest)
+    if p < LEVEL and not includes_zero(ci95):
+        only = ci95_new is not None and includes_zero(ci95_new)
+        return Verdict(Decision.BETTER if gain > 0 else Decision.WORSE, these_examples_only=only, negligible=negligible)
+    if negligible:
+        return Verdict(Decision.EQUIVALENT)
+    return Verdict(Decision.UNDECIDED, excluded=max(abs(ci95[0]), abs(ci95[1])))
 
 
 def includes_zero(interval: Interval) -> bool:

@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from bertram import options
+from bertram.comparison.comparison import read_tasks
+from bertram.comparison.components import components
+from bertram.comparison.equivalence import SMALLEST_EFFECT
+from bertram.comparison.evidence import primary_outcome, scores_of
+from bertram.comparison.losses import LOSSES
+from bertram.comparison.outcomes import outcomes
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.experiments import cost, forecast
 from bertram.experiments.budget import Budget, check_data
 from bertram.experiments.design import Design, named_levels
-from bertram.experiments.effects import measure
+from bertram.experiments.effects import contrasts, effects
 from bertram.experiments.factors import Factor, configuration, label
-from bertram.experiments.noise import OVERALL, ExampleDraws, example_draws
 from bertram.experiments.render import markdown
-from bertram.experiments.schedule import Job, finished_runs, main_scores, make_job
+from bertram.experiments.schedule import Job, finished_runs, make_job
 from bertram.experiments.study_tables import FORM
 from bertram.runs.directory import Run
 from bertram.runs.files import write_json, write_text
@@ -37,6 +42,8 @@ class Ablation:
         budget: how much of the study is run.
         out: the results folder; records of it count.
         folders: further results folders, whose finished runs count.
+        smallest_effect: smallest effect of interest, of overall, an accuracy, F1 or a correlation.
+        primary: primary outcome; None for overall, or the only task.
     """
 
     recipe: str
@@ -47,6 +54,8 @@ class Ablation:
     budget: Budget
     out: Path
     folders: Sequence[Path] = field(default_factory=tuple)
+    smallest_effect: float = SMALLEST_EFFECT
+    primary: str | None = None
 
     def finished(self) -> dict[str, Run]:
         """All finished runs at hand, by identity."""
@@ -116,45 +125,65 @@ def pilot(ablation: Ablation, wanted: Sequence[Job]) -> list[Job]:
     return [job for number, job in enumerate(wanted) if number % count < PILOT_CELLS]
 
 
-def known_power(ablation: Ablation, wanted: Sequence[Job], target: float) -> forecast.Power | None:
-    """What the design can see, as far as the runs at hand tell; None where they tell nothing.
-
-    Args:
-        ablation: to be run.
-        wanted: its jobs.
-        target: the effect one wants to see.
-    """
+def known_forecast(ablation: Ablation, wanted: Sequence[Job]) -> forecast.Forecast | None:
+    """What the verdict on each effect would need, as far as the runs at hand tell; None where they tell nothing."""
     cells = [job.config for job in wanted[: len(ablation.design.cells)]]
     alike = forecast.comparable(ablation.finished().values(), cells[0])
-    noise = forecast.known_noise(alike, cells[0])
     per_work = cost.seconds_per_work(alike, cells[0].data)
-    if noise is None or per_work is None:
+    own = [job for job in wanted if job.finished]
+    known = forecast.known_runs([*alike, *(Run(job.path) for job in own)], cells[0])
+    if known is None or per_work is None:
         return None
-    hours = sum(map(cost.work, cells)) * per_work / 3600
-    return forecast.estimate(ablation.design, noise, seeds=len(ablation.seeds), target=target, hours=hours)
+    arms = {cell: {seed: str(run.path) for seed, run in runs.items()} for cell, runs in _runs(ablation, wanted).items()}
+    effects = contrasts(ablation.design)
+    return forecast.forecast(
+        effects,
+        known.scored,
+        arms,
+        known.arms,
+        source=known.source,
+        seeds=len(ablation.seeds),
+        target=ablation.smallest_effect,
+        hours=sum(map(cost.work, cells)) * per_work / 3600,
+        rows=len(effects) * _outcome_count(cells[0]),
+    )
 
 
-def result(ablation: Ablation, wanted: Sequence[Job], expected: forecast.Power | None) -> dict[str, Any]:
-    """The effects as plain values, as they are written to ablation.json: the numbers of a forest plot.
+def _outcome_count(config: Config) -> int:
+    """Number of outcomes of a table: main scores, overall, and losses."""
+    tasks = config.tasks.values()
+    return len(tasks) + (len(tasks) > 1) + sum(1 if task.label_space.numeric else len(LOSSES) for task in tasks)
 
-    Returns:
-        `form`, `kind` "ablation", `title`, `recipe`, `seeds`, `design` (`kind`, `resolution`, `generators`, `notes`
-        in words, `factors` with name and text, `cells` with `levels` by factor, `runs`: names of the run directories by
-        seed, and `scores`: outcome -> seed -> score), `power` (the fields of `forecast.Power`, as it was
-        estimated before the start, or null) and `effects`: a list of the fields of `effects.Measured`.
-    """
+
+def _runs(ablation: Ablation, wanted: Sequence[Job]) -> dict[str, dict[int, Run]]:
+    """Cell (its number as text) -> seed -> finished run."""
     count = len(ablation.design.cells)
     cells = [wanted[number::count] for number in range(count)]
-    runs = {
+    return {
         str(number): {job.config.seed: Run(job.path) for job in several if job.finished}
         for number, several in enumerate(cells)
     }
-    outcomes = [*wanted[0].config.tasks, OVERALL] if len(wanted[0].config.tasks) > 1 else list(wanted[0].config.tasks)
-    scores = {outcome: {cell: _scores(several, outcome) for cell, several in runs.items()} for outcome in outcomes}
-    names = {cell: {seed: run.path.name for seed, run in several.items()} for cell, several in runs.items()}
-    examples = _examples(runs, wanted[0].config.data)
-    effects = measure(ablation.design, scores, examples, names)
+
+
+def result(ablation: Ablation, wanted: Sequence[Job], expected: forecast.Forecast | None) -> dict[str, Any]:
+    """The effects as plain values, as they are written to ablation.json: the numbers of a forest plot.
+
+    Returns:
+        `form`, `kind` "ablation", `title`, `recipe`, `seeds`, `primary` (outcome), `smallest_effect`, `design` (`kind`,
+        `resolution`, `generators`, `notes` in words, `factors` with name and text, `cells` with `levels` by factor,
+        `runs`: names of the run directories by seed, and `scores`: outcome -> seed -> score), `power` (the fields of
+        `forecast.Forecast`, as it was estimated before the start, or null), `noise` (outcome -> the fields of
+        `Components`, or null) and `effects`: a list of the fields of `effects.Measured`.
+    """
     design = ablation.design
+    runs = _runs(ablation, wanted)
+    every = {run.path.name: run for several in runs.values() for run in several.values()}
+    names = {cell: {seed: run.path.name for seed, run in several.items()} for cell, several in runs.items()}
+    scored = outcomes(read_tasks(every, wanted[0].config.data)) if every else []
+    scores = {outcome.name: scores_of(outcome, names) for outcome in scored}
+    weights = {one.name: one.weights for one in contrasts(design) if one.main}
+    noise = {name: components(each, weights) for name, each in scores.items()}
+    rows = effects(design, scored, names, primary=ablation.primary, smallest=ablation.smallest_effect) if scored else []
     return {
         "form": FORM,
         "kind": "ablation",
@@ -162,6 +191,8 @@ def result(ablation: Ablation, wanted: Sequence[Job], expected: forecast.Power |
         f"seed{'s' * (len(ablation.seeds) != 1)} ({ablation.budget.in_words()})",
         "recipe": ablation.recipe,
         "seeds": list(ablation.seeds),
+        "primary": primary_outcome(scored, ablation.primary) if scored else ablation.primary,
+        "smallest_effect": ablation.smallest_effect,
         "design": {
             "kind": design.kind,
             "resolution": design.resolution,
@@ -172,24 +203,15 @@ def result(ablation: Ablation, wanted: Sequence[Job], expected: forecast.Power |
                 {
                     "levels": levels,
                     "runs": names[str(number)],
-                    "scores": {outcome: scores[outcome][str(number)] for outcome in outcomes},
+                    "scores": {outcome: each[str(number)] for outcome, each in scores.items()},
                 }
                 for number, levels in enumerate(named_levels(design))
             ],
         },
         "power": None if expected is None else asdict(expected),
-        "effects": [asdict(effect) for effect in effects],
+        "noise": {name: None if one is None else asdict(one) for name, one in noise.items()},
+        "effects": [asdict(row) for row in rows],
     }
-
-
-def _scores(runs: Mapping[int, Run], outcome: str) -> dict[int, float]:
-    found = {seed: main_scores(run)[outcome] for seed, run in runs.items()}
-    return {seed: score for seed, score in found.items() if score is not None}
-
-
-def _examples(runs: Mapping[str, Mapping[int, Run]], data: str) -> ExampleDraws | None:
-    every = {run.path.name: run for several in runs.values() for run in several.values()}
-    return example_draws(every, data) if every else None
 
 
 def write(out: Path, found: Mapping[str, Any]) -> None:

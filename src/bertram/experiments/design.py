@@ -13,11 +13,9 @@ from operator import xor
 from typing import Literal
 
 from bertram.errors import BertramError
-from bertram.evaluation.intervals import LEAST_SEEDS
 
 Kind = Literal["full", "fractional", "leave-one-out"]
 MOST_FACTORS = 10
-LEAST_SEEDS_IN_DESIGN = 2  # each side of an effect averages several cells, and the noise is pooled over all
 TIMES = "×"
 
 
@@ -60,16 +58,6 @@ class Design:
     def resolution(self) -> int | None:
         """Length of the shortest defining word; None where there is none: every effect stands alone."""
         return min((word.bit_count() for word in self.words), default=None)
-
-    @property
-    def arms_per_side(self) -> int:
-        """How many cells are averaged on each side of a main effect."""
-        return 1 if self.kind == "leave-one-out" else len(self.cells) // 2
-
-    @property
-    def least_seeds(self) -> int:
-        """Seeds of each cell without which there is no verdict."""
-        return LEAST_SEEDS if self.kind == "leave-one-out" else LEAST_SEEDS_IN_DESIGN
 
     def effects(self) -> list[Effect]:
         """Main effects, then interactions of two factors: single ones where the design allows, else named sums.

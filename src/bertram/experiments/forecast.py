@@ -1,98 +1,172 @@
-"""What a design can see before it is run: from the noise of earlier runs, or of a pilot."""
+"""What each effect's verdict would need, before a design is run: from earlier runs, or from a pilot."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import sqrt
+from typing import Any, Self
 
 from bertram.comparison.arms import by_configuration
+from bertram.comparison.comparison import read_tasks
+from bertram.comparison.contrast import by_seed, common_seeds, estimate
+from bertram.comparison.evidence import FLOOR, Contrast, primary_outcome, scores_of
+from bertram.comparison.outcomes import Outcome, outcomes
+from bertram.comparison.power import seeds_for_equivalence, seeds_needed, upper_sd, visible_effect
 from bertram.config import Config
-from bertram.evaluation.intervals import floor_of_examples, seeds_needed, smallest_visible_effect
+from bertram.errors import DataError
 from bertram.experiments.budget import held_files, held_files_of
-from bertram.experiments.design import Design
-from bertram.experiments.noise import OVERALL, example_draws, seed_noise
-from bertram.experiments.schedule import main_scores
 from bertram.runs.directory import Run
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How much the overall score of a run varies; see `Power` for the fields."""
+    """The noise of a contrast on one outcome.
 
-    source: str
-    seed_sd: float
+    Attributes:
+        sd: standard deviation over seeds, with `df` degrees of freedom.
+        df: degrees of freedom.
+        example_error: standard error over examples; None where it is not known.
+        own: whether runs of the contrast itself tell it, and not differences of other configurations.
+    """
+
+    sd: float
     df: int
     example_error: float | None
+    own: bool
 
 
 @dataclass(frozen=True)
-class Power:
-    """What a design can see in the overall score, with 80 % power at the 5 % level.
+class EffectForecast:
+    """What the verdict on one effect would need, with 80 % power.
 
     Attributes:
-        source: where the noise is known from.
-        seed_sd: standard deviation of one run over seeds, with `df` degrees of freedom.
-        example_error: standard error, over examples, of the difference of two runs; None where it is not known.
-        seeds: asked for, of each cell.
-        visible: smallest effect that they show; None where there are too few of them for a verdict.
-        target: the effect one wants to see.
-        needed: seeds that show it; None where no number of them does.
+        name: name of the effect.
+        outcome: name of the outcome.
+        noise: its noise as far as it is known.
+        visible: smallest effect that the seeds asked for show, at the upper 80 % bound of the noise; None where there
+            are too few of them for a verdict.
+        needed: seeds that show the target, at the estimated noise and at its upper bound; None where none do.
+        equivalence: seeds that show no effect to be smaller than the smallest one of interest, likewise.
         floor: effect that stays unseen on other examples however many seeds are run.
-        hours: of one seed of all cells.
+    """
+
+    name: str
+    outcome: str
+    noise: Noise
+    visible: float | None
+    needed: tuple[int | None, int | None]
+    equivalence: tuple[int | None, int | None]
+    floor: float | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a study can see.
+
+    Attributes:
+        source: runs that tell the noise.
+        seeds: seeds asked for.
+        target: size of effect that one wants to see; also the smallest effect of interest.
+        hours: hours of one seed of all configurations.
+        effects: each main effect on each outcome.
     """
 
     source: str
-    seed_sd: float
-    df: int
-    example_error: float | None
     seeds: int
-    visible: float | None
     target: float
-    needed: int | None
-    floor: float | None
     hours: float
+    effects: tuple[EffectForecast, ...]
 
-    def in_words(self) -> list[str]:
-        """For whoever decides whether to start."""
-        seen = (
-            f"with {self.seeds} seed{'s' * (self.seeds != 1)} no effect can be told from noise"
-            if self.visible is None
-            else f"with {self.seeds} seeds you can see {self.visible:.3f}"
-        )
-        wish = f"for {self.target:.3f} "
-        wish += (
-            "no number of seeds is enough"
-            if self.needed is None
-            else f"you need {self.needed} seeds, {self.needed * self.hours:.1f} hours here"
-        )
-        said = [
-            f"{seen}; {wish} (overall, 80 % power; one run's sd over seeds is {self.seed_sd:.4f}, from {self.source}, "
-            f"{self.df} degrees of freedom)"
-        ]
-        if self.floor is not None:
-            said.append(
-                f"on other examples, effects below about {self.floor:.3f} stay unseen however many seeds are run: more "
-                "seeds do not reduce the noise of the examples"
-            )
-        return said
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The forecast of a table of results."""
+        effects = tuple(
+            EffectForecast(**{**one, "noise": Noise(**one["noise"]), "needed": tuple(one["needed"]),
+                              "equivalence": tuple(one["equivalence"])})
+            for one in values["effects"]
+        )  # fmt: skip
+        return cls(**{**values, "effects": effects})
 
 
-def estimate(design: Design, noise: Noise, *, seeds: int, target: float, hours: float) -> Power:
-    """What a design can see.
+def forecast(
+    contrasts: Sequence[Contrast],
+    scored: Sequence[Outcome],
+    arms: Mapping[str, Mapping[int, str]],
+    others: Mapping[str, Mapping[int, str]],
+    *,
+    source: str,
+    seeds: int,
+    target: float,
+    hours: float,
+    rows: int,
+) -> Forecast | None:
+    """What the verdict on each effect would need.
 
     Args:
-        design: to be run.
-        noise: as it is known.
-        seeds: of each cell.
-        target: the effect one wants to see, in units of the overall score.
-        hours: of one seed of all cells.
+        contrasts: the effects; only main ones are looked at.
+        scored: outcomes of all runs at hand.
+        arms: arm of the design -> seed -> run, as far as they are finished.
+        others: the configurations of all runs at hand, for effects whose own runs do not tell.
+        source: runs at hand, in words.
+        seeds: seeds asked for.
+        target: effect that one wants to see.
+        hours: hours of one seed of all configurations.
+        rows: rows that the table will have, for the correction of the secondary outcomes.
+
+    Returns:
+        None where the runs at hand do not tell the noise of every effect on the primary outcome.
     """
-    sizes = {"arms": len(design.cells), "arms_per_side": design.arms_per_side}
-    visible = smallest_visible_effect(noise.seed_sd, seeds, **sizes) if seeds >= design.least_seeds else None
-    needed = seeds_needed(target, noise.seed_sd, least=design.least_seeds, **sizes)
-    floor = None if noise.example_error is None else floor_of_examples(noise.example_error)
-    return Power(
-        noise.source, noise.seed_sd, noise.df, noise.example_error, seeds, visible, target, needed, floor, hours
+    main = [one for one in contrasts if one.main]
+    first = primary_outcome(scored)
+    found = []
+    for outcome in [one for one in scored if one.sign > 0]:
+        tests = len(main) if outcome.name == first else rows
+        for one in main:
+            noise = contrast_noise(one, outcome, arms) or borrowed_noise(one, outcome, others)
+            if noise is not None:
+                found.append(_effect(one.name, outcome.name, noise, tests=tests, seeds=seeds, target=target))
+    known = any(one.outcome == first for one in found)
+    return Forecast(source, seeds, target, hours, tuple(found)) if known else None
+
+
+def _effect(name: str, outcome: str, noise: Noise, *, tests: int, seeds: int, target: float) -> EffectForecast:
+    upper = upper_sd(noise.sd, noise.df)
+    return EffectForecast(
+        name=name,
+        outcome=outcome,
+        noise=noise,
+        visible=visible_effect(upper, seeds, tests=tests),
+        needed=(seeds_needed(noise.sd, target, tests=tests), seeds_needed(upper, target, tests=tests)),
+        equivalence=(seeds_for_equivalence(noise.sd, target), seeds_for_equivalence(upper, target)),
+        floor=None if noise.example_error is None else FLOOR * noise.example_error,
     )
+
+
+def contrast_noise(one: Contrast, outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> Noise | None:
+    """The noise of a contrast from its own runs; None where these have fewer than two seeds in common."""
+    each = by_seed(scores_of(outcome, arms), one.weights)
+    found = estimate(list(each.values())) if len(each) > 1 else None
+    if found is None or not found.sd:
+        return None
+    sides = [{arms[arm][seed]: weight for arm, weight in one.weights.items() if weight} for seed in each]
+    return Noise(found.sd, found.df, outcome.shared_error(sides), own=True)
+
+
+def borrowed_noise(one: Contrast, outcome: Outcome, others: Mapping[str, Mapping[int, str]]) -> Noise | None:
+    """The noise that a contrast would have if its differences were as noisy as those of other configurations."""
+    pairs = [
+        Contrast("", {a: 1.0, b: -1.0})
+        for a, b in combinations(others, 2)
+        if len(common_seeds(scores_of(outcome, others), {a: 1.0, b: -1.0})) > 1
+    ]
+    known = [noise for pair in pairs if (noise := contrast_noise(pair, outcome, others)) is not None]
+    if not known:
+        return None
+    share = sum(weight**2 for weight in one.weights.values()) / 2  # of the variance of a difference of two runs
+    df = max(noise.df for noise in known)  # pairs share arms and seeds, so they add little
+    sd = sqrt(share * sum(noise.sd**2 for noise in known) / len(known))
+    errors = [noise.example_error**2 for noise in known if noise.example_error is not None]
+    return Noise(sd, df, sqrt(share * sum(errors) / len(errors)), own=False)
 
 
 def comparable(runs: Iterable[Run], like: Config) -> list[Run]:
@@ -109,47 +183,48 @@ def comparable(runs: Iterable[Run], like: Config) -> list[Run]:
     ]
 
 
-def known_noise(runs: Iterable[Run], like: Config) -> Noise | None:
-    """The noise of comparable runs: at the same budget if these tell it, else at other budgets.
+@dataclass(frozen=True)
+class Known:
+    """Finished runs that tell the noise.
+
+    Attributes:
+        source: number and budget of the runs, in words.
+        scored: their outcomes.
+        arms: their configurations: number -> seed -> run.
+    """
+
+    source: str
+    scored: list[Outcome]
+    arms: dict[str, dict[int, str]]
+
+
+def known_runs(runs: Iterable[Run], like: Config) -> Known | None:
+    """Comparable runs with their outcomes: at the same budget if these have two seeds, else at other budgets.
 
     Args:
         runs: finished and comparable ones.
-        like: a configuration of the design.
+        like: a configuration of the study.
     """
-    every = list(runs)
-    same = [run for run in every if _budget(run.config) == _budget(like)]
+    every = {str(run.path): run for run in runs}
+    same = {name: run for name, run in every.items() if _budget(run.config) == _budget(like)}
     for chosen, where in ((same, "at this budget"), (every, "at other budgets")):
-        arms = _arms(chosen)
-        scores = {str(number): _overall(arm) for number, arm in enumerate(arms)}
-        found = seed_noise(scores)
-        if found is not None:
-            several = [one for one in scores.values() if len(one) > 1]
-            source = f"{sum(map(len, several))} runs of {len(several)} configuration{'s' * (len(several) != 1)} {where}"
-            return Noise(source, *found, _example_error(sorted(arms, key=len, reverse=True), like.data))
+        groups = by_configuration(chosen)
+        if sum(len(group) > 1 for group in groups) < 2 or not _same_dev(chosen.values()):
+            continue
+        try:
+            scored = outcomes(read_tasks(chosen, like.data), losses=False)
+        except DataError:
+            continue  # not the same dev rows
+        several = [group for group in groups if len(group) > 1]
+        count = sum(map(len, several))
+        arms = {str(number): group for number, group in enumerate(groups)}
+        return Known(f"{count} runs of {len(several)} configurations {where}", scored, arms)
     return None
 
 
-def _arms(runs: Iterable[Run]) -> list[dict[int, Run]]:
-    """Runs that differ by their seed alone, by seed."""
-    named = {str(run.path): run for run in runs}
-    return [{seed: named[name] for seed, name in group.items()} for group in by_configuration(named)]
-
-
-def _overall(runs: Mapping[int, Run]) -> dict[int, float]:
-    scores = {seed: main_scores(run)[OVERALL] for seed, run in runs.items()}
-    return {seed: score for seed, score in scores.items() if score is not None}
+def _same_dev(runs: Iterable[Run]) -> bool:
+    return len({run.config.evaluation.max_eval_samples for run in runs}) == 1
 
 
 def _budget(config: Config) -> tuple[object, ...]:
     return config.sampling.epochs, config.sampling.fraction, config.evaluation.max_eval_samples
-
-
-def _example_error(arms: list[dict[int, Run]], data: str) -> float | None:
-    """Of the difference of two configurations, if there are two with a seed in common: what their seeds share."""
-    for one, other in combinations(arms, 2):
-        common = sorted(one.keys() & other.keys())
-        if common and len({run.config.evaluation.max_eval_samples for run in (one[common[0]], other[common[0]])}) == 1:
-            names = {f"{arm} {seed}": runs[seed] for arm, runs in (("one", one), ("other", other)) for seed in common}
-            differences = [{f"one {seed}": 1.0, f"other {seed}": -1.0} for seed in common]
-            return example_draws(names, data).shared_error(OVERALL, differences)
-    return None

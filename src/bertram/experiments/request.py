@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from bertram.experiments.ablation import Ablation
-from bertram.experiments.forecast import Power
+from bertram.experiments.forecast import Forecast
 from bertram.runs.files import write_json
 
 ASKED = "asked.json"
 FORM = 1
 
 
-def note_ablation(asked: Ablation, expected: Power | None) -> None:
+def note_ablation(asked: Ablation, expected: Forecast | None) -> None:
     """Keep what is asked of an ablation, and what it was expected to see."""
     values = {
         "recipe": asked.recipe,
@@ -25,6 +25,8 @@ def note_ablation(asked: Ablation, expected: Power | None) -> None:
         "seeds": list(asked.seeds),
         "folders": [str(folder) for folder in asked.folders],
         "budget": asdict(asked.budget),
+        "smallest_effect": asked.smallest_effect,
+        "primary": asked.primary,
         "power": None if expected is None else asdict(expected),
     }
     note_request(asked.out, "ablation", values)

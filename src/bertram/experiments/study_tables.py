@@ -1,6 +1,7 @@
 """Tables of studies in files: table.json of a reproduction, ablation.json of an ablation.
 
-Form 1, in which a verdict was an English sentence, is read as form 2: the numbers of its rows give the verdicts.
+Form 1, whose verdicts were sentences by an earlier rule, is read as form 2: effects and intervals stand as they are;
+a verdict by the present rule needs the runs, from which `make_again` makes the table.
 """
 
 import json
@@ -9,7 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bertram.comparison.verdict import Reason, untestable, verdict
+from bertram.comparison.equivalence import SMALLEST_EFFECT
+from bertram.comparison.evidence import Evidence
+from bertram.comparison.verdict import Reason, untestable
 from bertram.errors import RunError
 
 FORM = 2
@@ -23,14 +26,15 @@ def read_table(path: Path) -> dict[str, Any]:
         RunError: missing, damaged, or of another form.
     """
     table = read_json(path)
-    if table["form"] == 1:
-        for effect in table.get("effects", ()):
-            effect["verdict"] = _verdict_of_form_1(effect, effect["value"])
-        for row in table.get("rows", ()):
-            for difference in filter(None, row["differences"].values()):
-                difference["verdict"] = _verdict_of_form_1(difference, difference["difference"])
-            row["compared_as"] = _compared_as(row)
-    return table | {"form": FORM}
+    if table["form"] == FORM:
+        return table
+    effects = [_evidence(one, one["value"]) for one in table.get("effects", ())]
+    for row in table.get("rows", ()):
+        for outcome, one in row["differences"].items():
+            row["differences"][outcome] = None if one is None else _evidence(one, one["difference"])
+        row["compared_as"] = next((one["technique"] for one in row["differences"].values() if one is not None), None)
+    changed = {"effects": effects, "primary": "overall", "power": None} if "effects" in table else {}
+    return {**table, "smallest_effect": SMALLEST_EFFECT, **changed, "form": FORM}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -50,13 +54,13 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _verdict_of_form_1(row: Mapping[str, Any], difference: float | None) -> dict[str, Any]:
-    if difference is None:
-        return asdict(untestable(Reason.UNDEFINED_SCORE, row["verdict"]))
-    if row["ci95"] is None or row["p"] is None:
-        return asdict(untestable(Reason.TOO_FEW_SEEDS))
-    return asdict(verdict(difference, row["ci95"], p=row["p"], p_holm=row["p_holm"], ci95_new=row["ci95_new"]))
-
-
-def _compared_as(row: Mapping[str, Any]) -> str | None:
-    return next((one["technique"] for one in row["differences"].values() if one is not None), None)
+def _evidence(row: Mapping[str, Any], effect: float | None) -> dict[str, Any]:
+    """A row of form 1: its numbers, and no verdict."""
+    outcome = row.get("outcome", row.get("task"))
+    fields = asdict(Evidence(outcome=outcome, task=outcome, metric=row.get("metric", "")))
+    kept = {name: value for name, value in row.items() if name not in ("difference", "seed_sd", "df")}
+    reason = untestable(Reason.UNDEFINED_SCORE, row["verdict"]) if effect is None else untestable(Reason.OLD_RULE)
+    changed = {"effect": effect, "p": None, "p_holm": None, "verdict": asdict(reason)}
+    if "name" in row:
+        kept.pop("value", None)
+    return {**fields, **kept, **changed}

@@ -5,13 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.errors import RunError
 from bertram.experiments import ablation
 from bertram.experiments.ablation import Ablation
 from bertram.experiments.budget import Budget
 from bertram.experiments.design import Design
 from bertram.experiments.factors import Factor
-from bertram.experiments.forecast import Power
+from bertram.experiments.forecast import Forecast
 from bertram.experiments.request import ASKED, note_request
 from bertram.experiments.study_tables import read_json, read_table
 from bertram.minbert import catalogue, reproduce
@@ -72,8 +73,11 @@ def _compute(folder: Path, asked: Mapping[str, Any]) -> None:
         budget,
         folder,
         folders,
+        asked.get("smallest_effect", SMALLEST_EFFECT),
+        asked.get("primary"),
     )
-    expected = None if asked["power"] is None else Power(**asked["power"])
+    power = asked["power"]  # of form 1 it was by another rule
+    expected = Forecast.from_json(power) if power is not None and "effects" in power else None
     ablation.write(folder, ablation.result(again, ablation.jobs(again), expected))
 
 

@@ -67,9 +67,9 @@ def score_cell(found: Mapping[str, Any] | None, *, between: str) -> str:
 def difference_cell(row: Mapping[str, Any], *, between: str) -> str:
     """Difference from the reference row, overall, and its interval."""
     found = row["differences"]["overall"]
-    if found is None or found["difference"] is None:
+    if found is None or found["effect"] is None:
         return ""
-    value, interval = f"{found['difference']:+.3f}", found["ci95_new"] or found["ci95"]
+    value, interval = f"{found['effect']:+.3f}", found["ci95_new"] or found["ci95"]
     return value if interval is None else between.join([value, "[{:+.3f}, {:+.3f}]".format(*interval)])
 
 

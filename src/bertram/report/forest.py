@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from bertram.report.drawing import CARD, STYLE
 from bertram.report.plots import Marked, forest
-from bertram.report.study_page import effects_by_outcome
+from bertram.report.study_page import effects_by_outcome, has_band
 from bertram.runs.files import write_bytes
 
 PICTURE = "forest.png"
@@ -21,6 +21,8 @@ COLUMNS = 2
 def write_forest(folder: Path, found: Mapping[str, Any]) -> Path | None:
     """Draw the effects of an ablation with their intervals, a panel for each outcome, into forest.png.
 
+    Losses, which have units of their own, are left to the report.
+
     Args:
         folder: where.
         found: the values of ablation.json.
@@ -28,7 +30,7 @@ def write_forest(folder: Path, found: Mapping[str, Any]) -> Path | None:
     Returns:
         The picture; None where no effect has a value.
     """
-    outcomes = effects_by_outcome(found)
+    outcomes = {name: marks for name, marks in effects_by_outcome(found).items() if has_band(name)}
     if not outcomes:
         return None
     columns = min(COLUMNS, len(outcomes))
@@ -40,12 +42,12 @@ def write_forest(folder: Path, found: Mapping[str, Any]) -> Path | None:
         panels = figure.subfigures(rows, columns, squeeze=False).ravel()
         for panel, (outcome, marks) in zip(panels, outcomes.items(), strict=False):
             panel.set_facecolor(CARD)
-            _panel(panel, outcome, marks)
+            _panel(panel, outcome, marks, found.get("smallest_effect"))
         figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
     write_bytes(folder / PICTURE, buffer.getvalue())
     return folder / PICTURE
 
 
-def _panel(panel: Any, outcome: str, marks: list[Marked]) -> None:
-    forest(panel, marks)
+def _panel(panel: Any, outcome: str, marks: list[Marked], band: float | None) -> None:
+    forest(panel, marks, band)
     panel.axes[0].set_title(outcome)

@@ -170,9 +170,17 @@ def reliability(figure: Figure, bins: Sequence[ReliabilityBin]) -> None:
     below.locator_params(axis="y", nbins=2)
 
 
-def forest(figure: Figure, marks: Sequence[Marked]) -> None:
-    """Effects with their intervals around zero; those that can be told from it are filled."""
+def forest(figure: Figure, marks: Sequence[Marked], band: float | None = None) -> None:
+    """Effects with their intervals around zero; significant ones are filled.
+
+    Args:
+        figure: figure to draw in.
+        marks: effects, from above to below.
+        band: smallest effect of interest; a band from minus to plus it is shaded.
+    """
     axes = figure.subplots()
+    if band is not None:
+        axes.axvspan(-band, band, color=MUTED, alpha=0.13, linewidth=0)
     axes.axvline(0, color=MUTED, linewidth=1)
     for row, mark in enumerate(marks):
         colour = css("var(--cool)" if mark.value > 0 else "var(--warm)") if mark.strong else MUTED

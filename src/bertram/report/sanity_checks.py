@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bertram.comparison.contrast import LEAST_SEEDS
 from bertram.config import Config
 from bertram.data.describe import words_of
 from bertram.data.rows import Rows
-from bertram.evaluation.intervals import LEAST_SEEDS
 from bertram.evaluation.metrics import best_baseline, is_error
 from bertram.report.outcomes import Library, Outcomes, Shown
 from bertram.tasks import Task

@@ -9,13 +9,20 @@ from typing import Any
 from markupsafe import Markup
 
 from bertram.comparison.arms import by_configuration
+from bertram.comparison.contrast import LEAST_SEEDS
+from bertram.comparison.outcomes import OVERALL, is_loss
+from bertram.comparison.sentences import superiority_text
 from bertram.comparison.verdict import Verdict
-from bertram.evaluation.intervals import LEAST_SEEDS
-from bertram.experiments.design import LEAST_SEEDS_IN_DESIGN
 from bertram.experiments.effects import Measured
-from bertram.experiments.forecast import Power
-from bertram.experiments.noise import OVERALL
-from bertram.experiments.render import effect_sentence
+from bertram.experiments.forecast import Forecast
+from bertram.experiments.render import (
+    FORECAST_HEADINGS,
+    effect_sentence,
+    family_sentence,
+    forecast_cells,
+    forecast_lines,
+    noise_lines,
+)
 from bertram.experiments.study_tables import read_table
 from bertram.minbert.render import row_sentence
 from bertram.report import plots
@@ -72,12 +79,11 @@ def findings(
         found += arm_findings({row["experiment"]: len(row["seeds"]) for row in table["rows"]})
         found += _untold(table)
     if ablation:
-        alone = ablation["design"]["kind"] == "leave-one-out"  # else each side of an effect averages several cells
-        found += arm_findings(_seeds_of_cells(ablation), LEAST_SEEDS if alone else LEAST_SEEDS_IN_DESIGN)
+        found += arm_findings(_seeds_of_cells(ablation))
         found += [
             Finding("warning", "an effect could not be estimated", f"{one['outcome']}: {_effect_sentence(one)}.")
             for one in ablation["effects"]
-            if one["value"] is None
+            if one["effect"] is None
         ]
     if not table and not ablation:
         found += arm_findings({name: len(values) for name, values in arms(runs, "overall").items()})
@@ -134,7 +140,7 @@ def _table_row(row: Mapping[str, Any], outcomes: Sequence[str], reference: str) 
         cells.append(_lines(mean, shown_interval(ours["ci95"]), *below))
     difference = (row.get("differences") or {}).get("overall") or {}
     interval = difference.get("ci95_new") or difference.get("ci95")
-    cells.append(_lines(signed(difference.get("difference")), shown_interval(interval)) if difference else "")
+    cells.append(_lines(signed(difference.get("effect")), shown_interval(interval)) if difference else "")
     return [*cells, row_sentence(row, reference)]
 
 
@@ -148,13 +154,15 @@ def differences_section(table: Mapping[str, Any]) -> Section:
     by_outcome: dict[str, list[plots.Marked]] = {}
     for row in table["rows"]:
         for outcome, found in (row.get("differences") or {}).items():
-            if found and found["difference"] is not None:
-                by_outcome.setdefault(outcome, []).append(_mark(row["experiment"], found["difference"], found))
+            if found and found["effect"] is not None:
+                by_outcome.setdefault(outcome, []).append(_mark(row["experiment"], found["effect"], found))
     lead = (
-        f"Difference from {table['reference']}, paired by seed and example. Filled: at least {LEAST_SEEDS} seeds, and "
-        "the interval excludes zero. Hollow: cannot be told from zero, or too few seeds to say."
+        f"Difference from {table['reference']}, paired by seed and example. Filled: significant, and "
+        f"the interval for other examples excludes zero. Hollow: not significant, or fewer than {LEAST_SEEDS} seeds. "
+        f"The band is the smallest effect of interest, {table['smallest_effect']:g}."
     )
-    return Section("differences", f"Differences from {table['reference']}", lead, _forests(by_outcome, FAR))
+    forests = _forests(by_outcome, FAR, table["smallest_effect"])
+    return Section("differences", f"Differences from {table['reference']}", lead, forests)
 
 
 def _mark(label: str, value: float, row: Mapping[str, Any]) -> plots.Marked:
@@ -164,39 +172,51 @@ def _mark(label: str, value: float, row: Mapping[str, Any]) -> plots.Marked:
     return plots.Marked(label, value, None if interval is None else (interval[0], interval[1]), strong=strong)
 
 
-def _forests(by_outcome: Mapping[str, Sequence[plots.Marked]], far: float = inf) -> list[Picture]:
+def _forests(
+    by_outcome: Mapping[str, Sequence[plots.Marked]], far: float = inf, band: float | None = None
+) -> list[Picture]:
     ordered = sorted(by_outcome, key=lambda name: name != "overall")  # the main question first
-    return [_forest(name, by_outcome[name], far) for name in ordered]
+    return [_forest(name, by_outcome[name], far, band if has_band(name) else None) for name in ordered]
 
 
-def _forest(outcome: str, marks: Sequence[plots.Marked], far: float) -> Picture:
+def has_band(outcome: str) -> bool:
+    """Whether the smallest effect of interest is in the unit of an outcome; a loss has a unit of its own."""
+    return not is_loss(outcome.rpartition(" ")[2])
+
+
+def _forest(outcome: str, marks: Sequence[plots.Marked], far: float, band: float | None = None) -> Picture:
     """Marks so far off that the others could not be told apart beside them are named below the picture instead."""
     usual = median(abs(mark.value) for mark in marks)
     near = [mark for mark in marks if usual == 0 or abs(mark.value) <= far * usual]
     others = [f"{mark.label} {signed(mark.value)}" for mark in marks if mark not in near]
     note = f"Far beyond the picture: {', '.join(others)}." if others else ""
-    return Picture(outcome, svg(plots.forest, WIDTH, 60 + ROW_HEIGHT * len(near), near), note)
+    return Picture(outcome, svg(plots.forest, WIDTH, 60 + ROW_HEIGHT * len(near), near, band), note)
 
 
 def effects_section(ablation: Mapping[str, Any]) -> Section:
     """The effects of an ablation: main effects and interactions, a forest for each outcome, and all of them listed."""
-    numbers = ("size", "95 %, other seeds", "other seeds and examples", "p (Holm)")
+    numbers = ("size", "95 %, other seeds", "other seeds and examples", "P(better)", "p (Holm)")
     columns = [
         Column("effect"),
         Column("on"),
         *(Column(name, number=True) for name in numbers),
         Column("verdict", sentence=True),
     ]
-    rows: list[list[Cell]] = [
-        [one["name"], one["outcome"], signed(one["value"]), shown_interval(one["ci95"]),
-         shown_interval(one["ci95_new"]), _chance(one["p_holm"]), _effect_sentence(one)]
-        for one in ablation["effects"]
-    ]  # fmt: skip
+    rows = [_effect_row(one) for one in ablation["effects"]]
     lead = (
-        "Mean score with the factor minus without it, with 95 % intervals; × is an interaction. Filled: can be told "
-        "from zero, after Holm's correction."
+        "Mean score with the factor minus without it, with 95 % intervals; × is an interaction. Filled: significant "
+        "after the correction. P(better): how often a new seed favours the factor. The band is the smallest effect of "
+        f"interest. {family_sentence(ablation)}"
     )
-    return Section("effects", "Effects", lead, _forests(effects_by_outcome(ablation)), [Table(columns, rows)])
+    forests = _forests(effects_by_outcome(ablation), band=ablation["smallest_effect"])
+    return Section("effects", "Effects", lead, forests, [Table(columns, rows)])
+
+
+def _effect_row(one: Mapping[str, Any]) -> list[Cell]:
+    row = Measured.from_json(one)
+    intervals = [shown_interval(one["ci95"]), shown_interval(one["ci95_new"])]
+    better = superiority_text(row) or "–"
+    return [row.name, row.outcome, signed(row.effect), *intervals, better, _chance(row.p_holm), effect_sentence(row)]
 
 
 def _effect_sentence(effect: Mapping[str, Any]) -> str:
@@ -207,8 +227,8 @@ def effects_by_outcome(ablation: Mapping[str, Any]) -> dict[str, list[plots.Mark
     """The effects that have a value, as they are drawn; the main question, overall, first."""
     found: dict[str, list[plots.Marked]] = {}
     for one in ablation["effects"]:
-        if one["value"] is not None:
-            found.setdefault(one["outcome"], []).append(_mark(one["name"], one["value"], one))
+        if one["effect"] is not None:
+            found.setdefault(one["outcome"], []).append(_mark(one["name"], one["effect"], one))
     return {name: found[name] for name in sorted(found, key=lambda name: name != OVERALL)}
 
 
@@ -226,7 +246,8 @@ def design_section(ablation: Mapping[str, Any]) -> Section:
         for cell in design["cells"]
     ]
     factors: list[list[Cell]] = [[factor["name"], factor["text"]] for factor in design["factors"]]
-    said = [*design["notes"], *(Power(**ablation["power"]).in_words() if ablation["power"] else ())]
+    said = [*design["notes"], *noise_lines(ablation)]
+    power = Forecast.from_json(ablation["power"]) if ablation["power"] else None
     return Section(
         "design",
         "Design",
@@ -234,8 +255,16 @@ def design_section(ablation: Mapping[str, Any]) -> Section:
         tables=[
             Table([Column("factor"), Column("what it changes", sentence=True)], factors),
             Table(columns, rows, title="Mean scores of the configurations"),
+            *([] if power is None else [_forecast_table(power)]),
         ],
     )
+
+
+def _forecast_table(power: Forecast) -> Table:
+    """What the verdict on each effect was expected to need, before the start."""
+    columns = [Column(heading.format(target=power.target)) for heading in FORECAST_HEADINGS]
+    rows: list[list[Cell]] = [list(forecast_cells(one)) for one in power.effects]
+    return Table(columns, rows, title=f"Forecast with {power.seeds} seeds", note=forecast_lines(power)[0])
 
 
 def _mean_of(scores: Mapping[str, float] | None) -> str:

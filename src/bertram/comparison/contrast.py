@@ -1,0 +1,128 @@
+"""A contrast of arms by its own variance over seeds: the paired differences of the seeds, and nothing else.
+
+Runs of one seed share their data order, so the noise of a contrast is that of seed × factor. Contrasts differ in it by
+up to 25 times; pooled over all runs it gave intervals for the loud one that covered 57 to 64 % instead of 95 %.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from bertram.evaluation.intervals import Floats, Interval
+
+LEAST_SEEDS = 3  # fewer compare models, not techniques
+ADVISED_SEEDS = 5
+Scores = Mapping[str, Mapping[int, float]]  # arm -> seed -> score
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The mean of a contrast over seeds.
+
+    Attributes:
+        value: mean over the seeds.
+        seeds: number of seeds.
+        sd: standard deviation over the seeds; None for one seed.
+    """
+
+    value: float
+    seeds: int
+    sd: float | None
+
+    @property
+    def df(self) -> int:
+        """Degrees of freedom of the standard deviation."""
+        return self.seeds - 1
+
+    @property
+    def standard_error(self) -> float | None:
+        """Standard error of the value over seeds."""
+        return None if self.sd is None else self.sd / sqrt(self.seeds)
+
+    @property
+    def testable(self) -> bool:
+        """Whether there are enough seeds for a verdict on a technique."""
+        return self.seeds >= LEAST_SEEDS
+
+    def interval(self, level: float = 0.95) -> Interval | None:
+        """The t-interval for other seeds on these examples; None where there are too few seeds."""
+        if self.standard_error is None or not self.testable:
+            return None
+        half = self.standard_error * float(stdtrit(self.df, (1 + level) / 2))
+        return self.value - half, self.value + half
+
+    def p(self) -> float | None:
+        """Two-sided p-value of "no difference"; None where there are too few seeds."""
+        if self.standard_error is None or not self.testable:
+            return None
+        if self.standard_error < 1e-12:  # all seeds agree to the last digit
+            return float(abs(self.value) < 1e-12)
+        return float(2 * stdtr(self.df, -abs(self.value) / self.standard_error))
+
+
+def estimate(values: Sequence[float] | Floats) -> Estimate:
+    """The estimate from the contrast of each seed."""
+    each = np.asarray(values, dtype=np.float64)
+    return Estimate(float(each.mean()), len(each), float(each.std(ddof=1)) if len(each) > 1 else None)
+
+
+def common_seeds(scores: Scores, weights: Mapping[str, float]) -> list[int]:
+    """The seeds with which every arm of a contrast has a score."""
+    arms = [set(scores.get(arm, {})) for arm, weight in weights.items() if weight]
+    return sorted(set.intersection(*arms)) if arms else []
+
+
+def by_seed(scores: Scores, weights: Mapping[str, float]) -> dict[int, float]:
+    """Seed -> weighted sum of the arms' scores, for the seeds that every weighted arm has."""
+    used = {arm: weight for arm, weight in weights.items() if weight}
+    return {
+        seed: sum(weight * scores[arm][seed] for arm, weight in used.items()) for seed in common_seeds(scores, weights)
+    }
+
+
+def interval_with_examples(found: Estimate, example_error: float, level: float = 0.95) -> Interval | None:
+    """The interval of an estimate for other seeds and other examples.
+
+    The variance over seeds has S - 1 degrees of freedom, that of the examples is as good as known: Satterthwaite
+    (1946), Biometrics Bulletin 2, 110. Alone it covers only 92 % with 2 degrees of freedom, since a variance that came
+    out small also seems surer than it is; so the bounds never lie within those for these examples. Together they cover
+    94.3 to 95.5 % whatever the two variances are.
+
+    Args:
+        found: the estimate over seeds.
+        example_error: standard error over examples of what the seeds have in common, from `shared_error`.
+        level: coverage.
+
+    Returns:
+        The interval; None where there are too few seeds.
+    """
+    narrow = found.interval(level)
+    if narrow is None or found.standard_error is None:
+        return None
+    seed_part, total = found.standard_error**2, found.standard_error**2 + example_error**2
+    df = min(1e9, found.df * (total / seed_part) ** 2) if seed_part > 0 else 1e9
+    half = max(sqrt(total) * float(stdtrit(df, (1 + level) / 2)), found.value - narrow[0])
+    return found.value - half, found.value + half
+
+
+def shared_variance(units: Floats) -> float:
+    """Variance, over examples, of what all seeds have in common.
+
+    Examples on which the seeds disagree make the seeds' scores vary too, so the variance over seeds has their noise
+    already; counted twice it would make intervals too wide. What is left is the covariance of two seeds' scores.
+
+    Args:
+        units: summed influence of the independent units on each seed's contrast, [seeds, units].
+
+    Returns:
+        The mean covariance of two seeds; of one seed its whole variance. It may be negative by chance.
+    """
+    seeds, count = units.shape
+    correction = count / (count - 1) if count > 1 else 0.0
+    if seeds == 1:
+        return float((units**2).sum()) * correction
+    total, own = float((units.sum(0) ** 2).sum()), float((units**2).sum())
+    return float((total - own) / (seeds * (seeds - 1)) * correction)

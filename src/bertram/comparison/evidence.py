@@ -1,0 +1,220 @@
+"""The engine of all comparisons: contrasts of arms on outcomes of runs, each by its own variance, with a verdict."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from scipy.special import ndtri
+
+from bertram.comparison.contrast import Estimate, by_seed, estimate, interval_with_examples
+from bertram.comparison.deciding_seeds import more_seeds
+from bertram.comparison.equivalence import SMALLEST_EFFECT, margin
+from bertram.comparison.families import corrected
+from bertram.comparison.outcomes import OVERALL, Outcome
+from bertram.comparison.superiority import probability
+from bertram.comparison.verdict import NO_RUNS, SAME, Decision, Reason, Verdict, untestable, verdict
+from bertram.errors import DataError
+from bertram.evaluation.intervals import Interval
+
+POWER = 0.8
+FLOOR = float(ndtri(0.975) + ndtri(POWER))  # standard errors of the examples below which an effect stays unseen
+INTERVALS = ("ci95", "ci90", "ci95_new", "superiority_ci95")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of arms: a difference of two, or an effect of a design.
+
+    Attributes:
+        name: its name.
+        weights: arm -> weight; they sum to 0.
+        main: whether it is one of the questions that the study asks: a technique, or the main effect of a factor.
+    """
+
+    name: str
+    weights: Mapping[str, float]
+    main: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the runs say of a contrast on an outcome.
+
+    Attributes:
+        outcome: name of the outcome.
+        task: its task, or overall.
+        metric: its score.
+        primary: whether it is in the primary family of tests.
+        effect: the contrast, mean over the common seeds; None where it cannot be had.
+        seeds: seeds that every arm of it has.
+        sd: standard deviation of the contrast over seeds.
+        example_error: standard error over examples, of what the seeds have in common.
+        ci95: interval for other seeds on these examples; None with fewer than 3 seeds.
+        ci90: the same for the two one-sided tests of equivalence.
+        ci95_new: interval for other seeds and other examples; with fewer than 3 seeds for these very models and other
+            examples.
+        p: p-value of "no difference".
+        p_holm: the same, corrected for its family.
+        superiority: probability that a new seed favours it, that is P(A > B).
+        superiority_ci95: interval of that.
+        smallest: smallest effect of interest; None for losses.
+        verdict: the decision.
+    """
+
+    outcome: str
+    task: str
+    metric: str
+    primary: bool = False
+    effect: float | None = None
+    seeds: int = 0
+    sd: float | None = None
+    example_error: float | None = None
+    ci95: Interval | None = None
+    ci90: Interval | None = None
+    ci95_new: Interval | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    superiority: float | None = None
+    superiority_ci95: Interval | None = None
+    smallest: float | None = None
+    verdict: Verdict = NO_RUNS
+
+    @property
+    def floor(self) -> float | None:
+        """Effect that stays unseen on other examples however many seeds are run (80 % power)."""
+        return None if self.example_error is None else FLOOR * self.example_error
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The row of a table of results."""
+        pairs = {name: None if values[name] is None else tuple(values[name]) for name in INTERVALS}
+        return cls(**{**values, **pairs, "verdict": Verdict.from_json(values["verdict"])})
+
+
+def measure(
+    contrasts: Sequence[Contrast],
+    outcomes: Sequence[Outcome],
+    arms: Mapping[str, Mapping[int, str]],
+    *,
+    primary: str | None = None,
+    smallest: float = SMALLEST_EFFECT,
+) -> list[tuple[Contrast, Evidence]]:
+    """Estimate every contrast on every outcome, outcome by outcome, with corrected verdicts.
+
+    Args:
+        contrasts: what is compared.
+        outcomes: scores of the runs.
+        arms: arm -> seed -> run.
+        primary: the primary outcome; default: overall, or the only task's main score.
+        smallest: smallest effect of interest.
+    """
+    first = primary_outcome(outcomes, primary)
+    rows = [
+        (
+            contrast,
+            replace(_estimated(contrast, outcome, arms, smallest), primary=contrast.main and outcome.name == first),
+        )
+        for outcome in outcomes
+        for contrast in contrasts
+    ]
+    adjusted = corrected([row.p for _, row in rows], [row.primary for _, row in rows])
+    tests = {which: sum(row.p is not None and (row.primary or not which) for _, row in rows) for which in (True, False)}
+    signs = {outcome.name: outcome.sign for outcome in outcomes}
+    return [
+        (contrast, _decided(row, p, signs[row.outcome], tests[row.primary]))
+        for (contrast, row), p in zip(rows, adjusted, strict=True)
+    ]
+
+
+def primary_outcome(outcomes: Sequence[Outcome], wanted: str | None = None) -> str:
+    """The outcome whose tests are the primary family: the wanted one, else overall, else the only task.
+
+    Raises:
+        DataError: there is no such outcome.
+    """
+    names = [outcome.name for outcome in outcomes]
+    if wanted is not None and wanted not in names:
+        raise DataError(f"there is no outcome {wanted!r}; choose one of {', '.join(names)}")
+    return wanted or (OVERALL if OVERALL in names else names[0])
+
+
+def scores_of(outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> dict[str, dict[int, float]]:
+    """Arm -> seed -> score of an outcome, undefined ones left out."""
+    return {
+        arm: {seed: outcome.runs[run].value for seed, run in runs.items() if run in outcome.runs}
+        for arm, runs in arms.items()
+    }
+
+
+def _estimated(
+    contrast: Contrast, outcome: Outcome, arms: Mapping[str, Mapping[int, str]], smallest: float
+) -> Evidence:
+    """The numbers of a contrast on an outcome, before any correction."""
+    least = margin(outcome.metric, smallest)
+    row = Evidence(outcome=outcome.name, task=outcome.task, metric=outcome.metric, smallest=least)
+    weights = {arm: weight for arm, weight in contrast.weights.items() if weight}
+    reason = _obstacle(weights, outcome, arms)
+    if reason is not None:
+        return replace(row, verdict=reason)
+    each = by_seed(scores_of(outcome, arms), weights)
+    if not each:
+        return replace(row, verdict=untestable(Reason.NO_COMMON_SEED))
+    sides = [_runs(weights, arms, seed) for seed in each]
+    found, error = estimate(list(each.values())), outcome.shared_error(sides)
+    row = replace(row, effect=found.value, seeds=found.seeds, sd=found.sd, example_error=error)
+    if all(outcome.same_answers(side) for side in sides):
+        return replace(row, verdict=SAME)
+    if not found.testable:
+        half = 1.96 * outcome.example_error(_mean(sides))
+        interval = (found.value - half, found.value + half)
+        return replace(row, ci95_new=interval, verdict=untestable(Reason.TOO_FEW_SEEDS))
+    better = probability(replace(found, value=outcome.sign * found.value))
+    return replace(
+        row,
+        ci95=found.interval(),
+        ci90=found.interval(0.9),
+        ci95_new=interval_with_examples(found, error),
+        p=found.p(),
+        superiority=None if better is None else better[0],
+        superiority_ci95=None if better is None else better[1],
+    )
+
+
+def _obstacle(weights: Mapping[str, float], outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> Verdict | None:
+    """Why a contrast cannot be estimated; None where it can."""
+    lacking = [arm for arm in weights if not arms.get(arm)]
+    if lacking:
+        return untestable(
+            Reason.MISSING_RUNS, f"no run of {len(lacking)} of the {len(weights)} configurations it needs"
+        )
+    runs = [run for arm in weights for run in arms[arm].values()]
+    undefined = [f"{run}: {outcome.undefined[run]}" for run in runs if run in outcome.undefined]
+    if undefined:
+        return untestable(Reason.UNDEFINED_SCORE, ", ".join(undefined))
+    absent = [run for run in runs if run not in outcome.runs]
+    return untestable(Reason.MISSING_RUNS, f"{', '.join(absent)}: no predictions") if absent else None
+
+
+def _runs(weights: Mapping[str, float], arms: Mapping[str, Mapping[int, str]], seed: int) -> dict[str, float]:
+    """Run -> weight of a contrast with one seed."""
+    found: dict[str, float] = {}
+    for arm, weight in weights.items():
+        found[arms[arm][seed]] = found.get(arms[arm][seed], 0.0) + weight
+    return found
+
+
+def _mean(sides: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean over seeds of weighted sums of runs; each run has one seed."""
+    return {run: weight / len(sides) for side in sides for run, weight in side.items()}
+
+
+def _decided(row: Evidence, p_holm: float | None, sign: int, tests: int) -> Evidence:
+    if row.p is None or p_holm is None or row.effect is None or row.ci95 is None:
+        return row
+    decision = verdict(
+        sign * row.effect, row.ci95, p=p_holm, ci90=row.ci90, smallest=row.smallest, ci95_new=row.ci95_new
+    )
+    if decision.decision is Decision.UNDECIDED:
+        found = Estimate(row.effect, row.seeds, row.sd)
+        decision = replace(decision, more_seeds=more_seeds(found, tests=tests, smallest=row.smallest))
+    return replace(row, p_holm=p_holm, verdict=decision)

@@ -1,0 +1,230 @@
+"""Outcomes of runs: every score that is compared, with each example's influence on it."""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertram.comparison.contrast import shared_variance
+from bertram.comparison.losses import LOSSES
+from bertram.evaluation.influence import by_group, influence, standard_error
+from bertram.evaluation.intervals import Floats
+from bertram.evaluation.metrics import is_error, metrics_of, on_unit_scale
+from bertram.label_spaces import LabelSpace
+
+OVERALL = "overall"
+SQUARED_ERROR = "mse"
+Scored = tuple[float, Floats, bytes]  # value, influence [n], what was predicted
+
+
+@dataclass(frozen=True)
+class TaskPredictions:
+    """What several runs predict for one task.
+
+    Attributes:
+        space: label space of the task.
+        gold: id -> label; labels that no run has predicted are left out.
+        predicted: run -> id -> prediction in the form of the labels.
+        metric: main score, if it is not the usual one of its label space.
+        probabilities: run -> id -> probability of each class; runs without them are left out.
+        groups: id -> anything that examples which are not independent have in common, such as a text.
+    """
+
+    space: LabelSpace
+    gold: Mapping[str, float]
+    predicted: Mapping[str, Mapping[str, float]]
+    metric: str | None = None
+    probabilities: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    groups: Mapping[str, Hashable] = field(default_factory=dict)
+
+    @property
+    def main_metric(self) -> str:
+        """Name of the task's main score."""
+        return self.metric or self.space.main_metrics[0]
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The ids that the runs have predicted, in one order."""
+        return list(next(iter(self.predicted.values())))
+
+    def labels(self) -> Floats:
+        """Gold labels in the order of the ids, [n]."""
+        return column(self.gold, self.ids)
+
+    def predictions(self, run: str) -> Floats:
+        """A run's predictions in the order of the ids, [n]."""
+        return column(self.predicted[run], self.ids)
+
+    def group_numbers(self) -> NDArray[np.intp] | None:
+        """Number of each example's group, [n]; None where every example stands alone."""
+        if not self.groups:
+            return None
+        numbers: dict[Hashable, int] = {}
+        every = np.array([numbers.setdefault(self.groups[one], len(numbers)) for one in self.ids], dtype=np.intp)
+        return None if len(numbers) == len(every) else every
+
+
+@dataclass(frozen=True)
+class RunScore:
+    """One run's score on an outcome.
+
+    Attributes:
+        value: the score.
+        units: by part of the outcome, the summed influence of each independent unit of examples, [units].
+        answers: hash of the predictions, by which equal ones are known.
+    """
+
+    value: float
+    units: Mapping[str, Floats]
+    answers: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A score of all runs.
+
+    Attributes:
+        name: the task for its main score, the task and the metric for others, or overall.
+        task: the task; overall for all of them.
+        metric: name of the score.
+        runs: run -> its score; runs without one are left out.
+        undefined: run -> reason why it has none.
+        n: number of examples.
+    """
+
+    name: str
+    task: str
+    metric: str
+    runs: Mapping[str, RunScore]
+    undefined: Mapping[str, str]
+    n: int
+
+    @property
+    def sign(self) -> int:
+        """-1 where lower is better."""
+        return -1 if is_loss(self.metric) else 1
+
+    def units(self, weights: Mapping[str, float]) -> dict[str, Floats]:
+        """Summed influence on a weighted sum of runs, by part."""
+        used = {run: weight for run, weight in weights.items() if weight}
+        parts = self.runs[next(iter(used))].units
+        return {part: np.sum([w * self.runs[run].units[part] for run, w in used.items()], axis=0) for part in parts}
+
+    def example_error(self, weights: Mapping[str, float]) -> float:
+        """Standard error over examples of a weighted sum of these very runs."""
+        return sqrt(sum(standard_error(units) ** 2 for units in self.units(weights).values()))
+
+    def shared_error(self, by_seed: Iterable[Mapping[str, float]]) -> float:
+        """Standard error over examples of what a weighted sum of runs has in common for all seeds."""
+        each = [self.units(weights) for weights in by_seed]
+        variances = (shared_variance(np.stack([units[part] for units in each])) for part in each[0])
+        return sqrt(max(0.0, sum(variances)))  # tasks have other examples
+
+    def same_answers(self, weights: Mapping[str, float]) -> bool:
+        """Whether both sides of a weighted sum of runs have the same predictions."""
+        sides = [
+            sorted((abs(w), self.runs[run].answers) for run, w in weights.items() if w * sign > 0) for sign in (1, -1)
+        ]
+        return sides[0] == sides[1]
+
+
+def outcomes(tasks: Mapping[str, TaskPredictions], *, losses: bool = True) -> list[Outcome]:
+    """The outcomes of tasks: main scores, overall where there are several tasks, and losses.
+
+    Args:
+        tasks: task -> predictions of all runs on the same examples.
+        losses: negative log-likelihood and Brier score of classes, squared error of scores.
+    """
+    main = [_scored(name, name, task, task.main_metric) for name, task in tasks.items()]
+    further = [one for name, task in tasks.items() for one in _losses(name, task)] if losses else []
+    return [*main, *([_overall(main)] if len(main) > 1 else []), *further]
+
+
+def _losses(name: str, task: TaskPredictions) -> list[Outcome]:
+    if task.space.numeric:
+        return [_scored(f"{name} {SQUARED_ERROR}", name, task, SQUARED_ERROR)]
+    if not task.probabilities:
+        return []
+    return [_loss(name, task, loss) for loss in LOSSES]
+
+
+def _loss(name: str, task: TaskPredictions, loss: str) -> Outcome:
+    """A loss of the class probabilities."""
+
+    def score(run: str) -> Scored | str:
+        if run not in task.probabilities:
+            return "no probabilities are kept"
+        probabilities = np.array([task.probabilities[run][one] for one in task.ids], dtype=np.float64)
+        each = LOSSES[loss](task.labels(), probabilities)
+        return float(each.mean()), each - each.mean(), probabilities.tobytes()
+
+    return _outcome(f"{name} {loss}", name, loss, task, score)
+
+
+def _scored(outcome: str, name: str, task: TaskPredictions, metric: str) -> Outcome:
+    """A metric of the predictions."""
+    scorer, gold = metrics_of(task.space)[metric], task.labels()
+
+    def score(run: str) -> Scored | str:
+        predicted = task.predictions(run)
+        why = scorer.why_undefined(gold, predicted)
+        if why is not None:
+            return why
+        return scorer.value(gold, predicted), influence(scorer.compute, gold, predicted), predicted.tobytes()
+
+    return _outcome(outcome, name, metric, task, score)
+
+
+def _outcome(
+    outcome: str,
+    name: str,
+    metric: str,
+    task: TaskPredictions,
+    score: Callable[[str], Scored | str],
+) -> Outcome:
+    groups = task.group_numbers()
+    runs, undefined = {}, {}
+    for run in task.predicted:
+        found = score(run)
+        if isinstance(found, str):
+            undefined[run] = found
+        else:
+            runs[run] = RunScore(found[0], {name: by_group(found[1], groups)}, hash(found[2]))
+    return Outcome(outcome, name, metric, runs, undefined, len(task.ids))
+
+
+def _overall(main: Sequence[Outcome]) -> Outcome:
+    """The mean of the main scores on [0, 1]; only of runs that have them all."""
+    every = list(dict.fromkeys(run for outcome in main for run in (*outcome.runs, *outcome.undefined)))
+    complete = [run for run in every if all(run in outcome.runs for outcome in main)]
+    runs = {
+        run: RunScore(
+            float(np.mean([on_unit_scale(outcome.metric, outcome.runs[run].value) for outcome in main])),
+            {
+                outcome.task: unit(outcome.metric) / len(main) * outcome.runs[run].units[outcome.task]
+                for outcome in main
+            },
+            hash(tuple(outcome.runs[run].answers for outcome in main)),
+        )
+        for run in complete
+    }
+    undefined = {run: why for outcome in main for run, why in outcome.undefined.items()}
+    return Outcome(OVERALL, OVERALL, OVERALL, runs, undefined, sum(outcome.n for outcome in main))
+
+
+def is_loss(metric: str) -> bool:
+    """Whether lower is better."""
+    return metric in LOSSES or is_error(metric)
+
+
+def unit(metric: str) -> float:
+    """What a unit of a main score is on [0, 1]."""
+    return on_unit_scale(metric, 1.0) - on_unit_scale(metric, 0.0)
+
+
+def column(values: Mapping[str, float], ids: Sequence[str]) -> Floats:
+    """The values of ids, [n]."""
+    return np.array([values[one] for one in ids], dtype=np.float64)
