@@ -17,9 +17,10 @@ HOME = ("tasks.py", "label_spaces.py", "model/outputs/")
 TABLES_OF_HEADS = ("model/heads.py",)  # where a head is made from its name
 
 
-def literal_uses(tree: ast.AST) -> Iterator[ast.AST]:
+def literal_uses(tree: ast.AST) -> Iterator[ast.stmt | ast.expr]:
     """Comparisons of a kind, loss or head with a literal, and tables that one of them is looked up in."""
-    return (node for node in ast.walk(tree) if is_comparison(node) or is_lookup(node))
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.stmt | ast.expr))
+    return (node for node in nodes if is_comparison(node) or is_lookup(node))
 
 
 def is_comparison(node: ast.AST) -> bool:

@@ -40,7 +40,7 @@ def pull(cosines: Tensor, alike: Tensor) -> Tensor:
     """PyTorch's cosine-embedding loss of pairs of unit vectors with these cosines."""
     u = torch.stack([torch.ones_like(cosines), torch.zeros_like(cosines)], dim=1)
     v = torch.stack([cosines, (1 - cosines.square()).sqrt()], dim=1)
-    return nn.CosineEmbeddingLoss(margin=MARGIN, reduction="none")(u, v, torch.where(alike, 1, -1))
+    return nn.functional.cosine_embedding_loss(u, v, torch.where(alike, 1, -1), margin=MARGIN, reduction="none")
 
 
 def sigmoid_slope(raw: Tensor) -> Tensor:

@@ -76,6 +76,7 @@ function gauge(task, prediction) {
 }
 
 const METRICS = { accuracy: "accuracy", f1: "F1", pearson: "Pearson r", spearman: "Spearman r" };
+const plain = (task, prediction) => make("p", {}, String(prediction.value));
 const PICTURES = { class: bars, binary: split, score: gauge };
 
 function quality(task) {
@@ -92,7 +93,7 @@ function card(task, prediction) {
   article.append(header);
   if (prediction) {
     if (prediction.label) header.append(make("p", { class: "verdict" }, prediction.label));
-    article.append(PICTURES[task.kind](task, prediction));
+    article.append((PICTURES[task.kind] ?? plain)(task, prediction));
   } else {
     article.append(make("p", { class: "missing" }, "Compares two texts: add a second one."));
   }
