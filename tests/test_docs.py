@@ -60,8 +60,12 @@ def blocks_of(document: Path, *languages: str) -> list[Block]:
         if opening := FENCE.match(line) or HIDDEN.match(line):
             end = "-->" if HIDDEN.match(line) else "```"
             language, info = (opening[1], "") if end == "-->" else (opening[2], opening[3])
-            body = list(itertools.takewhile(lambda text, end=end: text.strip() != end, (text for _, text in lines)))
-            code = textwrap.dedent("\n".join(body)) + "\n"
+            body = ""
+            for _, text in lines:
+                if text.strip() == end:
+                    break
+                body += text + "\n"
+            code = textwrap.dedent(body)
             found.append(Block(document, number + 1, language, info, code, UNEXECUTED.match(before) is None))
         before = line
     return [block for block in found if not languages or block.language in languages]

@@ -13,8 +13,8 @@ from bertram.runs.directory import Run
 MODEL = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
 PREDICTIONS = {f"predictions/dev/{task}.jsonl.gz" for task in ("sst", "quora", "sts")}
 RUN = {"config.toml", "record.json", "metrics.jsonl", *(f"model/{name}" for name in MODEL), *PREDICTIONS}
-SHORT = ("--sampling.epochs", 1, "--threads", 1, "--precision", "fp32")
-SHORT += tuple(word for task in ("sst", "quora", "sts") for word in (f"--tasks.{task}.max_train_samples", 48))
+LIMITS = [word for task in ("sst", "quora", "sts") for word in (f"--tasks.{task}.max_train_samples", "48")]
+SHORT = ("--sampling.epochs", "1", "--threads", "1", "--precision", "fp32", *LIMITS)
 
 
 def done(outcome: Outcome) -> str:

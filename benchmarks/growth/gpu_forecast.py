@@ -39,7 +39,7 @@ class Device:
 DEVICES = [Device("A100 80 GB", 312e12, 2.04e12), Device("H100 SXM", 989e12, 3.35e12)]
 
 
-class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's class is untyped
+class Traffic(TorchDispatchMode):
     """Counts operations that launch a kernel, and the bytes that those beside the matrix products read and write."""
 
     def __init__(self) -> None:

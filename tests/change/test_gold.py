@@ -38,7 +38,7 @@ def test_a_wrong_line_of_gold_is_named(tmp_path: Path, text: str, reason: str) -
 def test_the_correlation_is_spearmans_with_ties() -> None:
     generator = np.random.default_rng(0)
     x, y = generator.integers(0, 9, 30), generator.integers(0, 9, 30)
-    found = rank_correlation("prt", "sum", x, y)
+    found = rank_correlation("prt", "sum", x.tolist(), y.tolist())
     assert found is not None
     assert found.value == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
 
@@ -50,7 +50,7 @@ def test_the_interval_covers_the_true_rank_correlation_in_about_95_percent(n: in
     covered = 0
     for _ in range(1000):
         x, y = generator.multivariate_normal([0, 0], [[1, r], [r, 1]], n).T
-        found = rank_correlation("prt", "sum", x, y)
+        found = rank_correlation("prt", "sum", x.tolist(), y.tolist())
         assert found is not None
         covered += found.ci95[0] <= true <= found.ci95[1]
     assert 0.93 <= covered / 1000 <= 0.97

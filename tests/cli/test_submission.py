@@ -33,8 +33,8 @@ def test_six_files_in_the_leaderboards_form(tiny_runs: Path, tmp_path: Path) -> 
             header, *lines = (tmp_path / "upload" / f"{stem}-{split}-output.csv").read_text().split("\n")
             assert header == HEADERS[stem]
             assert lines.pop() == ""
-            rows = read_rows(task, "sample", split, labelled=False)  # type: ignore[arg-type]
-            texts = [several if task.pair else several[0] for several in rows.texts]
+            rows = read_rows(task, "sample", split, labelled=False)
+            texts: list[str | list[str]] = [[*text] if task.pair else text[0] for text in rows.texts]
             values = [one.value for one in model.predict(task.name, texts)]
             if task.kind == "score":
                 assert [line.split(" , ")[0] for line in lines] == rows.ids

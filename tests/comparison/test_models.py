@@ -66,7 +66,7 @@ def test_values_are_those_of_scoring_and_swapping_two_runs_turns_the_sign() -> N
     scored = score_task(STS.label_space, list(sts.gold.values()), list(sts.predicted["strong"].values()))
     assert row.value == scored["pearson"]["value"]
     assert row.n == 300
-    swapped = replace(sts, predicted=dict(reversed(sts.predicted.items())))
+    swapped = replace(sts, predicted=dict(reversed(list(sts.predicted.items()))))
     (back,) = compare_models({"sts": swapped})
     assert row.difference is not None
     assert back.difference == -row.difference
@@ -86,7 +86,7 @@ def test_the_overall_interval_is_narrower_than_that_of_its_worst_task() -> None:
 def test_order_of_ids_does_not_matter_and_unpredicted_gold_is_left_out() -> None:
     tasks = three_runs(GENERATOR(3))
     sst = tasks["sst"]
-    strong = dict(reversed(sst.predicted["strong"].items()))
+    strong = dict(reversed(list(sst.predicted["strong"].items())))
     shuffled = replace(sst, gold={**sst.gold, "extra": 0.0}, predicted={**sst.predicted, "strong": strong})
     assert compare_models({"sst": shuffled}) == compare_models({"sst": sst})
 
@@ -94,7 +94,7 @@ def test_order_of_ids_does_not_matter_and_unpredicted_gold_is_left_out() -> None
 def test_other_examples_are_refused_with_what_differs_and_how_many() -> None:
     tasks = three_runs(GENERATOR(4))
     del tasks["sst"].predicted["same"]["id3"]  # type: ignore[attr-defined]
-    tasks["quora"].predicted["strong"] |= {f"new{i}": 1.0 for i in range(9)}  # type: ignore[index]
+    tasks["quora"].predicted["strong"] |= {f"new{i}": 1.0 for i in range(9)}  # type: ignore[index, operator]
     del tasks["sts"].gold["id0"]  # type: ignore[attr-defined]
     with pytest.raises(DataError) as error:
         compare_models(tasks)

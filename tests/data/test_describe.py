@@ -87,7 +87,7 @@ def test_sizes_scores_repetitions_and_rejects_are_told(pairs: Path, tokenizer: T
 def test_lengths_are_those_of_the_sequences_that_the_encoder_reads(
     pairs: Path, tokenizer: Tokenizer, encoding: str, head: str, sequences: int, longest: int
 ) -> None:
-    task = Task(name="sim", kind="score", range=(0, 5), files=PAIRS, encoding=encoding, head=head)  # type: ignore[arg-type]
+    task = Task(name="sim", kind="score", range=(0, 5), files=PAIRS, encoding=encoding, head=head)
     lengths = part(describe({"sim": task}, str(pairs), tokenizer, max_tokens=9), "train").lengths
     assert lengths is not None
     assert (lengths.sequences, lengths.longest) == (sequences, longest)

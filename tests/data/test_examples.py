@@ -1,5 +1,6 @@
 """Tokenized examples: which sequences an example becomes, and how batches are taken apart."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,11 +28,13 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return load_tokenizer(directory)
 
 
-def rows(task: Task, texts: list[tuple[str, ...]], labels: list[float] | None) -> Rows:
+def rows(task: Task, texts: Sequence[tuple[str, ...]], labels: Sequence[float] | None) -> Rows:
     count = len(texts)
-    kind = np.float64 if task.kind == "score" else np.int64
-    made = None if labels is None else np.array(labels, kind)
-    return Rows([f"id{i}" for i in range(count)], texts, made, np.arange(count), [], Path("rows.csv"), "rows.csv", "")
+    ids = [f"id{i}" for i in range(count)]
+    made = None if labels is None else np.array(labels, np.float64)
+    if made is not None and task.kind != "score":
+        return Rows(ids, list(texts), made.astype(np.int64), np.arange(count), [], Path("rows.csv"), "rows.csv", "")
+    return Rows(ids, list(texts), made, np.arange(count), [], Path("rows.csv"), "rows.csv", "")
 
 
 def examples(task: Task, tokenizer: Tokenizer, count: int = 5, max_tokens: int = 16) -> Examples:

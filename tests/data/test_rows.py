@@ -20,7 +20,7 @@ from bertram.tasks import QUORA, SST, STS, Extra, Files, Task
 
 def task_of(kind: str = "binary", *, file: str = "train.tsv", pair: bool = False, **more: object) -> Task:
     texts = ("a", "b") if pair else ("text",)
-    return Task(name="own", kind=kind, files=Files(train=file, dev="dev.tsv", texts=texts), **more)  # type: ignore[arg-type]
+    return Task(name="own", kind=kind, files=Files(train=file, dev="dev.tsv", texts=texts), **more)
 
 
 def written(directory: Path, rows: Sequence[str | bytes], header: str = "text\tlabel", name: str = "train.tsv") -> str:
@@ -246,7 +246,7 @@ def test_extra_rows_are_left_out_where_the_task_says_so(tmp_path: Path) -> None:
 
 
 def some_rows(count: int) -> Rows:
-    texts = [(str(i),) for i in range(count)]
+    texts: list[tuple[str, ...]] = [(str(i),) for i in range(count)]
     return Rows([*map(str, range(count))], texts, np.arange(count), np.arange(count), [], Path("f"), "f", "")
 
 

@@ -145,7 +145,7 @@ def test_the_two_ways_of_resampling_have_one_distribution(monkeypatch: pytest.Mo
 
 
 def test_accuracy_draws_have_the_binomial_spread() -> None:
-    gold, predicted = np.zeros(20_212), (np.arange(20_212) < 5_000) * 1.0
+    gold, predicted = np.zeros(20_212), (np.arange(20_212) < 5_000).astype(np.float64)
     draws = intervals.bootstrap(lambda w, g, p: metrics.accuracy(g, p, w), (gold, predicted), GENERATOR(5), 20_000)
     right = 1 - 5_000 / 20_212
     assert draws.mean() == pytest.approx(right, abs=1e-4)
@@ -172,7 +172,11 @@ def test_record_form_is_json_without_nan_and_the_same_for_the_same_seed() -> Non
 
 def test_overall_is_the_leaderboard_formula_and_an_undefined_score_counts_zero_only_for_selection() -> None:
     # The study's row 12: .494, .522, .627 give .610.
-    main = {"sst": ("accuracy", 0.494), "quora": ("accuracy", 0.522), "sts": ("pearson", 0.627)}
+    main: dict[str, tuple[str, float | None]] = {
+        "sst": ("accuracy", 0.494),
+        "quora": ("accuracy", 0.522),
+        "sts": ("pearson", 0.627),
+    }
     overall = metrics.overall(main)
     assert overall == pytest.approx(0.610, abs=5e-4)
     assert metrics.selection_score(main) == overall

@@ -1,6 +1,7 @@
 """What `transformers` makes of an exported encoder."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -40,7 +41,8 @@ def test_pairs_have_our_segments(model: Model, exported: Path) -> None:
 
 
 def test_bert_model_gives_our_hidden_states(model: Model, exported: Path) -> None:
-    theirs, loading = BertModel.from_pretrained(exported, output_loading_info=True)
+    pair: Any = BertModel.from_pretrained(exported, output_loading_info=True)
+    theirs, loading = pair
     assert not any(loading[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     inputs = AutoTokenizer.from_pretrained(exported)([*TEXTS, *UNUSUAL], padding=True, truncation=True,
                                                      return_tensors="pt")  # fmt: skip

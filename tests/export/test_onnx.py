@@ -34,13 +34,14 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 Exported = tuple[Model, Task, Path]
 
 
-@pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
+@pytest.fixture(scope="module", params=CASES)
 def exported(request: pytest.FixtureRequest, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    task, settings = request.param
+    task, settings = CASES[request.param]
     model = random_model(tiny_encoder, {task.name: task}, **settings)
     if task.trained_by == "coral":  # ranks out of order, which the cumulative minimum has to mend
         with torch.no_grad():
-            model.network.head(task.name).compare.bias.copy_(torch.tensor([0.5, -0.5, 0.8, -1.0]))
+            bias = model.network.head(task.name).get_parameter("compare.bias")
+            bias.copy_(torch.tensor([0.5, -0.5, 0.8, -1.0]))
     directory = tmp_path_factory.mktemp("onnx")
     onnx.save_graphs(model, [task], directory)
     return model, task, directory

@@ -66,7 +66,8 @@ def test_cross_encoder_holds_a_pair_task_with_classes(tiny_encoder: Path, tmp_pa
     model = random_model(tiny_encoder, {"nli": nli})
     save_scores(model, nli, tmp_path)
     found = CrossEncoder(str(tmp_path), device="cpu").predict(PAIRS, apply_softmax=True)
-    np.testing.assert_allclose(found, [one.probabilities for one in model.predict("nli", PAIRS)], atol=1e-5)
+    expected = np.array([prediction.probabilities for prediction in model.predict("nli", PAIRS)])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_what_it_is_depends_on_how_pairs_are_encoded(tiny_encoder: Path) -> None:

@@ -1,6 +1,7 @@
 """Leaderboard files are exact to the byte, and read back the same."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from bertram.comparison.prediction_files import read_predictions
 from bertram.errors import BertramError
 from bertram.minbert.leaderboard import write_submission
 
-OUTPUTS = {
+OUTPUTS: dict[str, dict[str, dict[str, Any]]] = {  # numbers of any type
     "sst": {"dev": {"a1": 3, "a2": 0}, "test": {"b1": np.int64(4)}},
     "quora": {"dev": {"c1": 1, "c2": 0.0}, "test": {"d1": True}},
     "sts": {"dev": {"e1": 0.1 + 0.2, "e2": 5.0}, "test": {"f1": np.float32(0.1), "f2": -1e-7}},
@@ -39,7 +40,7 @@ def test_what_is_written_is_read_back_the_same(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_when_anything_is_missing_or_wrong(tmp_path: Path) -> None:
-    outputs = {
+    outputs: dict[str, dict[str, dict[str, float]]] = {
         "sst": {"dev": {"a": 5}, "test": {"b": 1.5}},
         "quora": {"dev": {"c": 1}},
         "sts": {"dev": {"e": float("nan")}, "test": {"f": 1.0}},

@@ -78,7 +78,8 @@ def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
     expected = Forecast("nothing", 2, 0.005, 0.1, (one,))
     for number, job in enumerate(ablation.jobs(asked)):
         folder = tmp_path / "further" if number == 0 else tmp_path / "out"
-        made_up(folder / job.path.name, job.config, 0.5 + 0.1 * job.config.tasks["sts"].loss.startswith("mse"))
+        mse = (job.config.tasks["sts"].loss or "").startswith("mse")
+        made_up(folder / job.path.name, job.config, 0.5 + 0.1 * mse)
     note_ablation(asked, expected)
     found = ablation.result(asked, ablation.jobs(asked), expected)
     ablation.write(tmp_path / "out", found)

@@ -63,7 +63,7 @@ def test_a_broken_run_goes_on_to_the_result_of_an_unbroken_one_and_is_then_skipp
     (again,) = jobs(study("4"))
     assert again.path == job.path
     board = Board()
-    board.tell = told.append  # type: ignore[method-assign]
+    board.tell = told.append  # type: ignore[method-assign, assignment]
     assert run_jobs([again], board) == []
     assert main_scores(Run(job.path)) == main_scores(whole)
     steps = [line["step"] for line in read_metrics(job.path / "metrics.jsonl") if "overall" in line]

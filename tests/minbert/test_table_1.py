@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,12 @@ from bertram.cli.show_table_1 import table_1
 from bertram.comparison.gold import gold_labels
 from bertram.config import Config
 from bertram.evaluation.metrics import TaskOutputs, score_run
-from bertram.experiments.budget import held_files
+from bertram.experiments.budget import Budget, held_files
 from bertram.experiments.schedule import finished_runs
 from bertram.experiments.study_tables import read_table
 from bertram.minbert.published import EXPERIMENTS
 from bertram.minbert.render import row_sentence
-from bertram.minbert.reproduce import Budget, Study, expected_hours, jobs, table, write_table
+from bertram.minbert.reproduce import Study, expected_hours, jobs, table, write_table
 from bertram.runs.directory import FORMAT, Run, create, write_predictions
 from bertram.runs.files import write_json, write_text
 
@@ -61,15 +62,15 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="module")
-def made(study: Study) -> dict:
+def made(study: Study) -> dict[str, Any]:
     return table(study)
 
 
-def row(made: dict, name: str) -> dict:
+def row(made: dict[str, Any], name: str) -> dict[str, Any]:
     return next(one for one in made["rows"] if one["experiment"] == name)
 
 
-def test_rows_are_all_runs_of_this_budget_also_those_not_asked_for(made: dict) -> None:
+def test_rows_are_all_runs_of_this_budget_also_those_not_asked_for(made: dict[str, Any]) -> None:
     assert [one["experiment"] for one in made["rows"]] == ["e2", "e4", "e5", "e6", "e12", "e13", "sentiment"]
     assert "2 epochs" in made["title"]
     assert "minilm, which has seen Quora pairs" in made["title"]
@@ -83,7 +84,7 @@ def test_a_row_that_trains_nothing_has_no_noise_of_training(study: Study, tmp_pa
     assert row(found, "e4")["ours"]["sst"]["covers"] == "examples and seeds"
 
 
-def test_means_and_paired_differences(made: dict, study: Study) -> None:
+def test_means_and_paired_differences(made: dict[str, Any], study: Study) -> None:
     four, five = row(made, "e4"), row(made, "e5")
     each = [Run(study.out / name).record["scores"]["dev"]["overall"]["value"] for name in four["runs"]]
     ours = four["ours"]["overall"]
@@ -97,12 +98,12 @@ def test_means_and_paired_differences(made: dict, study: Study) -> None:
     assert row_sentence(row(made, "e6"), "e4").startswith("no significant difference between e6 and e4: ")
 
 
-def test_one_seed_gives_no_verdict_on_a_technique(made: dict) -> None:
+def test_one_seed_gives_no_verdict_on_a_technique(made: dict[str, Any]) -> None:
     assert "a verdict needs 3 seeds" in row_sentence(row(made, "e12"), "e4")
     assert row(made, "e12")["ours"]["overall"]["sd"] is None
 
 
-def test_rows_13_and_14_have_the_study_s_test_scores_and_row_13_is_row_12_s_run(made: dict) -> None:
+def test_rows_13_and_14_have_the_study_s_test_scores_and_row_13_is_row_12_s_run(made: dict[str, Any]) -> None:
     assert row(made, "e13")["study"]["split"] == "test"
     assert row(made, "e13")["runs"] == row(made, "e12")["runs"]
     assert any("test scores" in note for note in made["notes"])
@@ -119,14 +120,14 @@ def test_values_of_a_sweep_are_shown_when_one_of_them_is_a_run_of_its_own(study:
     assert row_sentence(rows[2], "e4").startswith("the run of e11: ")
 
 
-def test_a_single_task_has_no_overall_and_is_compared_on_its_own(made: dict) -> None:
+def test_a_single_task_has_no_overall_and_is_compared_on_its_own(made: dict[str, Any]) -> None:
     alone = row(made, "sentiment")
     assert alone["ours"]["overall"] is None
     assert alone["differences"]["overall"] is None
     assert alone["differences"]["sst"]["seeds"] == 3
 
 
-def test_files_hold_the_table_and_can_be_read_again(made: dict, tmp_path: Path) -> None:
+def test_files_hold_the_table_and_can_be_read_again(made: dict[str, Any], tmp_path: Path) -> None:
     write_table(tmp_path, made)
     assert read_table(tmp_path / "table.json") == json.loads(json.dumps(made))
     text = (tmp_path / "table.md").read_text()

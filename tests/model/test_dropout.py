@@ -76,7 +76,9 @@ def test_masks_are_replayed_and_then_go_on_where_they_were() -> None:
     with dropout.replayed(state) as again:
         assert torch.equal(again.hidden(x), first)
         assert second is not None
-        assert torch.equal(again.attention_mask(x), second)
+        mask = again.attention_mask(x)
+        assert mask is not None
+        assert torch.equal(mask, second)
     assert torch.equal(dropout.hidden(x), expected_next.hidden(x))
     with pytest.raises(KeyError):
         interrupted(dropout, state)

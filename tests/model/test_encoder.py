@@ -1,6 +1,7 @@
 """The encoder is BERT: its hidden states and gradients are those of the transformers library, packed or alone."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from bertram.model.pretrained import find, hugging_face_keys, read_encoder
 transformers = pytest.importorskip("transformers")
 
 Batch = tuple[list[list[int]], list[list[int]]]
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {"vocab_size": 300, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3,
              "intermediate_size": 40, "layer_norm_eps": 1e-6},
     "base width": {"vocab_size": 500, "hidden_size": 768, "num_hidden_layers": 2, "num_attention_heads": 12,
@@ -101,7 +102,9 @@ def test_the_pooler_is_that_of_the_peer(pairs: dict[str, tuple[Encoder, torch.nn
 def test_gradients_are_those_of_the_peer(
     pairs: dict[str, tuple[Encoder, torch.nn.Module]], tmp_path: Path, name: str, tolerance: float
 ) -> None:
-    encoder, peer = (model.double() for model in peer_of(name, tmp_path))
+    encoder, peer = peer_of(name, tmp_path)
+    encoder.double()
+    peer.double()
     lengths = [9, 3, 14, 3, 1, 11]
     ids, segments = batch = random_batch(lengths, encoder.config.vocabulary, seed=1)
     generator = torch.Generator().manual_seed(2)
@@ -118,7 +121,7 @@ def test_gradients_are_those_of_the_peer(
             assert found is None
             continue
         assert found is not None
-        expected = torch.cat([theirs[key] for key in keys])
+        expected = torch.cat([gradient for key in keys if (gradient := theirs[key]) is not None])
         scale = float(expected.abs().max())
         assert float((found - expected).abs().max()) <= tolerance * max(scale, 1.0), ours
 
@@ -127,7 +130,7 @@ def test_an_offset_is_added_to_the_word_embeddings_alone(pairs: dict[str, tuple[
     encoder, peer = pairs["tiny"]
     ids, _ = random_batch([8], encoder.config.vocabulary, seed=0)
     offset = torch.randn(8, encoder.config.hidden)
-    words = peer.get_input_embeddings()(torch.tensor(ids))
+    words = peer.get_submodule("embeddings.word_embeddings")(torch.tensor(ids))
     with torch.no_grad():
         expected = peer(inputs_embeds=words + offset).last_hidden_state[0]
         assert float((encoder(pack(ids), offset=offset) - expected).abs().max()) < 1e-5

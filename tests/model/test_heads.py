@@ -1,6 +1,7 @@
 """Heads: what they compute, where they start, and that every admitted combination learns."""
 
 import itertools
+from math import sqrt
 from typing import Any, get_args
 
 import pytest
@@ -17,7 +18,7 @@ from bertram.model.outputs import output_of
 from bertram.tasks import SIMILARITIES, Encoding, Head, Task
 
 HIDDEN = 8
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "class": {"kind": "class", "labels": ["a", "b", "c"]},
     "binary": {"kind": "binary"},
     "score": {"kind": "score", "range": [0, 5]},
@@ -56,11 +57,11 @@ def plain(kind: str, u: list[float], v: list[float]) -> float:
     dot = sum(a * b for a, b in zip(u, v, strict=True))
     gaps = [a - b for a, b in zip(u, v, strict=True)]
     if kind == "cosine":
-        return dot / (sum(a * a for a in u) * sum(b * b for b in v)) ** 0.5
+        return dot / sqrt(sum(a * a for a in u) * sum(b * b for b in v))
     if kind == "dot":
-        return dot / len(u) ** 0.5
+        return dot / sqrt(len(u))
     if kind == "euclidean":
-        return -((sum(d * d for d in gaps)) ** 0.5) / len(u) ** 0.5
+        return -sqrt(sum(d * d for d in gaps)) / sqrt(len(u))
     return -sum(map(abs, gaps)) / len(u)
 
 
@@ -92,14 +93,15 @@ def test_features_are_both_texts_their_gap_and_their_product() -> None:
     made = head(task("score", head="features", encoding="bi"))
     pooled = vectors(10)
     u, v = pooled[:5], pooled[5:]
-    expected = torch.cat([u, v, (u - v).abs(), u * v], dim=1) @ made.compare.weight.t() + made.compare.bias
+    assert isinstance(made.compare, nn.Linear)
+    expected = made.compare(torch.cat([u, v, (u - v).abs(), u * v], dim=1))
     assert torch.allclose(made(pooled, NO_DROPOUT), expected[:, 0], atol=1e-6)
 
 
 def test_mlp_has_a_hidden_layer() -> None:
     made = head(task("class", head="mlp"))
     pooled = vectors(4)
-    expected = made.compare(nn.functional.gelu(made.inner(pooled)))
+    expected = made.get_submodule("compare")(nn.functional.gelu(made.get_submodule("inner")(pooled)))
     assert torch.equal(made(pooled, NO_DROPOUT), expected)
 
 
@@ -163,7 +165,7 @@ def test_coral_starts_at_the_label_frequencies(counts: list[int]) -> None:
 def test_coral_starts_with_finite_biases_where_a_label_does_not_occur() -> None:
     start = head(task("class", loss="coral"))
     start.fit_start(torch.tensor([1, 1, 1]))
-    assert bool(torch.isfinite(start.compare.bias).all())
+    assert bool(torch.isfinite(start.get_parameter("compare.bias")).all())
 
 
 def test_coral_has_one_weight_and_a_bias_for_each_threshold() -> None:
@@ -173,13 +175,15 @@ def test_coral_has_one_weight_and_a_bias_for_each_threshold() -> None:
         "compare.shared.weight": [1, HIDDEN],
         "compare.bias": [2],
     }
-    assert torch.allclose(raw[:, 0] - raw[:, 1], (made.compare.bias[0] - made.compare.bias[1]).expand(5), atol=1e-6)
+    bias = made.get_parameter("compare.bias")
+    assert torch.allclose(raw[:, 0] - raw[:, 1], (bias[0] - bias[1]).expand(5), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["binary", "score"])
 def test_a_cosine_starts_at_scale_10_with_the_boundary_at_the_median(kind: str) -> None:
     start = head(task(kind, head="cosine", encoding="bi"))
     cosines = torch.tensor([0.9, 0.2, 0.8, 0.7, 0.95])
+    assert isinstance(start.compare, Similarity)
     assert float(start.compare.scale.detach()) == COSINE_SCALE
     start.fit_start(torch.tensor([0, 1, 0, 1, 1]), cosines)
     assert float(start.compare.scale.detach()) == 10.0
@@ -192,6 +196,7 @@ def test_a_cosine_starts_at_scale_10_with_the_boundary_at_the_median(kind: str) 
 def test_other_similarities_start_with_a_spread_of_one_logit(name: str) -> None:
     start = head(task("binary", head=name, encoding="bi"))
     found = 40 * torch.randn(101, generator=torch.Generator().manual_seed(0)) - 7
+    assert isinstance(start.compare, Similarity)
     start.fit_start(torch.zeros(101), found)
     logits = (start.compare.scale * found + start.compare.offset).detach()
     assert float(logits.std()) == pytest.approx(1, rel=1e-4)

@@ -154,11 +154,13 @@ def test_all_faults_come_at_once() -> None:
     assert str(ConfigError(found)).splitlines()[0] == f"{len(expected)} problems:"
 
 
-def test_a_fault_of_one_task_hides_no_other() -> None:
-    for fault in ({"loss": "mse"}, {"kind": "clas"}, {"files": {"texts": []}}, {"extra": {"file": "x"}}):
-        found = problems(changed(tasks={"sst": fault}, smart={"tasks": ["nobody"]}))
-        assert len([line for line in found if line.startswith("tasks.sst")]) == len(found) - 1
-        assert "smart.tasks: 'nobody' is not a trained task; choose from sst, quora, sts" in found
+@pytest.mark.parametrize(
+    "fault", [{"loss": "mse"}, {"kind": "clas"}, {"files": {"texts": []}}, {"extra": {"file": "x"}}]
+)
+def test_a_fault_of_one_task_hides_no_other(fault: dict[str, Any]) -> None:
+    found = problems(changed(tasks={"sst": fault}, smart={"tasks": ["nobody"]}))
+    assert len([line for line in found if line.startswith("tasks.sst")]) == len(found) - 1
+    assert "smart.tasks: 'nobody' is not a trained task; choose from sst, quora, sts" in found
 
 
 @pytest.mark.parametrize("tasks", [None, 5, [], ["sst"], {}, {"sst": 5}, {"sst": None}, {"sst": {}}, {"sst": "x"}])

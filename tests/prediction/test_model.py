@@ -217,7 +217,7 @@ def tokenizer(tiny_encoder: Path) -> Tokenizer:
 
 
 def examples_of(task: Task, tokenizer: Tokenizer) -> Examples:
-    texts: list[tuple[str, ...]] = PAIRS if task.pair else [(text,) for text in TEXTS]
+    texts: list[tuple[str, ...]] = [*PAIRS] if task.pair else [(text,) for text in TEXTS]
     count = len(texts)
     labels = torch.linspace(1, 4, count) if task.kind == "score" else torch.arange(count) % task.classes
     return Examples(task, [str(i) for i in range(count)], tokenize(texts, tokenizer), labels, tokenizer, 64)

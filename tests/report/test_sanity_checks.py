@@ -9,6 +9,7 @@ import pytest
 from bertram import options, recipes
 from bertram.config import Config
 from bertram.data.rows import Rows
+from bertram.evaluation.metrics import best_baseline
 from bertram.report import sanity_checks as honesty
 from bertram.report.outcomes import Outcomes
 from bertram.report.sanity_checks import Finding
@@ -59,7 +60,7 @@ def test_no_overlap_is_said_to_be_fine_and_unknown_training_rows_are_not() -> No
 
 
 def test_one_overlapping_row_in_many_is_a_note() -> None:
-    texts = [(f"text {i}",) for i in range(200)]
+    texts: list[tuple[str, ...]] = [(f"text {i}",) for i in range(200)]
     scored = outcomes(texts, [1] * 200, [1] * 200)
     assert levels(list(honesty.overlap("sst", [rows([texts[7]], [1])], scored))) == ["note"]
 
@@ -114,7 +115,7 @@ def test_of_errors_the_lower_is_the_better() -> None:
     assert [one.check for one in worse] == ["mse of sts is worse than a trivial baseline"]
     assert list(honesty.scores(config(), record("mse", score(1.0, 0.5, 1.5), 2.0, "sts"))) == []
     baselines = {"mean": {"mse": score(2.0)}, "random": {"mse": score(4.0)}}
-    assert honesty.best_baseline(baselines, "mse") == ("mean", 2.0)
+    assert best_baseline(baselines, "mse") == ("mean", 2.0)
 
 
 def test_undefined_scores_are_named_with_their_reason() -> None:

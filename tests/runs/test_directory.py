@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ PREDICTION_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "not compressed": gzip.decompress,
     "no lines of JSON": lambda _: gzip.compress(b"id,value\n1,2\n"),
     "not text": lambda _: gzip.compress(b'{"id": "\xff"}\n'),
-    **{f"byte {place} flipped": lambda content, place=place: flipped(content, place) for place in (0, 15, 40, -8, -2)},
+    **{f"byte {place} flipped": partial(flipped, place=place) for place in (0, 15, 40, -8, -2)},
 }
 
 
@@ -146,6 +147,11 @@ def change_config(directory: Path, **values: Any) -> None:
     path.write_text(json.dumps(config | {"bertram": {**config["bertram"], **values}}))
 
 
+def remove_tokenizer(directory: Path) -> None:
+    for name in ("tokenizer.json", "vocab.txt"):
+        (directory / name).unlink()
+
+
 MODEL_DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights missing": (lambda path: (path / "model.safetensors").unlink(), "model.safetensors: missing"),
     "weights cut": (lambda path: os.truncate(path / "model.safetensors", 5000), "model.safetensors: damaged"),
@@ -156,10 +162,7 @@ MODEL_DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no tasks": (lambda path: change_config(path, tasks=None), "its tasks cannot be read"),
     "another version": (lambda path: change_config(path, format=7), "format version 7 is unknown"),
     "other heads": (lambda path: change_config(path, tasks={}), "weights do not fit config.json"),
-    "no tokenizer": (
-        lambda path: [(path / name).unlink() for name in ("tokenizer.json", "vocab.txt")],
-        "no tokenizer.json",
-    ),
+    "no tokenizer": (remove_tokenizer, "no tokenizer.json"),
 }
 
 

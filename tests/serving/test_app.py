@@ -62,7 +62,7 @@ def test_one_and_many_are_what_the_model_predicts(task: str, client: Client, mod
     assert (alone.status_code, together.status_code) == (200, 200)
     found = together.json()["predictions"]
     assert alone.json()["predictions"][0]["value"] == pytest.approx(found[0]["value"], abs=1e-5)
-    for entry, wanted in zip(found, model.predict(task, examples), strict=True):  # type: ignore[arg-type]
+    for entry, wanted in zip(found, model.predict(task, examples), strict=True):
         assert entry["value"] == pytest.approx(wanted.value, abs=1e-5)
         if wanted.probabilities is not None:
             assert list(entry["probabilities"]) == list(model.tasks[task].class_names)

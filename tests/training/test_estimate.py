@@ -15,6 +15,7 @@ from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.training import estimate as estimate_module
 from bertram.training.estimate import estimate
+from bertram.training.step import StepReport, step
 from bertram.training.train import train
 
 
@@ -62,18 +63,22 @@ def test_steps_examples_tokens_and_parameters_are_those_of_the_run(
     whole = tokens_of_all(config)
     for task, seen in record["examples_seen"].items():
         assert estimated.tasks[task].epoch_examples == seen / 2
-        assert estimated.tasks[task].epoch_tokens == round(
-            seen / 2 * whole[task] / config.tasks[task].max_train_samples
-        )  # type: ignore[operator]
+        limit = config.tasks[task].max_train_samples
+        assert limit is not None
+        assert estimated.tasks[task].epoch_tokens == round(seen / 2 * whole[task] / limit)
 
 
 def test_an_estimate_uses_the_threads_and_leaves_no_files(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    used = []
-    really = estimate_module.step
-    monkeypatch.setattr(estimate_module, "step", lambda *given: used.append(torch.get_num_threads()) or really(*given))
+    used: list[int] = []
+
+    def watched(*arguments: Any) -> StepReport:
+        used.append(torch.get_num_threads())
+        return step(*arguments)
+
+    monkeypatch.setattr(estimate_module, "step", watched)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)

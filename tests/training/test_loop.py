@@ -19,7 +19,7 @@ from bertram.config import Config
 from bertram.errors import ConfigError, RunError, TrainingError
 from bertram.model.linear import Linear
 from bertram.runs.directory import create, read_predictions
-from bertram.training import trainer
+from bertram.training import step, trainer
 from bertram.training.display import Silent
 from bertram.training.state import Training
 from bertram.training.train import train
@@ -61,7 +61,7 @@ def test_switching_a_technique_on_leaves_order_and_content_of_the_batches_alone(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, list[Any]] = {}
-    really = trainer.step
+    really = step.step
     for technique, changes in TECHNIQUES.items():
         seen = drawn.setdefault(technique, [])
 

@@ -185,7 +185,8 @@ def test_annealing_goes_from_the_sizes_to_their_fifth_power_root_over_the_whole_
 
 @pytest.mark.parametrize("order", ["proportional", "square-root", "temperature"])
 def test_tasks_come_as_often_as_their_probability_says(order: str) -> None:
-    source = sampler([5, 50, 400], order, **({"size_exponent": 0.3, "size_cap": 100} if order == "temperature" else {}))
+    settings_: dict[str, Any] = {"size_exponent": 0.3, "size_cap": 100} if order == "temperature" else {}
+    source = sampler([5, 50, 400], order, **settings_)
     expected = probabilities(source)
     count = 3000
     drawn = Counter(next(iter(one)) for one in steps(source, count))

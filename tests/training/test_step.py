@@ -1,5 +1,6 @@
 """One update: what the parts of a batch, the surgery and the heads contribute to it, and when it is refused."""
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -81,12 +82,9 @@ def reference_losses(training: Training, batches: list[list[Any]], rate: float, 
     from transformers import BertModel
 
     network = training.model.network
-    bert = BertModel.from_pretrained(training.config.encoder, add_pooling_layer=False).eval().double()
-    heads = {
-        name: nn.Linear(head.compare.in_features, head.compare.out_features) for name, head in network.task_heads()
-    }
-    for name, head in network.task_heads():
-        heads[name].load_state_dict(head.compare.state_dict())
+    bert: nn.Module = BertModel.from_pretrained(training.config.encoder, add_pooling_layer=False)
+    bert.eval().double()
+    heads = {name: copy.deepcopy(head.compare) for name, head in network.task_heads()}
     parameters = [(p, rate) for p in bert.parameters()]
     parameters += [(p, head_rate) for head in heads.values() for p in head.double().parameters()]
     moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p, _ in parameters]
