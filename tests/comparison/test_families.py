@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bertram.comparison.families import corrected, holm, holm_rows
+from bertram.comparison.families import corrected
+from bertram.evaluation.holm import holm, holm_rows
 
 
 def test_holm_by_hand_and_against_its_level() -> None:

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bertram.comparison.families import holm
 from bertram.comparison.models import compare_models
 from bertram.comparison.outcomes import TaskPredictions
 from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.errors import DataError
+from bertram.evaluation.holm import holm
 from bertram.evaluation.metrics import score_task
 from bertram.tasks import QUORA, SST, STS
 

@@ -16,7 +16,7 @@ from bertram.change.usage_types import UsageTypes, find_usage_types
 from bertram.change.usages import Usage, Usages, by_word
 from bertram.change.vectors import UsageEncoder, usage_vectors
 from bertram.errors import DataError
-from bertram.evaluation.intervals import holm
+from bertram.evaluation.holm import holm
 
 LEAST_USAGES = 5  # of a word in a period
 EXEMPLARS = 5  # of a usage type

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from bertram.change.measures import Floats
 from bertram.data.tables import open_lines, open_table
 from bertram.errors import DataError
-from bertram.evaluation.intervals import holm
+from bertram.evaluation.holm import holm
 
 WORD_COLUMNS = ("word", "lemma")
 GOLD_COLUMNS = ("change_graded", "gold", "value", "score")

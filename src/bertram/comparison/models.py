@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bertram.comparison.families import holm
 from bertram.comparison.outcomes import TaskPredictions
 from bertram.comparison.prediction_files import counted_ids
 from bertram.comparison.verdict import NO_SCORE, Decision, Reason, Verdict, untestable, verdict
 from bertram.errors import DataError
+from bertram.evaluation.holm import holm
 from bertram.evaluation.intervals import (
     Floats,
     Interval,

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.special import chdtri, stdtr, stdtrit
 
 from bertram.comparison.contrast import LEAST_SEEDS
-from bertram.comparison.families import holm_rows
 from bertram.comparison.verdict import LEVEL
+from bertram.evaluation.holm import holm_rows
 from bertram.evaluation.intervals import Floats
 
 TRIALS = 4000
