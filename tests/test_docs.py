@@ -21,7 +21,7 @@ from bertram import options
 from bertram.cli.main import app
 from bertram.cli.settings import resolved
 from bertram.config import Config
-from bertram.data.rows import check_files
+from bertram.data.checks import check_files
 from bertram.minbert.catalogue import recipe
 from bertram.options.command_line import pairs
 from bertram.tasks import Task

@@ -44,3 +44,7 @@ class TrainingError(BertramError):
 
 class Fault(ValueError):  # noqa: N818 - not an error of the program: the row becomes a reject
     """The reason why a row is rejected."""
+
+
+class NoLabel(Fault):
+    """A row without a label, which is no row of the task and no reject."""

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from bertram.errors import Fault
+from bertram.errors import Fault, NoLabel
 
 Metric = Literal["accuracy", "f1", "pearson", "spearman"]
 Schema = dict[str, Any]
 
-NO_LABEL = "no label"
+MISSING = ("", "nan")  # how tables write a label that is not there
 NO = ("0", "no", "false")
 YES = ("1", "yes", "true")
 
@@ -71,8 +71,8 @@ class LabelSpace(ABC):
     def reader(self) -> Callable[[object], float]:
         """A function from a label in a file to its value.
 
-        It raises `Fault` for a label that is missing, unknown, not a finite number or outside the range. It remembers
-        the spellings of one file, so each file needs its own.
+        It raises `Fault` for a label that is unknown, not a finite number or outside the range, and `NoLabel` for one
+        that is missing. It remembers the spellings of one file, so each file needs its own.
         """
 
     @abstractmethod
@@ -82,6 +82,10 @@ class LabelSpace(ABC):
     @abstractmethod
     def written(self, value: float) -> str:
         """A value as text in a file of predictions."""
+
+    def display(self, value: float) -> str:
+        """A value as it is shown to people: the name of a label, or a score with at most six digits."""
+        return self.names[int(value)] if self.names else f"{value:g}"
 
     @abstractmethod
     def answer_schema(self) -> Schema:
@@ -134,8 +138,9 @@ class _Labels(LabelSpace):
                 value = numbers.get(_number(text))
                 value = folded.get(text.casefold()) if value is None else value
                 if value is None:
-                    missing = text.casefold() in ("", "nan")
-                    raise Fault(NO_LABEL if missing else f"the label {_short(text)} is none of {', '.join(exact)}")
+                    if text.casefold() in MISSING:
+                        raise NoLabel("no label")
+                    raise Fault(f"the label {_short(text)} is none of {', '.join(exact)}")
                 values[text] = value
             return value
 
@@ -256,8 +261,8 @@ class ScoreRange(LabelSpace):
 
     def _read(self, label: object) -> float:
         text = _written(label)
-        if not text:
-            raise Fault(NO_LABEL)
+        if text.casefold() in MISSING:
+            raise NoLabel("no label")
         try:
             score = float(text)
         except ValueError:

@@ -27,13 +27,14 @@ def predictions(path: Path, **values: float) -> Path:
 
 
 def test_a_course_file_is_scored_id_by_id_and_rows_without_a_label_do_not_count(tmp_path: Path, gold: Path) -> None:
-    found = score_file(predictions(tmp_path / "p.jsonl", d=4, c=0, a=3, b=2), gold, SST, allow_rejects=True)
+    found = score_file(predictions(tmp_path / "p.jsonl", d=4, c=0, a=3, b=2), gold, SST)
     assert found.scores == score_task(SST.label_space, [3, 1, 4], [3, 2, 4])
-    assert [str(reject) for reject in found.rejects] == [f"{gold}:4: no label"]
+    assert found.left_out == [f"{gold}: rows without a label for sst, left out: 1"]
     assert found.baselines.keys() == {"majority"}
 
 
-def test_too_many_rows_without_a_label_are_refused(tmp_path: Path, gold: Path) -> None:
+def test_too_many_faulty_rows_are_refused(tmp_path: Path, gold: Path) -> None:
+    gold.write_text(COURSE.replace("fine\t", "fine\t9"))
     with pytest.raises(DataError, match=r"1 of 4 rows cannot be used.*--allow-rejects"):
         score_file(predictions(tmp_path / "p.jsonl", a=3, b=2, d=4), gold, SST)
 
@@ -66,7 +67,7 @@ def test_without_a_column_of_ids_the_row_numbers_are_the_ids(tmp_path: Path) -> 
 
 def test_double_ids_in_the_gold_labels_are_refused(tmp_path: Path, gold: Path) -> None:
     gold.write_text(COURSE.replace("\td\t", "\ta\t").replace("fine\t", "fine\t2"))
-    with pytest.raises(DataError, match=r"more than once: 1 \('a'\); ids must tell rows apart"):
+    with pytest.raises(DataError, match=r"more than once: 1 \('a' in lines 2, 5\); ids must tell rows apart"):
         score_file(predictions(tmp_path / "p.jsonl", a=3, b=2, c=1), gold, SST)
 
 

@@ -33,8 +33,10 @@ def rows(task: Task, texts: Sequence[tuple[str, ...]], labels: Sequence[float] |
     ids = [f"id{i}" for i in range(count)]
     made = None if labels is None else np.array(labels, np.float64)
     if made is not None and task.kind != "score":
-        return Rows(ids, list(texts), made.astype(np.int64), np.arange(count), [], Path("rows.csv"), "rows.csv", "")
-    return Rows(ids, list(texts), made, np.arange(count), [], Path("rows.csv"), "rows.csv", "")
+        return Rows(
+            ids, list(texts), made.astype(np.int64), np.arange(count), [], Path("rows.csv"), "rows.csv", "", "dev"
+        )
+    return Rows(ids, list(texts), made, np.arange(count), [], Path("rows.csv"), "rows.csv", "", "dev")
 
 
 def examples(task: Task, tokenizer: Tokenizer, count: int = 5, max_tokens: int = 16) -> Examples:

@@ -12,7 +12,8 @@ import polars
 import pytest
 
 from bertram.data import rows
-from bertram.data.rows import Rows, check_files, limit_rows, read_extra, read_rows, styled
+from bertram.data.checks import cautions, check_files, left_out, read_files, token_cautions
+from bertram.data.rows import Rows, file_facts, limit_rows, read_extra, read_rows, styled
 from bertram.data.sources import HubUnreachableError
 from bertram.errors import DataError
 from bertram.tasks import QUORA, SST, STS, Extra, Files, Task
@@ -29,8 +30,8 @@ def written(directory: Path, rows: Sequence[str | bytes], header: str = "text\tl
     return str(directory)
 
 
-def read_all(directory: Path, rows: Sequence[str | bytes], task: Task) -> Rows:
-    return read_rows(task, written(directory, rows), "train", allow_rejects=True)
+def read_all(directory: Path, rows: Sequence[str | bytes], task: Task, *, allow_rejects: bool = True) -> Rows:
+    return read_rows(task, written(directory, rows), "train", allow_rejects=allow_rejects)
 
 
 def labels_of(directory: Path, values: Sequence[str], task: Task) -> list[float]:
@@ -62,15 +63,15 @@ def test_without_an_id_column_the_number_of_the_row_is_the_id(tmp_path: Path) ->
 
 def test_every_fault_of_a_row_is_listed_with_its_line_and_reason(tmp_path: Path) -> None:
     faulty: dict[int, tuple[str | bytes, str]] = {
-        2: ("fine\t", "no label"),
-        3: ("fine\tNaN", "no label"),
-        4: ("fine\t2", "the label '2' is none of 0, no, false, 1, yes, true"),
-        5: ("fine\t" + "x" * 99, "the label '" + "x" * 37 + "...' is none of"),
-        6: (" \t1", "text is empty"),
-        7: (b"caf\xe9\t1", "bytes that are not UTF-8"),
-        8: (b"n\0ul\t1", "text holds a NUL byte"),
-        9: ("fine\t1\t1", "the number of fields is 3, not 2"),
-        10: ("fine", "the number of fields is 1, not 2"),
+        2: ("fine\t2", "the label '2' is none of 0, no, false, 1, yes, true"),
+        3: ("fine\t" + "x" * 99, "the label '" + "x" * 37 + "...' is none of"),
+        4: (" \t1", "text is empty"),
+        5: ("\u200b\u200d\ufeff\t1", "text has no visible character"),
+        6: (b"caf\xe9\t1", "bytes that are not UTF-8"),
+        7: (b"n\0ul\t1", "text holds a NUL byte"),
+        8: ("fine\t1\t1", "the number of fields is 3, not 2"),
+        9: ("fine", "the number of fields is 1, not 2"),
+        10: ("fine\t\t1", "the number of fields is 3, not 2"),
         11: ('"fine\t1', "a field opens with"),
     }
     rows = read_all(tmp_path, [*(row for row, _ in faulty.values()), "fine\t1", "fine\t0"], task_of())
@@ -84,8 +85,6 @@ def test_every_fault_of_a_row_is_listed_with_its_line_and_reason(tmp_path: Path)
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("", "no label"),
-        ("nan", "the score nan is not finite"),
         ("inf", "the score inf is not finite"),
         ("5.01", "the score '5.01' is outside 0 to 5"),
         ("-0.1", "the score '-0.1' is outside 0 to 5"),
@@ -154,7 +153,6 @@ def test_the_formats_give_the_same_rows(tmp_path: Path, name: str) -> None:
     header = 1 if name.endswith("csv") else 0
     assert [(reject.line - header, reject.reason) for reject in rows.rejects] == [
         (2, "b is empty"),
-        (3, "no label"),
         (5, "a holds a NUL byte"),
     ]
 
@@ -169,8 +167,8 @@ def test_json_values_that_are_no_text_are_rejected(tmp_path: Path) -> None:
         "text is not a text but a bool",
         "text holds half a character (a lone surrogate)",
         "text is empty",
-        "no label",
     ]
+    assert rows.unlabelled == 1
     assert rows.texts == [("7",), ("x",)]
     assert rows.labels is not None
     assert list(rows.labels) == [1, 0]
@@ -247,7 +245,7 @@ def test_extra_rows_are_left_out_where_the_task_says_so(tmp_path: Path) -> None:
 
 def some_rows(count: int) -> Rows:
     texts: list[tuple[str, ...]] = [(str(i),) for i in range(count)]
-    return Rows([*map(str, range(count))], texts, np.arange(count), np.arange(count), [], Path("f"), "f", "")
+    return Rows([*map(str, range(count))], texts, np.arange(count), np.arange(count), [], Path("f"), "f", "", "train")
 
 
 def test_a_limit_draws_rows_by_the_seed_and_fewer_are_a_part_of_more() -> None:
@@ -273,6 +271,87 @@ def test_no_limit_leaves_the_order_as_it_is_and_a_fraction_leaves_two_rows() -> 
 def test_a_limit_above_the_size_is_refused() -> None:
     with pytest.raises(DataError, match=r"tasks\.sst\.max_train_samples = 51 is above the 50 usable rows of f"):
         limit_rows(some_rows(50), limit=51, seed=1, name="sst")
+
+
+@pytest.mark.parametrize("missing", ["", " ", "nan", "NaN"])
+@pytest.mark.parametrize("kind", ["class", "binary", "score"])
+def test_a_row_without_a_label_is_no_row_of_the_task_and_no_fault(tmp_path: Path, missing: str, kind: str) -> None:
+    task = task_of(kind=kind, labels=("0", "1") if kind == "class" else ())
+    rows = read_all(tmp_path, ["a\t1", f"b\t{missing}", f"\t{missing}", "c\t0"], task, allow_rejects=False)
+    assert (rows.texts, rows.rejects, rows.unlabelled) == ([("a",), ("c",)], [], 2)
+
+
+def test_one_table_serves_several_tasks_with_cells_that_are_empty(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("text,mood,haste\nlate,sad,1\nfine,glad,\nwell,,0\nslow,sad,\ngone,,1\n")
+    files = {"train": "table.csv", "dev": "table.csv", "texts": ("text",)}
+    mood = Task(name="mood", kind="class", labels=("sad", "glad"), files=Files(**files, label="mood"))
+    haste = Task(name="haste", kind="binary", files=Files(**files, label="haste"))
+    rows, problems = read_files({"mood": mood, "haste": haste}, str(tmp_path))
+    assert problems == []
+    assert rows["mood", "train"].texts == [("late",), ("fine",), ("slow",)]
+    assert rows["haste", "dev"].texts == [("late",), ("well",), ("gone",)]
+    facts = file_facts((name, several) for (name, _), several in rows.items())["table.csv"]
+    assert facts["uses"] == [
+        {"task": task, "part": part, "rows": 3, "rejected": 0, "unlabelled": 2}
+        for task in ("mood", "haste")
+        for part in ("train", "dev")
+    ]
+    assert left_out("mood", rows["mood", "dev"]) == [
+        f"{tmp_path}/table.csv: rows without a label for mood, left out: 2"
+    ]
+
+
+def test_ids_of_dev_rows_that_occur_twice_are_refused_with_their_lines(tmp_path: Path) -> None:
+    written(tmp_path, ["1\ta\t1", "1\tb\t0"], "id\ttext\tlabel")
+    written(tmp_path, ["1\ta\t1", "2\tb\t0", "1\tc\t0", "2\td\t1"], "id\ttext\tlabel", "dev.tsv")
+    files = Files(train="train.tsv", dev="dev.tsv", texts=("text",), id="id")
+    task = task_of().model_copy(update={"files": files})
+    (problem,) = check_files({"own": task}, str(tmp_path))
+    assert "dev.tsv: ids that occur more than once: 2 ('1' in lines 2, 4; '2' in lines 3, 5)" in problem
+
+
+@pytest.mark.parametrize(("kind", "label"), [("class", "1"), ("binary", "1"), ("score", "0.5")])
+def test_a_training_file_with_a_single_label_is_refused(tmp_path: Path, kind: str, label: str) -> None:
+    task = task_of(kind=kind, labels=("0", "1") if kind == "class" else ())
+    written(tmp_path, [f"a\t{label}", f"b\t{label}"])
+    written(tmp_path, ["c\t0", "d\t1"], name="dev.tsv")
+    (problem,) = check_files({"own": task}, str(tmp_path))
+    assert "train.tsv: every training row of own has the label" in problem
+
+
+def cautions_of(directory: Path, task: Task) -> list[str]:
+    rows, problems = read_files({"own": task}, str(directory))
+    assert problems == []
+    return cautions({"own": task}, rows)
+
+
+def test_a_label_without_a_training_row_is_said(tmp_path: Path) -> None:
+    written(tmp_path, ["a\tlow", "b\thigh"])
+    written(tmp_path, ["c\tlow", "d\tmid", "e\tmid"], name="dev.tsv")
+    assert cautions_of(tmp_path, task_of(kind="class", labels=("low", "mid", "high", "top"))) == [
+        "own: the label mid has no training row, but 2 dev rows have it; it can never be predicted",
+        "own: the label top has no training row; it can never be predicted",
+    ]
+
+
+def test_dev_rows_that_are_training_rows_are_said(tmp_path: Path) -> None:
+    written(tmp_path, ["a\t1", "b\t0"])
+    written(tmp_path, ["a\t0", "c\t1", "d\t0"], name="dev.tsv")
+    assert cautions_of(tmp_path, task_of()) == ["own: 1 of 3 dev rows have the texts of a training row"]
+    written(tmp_path, ["a\t1", "b\t0"], name="dev.tsv")
+    (caution,) = cautions_of(tmp_path, task_of())
+    assert caution.startswith("own: dev is the training file train.tsv; its scores do not show")
+    written(tmp_path, ["c\t1", "d\t1"], name="dev.tsv")
+    assert cautions_of(tmp_path, task_of()) == ["own: every dev row has the label yes, so its scores tell little"]
+
+
+def test_texts_that_the_encoder_does_not_know_are_said() -> None:
+    shares = np.array([0.0] * 98 + [0.6, 1.0])
+    assert token_cautions("own", "dev", shares) == [
+        "own: the encoder knows less than half of the tokens of 2 of 100 dev rows; it knows no token of 1, and gives "
+        "all of them the same answer"
+    ]
+    assert token_cautions("own", "dev", np.array([0.5] * 10)) == []
 
 
 def test_check_finds_the_faults_of_all_files_together(tmp_path: Path) -> None:

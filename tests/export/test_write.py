@@ -78,7 +78,9 @@ def test_a_card_tells_scores_data_limits_and_whose_work_it_is(cross: Run, tmp_pa
     low, high = scores["sst"]["accuracy"]["ci95"]
     assert f"| sst | accuracy | {scores['sst']['accuracy']['value']:.4f} | {low:.4f} to {high:.4f} | 16 |" in text
     for name, file in cross.record["data"].items():
-        assert f"| {name} | {file['rows']} | 0 | `{file['sha256'][:16]}…` |" in text
+        [use] = file["uses"]
+        used = f"{use['task']} {use['part']} | {use['rows']} | 0 | 0"
+        assert f"| {name} | {used} | `{file['sha256'][:16]}…` |" in text
     assert "says nothing about methods" in text or "say nothing about methods" in text
     assert "CC0 1.0" in text
     assert "license: other" in text  # a random encoder of nobody's

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import shutil
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,12 @@ from torch import Tensor
 
 from bertram.data.examples import Examples
 from bertram.errors import DataError
-from bertram.prediction import files
+from bertram.prediction import files, resumable_output
 from bertram.prediction.files import predict_file
+from bertram.prediction.load import model_hash
 from bertram.prediction.model import Model
 from bertram.prediction.resumable_output import Output, count_lines
+from bertram.runs.directory import Run
 from bertram.tasks import SST, STS
 
 
@@ -45,8 +48,8 @@ def lines(count: int, words: int = 8) -> Iterator[bytes]:
 
 def into(out: Path, model: Any, source: Any, task: str = "sst", stop_after: int | None = None) -> Output:
     """Predict into a file; `stop_after` is where a kill comes."""
-    with Output(out, model.tasks[task]) as there:
-        found = predict_file(model, task, source, done=there.ids(), complain=lambda _: None)
+    with Output(out, model.tasks[task], "hash of the model") as there:
+        found = predict_file(model, task, source, remaining=there.remaining, complain=lambda _: None)
         for line in itertools.islice(found, stop_after):
             there.write(line)
     return there
@@ -83,8 +86,8 @@ def test_rejected_rows_do_not_shift_what_is_skipped(model: Model, tmp_path: Path
     source = b"id,sentence\na,good\nb,\nc,bad\nd,fine\n"
     into(tmp_path / "out.jsonl", model, io.BytesIO(source), stop_after=1)
     said: list[str] = []
-    with Output(tmp_path / "out.jsonl", SST) as there:
-        found = predict_file(model, "sst", io.BytesIO(source), done=there.ids(), complain=said.append)
+    with Output(tmp_path / "out.jsonl", SST, "hash of the model") as there:
+        found = predict_file(model, "sst", io.BytesIO(source), remaining=there.remaining, complain=said.append)
         assert [line["id"] for line in found] == ["c", "d"]
     assert said == ["rejected: <stdin>:3: sentence is empty"]
 
@@ -113,15 +116,63 @@ def test_a_file_of_something_else_is_refused_and_left_alone(
 def test_an_output_of_another_input_is_refused(model: Model, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     into(out, model, io.BytesIO(b"id,sentence\na,good\nb,bad\n"))
-    with pytest.raises(DataError, match="prediction 2 of the output has id 'b', but row 2 of the input has 'c'"):
+    before = out.read_bytes()
+    with pytest.raises(DataError, match="prediction 2 has id 'b', but row 2 of the input has 'c'"):
         into(out, model, io.BytesIO(b"id,sentence\na,good\nc,bad\n"))
-    with pytest.raises(DataError, match="the output has prediction 2, but the input only 1 usable rows"):
+    with pytest.raises(DataError, match="has prediction 2, but the input has only 1 usable rows"):
         into(out, model, io.BytesIO(b"id,sentence\na,good\n"))
+    with pytest.raises(DataError, match=r"belongs to another input, whose ids are the same; choose another --out"):
+        into(out, model, io.BytesIO(b"id,sentence\na,good\nb,worse\nc,fine\n"))
+    assert out.read_bytes() == before
+
+
+def test_an_output_of_another_model_or_task_is_refused(model: Model, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    into(out, model, lines(3))
+    before = out.read_bytes()
+    for task, of_model in ((SST, "another"), (SST.model_copy(update={"name": "other"}), "hash of the model")):
+        with pytest.raises(DataError, match="belongs to another run or task; choose another --out"):
+            Output(out, task, of_model)
+    (tmp_path / "out.jsonl.source").unlink()
+    with pytest.raises(DataError, match=r"out.jsonl.source is missing, so that nothing says which run"):
+        into(out, model, lines(3))
+    assert out.read_bytes() == before
+
+
+def test_an_input_that_has_grown_is_gone_on_with(model: Model, tmp_path: Path) -> None:
+    into(tmp_path / "out.jsonl", model, lines(3))
+    grown = into(tmp_path / "out.jsonl", model, lines(5))
+    assert (grown.kept, grown.added) == (3, 2)
+
+
+@pytest.mark.parametrize("lost", [2, 30, 70])
+def test_predictions_without_a_recorded_hash_are_computed_again(
+    lost: int, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a power cut: the file beside the output ends early, in the middle of a line."""
+    monkeypatch.setattr(resumable_output, "ROWS_PER_HASH", 10)
+    out, beside = tmp_path / "out.jsonl", tmp_path / "out.jsonl.source"
+    into(out, Counting(model), lines(40))
+    whole = out.read_bytes()
+    beside.write_bytes(beside.read_bytes()[:-lost])
+    there = into(out, Counting(model), lines(40))
+    assert out.read_bytes() == whole
+    assert (there.kept, there.added) == (30, 10) if lost < 70 else (20, 20)
+
+
+def test_the_hash_of_a_model_is_that_of_its_files(tiny_runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_runs / "cross-0", tmp_path / "copy")
+    assert model_hash(Run(tmp_path / "copy")) == model_hash(Run(tiny_runs / "cross-0"))
+    weights = tmp_path / "copy" / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert model_hash(Run(tmp_path / "copy")) != model_hash(Run(tiny_runs / "cross-0"))
 
 
 def test_an_output_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be written: No such file or directory"):
-        Output(tmp_path / "nowhere" / "out.jsonl", STS)
+        Output(tmp_path / "nowhere" / "out.jsonl", STS, "")
 
 
 def test_order_is_kept_across_windows_of_mixed_lengths(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def config(**changes: Any) -> Config:
 def rows(texts: list[tuple[str, ...]], labels: list[float]) -> Rows:
     n = len(texts)
     ids, file = [str(i) for i in range(n)], Path("train.csv")
-    return Rows(ids, texts, np.array(labels), np.arange(n), [], file, file.name, "0")
+    return Rows(ids, texts, np.array(labels), np.arange(n), [], file, file.name, "0", "dev")
 
 
 def outcomes(texts: list[tuple[str, ...]], gold: list[int], predicted: list[int], task: Any = SST) -> Outcomes:

@@ -363,3 +363,9 @@ def test_the_expected_examples_are_those_of_a_run(name: OrderName, steps_per_epo
 )
 def test_an_epoch_is_described(name: str, more: dict[str, Any], words: str) -> None:
     assert sampler([9, 20, 5], name, **more).order.epoch == words
+
+
+def test_a_task_that_a_short_run_never_reaches_is_named() -> None:
+    assert sampler([8, 8, 8], "round-robin", steps_per_epoch=2, epochs=1).order.unseen() == ["task2"]
+    assert sampler([8, 8, 8], "round-robin", steps_per_epoch=2, epochs=2).order.unseen() == []
+    assert sampler([8, 8, 8], "joint", steps_per_epoch=1, epochs=1).order.unseen() == []

@@ -1,13 +1,18 @@
 """``bertram data describe``, ``bertram data check`` and ``bertram data phrases``."""
 
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from bertram.cli.layout import Words
 from bertram.cli.settings import resolved
 from bertram.config import Config
+
+if TYPE_CHECKING:
+    from bertram.data.checks import FileRows
 
 app = App(name="data", help_epilogue="Start with: bertram data describe DIR", help_format="plaintext")
 
@@ -46,17 +51,20 @@ def check(data: str, *words: Words, config: Path | None = None) -> None:
         TOML file that defines tasks.
     """
     from bertram.cli.terminal import console  # noqa: PLC0415
-    from bertram.data.rows import check_files, rejected_rows  # noqa: PLC0415
+    from bertram.data.checks import cautions, left_out, read_files  # noqa: PLC0415
 
     settings = _settings(data, words, config)
-    problems = check_files(settings.tasks, settings.data, allow_rejects=settings.allow_rejects)
+    rows, problems = read_files(settings.tasks, settings.data, allow_rejects=settings.allow_rejects)
+    show = partial(console().print, soft_wrap=True)
     for problem in problems:
-        console().print(problem)
+        show(problem)
+    for line in dict.fromkeys(line for (name, _), several in rows.items() for line in left_out(name, several)):
+        show(line)
+    for caution in [*cautions(settings.tasks, rows), *_token_cautions(settings, rows)]:
+        show(f"caution: {caution}")
     if problems:
         sys.exit(1)
-    for reject in rejected_rows(settings.tasks, settings.data):
-        console().print(f"rejected: {reject}")
-    console().print(f"{data}: fit for training {', '.join(settings.tasks)}")
+    show(f"{data}: fit for training {', '.join(settings.tasks)}")
 
 
 @app.command(help_epilogue="Example: bertram data phrases trees --out DIR/extra/sst-train-phrases.tsv")
@@ -74,6 +82,22 @@ def phrases(trees: Path, *, out: Path) -> None:
     from bertram.data.treebank import write_phrases  # noqa: PLC0415
 
     console().print(f"{out}: {write_phrases(trees, out):,} phrases")
+
+
+def _token_cautions(settings: Config, rows: "FileRows") -> list[str]:
+    """Cautions about texts that the encoder cannot read, if there are rows."""
+    if not rows:
+        return []
+    from bertram.data.checks import token_cautions  # noqa: PLC0415
+    from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
+    from bertram.model.pretrained import find  # noqa: PLC0415
+
+    tokenizer = load_tokenizer(find(settings.encoder))
+    lines: list[str] = []
+    for (name, part), several in rows.items():
+        pieces = [tokenizer.encode([texts[side] for texts in several.texts]) for side in range(len(several.texts[0]))]
+        lines += token_cautions(name, part, tokenizer.unknown_shares(list(zip(*pieces, strict=True))))
+    return lines
 
 
 def _settings(data: str, words: tuple[str, ...], config: Path | None) -> Config:

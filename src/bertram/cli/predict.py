@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
 
@@ -66,14 +67,16 @@ def predict(
     """
     from bertram.cli.terminal import say  # noqa: PLC0415
     from bertram.prediction.files import predict_file  # noqa: PLC0415
-    from bertram.prediction.load import load  # noqa: PLC0415
+    from bertram.prediction.load import load, model_hash  # noqa: PLC0415
     from bertram.prediction.resumable_output import Output  # noqa: PLC0415
+    from bertram.runs.directory import open_run  # noqa: PLC0415
 
-    model = load(run)
+    opened = open_run(run)
+    model = load(opened)
     if task not in model.tasks:
         raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     with ExitStack() as stack:
-        output = None if out is None else stack.enter_context(Output(out, model.tasks[task]))
+        output = None if out is None else stack.enter_context(Output(out, model.tasks[task], model_hash(opened)))
         step = stack.enter_context(_progress(source, enabled=out is not None or not sys.stdout.isatty()))
         lines = predict_file(
             model,
@@ -84,7 +87,7 @@ def predict(
             encoding=encoding,
             quoting=quoting,
             batch_size=batch_size,
-            done=() if output is None else _counted(output.ids(), step),
+            remaining=iter if output is None else partial(output.remaining, step=partial(step, 1)),
             complain=say,
         )
         write = _print if output is None else output.write

@@ -48,6 +48,6 @@ def score(
 
     definition = task_named(resolved(None, config, ()).tasks, task)
     result = score_file(predictions, gold, definition, allow_rejects=allow_rejects)
-    for reject in result.rejects:
-        say(f"rejected: {reject}")
+    for line in result.left_out:
+        say(line)
     console().print(metric_table(definition, result.scores, result.baselines, f"{predictions.name} on {gold.name}"))

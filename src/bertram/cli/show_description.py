@@ -70,6 +70,15 @@ def _notes(description: Description, max_rejects: int) -> Iterator[str]:
 def _part_notes(name: str, part: PartDescription, max_rejects: int) -> Iterator[str]:
     if part.problem:
         yield f"{name}: {part.problem}"
+    if part.lengths is not None and part.lengths.unknown:
+        yield f"{name}: tokens that the encoder does not know: {part.lengths.unknown:.2%}"
+    if part.lengths is not None and part.lengths.unreadable:
+        yield (
+            f"{name}: rows of which the encoder knows no token: {part.lengths.unreadable:,}; "
+            "the model gives all of them the same answer"
+        )
+    if part.unlabelled:
+        yield f"{name}: rows without a label, left out: {part.unlabelled:,}"
     if part.excluded:
         yield f"{name}: rows left out, as the task's definition says: {part.excluded:,}"
     if part.duplicate_ids:

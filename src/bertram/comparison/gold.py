@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bertram.comparison.prediction_files import counted_ids, match_predictions
-from bertram.data.rows import Reject, Rows, read_rows
+from bertram.data.checks import left_out
+from bertram.data.rows import Rows, read_rows
 from bertram.data.sources import Split
 from bertram.data.tables import open_table
 from bertram.errors import BertramError, DataError
@@ -24,12 +25,12 @@ class FileScore:
     Attributes:
         scores: metric -> score, in the form of record.json.
         baselines: the same of trivial answers.
-        rejects: rows of the gold file that do not count.
+        left_out: rows of the gold file that do not count, a line each.
     """
 
     scores: Mapping[str, Score]
     baselines: Mapping[str, Any]
-    rejects: list[Reject]
+    left_out: list[str]
 
 
 def gold_labels(task: Task, data: str, split: Split, *, allow_rejects: bool = False) -> dict[str, float]:
@@ -99,7 +100,7 @@ def score_file(predictions: Path, gold: Path, task: Task, *, allow_rejects: bool
     # A prediction for a row that does not count, because it has no label for example, is no mistake.
     known, predicted = match_predictions(predictions, labels, task.label_space, ignore=_all_ids(gold, task.files))
     baselines = trivial_baselines(task.label_space, known, known)
-    return FileScore(score_task(task.label_space, known, predicted), baselines, rows.rejects)
+    return FileScore(score_task(task.label_space, known, predicted), baselines, left_out(task.name, rows))
 
 
 def _with_columns_of(task: Task, path: Path) -> Task:
@@ -125,7 +126,6 @@ def _all_ids(path: Path, files: Files) -> set[str]:
 def labels_by_id(rows: Rows) -> dict[str, float]:
     """Id -> label; a DataError if an id occurs twice."""
     assert rows.labels is not None
-    refuse_doubles(rows.file, rows.ids)
     return dict(zip(rows.ids, rows.labels.tolist(), strict=True))
 
 

@@ -7,18 +7,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertram.data.rows import Reject, Rows, read_extra, read_rows
+from bertram.data.rows import Part, Reject, Rows, read_extra, read_rows
 from bertram.data.sources import HubUnreachableError, Split
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import DataError
 from bertram.tasks import Task
 
-Part = Literal["train", "extra", "dev", "test"]
 Form = tuple[str, ...]
 PARTS: tuple[Part, ...] = ("train", "extra", "dev", "test")
 HISTOGRAM_BINS = 5
@@ -35,6 +34,8 @@ class Lengths:
     percentile95: float
     longest: int
     cut: int  # sequences above the encoder's positions
+    unknown: float  # share of tokens that the encoder does not know
+    unreadable: int  # rows of nothing else, or without a token
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class PartDescription:
     contradictions: int = 0  # of these, rows whose label differs from the earlier row's
     duplicate_ids: int = 0
     excluded: int = 0
+    unlabelled: int = 0
     rejects: tuple[Reject, ...] = ()
     problem: str = ""
 
@@ -137,7 +139,7 @@ def _read(task: Task, data: str, part: Part) -> Rows:
     if part == "extra":
         return read_extra(task, data, allow_rejects=True)
     split: Split = part
-    return read_rows(task, data, split, labelled=split != "test", allow_rejects=True)
+    return read_rows(task, data, split, labelled=split != "test", allow_rejects=True, allow_double_ids=True)
 
 
 def _describe_rows(task: Task, part: Part, rows: Rows, forms: list[Form], lengths: Lengths) -> PartDescription:
@@ -157,6 +159,7 @@ def _describe_rows(task: Task, part: Part, rows: Rows, forms: list[Form], length
         contradictions=contradictions,
         duplicate_ids=len(rows) - len(set(rows.ids)),
         excluded=rows.excluded,
+        unlabelled=rows.unlabelled,
         rejects=tuple(rows.rejects),
     )
 
@@ -194,10 +197,10 @@ def _overlap(forms: Mapping[Part, list[Form]], other: Part) -> Overlap:
 
 
 def _lengths(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> Lengths:
-    by_text = [
-        np.array([len(ids) for ids in tokenizer.encode([texts[side] for texts in rows.texts])])
-        for side in range(2 if task.pair else 1)
-    ]
+    pieces = [tokenizer.encode([texts[side] for texts in rows.texts]) for side in range(2 if task.pair else 1)]
+    by_text = [np.array([len(ids) for ids in texts]) for texts in pieces]
+    total = int(np.sum(by_text))
+    unknown = sum(ids.count(tokenizer.unk_id) for texts in pieces for ids in texts)
     if task.encodings_per_example == 2:
         tokens = np.concatenate(by_text) + 2
     else:
@@ -209,4 +212,6 @@ def _lengths(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> L
         percentile95=float(np.quantile(tokens, 0.95)),
         longest=int(tokens.max()),
         cut=int(np.count_nonzero(tokens > max_tokens)),
+        unknown=unknown / total if total else 1.0,
+        unreadable=int(np.count_nonzero(tokenizer.unknown_shares(list(zip(*pieces, strict=True))) == 1)),
     )

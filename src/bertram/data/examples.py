@@ -96,6 +96,10 @@ class Examples:
         """Tokens of each example, special tokens left out: what to sort by."""
         return np.array([sum(map(len, pieces)) for pieces in self.pieces], dtype=np.int64)
 
+    def unknown_shares(self) -> npt.NDArray[np.float64]:
+        """Share of each example's tokens that the encoder does not know, [n]; 1 for an example without a token."""
+        return self.tokenizer.unknown_shares(self.pieces)
+
     def cut(self) -> int:
         """How many sequences are longer than the encoder can read."""
         return sum(self._join(texts)[2] for pieces in self.pieces for texts in self._inputs(pieces))

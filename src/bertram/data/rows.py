@@ -4,24 +4,29 @@ import hashlib
 import math
 import re
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertram.data.sources import HubUnreachableError, Split, files_of, locate, locate_extra
+from bertram.data.sources import Split, files_of, locate, locate_extra
 from bertram.data.tables import Record, Table, open_table
-from bertram.errors import DataError, Fault
-from bertram.label_spaces import NO_LABEL
+from bertram.errors import DataError, Fault, NoLabel
 from bertram.tasks import Quoting, Task
 
 Style = Literal["plain", "course"]
-Part = Literal["train", "dev", "extra"]  # of the files that a training needs
+Part = Literal["train", "extra", "dev", "test"]
 MOST_REJECTS = 0.01  # of a file's rows
-REJECTS_SHOWN = 5
+REJECTS_SHOWN = DOUBLES_SHOWN = 5
+# Format characters and fillers that show nothing, beside white space.
+_INVISIBLE = (
+    r"\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+)
+_VISIBLE = re.compile(f"[^{_INVISIBLE}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -50,7 +55,9 @@ class Rows:
         file: where they come from.
         name: that file as the configuration names it, with its Hub repository.
         sha256: of that file.
+        part: use of the file.
         excluded: how many rows were left out because the task's definition says so.
+        unlabelled: number of rows without a label for this task.
     """
 
     ids: list[str]
@@ -61,34 +68,29 @@ class Rows:
     file: Path
     name: str
     sha256: str
+    part: Part
     excluded: int = 0
+    unlabelled: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def facts(self) -> dict[str, object]:
-        """What a record says of the file."""
-        return {"sha256": self.sha256, "rows": len(self), "rejected": len(self.rejects)}
-
     def take(self, chosen: NDArray[np.int64]) -> "Rows":
         """The rows at these places, in this order; rejects and file stay."""
-        return Rows(
-            [self.ids[i] for i in chosen],
-            [self.texts[i] for i in chosen],
-            None if self.labels is None else self.labels[chosen],
-            self.lines[chosen],
-            self.rejects,
-            self.file,
-            self.name,
-            self.sha256,
-            self.excluded,
+        return replace(
+            self,
+            ids=[self.ids[i] for i in chosen],
+            texts=[self.texts[i] for i in chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            lines=self.lines[chosen],
         )
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Which columns make a row."""
+    """Columns of a row, and how a file is read."""
 
+    part: Part
     texts: tuple[str, ...]
     label: str | None
     id: str | None
@@ -101,7 +103,39 @@ class _Layout:
         return [*self.texts, *(name for name in (self.label, self.id) if name is not None), *self.exclude]
 
 
-def read_rows(task: Task, data: str, split: Split, *, labelled: bool = True, allow_rejects: bool = False) -> Rows:
+def file_facts(read: Iterable[tuple[str, Rows]]) -> dict[str, dict[str, object]]:
+    """File -> its SHA-256 and its rows for each task and part, for a record.
+
+    `rows` and `rejected` of the file itself are those of the use that has most rows.
+
+    Args:
+        read: name of the task, and its rows of a file.
+    """
+    facts: dict[str, dict[str, Any]] = {}
+    for task, rows in read:
+        use = {
+            "task": task,
+            "part": rows.part,
+            "rows": len(rows),
+            "rejected": len(rows.rejects),
+            "unlabelled": rows.unlabelled,
+        }
+        file = facts.setdefault(rows.name, {"sha256": rows.sha256, "rows": -1, "rejected": 0, "uses": []})
+        if use["rows"] > file["rows"]:
+            file |= {"rows": use["rows"], "rejected": use["rejected"]}
+        file["uses"].append(use)
+    return facts
+
+
+def read_rows(
+    task: Task,
+    data: str,
+    split: Split,
+    *,
+    labelled: bool = True,
+    allow_rejects: bool = False,
+    allow_double_ids: bool = False,
+) -> Rows:
     """The rows of one split of a task.
 
     Args:
@@ -110,25 +144,30 @@ def read_rows(task: Task, data: str, split: Split, *, labelled: bool = True, all
         split: which of the task's files.
         labelled: whether a row needs a label.
         allow_rejects: accept a file of which more than 1 % of the rows cannot be used.
+        allow_double_ids: accept a dev or test file in which an id occurs twice; training rows are not known by id.
 
     Raises:
-        DataError: a fault of the file, too many rejects, or fewer than 2 usable rows.
+        DataError: a fault of the file, too many rejects, fewer than 2 usable rows, or ids that occur twice.
     """
     path = locate(task, data, split)
     if path is None:
         table = "hub" if data == "hub" else "files"
         raise DataError(f"tasks.{task.name}.{table}.{split}: names no file, and it is needed")
     files = files_of(task, data)
-    layout = _Layout(files.texts, files.label if labelled else None, files.id, {}, files.encoding, files.quoting)
+    label = files.label if labelled else None
+    layout = _Layout(split, files.texts, label, files.id, {}, files.encoding, files.quoting)
     name = str(getattr(files, split))
-    return _read(path, f"{files.repo}/{name}" if data == "hub" else name, layout, task, allow_rejects)
+    rows = _read(path, f"{files.repo}/{name}" if data == "hub" else name, layout, task, allow_rejects)
+    if split != "train" and not allow_double_ids:
+        refuse_double_ids(path, rows.ids, rows.lines.tolist())
+    return rows
 
 
 def read_extra(task: Task, data: str, *, allow_rejects: bool = False) -> Rows:
-    """The further training rows of a task that has them, as `read` reads its files."""
+    """The further training rows of a task that has them, as `read_rows` reads its files."""
     assert task.extra is not None
     extra = task.extra
-    layout = _Layout(extra.texts, extra.label, None, extra.exclude, extra.encoding, extra.quoting)
+    layout = _Layout("extra", extra.texts, extra.label, None, extra.exclude, extra.encoding, extra.quoting)
     return _read(locate_extra(task, data), extra.file, layout, task, allow_rejects)
 
 
@@ -138,7 +177,7 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
     labels: list[float] = []
     lines: list[int] = []
     rejects: list[Reject] = []
-    excluded = 0
+    excluded = unlabelled = 0
     value_of = task.label_space.reader()
     digest = hashlib.sha256()
     with open_table(path, layout.encoding, layout.quoting, digest) as table:
@@ -148,20 +187,57 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
                 excluded += 1
                 continue
             try:
+                if record.fault:
+                    raise Fault(record.fault)
+                value = None if layout.label is None else value_of(record.values.get(layout.label))
                 row_id, row_texts = parse(record, number, layout.texts, layout.id, task.text_normalization)
-                if layout.label is not None:
-                    labels.append(value_of(record.values.get(layout.label)))
+            except NoLabel:
+                unlabelled += 1
+                continue
             except Fault as fault:
                 rejects.append(Reject(path, record.line, str(fault)))
                 continue
+            if value is not None:
+                labels.append(value)
             ids.append(row_id)
             texts.append(row_texts)
             lines.append(record.line)
-    _judge(path, len(ids), rejects, allow_rejects, layout.label)
-    values: NDArray[np.int64] | NDArray[np.float64] | None = None
-    if layout.label is not None:
-        values = np.array(labels, dtype=task.label_space.dtype)
-    return Rows(ids, texts, values, np.array(lines, dtype=np.int64), rejects, path, name, digest.hexdigest(), excluded)
+    if unlabelled and not ids and not rejects:
+        raise DataError(f"{path}: no row has a label in column {layout.label!r}; training and scoring need labels")
+    _judge(path, len(ids), rejects, unlabelled, allow_rejects)
+    return Rows(
+        ids=ids,
+        texts=texts,
+        labels=None if layout.label is None else np.array(labels, dtype=task.label_space.dtype),
+        lines=np.array(lines, dtype=np.int64),
+        rejects=rejects,
+        file=path,
+        name=name,
+        sha256=digest.hexdigest(),
+        part=layout.part,
+        excluded=excluded,
+        unlabelled=unlabelled,
+    )
+
+
+def refuse_double_ids(path: Path, ids: Sequence[str], lines: Sequence[int]) -> None:
+    """Raise DataError if an id of a file occurs twice, with the lines."""
+    if len(set(ids)) == len(ids):
+        return
+    lines_of: dict[str, list[int]] = {}
+    for row_id, line in zip(ids, lines, strict=True):
+        lines_of.setdefault(row_id, []).append(line)
+    double = [f"{row_id!r} in lines {_listed(at)}" for row_id, at in lines_of.items() if len(at) > 1]
+    more = "; …" if len(double) > DOUBLES_SHOWN else ""
+    raise DataError(
+        f"{path}: ids that occur more than once: {len(double)} ({'; '.join(double[:DOUBLES_SHOWN])}{more}); ids must "
+        "tell rows apart: mend the column, or name another one or none (files.id)"
+    )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    more = ", …" if len(numbers) > DOUBLES_SHOWN else ""
+    return ", ".join(map(str, numbers[:DOUBLES_SHOWN])) + more
 
 
 def _require(table: Table, layout: _Layout) -> None:
@@ -195,6 +271,8 @@ def text_of(value: object, column: str) -> str:
     text = value.strip()
     if not text:
         raise Fault(f"{column} is empty")
+    if not text.isascii() and not _VISIBLE.search(text):
+        raise Fault(f"{column} has no visible character")
     if "\0" in text:
         raise Fault(f"{column} holds a NUL byte")
     if not text.isascii() and _SURROGATE.search(text):
@@ -223,17 +301,16 @@ def styled(text: str, style: Style, pair: bool) -> str:
     return lower.strip()
 
 
-def _judge(path: Path, usable: int, rejects: list[Reject], allow_rejects: bool, label: str | None) -> None:
+def _judge(path: Path, usable: int, rejects: list[Reject], unlabelled: int, allow_rejects: bool) -> None:
     total = usable + len(rejects)
-    if label is not None and rejects and not usable and all(reject.reason == NO_LABEL for reject in rejects):
-        raise DataError(f"{path}: no row has a label in column {label!r}; training and scoring need labels")
     too_many = len(rejects) > MOST_REJECTS * total
     if usable >= 2 and (allow_rejects or not too_many):
         return
     shown = "".join(f"\n  {reject}" for reject in rejects[:REJECTS_SHOWN])
     more = f"\n  and {len(rejects) - REJECTS_SHOWN} more" if len(rejects) > REJECTS_SHOWN else ""
     if usable < 2:
-        raise DataError(f"{path}: {usable} of {total} rows can be used, and 2 are needed{shown}{more}")
+        without = f"; {unlabelled} more have no label" if unlabelled else ""
+        raise DataError(f"{path}: {usable} of {total} rows can be used, and 2 are needed{without}{shown}{more}")
     raise DataError(
         f"{path}: {len(rejects)} of {total} rows cannot be used, more than 1 %; "
         f"mend them, or go on without them by --allow-rejects{shown}{more}"
@@ -254,7 +331,7 @@ def limit_rows(rows: Rows, *, limit: int | None = None, fraction: float = 1.0, s
         DataError: the limit is above the number of rows.
     """
     if limit is not None and limit > len(rows):
-        raise DataError(_above(rows, limit, name))
+        raise DataError(above(rows, limit, name))
     if limit is None and fraction >= 1:
         return rows
     kept = min(limit if limit is not None else len(rows), max(2, round(fraction * len(rows))))
@@ -262,57 +339,6 @@ def limit_rows(rows: Rows, *, limit: int | None = None, fraction: float = 1.0, s
     return rows.take(order[:kept])
 
 
-def _above(rows: Rows, limit: int, name: str) -> str:
+def above(rows: Rows, limit: int, name: str) -> str:
+    """The reason why a task cannot have so many training rows."""
     return f"tasks.{name}.max_train_samples = {limit} is above the {len(rows)} usable rows of {rows.file}"
-
-
-def check_files(tasks: Mapping[str, Task], data: str, *, allow_rejects: bool = False) -> list[str]:
-    """Everything for which a training would refuse the data, over all files of all tasks: a message each."""
-    _, problems = read_files(tasks, data, allow_rejects=allow_rejects)
-    return problems
-
-
-def read_files(
-    tasks: Mapping[str, Task], data: str, *, allow_rejects: bool = False
-) -> tuple[dict[tuple[str, Part], Rows], list[str]]:
-    """The rows of every file that a training needs, each file read once.
-
-    Args:
-        tasks: tasks by name; a task that is not trained needs its dev file only.
-        data: a directory, ``hub`` or ``sample``.
-        allow_rejects: accept files of which more than 1 % of the rows cannot be used.
-
-    Returns:
-        The rows by task and part, and everything for which a training would refuse the data, a message each.
-    """
-    rows: dict[tuple[str, Part], Rows] = {}
-    problems: list[str] = []
-    for name, task in tasks.items():
-        parts: tuple[Part, ...] = ("train", "dev", "extra") if task.trained else ("dev",)
-        for part in parts:
-            try:
-                if part != "extra":
-                    rows[name, part] = read_rows(task, data, part, allow_rejects=allow_rejects)
-                elif task.extra is not None:
-                    rows[name, part] = read_extra(task, data, allow_rejects=allow_rejects)
-            except HubUnreachableError as error:  # it would say the same of every further file
-                return rows, [*dict.fromkeys([*problems, str(error)])]
-            except DataError as error:
-                problems.append(str(error))
-            else:
-                limit = task.max_train_samples
-                if part == "train" and limit is not None and limit > len(rows[name, part]):
-                    problems.append(_above(rows[name, part], limit, name))
-    return rows, list(dict.fromkeys(problems))
-
-
-def rejected_rows(tasks: Mapping[str, Task], data: str) -> list[Reject]:
-    """The rejected rows of the training and dev files of all tasks."""
-    found: list[Reject] = []
-    for task in tasks.values():
-        splits: tuple[Split, ...] = ("train", "dev") if task.trained else ("dev",)
-        for split in splits:
-            found += read_rows(task, data, split, allow_rejects=True).rejects
-        if task.trained and task.extra is not None:
-            found += read_extra(task, data, allow_rejects=True).rejects
-    return found

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import tokenizers
 from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 
@@ -16,7 +18,7 @@ class Tokenizer:
     """The WordPiece tokenizer of one encoder, without padding and without cutting.
 
     Attributes:
-        cls_id, sep_id, pad_id: ids of [CLS], [SEP] and [PAD].
+        cls_id, sep_id, pad_id, unk_id: ids of [CLS], [SEP], [PAD] and [UNK].
         vocab_size: how many ids there are.
     """
 
@@ -31,6 +33,7 @@ class Tokenizer:
         self.cls_id = vocabulary["[CLS]"]
         self.sep_id = vocabulary["[SEP]"]
         self.pad_id = vocabulary["[PAD]"]
+        self.unk_id = vocabulary["[UNK]"]
         self.vocab_size = inner.get_vocab_size()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -48,6 +51,18 @@ class Tokenizer:
             for encoding in self._inner.encode_batch(batch, add_special_tokens=False)
         )
         return [(encoding.ids, encoding.offsets) for encoding in encodings]
+
+    def unknown_shares(self, pieces: Sequence[Sequence[list[int]]]) -> npt.NDArray[np.float64]:
+        """Share of [UNK] among the tokens of each example, [n]; 1 for an example without a token.
+
+        Args:
+            pieces: token ids of the text or texts of each example.
+        """
+        shares = np.ones(len(pieces))
+        for place, texts in enumerate(pieces):
+            if total := sum(map(len, texts)):
+                shares[place] = sum(text.count(self.unk_id) for text in texts) / total
+        return shares
 
     def joined(self, pieces: Sequence[list[int]], max_tokens: int) -> tuple[list[int], list[int], bool]:
         """One sequence for the encoder: [CLS] a [SEP], or [CLS] a [SEP] b [SEP].

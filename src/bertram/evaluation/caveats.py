@@ -10,4 +10,6 @@ def notes(run: Run) -> list[str]:
         said.append("minilm has seen Quora pairs in its pretraining: its Quora scores are not those of unseen data.")
     if run.config.data == "sample":
         said.append("The sample is a toy of the project's own sentences: its scores say nothing about methods.")
+    if run.finished:
+        said += run.record.get("cautions", [])
     return said

@@ -9,7 +9,8 @@ from typing import Any
 
 from bertram import options
 from bertram.config import Config
-from bertram.data.rows import check_files, read_rows
+from bertram.data.checks import check_files
+from bertram.data.rows import read_rows
 from bertram.data.sources import Split, locate, locate_extra
 from bertram.errors import ConfigError
 from bertram.tasks import Task

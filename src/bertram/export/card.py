@@ -105,16 +105,23 @@ def _best(trivial: Mapping[str, Any], metric: str) -> str:
     return "" if best is None else f"{best[1]:.4f} ({best[0].replace('_', ' ')})"
 
 
+def _use(use: Mapping[str, Any]) -> list[str]:
+    """A file's use by a task; records of before uses were told apart have counts alone."""
+    used = f"{use['task']} {use['part']}" if "task" in use else ""
+    return [used, *(str(use.get(name, "")) for name in ("rows", "rejected", "unlabelled"))]
+
+
 def _data(run: Run, model: Model) -> Iterator[str]:
     source = {"sample": "the sample that comes with BERTram", "hub": "the Hugging Face Hub"}.get(
         run.config.data, "a local directory"
     )
     yield f"From {source}.\n"
     rows = [
-        [name, str(file.get("rows", "")), str(file.get("rejected", "")), f"`{str(file.get('sha256', ''))[:16]}…`"]
+        [name, *_use(use), f"`{str(file.get('sha256', ''))[:16]}…`"]
         for name, file in run.record.get("data", {}).items()
+        for use in file.get("uses") or [file]
     ]
-    yield _table(("file", "rows", "rejected", "SHA-256"), rows)
+    yield _table(("file", "used for", "rows", "rejected", "without label", "SHA-256"), rows)
     yield "".join(f"- {name}: {_origin(run, task).words}\n" for name, task in model.tasks.items())
 
 

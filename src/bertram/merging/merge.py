@@ -16,7 +16,7 @@ import torch
 from bertram import options
 from bertram.config import Config
 from bertram.data.examples import Examples, tokenized
-from bertram.data.rows import read_rows
+from bertram.data.rows import Rows, file_facts, read_rows
 from bertram.errors import RunError
 from bertram.evaluation.evaluate import Evaluation, sample
 from bertram.evaluation.files import baselines, confusions, keep_predictions
@@ -77,15 +77,15 @@ def read_dev(config: Config, model: Predictor) -> Dev:
     Raises:
         DataError: a fault of the files.
     """
-    files: dict[str, dict[str, object]] = {}
+    read: list[tuple[str, Rows]] = []
     examples = {}
     for name, task in model.tasks.items():
         rows = read_rows(task, config.data, "dev", allow_rejects=config.allow_rejects)
-        files[rows.name] = rows.facts()
+        read.append((name, rows))
         whole = tokenized(task, rows, model.tokenizer, model.max_tokens)
         limit = config.evaluation.max_eval_samples
         examples[name] = whole if limit is None else sample(whole, limit, seed=0)
-    return Dev(examples, files)
+    return Dev(examples, file_facts(read))
 
 
 def require_alike(traits: Mapping[Path, Mapping[str, object]]) -> None:

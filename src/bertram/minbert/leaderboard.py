@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from bertram.comparison.gold import refuse_doubles
 from bertram.comparison.prediction_files import counted, listed
+from bertram.data.checks import left_out
 from bertram.data.examples import tokenized
 from bertram.data.rows import Rows, read_rows
 from bertram.data.sources import HubUnreachableError, Split
@@ -109,8 +109,9 @@ def submit(
     _require_tasks(run)
     model = load(run)
     rows = _read(model, data, allow_rejects)
-    for reject in (reject for several in rows.values() for reject in several.rejects):
-        complain(f"rejected: {reject}")
+    for file, several in rows.items():
+        for line in left_out(file.split()[0], several):
+            complain(line)
     outputs: dict[str, dict[str, dict[str, float]]] = {name: {} for name in LEADERBOARD}
     for file in each(list(rows)):
         name, split = file.split()
@@ -152,7 +153,6 @@ def _read(model: Predictor, data: str, allow_rejects: bool) -> dict[str, Rows]:
         for split in SPLITS:
             try:
                 found = read_rows(model.tasks[name], data, split, labelled=split == "dev", allow_rejects=allow_rejects)
-                refuse_doubles(found.file, found.ids)
                 rows[f"{name} {split}"] = found
             except HubUnreachableError:
                 raise

@@ -10,7 +10,7 @@ from bertram.data.inputs import InputFormat, read_texts
 from bertram.data.rows import Reject
 from bertram.errors import BertramError
 from bertram.prediction.model import Predictor, entry, predictions
-from bertram.prediction.resumable_output import Row, remaining
+from bertram.prediction.resumable_output import Row
 from bertram.tasks import Quoting
 
 WINDOW = 4096  # rows that are sorted by length and batched together
@@ -27,7 +27,7 @@ def predict_file(
     encoding: str | None = None,
     quoting: Quoting = "auto",
     batch_size: int = 64,
-    done: Iterable[str] = (),
+    remaining: Callable[[Iterator[Row]], Iterator[Row]] = iter,
     complain: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
     """Predict the rows of a file in order, with a window of rows in memory at a time.
@@ -41,11 +41,11 @@ def predict_file(
         encoding: text encoding; default: UTF-8, or that of the byte order mark.
         quoting: meaning of quotes in a table; default: standard, unless that would swallow rows.
         batch_size: examples per batch.
-        done: ids of the first rows, which are skipped because they are predicted already.
+        remaining: skips the rows that are predicted already; see `Output.remaining`.
         complain: called with a message for each rejected row.
 
     Raises:
-        BertramError: unknown task, an unreadable file, or `done` are not the ids of its first rows.
+        BertramError: unknown task, an unreadable file, or existing predictions that belong to another input.
     """
     if task not in model.tasks:
         raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
@@ -62,7 +62,7 @@ def predict_file(
         quoting=quoting,
         rejects=rejects,
     )
-    for window in _windows(remaining(_complaining(rows, rejects, complain), done)):
+    for window in _windows(remaining(_complaining(rows, rejects, complain))):
         ids, texts = zip(*window, strict=True)
         pieces = tokenize(texts, model.tokenizer)
         examples = Examples(definition, ids, pieces, None, model.tokenizer, model.max_tokens)

@@ -1,5 +1,6 @@
 """Models and ensembles, loaded from and saved to directories."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -64,6 +65,15 @@ def load(run: Path | str | Run, precision: Precision = "fp32") -> Model | Ensemb
     if not (directory / MEMBERS).is_file():
         return load_model(directory, precision)
     return Ensemble([load_model(member, precision) for member in members(directory)])
+
+
+def model_hash(run: Run) -> str:
+    """SHA-256 of everything that a run's predictions come from: weights, configuration and tokenizer."""
+    whole = hashlib.sha256()
+    for path in sorted(file for file in run.model.rglob("*") if file.is_file()):
+        with path.open("rb") as file:
+            whole.update(f"{path.relative_to(run.model)} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
 
 
 def save_model(model: Model, directory: Path, state: dict[str, Tensor] | None = None) -> None:

@@ -105,6 +105,16 @@ class Order(ABC):
         """The number of examples of a task that a run sees; an expectation if tasks are drawn."""
         return self.total_steps * self.step_shares()[name] * self.pools[name].batch_size
 
+    def unseen(self) -> list[str]:
+        """Tasks that get no example in the whole run, because it is so short."""
+        unseen = dict.fromkeys(self.names)
+        for step in range(self.total_steps):
+            for name in self.tasks(step):
+                unseen.pop(name, None)
+            if not unseen:
+                break
+        return list(unseen)
+
     def end_epoch(self, scores: Scores) -> dict[str, Any]:  # noqa: ARG002 - most orders do not ask for scores
         """Prepare the next epoch.
 

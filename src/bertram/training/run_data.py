@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from bertram.config import Config
+from bertram.data.checks import cautions, read_files, token_cautions
 from bertram.data.examples import Examples, together, tokenized
-from bertram.data.rows import Rows, limit_rows, read_files
+from bertram.data.rows import Rows, file_facts, limit_rows
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError
 from bertram.evaluation.evaluate import sample
@@ -26,7 +27,8 @@ class RunData:
         dev: all dev examples.
         watched: dev examples that are scored during training.
         train_sample: fixed sample of the own training examples.
-        files: SHA-256, rows and rejected rows of each file, as the configuration names it.
+        files: SHA-256 of each file, as the configuration names it, and its rows for each task.
+        cautions: what a reader of the run's scores should know of its rows, a sentence each.
     """
 
     train: dict[str, Examples]
@@ -35,6 +37,7 @@ class RunData:
     watched: dict[str, Examples]
     train_sample: dict[str, Examples]
     files: dict[str, dict[str, object]]
+    cautions: list[str]
 
     def own_labels(self, name: str) -> torch.Tensor | None:
         """The training labels of a task's own examples; None where it is not trained."""
@@ -51,11 +54,14 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
     rows, problems = read_files(config.tasks, config.data, allow_rejects=config.allow_rejects)
     if problems:
         raise ConfigError(problems)
-    files: dict[str, dict[str, object]] = {}
+    read: list[tuple[str, Rows]] = []
+    said = cautions(config.tasks, rows)
 
     def examples(task: Task, rows: Rows) -> Examples:
-        files[rows.name] = rows.facts()
-        return tokenized(task, rows, tokenizer, max_tokens)
+        read.append((task.name, rows))
+        made = tokenized(task, rows, tokenizer, max_tokens)
+        said.extend(token_cautions(task.name, rows.part, made.unknown_shares()))
+        return made
 
     train, own = {}, {}
     for name, task in config.tasks.items():
@@ -72,7 +78,7 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
     limit = config.evaluation.max_interim_samples
     watched = dev if limit is None else {name: sample(all_rows, limit, seed=0) for name, all_rows in dev.items()}
     train_sample = {name: sample(train[name].at(range(own[name])), TRAIN_SAMPLE, seed=0) for name in train}
-    return RunData(train, own, dev, watched, train_sample, files)
+    return RunData(train, own, dev, watched, train_sample, file_facts(read), said)
 
 
 def pools(config: Config, data: RunData) -> dict[str, Pool]:

@@ -44,6 +44,10 @@ def begin(config: Config, device: torch.device) -> Training:
     fit_starts(network, data)
     generators = make_generators(config.seed, device)
     sampler = make_sampler(config, data)
+    steps = f"{sampler.total_steps:,} steps"
+    data.cautions.extend(
+        f"{name}: gets no example in {steps}, so its head learns nothing" for name in sampler.order.unseen()
+    )
     dropout = training_dropout(config, network.encoder, generators.dropout)
     objective = Objective(network, config, dropout, generators.noise, sampler.total_steps)
     context, epoch_context = step_contexts(config, network, objective, generators.surgery)

@@ -92,8 +92,9 @@ class Training:
                 f"this run was started on {started_on} and its random state cannot be restored on {here}; "
                 f"resume it on {started_on}"
             )
-        if state["data"] != self.data.files:
-            changed = [name for name, facts in self.data.files.items() if state["data"].get(name) != facts]
+        hashes = {name: facts["sha256"] for name, facts in state["data"].items()}
+        changed = [name for name, facts in self.data.files.items() if hashes.get(name) != facts["sha256"]]
+        if changed:
             raise RunError(f"the data have changed since the run began: {', '.join(changed)}; start a new run")
         self.precision = state["precision"]  # auto might measure something else now
         self.model.network.encoder.set_precision(self.precision)

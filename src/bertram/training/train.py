@@ -59,6 +59,8 @@ def train(
     shown = display if display is not None and processes.is_first() else Silent()
     with own_process_state(config):
         training = begin(config, choose_device(config))
+        for caution in training.data.cautions:
+            shown.say(f"caution: {caution}")
         run = _directory(path, config, resume=resume)
         with _continue(training, run, resume=resume) as writer:
             trainer = Trainer(training, writer, shown)
@@ -174,6 +176,7 @@ def describe(training: Training) -> dict[str, Any]:
             "trained": sum(p.numel() for p in network.parameters() if p.requires_grad),
         },
         "data": training.data.files,
+        "cautions": training.data.cautions,
         "cut": {name: examples.cut() for name, examples in training.data.train.items()},
         "steps": {
             "taken": sampler.step,
