@@ -12,12 +12,13 @@ ALONE = {"smart", "surgery", "optimizer"}  # PyTorch, and nothing of ours
 BESIDE = {"errors", "label_spaces", "tasks", "config", "options", "recipes", "runs", "sample"}
 ROAD = ["data", "model", "prediction", "evaluation", "training", "experiments", "minbert", "report"]
 OFF_THE_ROAD = {
-    room: set(ROAD[: ROAD.index("evaluation") + 1]) for room in ("comparison", "merging", "serving", "export", "change")
+    room: set(ROAD[: ROAD.index("evaluation") + 1])
+    for room in ("comparison", "merging", "serving", "export", "semantic_change")
 }
 MAY_USE = {  # rooms that may use a room off the road
     "comparison": {"training", "experiments", "minbert", "report", "merging"},
     "merging": {"experiments", "minbert", "report"},
-    "change": {"report"},
+    "semantic_change": {"report"},
 }
 TOP = {"cli", "__main__", "__init__"}
 

@@ -127,7 +127,7 @@ def test_one_period_gold_of_other_words_and_a_foreign_output_are_refused(encoder
 
 @pytest.mark.real_data
 def test_the_usages_of_dwug_are_all_read(real_data: Path) -> None:
-    from bertram.change.usages import read_usages
+    from bertram.semantic_change.usages import read_usages
 
     usages = read_usages(real_data / "dwug_en")
     assert len({usage.word for usage in usages.rows}) == 46

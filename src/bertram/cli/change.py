@@ -64,13 +64,13 @@ def change(
     allow_rejects
         Go on if more than 1 % of the rows cannot be used.
     """
-    from bertram.change.analysis import Settings, measure_change  # noqa: PLC0415
-    from bertram.change.files import write_study  # noqa: PLC0415
-    from bertram.change.gold import read_gold  # noqa: PLC0415
-    from bertram.change.usages import read_forms, read_usages  # noqa: PLC0415
-    from bertram.change.vectors import load_usage_encoder  # noqa: PLC0415
     from bertram.cli.show_change import show_change  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.semantic_change.analysis import Settings, measure_change  # noqa: PLC0415
+    from bertram.semantic_change.files import write_study  # noqa: PLC0415
+    from bertram.semantic_change.gold import read_gold  # noqa: PLC0415
+    from bertram.semantic_change.usages import read_forms, read_usages  # noqa: PLC0415
+    from bertram.semantic_change.vectors import load_usage_encoder  # noqa: PLC0415
 
     _refuse_other_output(out)
     settings = Settings(_numbers(layers), window, resamples, seed)
@@ -121,9 +121,9 @@ def _pairs(columns: list[str]) -> dict[str, str]:
 
 
 def _write_page(study: object, out: Path) -> Path:
-    from bertram.change.analysis import ChangeStudy  # noqa: PLC0415
     from bertram.errors import BertramError  # noqa: PLC0415
     from bertram.runs.files import write_text  # noqa: PLC0415
+    from bertram.semantic_change.analysis import ChangeStudy  # noqa: PLC0415
 
     try:
         from bertram.report.change_page import change_page  # noqa: PLC0415

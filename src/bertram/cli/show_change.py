@@ -1,10 +1,10 @@
 """A study of words over time on the terminal."""
 
-from bertram.change.analysis import ChangeStudy, Estimate
-from bertram.change.gold import what_words_can_tell
-from bertram.change.measures import MEASURES
 from bertram.cli.show import plain_table
 from bertram.cli.terminal import console, say
+from bertram.semantic_change.analysis import ChangeStudy, Estimate
+from bertram.semantic_change.gold import what_words_can_tell
+from bertram.semantic_change.measures import MEASURES
 
 SHOWN_WORDS = 20
 COLUMNS = ("apd-cosine", "prt", "jsd", "entropy-difference")

@@ -9,14 +9,14 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from bertram.change.gold import CorrelationDifference, RankCorrelation, compare_measures, rank_correlation
-from bertram.change.measures import LIMITS, MEASURES, OF_TYPES, Floats, PairOfPeriods, value
-from bertram.change.uncertainty import bootstrap_interval, permutation_p
-from bertram.change.usage_types import UsageTypes, find_usage_types
-from bertram.change.usages import Usage, Usages, by_word
-from bertram.change.vectors import UsageEncoder, usage_vectors
 from bertram.errors import DataError
 from bertram.evaluation.holm import holm
+from bertram.semantic_change.gold import CorrelationDifference, RankCorrelation, compare_measures, rank_correlation
+from bertram.semantic_change.measures import LIMITS, MEASURES, OF_TYPES, Floats, PairOfPeriods, value
+from bertram.semantic_change.uncertainty import bootstrap_interval, permutation_p
+from bertram.semantic_change.usage_types import UsageTypes, find_usage_types
+from bertram.semantic_change.usages import Usage, Usages, by_word
+from bertram.semantic_change.vectors import UsageEncoder, usage_vectors
 
 LEAST_USAGES = 5  # of a word in a period
 EXEMPLARS = 5  # of a usage type

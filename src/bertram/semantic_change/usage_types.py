@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bertram.change.measures import Floats
 from bertram.errors import BertramError
+from bertram.semantic_change.measures import Floats
 
 MOST_TYPES = 10
 RESTARTS = 10

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bertram.change.usages import Usage
 from bertram.data.tokenizer import Tokenizer
+from bertram.semantic_change.usages import Usage
 
 
 @dataclass(frozen=True)

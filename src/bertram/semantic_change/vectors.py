@@ -13,8 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertram.change.usages import Usage
-from bertram.change.windows import Window, windows
 from bertram.data.packing import pack
 from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.errors import DataError, WeightsError
@@ -23,6 +21,8 @@ from bertram.model.pretrained import find, read_encoder
 from bertram.prediction.load import load
 from bertram.prediction.model import Model
 from bertram.runs.files import write_bytes
+from bertram.semantic_change.usages import Usage
+from bertram.semantic_change.windows import Window, windows
 
 BATCH_TOKENS = 4096
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from bertram.change.gold import compare_measures, rank_correlation, read_gold, what_words_can_tell
 from bertram.errors import DataError
+from bertram.semantic_change.gold import compare_measures, rank_correlation, read_gold, what_words_can_tell
 
 
 def write(path: Path, text: str) -> Path:

@@ -11,10 +11,10 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from bertram.change.measures import Floats
 from bertram.data.tables import open_lines, open_table
 from bertram.errors import DataError
 from bertram.evaluation.holm import holm
+from bertram.semantic_change.measures import Floats
 
 WORD_COLUMNS = ("word", "lemma")
 GOLD_COLUMNS = ("change_graded", "gold", "value", "score")

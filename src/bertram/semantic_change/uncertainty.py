@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bertram.change.measures import Floats, Measure, PairOfPeriods, value
+from bertram.semantic_change.measures import Floats, Measure, PairOfPeriods, value
 
 CHUNK = 250  # draws of one matrix product
 

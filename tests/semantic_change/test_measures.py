@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial import distance
 from scipy.stats import entropy
 
-from bertram.change.measures import MEASURES, PairOfPeriods, value
+from bertram.semantic_change.measures import MEASURES, PairOfPeriods, value
 
 SIZES = st.tuples(st.integers(2, 12), st.integers(2, 12), st.integers(2, 9), st.integers(0, 2**32 - 1))
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from bertram.change.usages import read_forms, read_usages
 from bertram.errors import DataError
+from bertram.semantic_change.usages import read_forms, read_usages
 
 DWUG_HEADER = "lemma\tpos\tdate\tgrouping\tidentifier\tcontext\tindexes_target_token"
 

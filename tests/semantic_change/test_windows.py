@@ -1,9 +1,9 @@
 import pytest
 
-from bertram.change.usages import Usage
-from bertram.change.windows import windows
 from bertram.data.tokenizer import load_tokenizer
 from bertram.model.pretrained import find
+from bertram.semantic_change.usages import Usage
+from bertram.semantic_change.windows import windows
 
 TOKENIZER = load_tokenizer(find("minilm"))
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from tests.common.encoders import save_encoder
 
-from bertram.change.usages import Usage
-from bertram.change.vectors import load_usage_encoder, usage_vectors
 from bertram.errors import WeightsError
+from bertram.semantic_change.usages import Usage
+from bertram.semantic_change.vectors import load_usage_encoder, usage_vectors
 
 TEXTS = ["The window was open.", "a window", "So many windows and one unputdownable window here, all of them shut."]
 

@@ -5,9 +5,9 @@ import io
 from dataclasses import asdict
 from pathlib import Path
 
-from bertram.change.analysis import ChangeStudy
-from bertram.change.measures import MEASURES
 from bertram.runs.files import write_json, write_text
+from bertram.semantic_change.analysis import ChangeStudy
+from bertram.semantic_change.measures import MEASURES
 
 STUDY = "change.json"
 TABLE = "words.csv"

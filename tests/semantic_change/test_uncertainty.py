@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bertram.change.measures import LIMITS, MEASURES, PairOfPeriods, value
-from bertram.change.uncertainty import bootstrap_interval, permutation_p
+from bertram.semantic_change.measures import LIMITS, MEASURES, PairOfPeriods, value
+from bertram.semantic_change.uncertainty import bootstrap_interval, permutation_p
 
 P, Q = np.array([0.7, 0.2, 0.1]), np.array([0.4, 0.3, 0.3])
 
