@@ -27,7 +27,7 @@ from benchmarks.surgery import public_code as public_surgery
 from benchmarks.training import memory, precision, row_multiples
 from benchmarks.training import phases as training
 from bertram.data.examples import Batch
-from bertram.model.encoder import EncoderConfig
+from bertram.model.encoders import EncoderConfig
 from bertram.training.step import step
 from tools import pages
 from tools.comparison_tables import VARIANTS, comparison_tables

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bertram.data.examples import Batch
-from bertram.model.encoder import EncoderConfig
+from bertram.model.encoders import EncoderConfig
 
 
 def tokens_of(batches: Sequence[Batch]) -> int:

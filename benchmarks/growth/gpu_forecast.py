@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from benchmarks.common import counting
 from bertram.data.examples import Batch
 from bertram.data.packing import pack
-from bertram.model.encoder import EncoderConfig
+from bertram.model.encoders import EncoderConfig
 
 SHARE_OF_PEAK = 0.4  # of a matrix unit's peak that products of these sizes reach
 SHARE_OF_BANDWIDTH = 0.8

@@ -23,7 +23,8 @@ from benchmarks.growth import gpu_forecast
 from bertram import options
 from bertram.config import Config
 from bertram.data.examples import Batch
-from bertram.model.encoder import Encoder, EncoderConfig
+from bertram.model.encoders import EncoderConfig
+from bertram.model.encoders.bert import BertEncoder
 from bertram.model.linear import Precision, choose_precision
 from bertram.model.multitask import Multitask
 from bertram.tasks import SST, Task
@@ -155,7 +156,7 @@ def _config(tasks: Mapping[str, Task], method: str = "none") -> Config:
 def new_random_context(shape: EncoderConfig, tasks: Mapping[str, Task], precision: Precision) -> StepContext:
     """A model with random weights, and its optimizer."""
     config = _config(tasks)
-    encoder = Encoder(shape)
+    encoder = BertEncoder(shape)
     encoder.initialize(torch.Generator().manual_seed(0))
     encoder.set_precision(precision)
     network = Multitask(encoder, config.tasks, config.model.pooling)

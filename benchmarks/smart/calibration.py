@@ -100,7 +100,8 @@ def _figures(training: Training, batches: Sequence[Batch], settings: smart.Setti
     network = training.model.network
     generator = torch.Generator()
     dropout = setup.training_dropout(training.config, network.encoder, generator)
-    rms, absolute = smart.embedding_rms(network.encoder.words), settings.absolute(network.encoder.words)
+    table = network.encoder.word_embeddings
+    rms, absolute = smart.embedding_rms(table), settings.absolute(table)
     rows = []
     for seed, batch in enumerate(batches):
         generator.manual_seed(seed)

@@ -82,7 +82,7 @@ class Ascent:
 def perturbable(network: Multitask, batch: Batch, dropout: Dropout = NO_DROPOUT) -> Perturbable:
     """The outputs of a batch as a function of an offset on its word embeddings."""
     inputs = network.inputs([batch])
-    table, state = network.encoder.words, dropout.state()
+    table, state = network.encoder.word_embeddings, dropout.state()
 
     def outputs(offset: Tensor) -> Tensor:
         with dropout.replayed(state):

@@ -23,6 +23,8 @@ from benchmarks.common.short_training import (
 from benchmarks.smart.offsets import changed_classes, cosine, perturbable
 from bertram import smart
 from bertram.data.examples import Batch
+from bertram.model.dropout import NO_DROPOUT
+from bertram.model.encoders.base import PackedLayout
 from bertram.model.multitask import Multitask
 from bertram.training import setup
 from bertram.training.state import Training
@@ -45,14 +47,14 @@ def measure(plan: Plan) -> Measurement:
     plan.train_heads(training)
     take_steps(training, plan.steps)
     network, batches = training.model.network, [next_batches(training)[0] for _ in range(BATCHES)]
-    settings = DEFAULTS.absolute(network.encoder.words)
+    settings = DEFAULTS.absolute(network.encoder.word_embeddings)
 
     def over_batches(figures: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
         return means([figures(network, batch, *arguments) for batch in batches])
 
     results = {
         "loss": mean([task_loss(network, batch) for batch in batches]),
-        "embedding_rms": smart.embedding_rms(network.encoder.words),
+        "embedding_rms": smart.embedding_rms(network.encoder.word_embeddings),
         "offset": {
             "smart_pytorch": means([public_offset(network, batch, seed) for seed, batch in enumerate(batches)]),
             "ours": means([paper_offset(network, batch, settings, seed) for seed, batch in enumerate(batches)]),
@@ -93,7 +95,7 @@ def public_offset(network: Multitask, batch: Batch, seed: int) -> dict[str, floa
     SMARTLoss(recorded_outputs, kl_loss, sym_kl_loss)(model.zeros, clean)
     start, offset = offsets
     start_alone = start / start.abs().amax(-1, keepdim=True)  # the random start at the offset's size
-    rms = smart.embedding_rms(network.encoder.words)
+    rms = smart.embedding_rms(network.encoder.word_embeddings)
     by_token = torch.cosine_similarity(offset.double(), start.double(), dim=-1)
     return {
         "cosine_with_start": float(by_token.mean()),
@@ -114,7 +116,7 @@ def paper_offset(network: Multitask, batch: Batch, settings: smart.Settings, see
     ascent = model.ascent(settings, noise)
     offset, start = ascent.offset, model.start(noise, settings.radius)
     start_alone = start * (offset.norm(dim=-1, keepdim=True) / start.norm(dim=-1, keepdim=True).clamp_min(1e-30))
-    rms = smart.embedding_rms(network.encoder.words)
+    rms = smart.embedding_rms(network.encoder.word_embeddings)
     by_token = torch.cosine_similarity(offset.double(), start.double(), dim=-1)[model.inputs.movable]
     return {
         "cosine_with_start": float(by_token.mean()),
@@ -158,7 +160,7 @@ def literal_figures(network: Multitask, fp64: Multitask, batch: Batch, seed: int
 
 def rounded_embeddings(network: Multitask, batch: Batch) -> dict[str, float]:
     """Fraction of the coordinates that an offset of 1e-5 moves once it is added to word embeddings in bf16."""
-    words = network.encoder.words.detach()[network.inputs([batch]).packed.token_ids].bfloat16()
+    words = network.encoder.word_embeddings.detach()[network.inputs([batch]).packed.token_ids].bfloat16()
     signs = torch.randn(words.shape, generator=torch.Generator().manual_seed(0)).sign()
     moved = (words + (1e-5 * signs).bfloat16()).float() - words.float()
     return {"coordinates_that_move": float((moved != 0).float().mean())}
@@ -168,8 +170,7 @@ def block_twice(network: Multitask, batch: Batch) -> dict[str, float]:
     """The output of the embedding block fed back as word embeddings: two LayerNorms, positions added twice."""
     model = perturbable(network, batch)
     encoder, packed = network.encoder, model.inputs.packed
-    embeddings = encoder.words[packed.token_ids] + encoder.positions[packed.positions]
-    block = encoder.norm(embeddings + encoder.segments[packed.segments]).detach()
+    block = encoder.embed(PackedLayout(packed, NO_DROPOUT), None, None).detach()
     clean, twice = model.clean(), network([batch], model.inputs, words=lambda _: block)[0].detach()
     return {"divergence": float(smart.symmetric_kl(twice, clean)), "changed_classes": changed_classes(twice, clean)}
 
@@ -223,7 +224,7 @@ def broadcast(plan: Plan) -> dict[str, float]:
     """Squared differences of [B] against [B, 1], on similarity scores from the encoder's own cosine."""
     training = plan.prepared({"sts": {"encoding": "bi", "head": "cosine", "loss": "cosine-mse"}})
     network, batch = training.model.network, next_batches(training)[0]
-    settings = DEFAULTS.absolute(network.encoder.words)
+    settings = DEFAULTS.absolute(network.encoder.word_embeddings)
     model = perturbable(network, batch)
     ascent = model.ascent(settings, model.noise(settings.noise_std), network.output("sts").divergence)
     p, q = (model.outputs(ascent.offset).detach() + 1) / 2, (model.clean() + 1) / 2

@@ -132,7 +132,7 @@ class ScaledUpdates:
     FACTORS = (1.0, 1.0 / 3.0)
 
     def __init__(self, training: Training) -> None:
-        table = training.model.network.encoder.words
+        table = training.model.network.encoder.word_embeddings
         shared = list(training.context.shared.values())
         self.places = [i for i, p in enumerate(shared) if p is not table]
         self.start = [shared[i].detach().clone() for i in self.places]

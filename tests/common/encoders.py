@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from bertram.data.tokenizer import load_tokenizer
-from bertram.model.encoder import Encoder, EncoderConfig
-from bertram.model.pretrained import config_values, find, hugging_face_state
+from bertram.model.encoders import EncoderConfig
+from bertram.model.encoders.bert import BertEncoder
+from bertram.model.pretrained import find
 
 TINY = EncoderConfig(hidden=32, layers=2, heads=4, intermediate=64, max_tokens=64)
 
@@ -16,9 +17,9 @@ TINY = EncoderConfig(hidden=32, layers=2, heads=4, intermediate=64, max_tokens=6
 def save_encoder(directory: Path, shape: EncoderConfig = TINY, seed: int = 0) -> Path:
     """Write random weights and MiniLM's tokenizer to a directory that `--encoder` takes."""
     directory.mkdir(parents=True, exist_ok=True)
-    encoder = Encoder(shape)
+    encoder = BertEncoder(shape)
     encoder.initialize(torch.Generator().manual_seed(seed))
-    save_file(hugging_face_state(encoder), str(directory / "model.safetensors"), metadata={"format": "pt"})
-    (directory / "config.json").write_text(json.dumps(config_values(shape)))
+    save_file(encoder.hugging_face_state(), str(directory / "model.safetensors"), metadata={"format": "pt"})
+    (directory / "config.json").write_text(json.dumps(encoder.config_values(shape)))
     load_tokenizer(find("minilm")).save(directory)
     return directory

@@ -28,9 +28,9 @@ def test_every_sequence_is_found_where_its_rank_says(lengths: list[int]) -> None
     packed = pack(ids, segments)
     assert len(packed) == len(lengths)
     assert len(packed.token_ids) == sum(lengths)
-    assert sorted(packed.rank.tolist()) == list(range(len(lengths)))
-    for number, rank in enumerate(packed.rank.tolist()):
-        begin = int(packed.first[rank])
+    assert sorted(packed.inverse_order.tolist()) == list(range(len(lengths)))
+    for number, rank in enumerate(packed.inverse_order.tolist()):
+        begin = int(packed.starts[rank])
         here = slice(begin, begin + int(packed.lengths[rank]))
         assert packed.token_ids[here].tolist() == ids[number]
         assert packed.segments[here].tolist() == segments[number]
@@ -44,7 +44,7 @@ def test_sequences_stand_from_short_to_long_and_equals_in_their_order(lengths: l
     packed = pack(numbered(lengths)[0])
     assert packed.lengths.tolist() == sorted(lengths)
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    assert packed.rank[order].tolist() == list(range(len(lengths)))
+    assert packed.inverse_order[order].tolist() == list(range(len(lengths)))
     assert not packed.segments.any()
 
 
@@ -62,7 +62,7 @@ def test_groups_cover_everything_once_with_little_padding(lengths: list[int]) ->
         shortest = int(of_group.min())
         assert group.length <= max(shortest + GROUP_SLACK, shortest * 1.25)
         assert group.count == 1 or group.count * group.length**2 <= GROUP_AREA
-        assert (group.slots is None) == (group.blocked is None) == (shortest == group.length)
+        assert (group.slots is None) == (group.attn_bias is None) == (shortest == group.length)
     assert (token, sequence) == (sum(lengths), len(lengths))
 
 
@@ -71,17 +71,17 @@ def test_groups_cover_everything_once_with_little_padding(lengths: list[int]) ->
 def test_slots_and_blocks_say_where_real_tokens_stand(lengths: list[int]) -> None:
     packed = pack(numbered(lengths)[0])
     for group in packed.groups:
-        if group.slots is None or group.blocked is None:
+        if group.slots is None or group.attn_bias is None:
             continue
         padded = torch.full((group.count * group.length,), -1)
         padded[group.slots] = packed.token_ids[group.start : group.stop]
         table = padded.view(group.count, group.length)
-        assert group.blocked.shape == (group.count, 1, 1, group.length)
-        assert torch.equal(torch.isinf(group.blocked[:, 0, 0]), table == -1)
-        assert set(group.blocked.unique().tolist()) <= {0.0, float("-inf")}
+        assert group.attn_bias.shape == (group.count, 1, 1, group.length)
+        assert torch.equal(torch.isinf(group.attn_bias[:, 0, 0]), table == -1)
+        assert set(group.attn_bias.unique().tolist()) <= {0.0, float("-inf")}
         for number, row in enumerate(table):
             rank = group.first + number
-            begin, length = int(packed.first[rank]), int(packed.lengths[rank])
+            begin, length = int(packed.starts[rank]), int(packed.lengths[rank])
             assert torch.equal(row[:length], packed.token_ids[begin : begin + length])
             assert bool((row[length:] == -1).all())
 

@@ -117,7 +117,7 @@ def test_the_padded_encoder_is_the_packed_one(tiny_encoder: Path) -> None:
     mask = torch.tensor([[1] * 9, [1] * 5 + [0] * 4])
     segments = torch.tensor([[0] * 4 + [1] * 5, [0] * 9])
     with torch.no_grad():
-        found = onnx.encode(encoder, ids, mask, segments)
+        found = encoder.encode(onnx.PaddedLayout(ids, mask, segments))
     rows = [ids[0].tolist(), ids[1, :5].tolist()]
     for ours, theirs in zip(encoder.hidden_states(rows, [segments[0].tolist(), [0] * 5]), found, strict=True):
         torch.testing.assert_close(theirs[: len(ours)], ours, atol=1e-5, rtol=1e-5)

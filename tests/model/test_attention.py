@@ -51,7 +51,7 @@ def reference(query: Tensor, key_value: Tensor, batch: Packed, rate: float, *, f
     """softmax(QKᵀ/√d)·V of each sequence and head, written down."""
     outputs = []
     for number, mask in enumerate(masks(batch, rate, first_only=first_only)):
-        begin, end = int(batch.first[number]), int(batch.first[number] + batch.lengths[number])
+        begin, end = int(batch.starts[number]), int(batch.starts[number] + batch.lengths[number])
         q = query[number : number + 1] if first_only else query[begin:end]
         k, v = key_value[begin:end].chunk(2, dim=1)
         heads = []

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from bertram.data.packing import pack
 from bertram.model.dropout import NO_DROPOUT, Dropout
-from bertram.model.encoder import Encoder, EncoderConfig, WordRows
-from bertram.model.pretrained import find, hugging_face_keys, read_encoder
+from bertram.model.encoders import Encoder, EncoderConfig
+from bertram.model.encoders.base import WordRows
+from bertram.model.encoders.bert import BertEncoder
+from bertram.model.pretrained import find, read_encoder
 
 transformers = pytest.importorskip("transformers")
 
@@ -94,6 +96,7 @@ def test_the_pooler_is_that_of_the_peer(pairs: dict[str, tuple[Encoder, torch.nn
     encoder, peer = pairs[name]
     ids, _ = random_batch([12], encoder.config.vocabulary, seed=0)
     with torch.no_grad():
+        assert encoder.pooler is not None
         ours = torch.tanh(encoder.pooler(encoder(pack(ids), first_only=True)))
         assert float((ours - peer(torch.tensor(ids)).pooler_output).abs().max()) < 1e-5
 
@@ -114,8 +117,9 @@ def test_gradients_are_those_of_the_peer(
     theirs = {key: parameter.grad for key, parameter in peer.named_parameters()}
     packed = pack(ids, segments)
     ours_out = encoder(packed).split(packed.lengths.tolist())
-    torch.stack([(ours_out[rank] * w).sum() for rank, w in zip(packed.rank, upstream, strict=True)]).sum().backward()
-    for ours, keys in hugging_face_keys(encoder.config.layers).items():
+    weighted = [(ours_out[place] * w).sum() for place, w in zip(packed.inverse_order, upstream, strict=True)]
+    torch.stack(weighted).sum().backward()
+    for ours, keys in encoder.hugging_face_keys().items():
         found = encoder.get_parameter(ours).grad
         if "pooler" in ours:
             assert found is None
@@ -138,7 +142,7 @@ def test_an_offset_is_added_to_the_word_embeddings_alone(pairs: dict[str, tuple[
 
 @pytest.fixture(scope="module")
 def small() -> Encoder:
-    encoder = Encoder(EncoderConfig(vocabulary=50, hidden=12, layers=2, heads=2, intermediate=20, max_tokens=32))
+    encoder = BertEncoder(EncoderConfig(vocabulary=50, hidden=12, layers=2, heads=2, intermediate=20, max_tokens=32))
     encoder.initialize(torch.Generator().manual_seed(0), std=0.3)
     return encoder
 
@@ -150,7 +154,7 @@ def test_a_packed_pass_equals_each_sequence_alone(small: Encoder, lengths: list[
     with torch.set_grad_enabled(grad):
         packed = pack(ids, segments)
         parts = small(packed).split(packed.lengths.tolist())
-        for number, rank in enumerate(packed.rank.tolist()):
+        for number, rank in enumerate(packed.inverse_order.tolist()):
             alone = small(pack([ids[number]], [segments[number]]))
             assert torch.allclose(parts[rank], alone, atol=1e-5)
 
@@ -160,7 +164,7 @@ def test_a_packed_pass_equals_each_sequence_alone(small: Encoder, lengths: list[
 def test_the_first_tokens_alone_are_those_of_the_full_pass(small: Encoder, lengths: list[int], seed: int) -> None:
     packed = pack(*random_batch(lengths, 50, seed))
     upstream = torch.randn(len(lengths), 12, generator=torch.Generator().manual_seed(seed))
-    full, first = small(packed)[packed.first], small(packed, first_only=True)
+    full, first = small(packed)[packed.starts], small(packed, first_only=True)
     assert torch.allclose(first, full, atol=1e-5)
     with torch.no_grad():
         assert torch.allclose(small(packed, first_only=True), full, atol=1e-5)
@@ -175,15 +179,15 @@ def test_the_first_tokens_alone_are_those_of_the_full_pass(small: Encoder, lengt
 
 def test_gathered_rows_give_the_same_states_and_the_gradient_of_the_table(small: Encoder) -> None:
     packed = pack(*random_batch([5, 9, 9, 2], 50, seed=3))
-    rows = WordRows(small.words, packed.token_ids)
+    rows = WordRows(small.word_embeddings, packed.token_ids)
     upstream = torch.randn(len(packed.token_ids), 12)
     dense_out, rows_out = small(packed), small(packed, words=rows)
     assert torch.equal(dense_out, rows_out)
-    (dense,) = torch.autograd.grad((dense_out * upstream).sum(), small.words)
+    (dense,) = torch.autograd.grad((dense_out * upstream).sum(), small.word_embeddings)
     (gathered,) = torch.autograd.grad((rows_out * upstream).sum(), rows.rows)
     sparse = rows.sparse(gathered, 50)
     assert sparse.is_coalesced()
-    assert sparse.shape == small.words.shape
+    assert sparse.shape == small.word_embeddings.shape
     assert torch.allclose(sparse.to_dense(), dense, atol=1e-6)
     assert rows.ids.tolist() == sorted(set(packed.token_ids.tolist()))
 
@@ -245,7 +249,7 @@ def test_sequences_that_cannot_be_read_are_refused(
 
 def test_random_weights_come_from_the_generator() -> None:
     shape = EncoderConfig(vocabulary=400, hidden=60, layers=1, heads=2, intermediate=80)
-    first, second = Encoder(shape), Encoder(shape)
+    first, second = BertEncoder(shape), BertEncoder(shape)
     for encoder in (first, second):
         encoder.initialize(torch.Generator().manual_seed(5))
     for name, parameter in first.named_parameters():

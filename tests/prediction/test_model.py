@@ -45,7 +45,7 @@ def build(tiny_encoder: Path, tasks: dict[str, Task], pooling: str, *, both_orde
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if name.startswith("heads.") or name == "encoder.words":
+            if name.startswith("heads.") or name == "encoder.word_embeddings":
                 parameter.normal_(generator=generator)
     return Model(network, load_tokenizer(tiny_encoder), 64, both_orders=both_orders)
 
@@ -80,12 +80,13 @@ def test_pooling_makes_one_vector_of_a_text(tiny_encoder: Path, pooling: str) ->
     inputs = [(tokens, [0] * len(tokens)) for tokens in ids]
     packed = network.inputs([Batch("sst", ("a", "b", "c"), inputs, None)]).packed
     with torch.no_grad():
-        found = network.pooled(packed)
+        found, pooler = network.pooled(packed), encoder.pooler
+        assert pooler is not None
         for one, states in zip(found, encoder.hidden_states(ids), strict=True):
             expected = {
                 "cls": states[0],
                 "mean": states.mean(0),
-                "pooler": torch.tanh(encoder.pooler.weight @ states[0] + encoder.pooler.bias),
+                "pooler": torch.tanh(pooler.weight @ states[0] + pooler.bias),
             }[pooling]
             assert torch.allclose(one, expected, atol=1e-5)
 

@@ -144,7 +144,7 @@ def test_surgery_once_an_epoch_is_one_update_by_an_adam_of_its_own(
     for line in extra:
         assert set(line["epoch_surgery"]) == {"sst", "quora", "sts"}
         assert line["epoch_surgery"]["sst"]["smart/penalty"] > 0  # penalties included
-    everywhere = training.model.network.encoder.norm.weight
+    everywhere = training.model.network.encoder.get_parameter("embedding_norm.weight")
     own, usual = training.epoch_context.optimizer, training.context.optimizer
     assert own is not usual
     assert own.state[everywhere]["step"].item() == 2
@@ -236,8 +236,8 @@ def test_averaged_weights_are_scored_and_saved_while_training_goes_on_with_its_o
     kept = saved(tmp_path / "averaged")["bert.embeddings.LayerNorm.weight"]
     weights = averaged.average.weights
     assert weights is not None
-    assert torch.equal(kept, weights["encoder.norm.weight"])
-    assert not torch.equal(kept, plain.model.network.encoder.norm.weight)
+    assert torch.equal(kept, weights["encoder.embedding_norm.weight"])
+    assert not torch.equal(kept, plain.model.network.encoder.get_parameter("embedding_norm.weight"))
 
 
 def test_an_average_takes_the_weights_once_a_step_after_all_that_a_step_does(

@@ -64,7 +64,9 @@ def test_smart_has_a_penalty_for_every_kind_of_output(dropout: str, tiny_encoder
         assert loss.penalty.item() > 1e-9, loss.batch.task
         assert 0 < float(loss.figures["smart/radius"]) <= radius
         if dropout == "same":
-            (gradient,) = torch.autograd.grad(loss.penalty, [training.model.network.encoder.words], retain_graph=True)
+            (gradient,) = torch.autograd.grad(
+                loss.penalty, [training.model.network.encoder.word_embeddings], retain_graph=True
+            )
             assert float(gradient.abs().max()) > 0, loss.batch.task
 
 

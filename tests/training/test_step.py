@@ -31,6 +31,9 @@ from bertram.training.state import Training
 from bertram.training.step import group_gradients, step
 
 Gradients = dict[str, Tensor | None]
+EMBEDDINGS = (
+    "word_embeddings", "position_embeddings", "segment_embeddings", "embedding_norm.weight", "embedding_norm.bias",
+)  # fmt: skip
 TECHNIQUES: dict[str, dict[str, Any]] = {
     "plain": {},
     "dense": {"optimizer": {"embedding_update": "dense"}},
@@ -209,11 +212,11 @@ def test_weights_that_no_task_uses_get_no_gradient_and_do_not_decay(method: str,
 
 def test_only_the_word_embeddings_of_a_step_move(tiny_encoder: Path) -> None:
     training = begin_training(tiny_config(tiny_encoder))
-    before = copy_weights(training)["encoder.words"]
+    before = copy_weights(training)["encoder.word_embeddings"]
     places = training.sampler.next()
     batches = training.batches(places)
     step(training.context, batches)
-    moved = (copy_weights(training)["encoder.words"] != before).any(1).nonzero().flatten().tolist()
+    moved = (copy_weights(training)["encoder.word_embeddings"] != before).any(1).nonzero().flatten().tolist()
     assert set(moved) == {token for batch in batches for tokens, _ in batch.sequences for token in tokens}
 
 
@@ -259,7 +262,8 @@ def test_a_gradient_that_is_not_finite_is_refused_and_leaves_the_weights_alone(
     training = begin_training(tiny_config(tiny_encoder, **TECHNIQUES[technique]))
     take_steps(training, 1)
     before, places = copy_weights(training), training.sampler.next()
-    broken = training.model.network.encoder.norm.weight.register_hook(lambda gradient: gradient / 0)
+    weight = training.model.network.encoder.get_parameter("embedding_norm.weight")
+    broken = weight.register_hook(lambda gradient: gradient / 0)
     with pytest.raises(TrainingError, match="the gradient is not finite") as refused:
         step(training.context, training.batches(places))
     broken.remove()
@@ -274,7 +278,7 @@ def test_layers_are_the_embeddings_each_layer_and_the_pooler(tiny_encoder: Path)
     layers = [set(layer) for layer in by_layer(context.network)]
     assert set().union(*layers) == set(context.shared)
     assert sum(map(len, layers)) == len(context.shared) == len(list(context.network.encoder.parameters()))
-    assert layers[0] == {f"encoder.{name}" for name in ("words", "positions", "segments", "norm.weight", "norm.bias")}
+    assert layers[0] == {f"encoder.{name}" for name in EMBEDDINGS}
     assert all(name.startswith("encoder.layers.0.") for name in layers[1])
     assert all(name.startswith("encoder.layers.1.") for name in layers[2])
     assert layers[3] == {"encoder.pooler.weight", "encoder.pooler.bias"}

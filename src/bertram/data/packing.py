@@ -25,7 +25,7 @@ class Group:
     count: int
     length: int  # of the longest
     slots: Tensor | None  # [stop - start] place of each token among count * length slots; None: no padding
-    blocked: Tensor | None  # [count, 1, 1, length] 0 for real tokens, -inf for padding
+    attn_bias: Tensor | None  # [count, 1, 1, length] 0 for real tokens, -inf for padding
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Packed:
     segments: Tensor  # [N]
     positions: Tensor  # [N]
     sequence: Tensor  # [N] which packed sequence a token belongs to
-    first: Tensor  # [S] the first token of each packed sequence
+    starts: Tensor  # [S] the first token of each packed sequence
     lengths: Tensor  # [S]
-    rank: Tensor  # [S] where the i-th given sequence stands among the packed ones
+    inverse_order: Tensor  # [S] where the i-th given sequence stands among the packed ones
     groups: tuple[Group, ...]
 
     def __len__(self) -> int:
         """How many sequences there are."""
-        return len(self.first)
+        return len(self.starts)
 
     def to(self, device: torch.device) -> "Packed":
         """The same batch on another device; from pinned memory where that is CUDA."""
@@ -54,8 +54,8 @@ class Packed:
             return tensor.pin_memory().to(device, non_blocking=True)
 
         groups = tuple(
-            replace(g, slots=move(g.slots), blocked=move(g.blocked))
-            if g.slots is not None and g.blocked is not None
+            replace(g, slots=move(g.slots), attn_bias=move(g.attn_bias))
+            if g.slots is not None and g.attn_bias is not None
             else g
             for g in self.groups
         )
@@ -64,9 +64,9 @@ class Packed:
             move(self.segments),
             move(self.positions),
             move(self.sequence),
-            move(self.first),
+            move(self.starts),
             move(self.lengths),
-            move(self.rank),
+            move(self.inverse_order),
             groups,
         )
 
@@ -80,26 +80,26 @@ def pack(sequences: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] |
     """
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
     lengths = [len(sequences[i]) for i in order]
-    starts = [0, *accumulate(lengths)]
+    bounds = [0, *accumulate(lengths)]
     length = torch.tensor(lengths)
-    first = torch.tensor(starts[:-1])
+    starts = torch.tensor(bounds[:-1])
     sequence = torch.repeat_interleave(torch.arange(len(order)), length)
     token_ids = torch.tensor([token for i in order for token in sequences[i]])
-    rank = torch.empty(len(order), dtype=torch.long)
-    rank[torch.tensor(order)] = torch.arange(len(order))
+    inverse_order = torch.empty(len(order), dtype=torch.long)
+    inverse_order[torch.tensor(order)] = torch.arange(len(order))
     return Packed(
         token_ids=token_ids,
         segments=torch.tensor([s for i in order for s in segments[i]]) if segments else torch.zeros_like(token_ids),
-        positions=torch.arange(len(token_ids)) - first[sequence],
+        positions=torch.arange(len(token_ids)) - starts[sequence],
         sequence=sequence,
-        first=first,
+        starts=starts,
         lengths=length,
-        rank=rank,
-        groups=tuple(_groups(lengths, starts)),
+        inverse_order=inverse_order,
+        groups=tuple(_groups(lengths, bounds)),
     )
 
 
-def _groups(lengths: list[int], starts: list[int]) -> Iterator[Group]:
+def _groups(lengths: list[int], bounds: list[int]) -> Iterator[Group]:
     begin = 0
     while begin < len(lengths):
         end = begin
@@ -108,7 +108,7 @@ def _groups(lengths: list[int], starts: list[int]) -> Iterator[Group]:
             if end > begin and (end + 1 - begin) * lengths[end] ** 2 > GROUP_AREA:
                 break
             end += 1
-        yield _group(lengths[begin:end], begin, starts[begin])
+        yield _group(lengths[begin:end], begin, bounds[begin])
         begin = end
 
 
@@ -117,6 +117,6 @@ def _group(lengths: list[int], first: int, start: int) -> Group:
     if lengths[0] == longest:
         return Group(start, start + sum(lengths), first, len(lengths), longest, None, None)
     real = torch.arange(longest) < torch.tensor(lengths)[:, None]  # [count, length]
-    blocked = torch.zeros(real.shape).masked_fill_(~real, float("-inf"))
+    attn_bias = torch.zeros(real.shape).masked_fill_(~real, float("-inf"))
     slots = real.flatten().nonzero().flatten()
-    return Group(start, start + sum(lengths), first, len(lengths), longest, slots, blocked[:, None, None, :])
+    return Group(start, start + sum(lengths), first, len(lengths), longest, slots, attn_bias[:, None, None, :])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from bertram.model.pretrained import config_values, hugging_face_state
 from bertram.prediction.model import Model
 
 USAGE = """\
@@ -33,9 +32,9 @@ def save_encoder(model: Model, directory: Path) -> None:
     """Write encoder and tokenizer so that ``BertModel`` and ``AutoTokenizer`` load them."""
     encoder = model.network.encoder
     directory.mkdir(parents=True, exist_ok=True)
-    config = config_values(encoder.config) | {"dtype": "float32"}
+    config = encoder.config_values(encoder.config) | {"dtype": "float32"}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    save_file(hugging_face_state(encoder), str(directory / "model.safetensors"), metadata={"format": "pt"})
+    save_file(encoder.hugging_face_state(), str(directory / "model.safetensors"), metadata={"format": "pt"})
     save_tokenizer(model, directory)
 
 

@@ -1,7 +1,6 @@
 """ONNX graphs, one per task: token ids in, probabilities or scores out, for any number and length of inputs.
 
-A packed batch has no fixed shapes, so the encoder is written here once more for padded batches with a mask. It uses
-the modules and weights of the model.
+A packed batch has no fixed shapes, so the modules of the encoder compute on padded batches with a mask here.
 """
 
 import json
@@ -15,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertram.errors import BertramError
 from bertram.export.hf import save_tokenizer
 from bertram.model.dropout import NO_DROPOUT
-from bertram.model.encoder import Encoder, Layer
+from bertram.model.encoders.base import TokenLayout
 from bertram.model.heads import ComparingHead
 from bertram.prediction.model import Model
 from bertram.tasks import Task
@@ -85,7 +83,7 @@ class Padded(nn.Module):
     def joint(self, token_ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """Raw output of the head for inputs of one sequence each."""
         if self.task.compares:
-            hidden = encode(self.encoder, token_ids, mask, segments)
+            hidden = self.encoder.encode(PaddedLayout(token_ids, mask, segments))
             return self.compared(_mean(hidden, mask * (1 - segments)), _mean(hidden, mask * segments))
         raw: Tensor = self.head(self.pooled(token_ids, mask, segments), NO_DROPOUT)
         return raw
@@ -96,12 +94,15 @@ class Padded(nn.Module):
         return self.head.compared(u, v)
 
     def pooled(self, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
-        """Pooled vectors, [n, H], from tensors [n, L] as in `encode`."""
-        hidden = encode(self.encoder, token_ids, mask, segments)
+        """Pooled vectors, [n, H], from tensors [n, L] as in `PaddedLayout`."""
+        hidden = self.encoder.encode(PaddedLayout(token_ids, mask, segments))
         if self.pooling == "mean":
             return _mean(hidden, mask)
         first = hidden[:, 0]
-        return torch.tanh(self.encoder.pooler(first)) if self.pooling == "pooler" else first
+        if self.pooling != "pooler":
+            return first
+        assert self.encoder.pooler is not None
+        return torch.tanh(self.encoder.pooler(first))
 
 
 def _mean(hidden: Tensor, chosen: Tensor) -> Tensor:
@@ -110,39 +111,40 @@ def _mean(hidden: Tensor, chosen: Tensor) -> Tensor:
     return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
-def encode(encoder: Encoder, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
-    """Last hidden states of padded sequences.
+class PaddedLayout(TokenLayout):
+    """Padded tokens.
 
     Args:
-        encoder: encoder to apply.
         token_ids: token ids, [n, L].
         mask: 1 for tokens, 0 for padding, [n, L].
         segments: segment ids, [n, L]; None: all 0.
-
-    Returns:
-        Hidden states, [n, L, H]; those of padding are undefined.
     """
-    of_segment = encoder.segments[0] if segments is None else F.embedding(segments, encoder.segments)
-    x = F.embedding(token_ids, encoder.words) + encoder.positions[: token_ids.shape[1]] + of_segment
-    x = encoder.norm(x)
-    blocked = (1 - mask[:, None, None, :].to(x.dtype)) * BLOCKED
-    for layer in encoder.layers:
-        assert isinstance(layer, Layer)
-        x = layer.mix_norm(x + layer.mix(_attend(layer, x, blocked)))
-        x = layer.norm(x + layer.down(F.gelu(layer.up(x))))
-    states: Tensor = x
-    return states
 
+    def __init__(self, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> None:
+        self.token_ids, self.dropout = token_ids, NO_DROPOUT
+        self.segments = torch.zeros_like(token_ids) if segments is None else segments
+        self.positions = torch.arange(token_ids.shape[1])
+        self.blocked = (1 - mask[:, None, None, :].to(torch.float32)) * BLOCKED
 
-def _attend(layer: Layer, x: Tensor, blocked: Tensor) -> Tensor:
-    width = x.shape[2] // layer.heads
+    def places(self) -> Tensor:
+        """0, 1, … up to the end of the longest sequence, [L]."""
+        return self.positions
 
-    def split(rows: Tensor) -> Tensor:
-        return torch.unflatten(rows, 2, (layer.heads, width)).transpose(1, 2)  # [n, heads, L, width]
+    def first_tokens(self, x: Tensor) -> Tensor:
+        """The rows of the first token of each sequence, [n, H]."""
+        return x[:, 0]
 
-    query, (key, value) = split(layer.query(x)), map(split, layer.key_value(x).chunk(2, dim=2))
-    shares = torch.softmax(query @ key.transpose(2, 3) / math.sqrt(width) + blocked, dim=-1)
-    return (shares @ value).transpose(1, 2).flatten(2)
+    def attend(self, query: Tensor, key_value: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
+        """Attention within each sequence, [n, L, H]; rows of padding mean nothing."""
+        width = query.shape[2] // heads
+
+        def split(rows: Tensor) -> Tensor:
+            return torch.unflatten(rows, 2, (heads, width)).transpose(1, 2)  # [n, heads, L, width]
+
+        q, (key, value) = split(query), map(split, key_value.chunk(2, dim=2))
+        blocked = self.blocked if bias is None else self.blocked + bias
+        shares = torch.softmax(q @ key.transpose(2, 3) / math.sqrt(width) + blocked, dim=-1)
+        return (shares @ value).transpose(1, 2).flatten(2)
 
 
 def input_names(model: Model, task: Task) -> list[str]:

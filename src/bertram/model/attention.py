@@ -16,7 +16,9 @@ from bertram.data.packing import Group, Packed
 from bertram.model.dropout import Dropout
 
 
-def attend(query: Tensor, key_value: Tensor, batch: Packed, heads: int, dropout: Dropout) -> Tensor:
+def attend(
+    query: Tensor, key_value: Tensor, batch: Packed, heads: int, dropout: Dropout, bias: Tensor | None = None
+) -> Tensor:
     """Each query's mixture of the values of its own sequence.
 
     Args:
@@ -25,17 +27,19 @@ def attend(query: Tensor, key_value: Tensor, batch: Packed, heads: int, dropout:
         batch: the packing, which says what stands where.
         heads: how many; each has H / heads coordinates.
         dropout: of the attention probabilities.
+        bias: [heads or 1, L, L] for sequences of up to L tokens, added to the score of query place and key place;
+            finite, so that no row of scores is blocked as a whole.
 
     Returns:
         As many rows as `query` has.
     """
     if not dropout.drops_attention and (query.is_cuda or not torch.is_grad_enabled()):
-        return _fused(query, key_value, batch, heads)
-    result: Tensor = _Attention.apply(query, key_value, batch, heads, dropout)  # type: ignore[no-untyped-call]
+        return _fused(query, key_value, batch, heads, bias)
+    result: Tensor = _Attention.apply(query, key_value, batch, heads, dropout, bias)  # type: ignore[no-untyped-call]
     return result
 
 
-def _fused(query: Tensor, key_value: Tensor, batch: Packed, heads: int) -> Tensor:
+def _fused(query: Tensor, key_value: Tensor, batch: Packed, heads: int, bias: Tensor | None) -> Tensor:
     """PyTorch's fused kernel, where it pays: without gradients, and on CUDA.
 
     It draws dropout from the global generator, so a pass with dropout, which must be repeatable, goes the other way.
@@ -44,14 +48,22 @@ def _fused(query: Tensor, key_value: Tensor, batch: Packed, heads: int) -> Tenso
     for group, rows in _rows(query, batch):
         q = _split(query[rows], group, heads, padded=len(query) == len(key_value))
         k, v = (_split(x, group, heads) for x in key_value[group.start : group.stop].chunk(2, dim=1))
-        mixed = F.scaled_dot_product_attention(q, k, v, group.blocked)
+        mixed = F.scaled_dot_product_attention(q, k, v, _added(group, bias, q.shape[2]))
         outputs.append(_join(mixed, group, padded=len(query) == len(key_value)))
     return torch.cat(outputs)
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key_value: Tensor, batch: Packed, heads: int, dropout: Dropout) -> Tensor:
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key_value: Tensor,
+        batch: Packed,
+        heads: int,
+        dropout: Dropout,
+        bias: Tensor | None,
+    ) -> Tensor:
         hidden = query.shape[1]
         scale = (hidden // heads) ** -0.5
         everywhere = len(query) == len(key_value)
@@ -62,8 +74,9 @@ class _Attention(torch.autograd.Function):
             k = _split(key_value[group.start : group.stop, :hidden], group, heads)  # [count, heads, L, d]
             v = _split(key_value[group.start : group.stop, hidden:], group, heads)
             scores = (q @ k.transpose(2, 3)).mul_(scale)  # [count, heads, Lq, L]
-            if group.blocked is not None:
-                scores += group.blocked
+            added = _added(group, bias, q.shape[2])
+            if added is not None:
+                scores += added
             probabilities = torch.softmax(scores, dim=-1)
             mask = dropout.attention_mask(probabilities)
             used = probabilities if mask is None else probabilities * mask
@@ -72,14 +85,16 @@ class _Attention(torch.autograd.Function):
         ctx.save_for_backward(*kept)
         ctx.batch, ctx.heads, ctx.scale, ctx.everywhere = batch, heads, scale, everywhere
         ctx.rows = len(query), len(key_value), hidden
+        ctx.bias_shape = bias.shape if bias is not None and ctx.needs_input_grad[5] else None
         return output
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, Tensor | None]:
         queries, tokens, hidden = ctx.rows
         grad_query = grad.new_empty(queries, hidden)
         grad_key_value = grad.new_empty(tokens, 2 * hidden)
+        grad_bias = None if ctx.bias_shape is None else grad.new_zeros(ctx.bias_shape)
         kept = iter(ctx.saved_tensors)
         for group, rows in _rows(grad, ctx.batch):
             q, k, v, probabilities, mask = (next(kept) for _ in range(5))
@@ -89,12 +104,23 @@ class _Attention(torch.autograd.Function):
             grad_p = go @ v.transpose(2, 3)
             if mask is not None:
                 grad_p *= mask
-            grad_s = torch._softmax_backward_data(grad_p, probabilities, -1, grad_p.dtype).mul_(ctx.scale)
+            grad_s = torch._softmax_backward_data(grad_p, probabilities, -1, grad_p.dtype)
+            if grad_bias is not None:
+                grad_bias[:, : grad_s.shape[2], : group.length] += grad_s.sum(0)
+            grad_s.mul_(ctx.scale)
             grad_query[rows] = _join(grad_s @ k, group, padded=ctx.everywhere)
             span = grad_key_value[group.start : group.stop]
             span[:, :hidden] = _join(grad_s.transpose(2, 3) @ q, group)
             span[:, hidden:] = _join(grad_v, group)
-        return grad_query, grad_key_value, None, None, None
+        return grad_query, grad_key_value, None, None, None, grad_bias
+
+
+def _added(group: Group, bias: Tensor | None, queries: int) -> Tensor | None:
+    """What is added to the scores of a group, broadcast to [count, heads, queries, length]."""
+    if bias is None:
+        return group.attn_bias
+    bias = bias[:, :queries, : group.length]
+    return bias if group.attn_bias is None else bias + group.attn_bias
 
 
 def _rows(query: Tensor, batch: Packed) -> Iterator[tuple[Group, slice]]:

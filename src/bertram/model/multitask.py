@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from bertram.data.examples import Batch
 from bertram.data.packing import Packed, pack
 from bertram.model.dropout import NO_DROPOUT, Dropout
-from bertram.model.encoder import Encoder, WordRows
+from bertram.model.encoders import Encoder
+from bertram.model.encoders.base import WordRows
 from bertram.model.heads import SimilarityHead, TaskHead, head_of
 from bertram.model.outputs import Output
 from bertram.tasks import Task
@@ -50,7 +51,7 @@ class Multitask(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.encoder.words.device
+        return self.encoder.word_embeddings.device
 
     def head(self, task: str) -> TaskHead:
         """The head of a task."""
@@ -73,7 +74,9 @@ class Multitask(nn.Module):
         return Inputs(
             packed=packed.to(self.device),
             sequences=tuple(len(batch.sequences) for batch in batches),
-            example=torch.tensor(_examples(batches))[torch.argsort(packed.rank)][packed.sequence].to(self.device),
+            example=torch.tensor(_examples(batches))[torch.argsort(packed.inverse_order)][packed.sequence].to(
+                self.device
+            ),
             movable=_movable(packed).to(self.device),
         )
 
@@ -124,8 +127,9 @@ class Multitask(nn.Module):
             total = hidden.new_zeros(len(packed), hidden.shape[1]).index_add(0, packed.sequence, hidden)
             hidden = total / packed.lengths[:, None]
         elif self.pooling == "pooler":
+            assert self.encoder.pooler is not None
             hidden = torch.tanh(self.encoder.pooler(hidden))
-        return hidden[packed.rank]
+        return hidden[packed.inverse_order]
 
     @torch.no_grad()
     def similarities(self, batches: Sequence[Batch]) -> Tensor | None:
@@ -143,7 +147,7 @@ def _text_means(hidden: Tensor, packed: Packed) -> Tensor:
     total = hidden.new_zeros(2 * len(packed), hidden.shape[1]).index_add(0, place, hidden)
     tokens = torch.bincount(place, minlength=2 * len(packed)).clamp(min=1)
     means = (total / tokens[:, None]).reshape(len(packed), 2, -1)
-    return means[packed.rank]
+    return means[packed.inverse_order]
 
 
 def _examples(batches: Sequence[Batch]) -> list[int]:
@@ -158,7 +162,7 @@ def _examples(batches: Sequence[Batch]) -> list[int]:
 def _movable(packed: Packed) -> Tensor:
     """False for [CLS] and [SEP]: the ends of a sequence, and the end of its first segment."""
     movable = torch.ones(len(packed.token_ids), dtype=torch.bool)
-    movable[packed.first] = False
-    movable[packed.first + packed.lengths - 1] = False
+    movable[packed.starts] = False
+    movable[packed.starts + packed.lengths - 1] = False
     movable[:-1] &= ~((packed.segments[:-1] == 0) & (packed.segments[1:] == 1))
     return movable

@@ -1,14 +1,14 @@
 """Pretrained weights in: the embedded MiniLM, a directory in the Hugging Face layout, or the Hub.
 
-Every tensor is copied under an exact check of its key and shape; queries stay alone, keys and values are fused.
+`config.json` says the family (`bertram.model.encoders`). Every tensor is copied under an exact check of its key and
+shape.
 """
 
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,44 +18,10 @@ from torch import Tensor
 
 from bertram.data.sources import HubUnreachableError, from_hub
 from bertram.errors import DataError, WeightsError
-from bertram.model.encoder import Encoder, EncoderConfig
+from bertram.model.encoders import Encoder, EncoderConfig, family_of
 
 MINILM = "minilm"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
-# our field: the key in config.json
-CONFIG_KEYS = {
-    "vocabulary": "vocab_size",
-    "hidden": "hidden_size",
-    "layers": "num_hidden_layers",
-    "heads": "num_attention_heads",
-    "intermediate": "intermediate_size",
-    "max_tokens": "max_position_embeddings",
-    "segments": "type_vocab_size",
-    "hidden_dropout": "hidden_dropout_prob",
-    "attention_dropout": "attention_probs_dropout_prob",
-    "norm_eps": "layer_norm_eps",
-}
-# our parameter: theirs; two of theirs are stacked
-EMBEDDING_KEYS = {
-    "words": ["embeddings.word_embeddings.weight"],
-    "positions": ["embeddings.position_embeddings.weight"],
-    "segments": ["embeddings.token_type_embeddings.weight"],
-    "norm.weight": ["embeddings.LayerNorm.weight"],
-    "norm.bias": ["embeddings.LayerNorm.bias"],
-    "pooler.weight": ["pooler.dense.weight"],
-    "pooler.bias": ["pooler.dense.bias"],
-}
-LAYER_KEYS = {
-    "query": ["attention.self.query"],
-    "key_value": ["attention.self.key", "attention.self.value"],
-    "mix": ["attention.output.dense"],
-    "mix_norm": ["attention.output.LayerNorm"],
-    "up": ["intermediate.dense"],
-    "down": ["output.dense"],
-    "norm": ["output.LayerNorm"],
-}
-IGNORED = ("embeddings.position_ids", "cls.", "heads.")  # a buffer of old versions; heads, of pretraining and ours
 
 
 def load_encoder(source: str) -> Encoder:
@@ -66,7 +32,7 @@ def load_encoder(source: str) -> Encoder:
             ``google-bert/bert-base-uncased``.
 
     Raises:
-        WeightsError: not found, damaged, not a BERT, or keys or shapes that do not fit, all listed.
+        WeightsError: not found, damaged, of a family that is not read, or keys or shapes that do not fit, all listed.
     """
     return read_encoder(find(source))
 
@@ -85,19 +51,23 @@ def find(source: str) -> Path:
 
 def read_encoder(directory: Path) -> Encoder:
     """The encoder in a directory in the Hugging Face layout."""
-    config = read_config(directory)
+    values = _read_values(directory)
+    family = _family(directory, values)
     path = directory / "model.safetensors"
     if not path.is_file():
         raise WeightsError(f"{path}: missing; weights are read from model.safetensors only")
     try:
         with safe_open(str(path), "pt") as file:
-            theirs = {_modern(key): file.get_tensor(key) for key in file.keys() if not _ignored(key)}  # noqa: SIM118
+            plain = {family.plain_key(key): key for key in file.keys()}  # noqa: SIM118
+            theirs = {
+                name: file.get_tensor(key) for name, key in plain.items() if not name.startswith(family.ignored_keys)
+            }
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: damaged, it cannot be read ({error}); fetch it again") from None
     with torch.device("meta"):
-        encoder = Encoder(config)
+        encoder = family.new(family.read_config(values), pooler=family.has_pooler(theirs))
     ours = {name: list(parameter.shape) for name, parameter in encoder.named_parameters()}
-    wanted = hugging_face_keys(config.layers)
+    wanted = encoder.hugging_face_keys()
     _check(path, ours, wanted, theirs)
     state = {name: torch.cat([theirs[key].float() for key in keys]) for name, keys in wanted.items()}
     encoder.load_state_dict(state, assign=True)
@@ -106,6 +76,11 @@ def read_encoder(directory: Path) -> Encoder:
 
 def read_config(directory: Path) -> EncoderConfig:
     """The shape of the encoder in a directory in the Hugging Face layout."""
+    values = _read_values(directory)
+    return _family(directory, values).read_config(values)
+
+
+def _read_values(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -113,37 +88,22 @@ def read_config(directory: Path) -> EncoderConfig:
         raise WeightsError(f"{path}: missing; an encoder needs config.json and model.safetensors") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path}: not JSON: {error}") from None
-    faults = list(_unsupported(values)) if isinstance(values, dict) else ["it holds no table"]
+    if not isinstance(values, dict):
+        raise WeightsError(f"{path}: not the configuration of an encoder: it holds no table")
+    return values
+
+
+def _family(directory: Path, values: Mapping[str, Any]) -> type[Encoder]:
+    """The class of the encoder that a config.json without faults describes."""
+    path = directory / "config.json"
+    try:
+        family = family_of(values)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    faults = list(family.faults(values))
     if faults:
-        raise WeightsError(f"{path}: not a BERT encoder: " + "; ".join(faults))
-    known = {ours: values[theirs] for ours, theirs in CONFIG_KEYS.items() if theirs in values}
-    return EncoderConfig(**known)
-
-
-def config_values(config: EncoderConfig) -> dict[str, Any]:
-    """config.json of the Hugging Face layout."""
-    fixed = {"model_type": "bert", "architectures": ["BertModel"], "hidden_act": "gelu", "pad_token_id": 0}
-    return fixed | {CONFIG_KEYS[field.name]: getattr(config, field.name) for field in fields(config)}
-
-
-def hugging_face_keys(layers: int) -> dict[str, list[str]]:
-    """For each of our parameters, the Hugging Face keys that are stacked to make it."""
-    keys = dict(EMBEDDING_KEYS)
-    for number in range(layers):
-        for ours, theirs in LAYER_KEYS.items():
-            for part in ("weight", "bias"):
-                keys[f"layers.{number}.{ours}.{part}"] = [f"encoder.layer.{number}.{key}.{part}" for key in theirs]
-    return keys
-
-
-def hugging_face_state(encoder: Encoder) -> dict[str, Tensor]:
-    """The weights under the Hugging Face keys, keys and values taken apart again."""
-    state = {}
-    parameters = dict(encoder.named_parameters())
-    for name, keys in hugging_face_keys(encoder.config.layers).items():
-        for key, part in zip(keys, parameters[name].detach().chunk(len(keys)), strict=True):
-            state[key] = part.contiguous()
-    return state
+        raise WeightsError(f"{path}: this encoder cannot be read: " + "; ".join(faults))
+    return family
 
 
 def _minilm() -> Path:
@@ -188,38 +148,6 @@ def _download_tokenizer(source: str) -> None:
         raise  # it may say that case counts
     except DataError:
         return
-
-
-def _unsupported(values: dict[str, Any]) -> Iterable[str]:
-    if values.get("model_type", "bert") != "bert":
-        yield f"model_type is {values['model_type']!r}"
-    if values.get("hidden_act", "gelu") != "gelu":
-        yield f"hidden_act is {values['hidden_act']!r}, gelu is supported"
-    if values.get("position_embedding_type", "absolute") != "absolute":
-        yield f"position_embedding_type is {values['position_embedding_type']!r}, absolute is supported"
-    if values.get("is_decoder"):
-        yield "is_decoder is true, encoders are supported"
-    for key in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
-        if not isinstance(values.get(key), int) or values[key] < 1:
-            yield f"{key} is missing or not a positive number"
-    for key in ("max_position_embeddings", "type_vocab_size"):
-        if not isinstance(values.get(key, 1), int) or values.get(key, 1) < 1:
-            yield f"{key} is not a positive number"
-    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "layer_norm_eps"):
-        if not isinstance(values.get(key, 0.1), int | float) or not 0 <= values.get(key, 0.1) < 1:
-            yield f"{key} is not a number from 0 to 1"
-    hidden, heads = values.get("hidden_size"), values.get("num_attention_heads")
-    if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 and hidden % heads:
-        yield f"hidden_size {hidden} cannot be divided by {heads} heads"
-
-
-def _modern(key: str) -> str:
-    key = key.removeprefix("bert.")
-    return key.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-
-
-def _ignored(key: str) -> bool:
-    return key.removeprefix("bert.").startswith(IGNORED)
 
 
 def _check(path: Path, ours: dict[str, list[int]], wanted: dict[str, list[str]], theirs: dict[str, Tensor]) -> None:

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bertram.errors import RunError
-from bertram.model.encoder import Encoder
+from bertram.model.encoders import class_of
 from bertram.model.linear import Precision
 from bertram.model.multitask import Multitask
-from bertram.model.pretrained import config_values, hugging_face_keys, hugging_face_state, read_config
+from bertram.model.pretrained import read_config
 from bertram.options import old_names
 from bertram.tasks import Strict, Task
 
@@ -40,7 +40,8 @@ class _Saved(Strict):
 def state_of(network: Multitask) -> dict[str, Tensor]:
     """The weights under the names they have in a file."""
     heads = {f"heads.{name}": value.detach().contiguous() for name, value in network.heads.state_dict().items()}
-    return {f"bert.{name}": value for name, value in hugging_face_state(network.encoder).items()} | heads
+    encoder = network.encoder
+    return {f"{encoder.prefix}{name}": value for name, value in encoder.hugging_face_state().items()} | heads
 
 
 def load_state(network: Multitask, state: dict[str, Tensor]) -> None:
@@ -49,9 +50,8 @@ def load_state(network: Multitask, state: dict[str, Tensor]) -> None:
     Raises:
         RunError: weights are missing, not known, or of another shape.
     """
-    keys = {
-        f"encoder.{n}": [f"bert.{k}" for k in ks] for n, ks in hugging_face_keys(len(network.encoder.layers)).items()
-    }
+    prefix = network.encoder.prefix
+    keys = {f"encoder.{n}": [f"{prefix}{k}" for k in ks] for n, ks in network.encoder.hugging_face_keys().items()}
     keys |= {f"heads.{name}": [f"heads.{name}"] for name in network.heads.state_dict()}
     missing = [key for several in keys.values() for key in several if key not in state]
     extra = state.keys() - {key for several in keys.values() for key in several}
@@ -96,7 +96,7 @@ def save_network(stored: StoredNetwork, directory: Path, state: dict[str, Tensor
         "both_orders": stored.both_orders,
         "tasks": {name: task.model_dump(mode="json", exclude_none=True) for name, task in network.tasks.items()},
     }
-    config = config_values(network.encoder.config) | {"bertram": ours}
+    config = network.encoder.config_values(network.encoder.config) | {"bertram": ours}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file(state or state_of(network), str(directory / WEIGHTS), metadata={"format": "pt"})
 
@@ -118,7 +118,10 @@ def load_network(directory: Path, precision: Precision = "fp32") -> StoredNetwor
         raise RunError(f"{directory / WEIGHTS}: missing") from None
     except (SafetensorError, OSError) as error:
         raise RunError(f"{directory / WEIGHTS}: damaged, it cannot be read: {error}") from None
-    network = Multitask(Encoder(read_config(directory)), saved.tasks, saved.pooling)
+    config = read_config(directory)
+    family = class_of(config)
+    encoder = family.new(config, pooler=family.has_pooler([family.plain_key(key) for key in state]))
+    network = Multitask(encoder, saved.tasks, saved.pooling)
     load_state(network, state)
     network.encoder.set_precision(precision)
     return StoredNetwork(network.eval(), saved.max_tokens, saved.both_orders)

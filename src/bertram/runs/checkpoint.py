@@ -19,7 +19,7 @@ from torch import Tensor
 from bertram.errors import RunError
 from bertram.runs.files import WRITING, guarded
 
-FORMAT = 1
+FORMAT = 2  # 1: parameters of the optimizer by number, of the network by former names
 PREFIX = "step-"
 TEMPORARY = f".checkpoint{WRITING}"  # always the same, so that what a kill has left of one is written over
 TENSOR = "$tensor"

@@ -16,7 +16,7 @@ from torch import Tensor
 from bertram.data.packing import pack
 from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.errors import DataError, WeightsError
-from bertram.model.encoder import Encoder
+from bertram.model.encoders import Encoder
 from bertram.model.pretrained import find, read_encoder
 from bertram.prediction.load import load
 from bertram.prediction.model import Model
@@ -124,7 +124,7 @@ def encode(kept: Sequence[Window], encoder: Encoder, advance: Callable[[int], No
     device = next(encoder.parameters()).device
     for chosen in _batches(kept):
         batch = pack([kept[index].token_ids for index in chosen]).to(device)
-        starts = batch.first[batch.rank].tolist()  # of each window of `chosen` in packed order
+        starts = batch.starts[batch.inverse_order].tolist()  # of each window of `chosen` in packed order
         outputs = torch.stack(encoder.layer_outputs(batch), dim=1)  # [N, layers, H]
         for index, start in zip(chosen, starts, strict=True):
             pieces: Tensor = outputs[start + kept[index].start : start + kept[index].end]

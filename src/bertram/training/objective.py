@@ -15,7 +15,7 @@ from bertram import smart
 from bertram.config import Config
 from bertram.data.examples import Batch
 from bertram.model.dropout import NO_DROPOUT, Dropout
-from bertram.model.encoder import WordRows
+from bertram.model.encoders.base import WordRows
 from bertram.model.linear import Precision
 from bertram.model.multitask import Inputs, Multitask
 
@@ -179,7 +179,8 @@ class Smart:
     def _embeddings_like(self, inputs: Inputs) -> Tensor:
         """A tensor of the shape and type of the word embeddings, [N, H]."""
         encoder = self.network.encoder
-        return encoder.words.new_empty(len(inputs.example), encoder.config.hidden)
+        table = encoder.word_embeddings
+        return table.new_empty(len(inputs.example), table.shape[1])
 
     def _loss(self, batch: Batch, raw: Tensor, penalty: Penalty | None, teacher: Tensor | None) -> TaskLoss:
         value, figures = None, {}
@@ -256,7 +257,7 @@ class Objective:
             regularized = SMART_VARIANTS[config.smart.variant](
                 network,
                 NO_DROPOUT if config.smart.dropout_masks == "off" else dropout,
-                smart_settings(config).absolute(network.encoder.words),
+                smart_settings(config).absolute(network.encoder.word_embeddings),
                 same_masks=config.smart.dropout_masks == "same",
                 generator=noise,
                 proximal=self.proximal,

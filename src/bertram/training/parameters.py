@@ -2,13 +2,13 @@
 
 from torch import nn
 
-from bertram.model.encoder import Encoder
+from bertram.model.encoders import Encoder
 from bertram.model.multitask import Multitask
 
 
 def word_table(network: Multitask) -> str:
     """The name of the table of word embeddings."""
-    return next(name for name, parameter in network.named_parameters() if parameter is network.encoder.words)
+    return next(name for name, parameter in network.named_parameters() if parameter is network.encoder.word_embeddings)
 
 
 def shared_parameters(network: Multitask) -> dict[str, nn.Parameter]:
@@ -28,8 +28,8 @@ def head_parameters(network: Multitask, task: str) -> dict[str, nn.Parameter]:
 
 def depths(encoder: Encoder) -> dict[str, int]:
     """The depth of each parameter of the encoder: 0 for embeddings, 1 for the first layer; the pooler is on top."""
-    parts = [*enumerate(encoder.layers, start=1), (len(encoder.layers) + 1, encoder.pooler)]
-    depth = {id(parameter): number for number, part in parts for parameter in part.parameters()}
+    depth = {id(p): number for number, layer in enumerate(encoder.layers, start=1) for p in layer.parameters()}
+    depth |= {id(p): len(encoder.layers) + 1 for p in encoder.top_parameters()}
     return {name: depth.get(id(p), 0) for name, p in encoder.named_parameters("encoder")}
 
 

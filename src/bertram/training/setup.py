@@ -11,7 +11,7 @@ from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import ConfigError
 from bertram.evaluation.evaluate import sample
 from bertram.model.dropout import Dropout
-from bertram.model.encoder import Encoder
+from bertram.model.encoders import Encoder
 from bertram.model.linear import Precision, choose_precision
 from bertram.model.multitask import Multitask
 from bertram.model.pretrained import find, read_encoder
@@ -91,7 +91,8 @@ def build_model(config: Config, device: torch.device) -> tuple[Model, Precision]
     encoder.set_precision(precision)
     if config.model.freeze_encoder:
         encoder.requires_grad_(False)
-    encoder.words.requires_grad_(encoder.words.requires_grad and config.optimizer.embedding_update != "frozen")
+    if config.optimizer.embedding_update == "frozen":
+        encoder.word_embeddings.requires_grad_(False)
     network.to(device)
     model = Model(network, tokenizer, config.model.max_length or positions, both_orders=config.model.both_orders)
     return model, precision

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bertram import surgery
 from bertram.data.examples import Batch
 from bertram.errors import TrainingError
-from bertram.model.encoder import WordRows
+from bertram.model.encoders.base import WordRows
 from bertram.model.multitask import Multitask
 from bertram.optimizer import AdamW, clip, global_norm
 from bertram.training import processes
@@ -119,7 +119,7 @@ def step(context: StepContext, batches: Sequence[Batch]) -> StepReport:
 
 def word_rows(context: StepContext, batches: Sequence[Batch]) -> WordRows | None:
     """The word-embedding rows of a step's batches, if only these are to be differentiated."""
-    table = context.network.encoder.words
+    table = context.network.encoder.word_embeddings
     if not (context.word_rows and table.requires_grad):
         return None
     ids = torch.tensor([token for batch in batches for tokens, _ in batch.sequences for token in tokens])

@@ -1,0 +1,96 @@
+"""BERT (Devlin et al., 2019)."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertram.model.encoders.base import Encoder, EncoderConfig, EncoderLayer, TokenLayout, WordRows
+from bertram.model.linear import Linear
+
+
+class BertLayer(EncoderLayer):
+    """Attention and feed-forward, each added to its input and normalized."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        hidden, self.heads = config.hidden, config.heads
+        self.query = Linear(hidden, hidden)
+        self.key_value = Linear(hidden, 2 * hidden)  # keys and values in one product
+        self.out_proj = Linear(hidden, hidden)
+        self.attention_norm = nn.LayerNorm(hidden, eps=config.norm_eps)
+        self.up = Linear(hidden, config.intermediate)
+        self.down = Linear(config.intermediate, hidden)
+        self.output_norm = nn.LayerNorm(hidden, eps=config.norm_eps)
+
+    def forward(self, x: Tensor, layout: TokenLayout, bias: Tensor | None, *, first_only: bool = False) -> Tensor:
+        """[..., H] to [..., H], or to [S, H] where only the first token of each sequence is wanted."""
+        queried = layout.first_tokens(x) if first_only else x
+        attended = layout.attend(self.query(queried), self.key_value(x), self.heads, bias)
+        x = self.attention_norm(queried + layout.dropout.hidden(self.out_proj(attended)))
+        return self.output_norm(x + layout.dropout.hidden(self.down(F.gelu(self.up(x)))))  # type: ignore[no-any-return]
+
+
+class BertEncoder(Encoder):
+    """A BERT of any depth and width."""
+
+    model_types = ("bert",)
+    config_keys: ClassVar[Mapping[str, str]] = {
+        "vocabulary": "vocab_size",
+        "hidden": "hidden_size",
+        "layers": "num_hidden_layers",
+        "heads": "num_attention_heads",
+        "intermediate": "intermediate_size",
+        "max_tokens": "max_position_embeddings",
+        "segments": "type_vocab_size",
+        "hidden_dropout": "hidden_dropout_prob",
+        "attention_dropout": "attention_probs_dropout_prob",
+        "norm_eps": "layer_norm_eps",
+    }
+    fixed_values: ClassVar[Mapping[str, object]] = {
+        "architectures": ["BertModel"],
+        "hidden_act": "gelu",
+        "pad_token_id": 0,
+    }
+    prefix = "bert."
+    ignored_keys = ("embeddings.position_ids", "cls.", "heads.")  # old versions' buffer; pretraining's heads, and ours
+    embedding_keys: ClassVar[Mapping[str, Sequence[str]]] = {
+        "word_embeddings": ["embeddings.word_embeddings.weight"],
+        "position_embeddings": ["embeddings.position_embeddings.weight"],
+        "segment_embeddings": ["embeddings.token_type_embeddings.weight"],
+        "embedding_norm.weight": ["embeddings.LayerNorm.weight"],
+        "embedding_norm.bias": ["embeddings.LayerNorm.bias"],
+    }
+    layer_keys: ClassVar[Mapping[str, Sequence[str]]] = {
+        "query": ["attention.self.query"],
+        "key_value": ["attention.self.key", "attention.self.value"],
+        "out_proj": ["attention.output.dense"],
+        "attention_norm": ["attention.output.LayerNorm"],
+        "up": ["intermediate.dense"],
+        "down": ["output.dense"],
+        "output_norm": ["output.LayerNorm"],
+    }
+    pooler_keys: ClassVar[Mapping[str, Sequence[str]]] = {
+        "pooler.weight": ["pooler.dense.weight"],
+        "pooler.bias": ["pooler.dense.bias"],
+    }
+
+    def __init__(self, config: EncoderConfig, *, pooler: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.word_embeddings = nn.Parameter(torch.empty(config.vocabulary, config.hidden))
+        self.position_embeddings = nn.Parameter(torch.empty(config.max_tokens, config.hidden))
+        self.segment_embeddings = nn.Parameter(torch.empty(config.segments, config.hidden))
+        self.embedding_norm = nn.LayerNorm(config.hidden, eps=config.norm_eps)
+        self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.layers))
+        self.pooler = Linear(config.hidden, config.hidden) if pooler else None
+
+    def embed(self, layout: TokenLayout, words: WordRows | None, offset: Tensor | None) -> Tensor:
+        """Word, position and segment embeddings, normalized."""
+        x = self.words_of(layout, words, offset)
+        x = x + F.embedding(layout.positions, self.position_embeddings)
+        segments = layout.segments if self.config.segments > 1 else torch.zeros_like(layout.segments)
+        x = x + F.embedding(segments, self.segment_embeddings)
+        return layout.dropout.hidden(self.embedding_norm(x))
