@@ -1,24 +1,32 @@
 """The frontier of recorded runs: which runs count, and which no quicker one equals."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.common.records import PROVENANCE, record_of, scores
 
+from bertram import recipes
+from bertram.runs.record import Seconds, write_record
+from bertram.runs.scores import Score
 from tools.frontier import Point, draw, frontier, points, table
 
 TASKS = {"sst": {"trained": True}, "quora": {"trained": True}, "sts": {"trained": True}}
 
 
 def record(folder: Path, name: str, minutes: float, overall: float, threads: int = 2, **config: Any) -> None:
-    scores = {"overall": {"value": overall, "ci95": [overall - 0.01, overall + 0.01]}, "quora": {"accuracy": {"n": 9}}}
     path = folder / "group" / name
     path.mkdir(parents=True)
-    (path / "record.json").write_text(json.dumps({
-        "scores": {"dev": scores}, "config": {"data": "dir", "tasks": TASKS} | config,
-        "seconds": {"training": 60 * minutes}, "host": {"threads": threads}, "precision": "fp32",
-    }))  # fmt: skip
+    quora = {"accuracy": Score(0.5, (0.4, 0.6), 9)}
+    values = record_of(
+        recipes.baseline(),
+        scores({"quora": quora}, overall),
+        seconds=Seconds(60 * minutes),
+        precision="fp32",
+        provenance=replace(PROVENANCE, host=replace(PROVENANCE.host, threads=threads)),
+    )
+    write_record(path, replace(values, config={**values.config, "data": "dir", "tasks": TASKS} | config))
 
 
 def test_time_is_that_of_two_cores_both_used(tmp_path: Path) -> None:

@@ -4,16 +4,15 @@ The time of a run is its thread-minutes divided by two: minutes of two cores tha
 has the threads of each run.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from matplotlib import style
 from matplotlib.figure import Figure
 
 from bertram.report.drawing import CARD, MUTED, STYLE, series
+from bertram.runs.record import read_record
 from tools import RESULTS
 
 PICTURE = "frontier.png"
@@ -52,25 +51,29 @@ def points(folder: Path = RESULTS) -> list[Point]:
 
 
 def _point(path: Path) -> Point | None:
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    scores, config = record["scores"]["dev"], record.get("config", {})
-    tasks = config.get("tasks", {})
-    trained = record["seconds"]["training"] > 0 and all(task.get("trained", True) for task in tasks.values())
-    single = "merged" not in record  # the members of a soup need not have had the same threads
-    whole = config.get("encoder", "minilm") == "minilm"  # a further trained encoder took the time of another run
-    real = config.get("data") != "sample" and set(tasks) == {"sst", "quora", "sts"}
+    record = read_record(path.parent)
+    tasks = record.config["tasks"]
+    trained = record.seconds.training > 0 and all(task.get("trained", True) for task in tasks.values())
+    single = record.merged is None  # the members of a soup need not have had the same threads
+    whole = record.config["encoder"] == "minilm"  # a further trained encoder took the time of another run
+    real = record.config["data"] != "sample" and set(tasks) == {"sst", "quora", "sts"}
     if not (single and whole and real and trained):
         return None
-    threads = record["host"]["threads"]
+    overall, quora = record.scores.dev.overall, record.scores.dev.tasks["quora"]["accuracy"]
+    assert overall.value is not None
+    assert overall.ci95 is not None
+    assert quora.n is not None
+    assert record.precision is not None
+    threads = record.provenance.host.threads
     return Point(
         path.parent.parent.name,
         path.parent.name,
-        record["seconds"]["training"] * threads / CORES / 60,
+        record.seconds.training * threads / CORES / 60,
         threads,
-        record["precision"],
-        scores["overall"]["value"],
-        tuple(scores["overall"]["ci95"]),
-        scores["quora"]["accuracy"]["n"],
+        record.precision,
+        overall.value,
+        overall.ci95,
+        quora.n,
     )
 
 

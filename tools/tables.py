@@ -7,17 +7,19 @@ their own values.
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from bertram.comparison.comparison import read_tasks
 from bertram.comparison.contrast import LEAST_SEEDS, estimate, interval_with_examples
 from bertram.comparison.outcomes import outcomes
 from bertram.experiments import ablation
 from bertram.experiments.request import ASKED
+from bertram.experiments.schedule import main_scores
 from bertram.minbert import reproduce
 from bertram.minbert.remake import make_again
 from bertram.report.forest import PICTURE, write_forest
 from bertram.runs.directory import Run, open_run
+from bertram.runs.record import Record, read_record
+from bertram.runs.scores import Score
 from tools import RESULTS, frontier
 
 STUDY_FILES = (ASKED, reproduce.TABLE, ablation.TABLE)
@@ -81,7 +83,7 @@ def study(folder: Path) -> Iterator[str]:
 
 def run_tables(group: Path) -> Iterator[str]:
     """The runs of a folder, and the means of those that differ by their seed only."""
-    records = {path.parent.name: json.loads(path.read_text()) for path in sorted(group.glob("*/record.json"))}
+    records = {path.parent.name: read_record(path.parent) for path in sorted(group.glob("*/record.json"))}
     yield "| run | seed | steps | SST accuracy | Quora accuracy | STS Pearson | overall | minutes | memory, MiB |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for name, record in records.items():
@@ -90,18 +92,18 @@ def run_tables(group: Path) -> Iterator[str]:
     yield from means(group)
 
 
-def cells(record: dict[str, Any]) -> Iterator[str]:
+def cells(record: Record) -> Iterator[str]:
     """Seed, steps, scores and cost of a run; the scores of tasks that it did not train are left out."""
-    dev = record["scores"]["dev"]
-    trained = {task for task, options in record["config"]["tasks"].items() if options["trained"]}
-    single = "merged" not in record
-    yield str(record["seed"]) if single else "–"
-    yield f"{record['steps']['taken']:,}" if single else "–"
+    dev = record.scores.dev
+    trained = {task for task, options in record.config["tasks"].items() if options["trained"]}
+    single = record.merged is None
+    yield str(record.seed) if single else "–"
+    yield f"{record.steps.taken:,}" if single and record.steps is not None else "–"
     for task, metric in TASKS.items():
-        yield cell(dev[task][metric]) if task in trained else ""
-    yield cell(dev["overall"]) if trained >= set(dev) & set(TASKS) else ""
-    yield f"{record['seconds']['training'] / 60:.1f}" if single else "–"
-    yield f"{record['peak_memory_mib']:,}" if single else "–"
+        yield cell(dev.tasks[task][metric]) if task in trained else ""
+    yield cell(dev.overall) if trained >= set(dev.tasks) & set(TASKS) else ""
+    yield f"{record.seconds.training / 60:.1f}" if single else "–"
+    yield f"{record.peak_memory_mib:,}" if single and record.peak_memory_mib is not None else "–"
 
 
 def means(group: Path) -> Iterator[str]:
@@ -123,9 +125,8 @@ def means(group: Path) -> Iterator[str]:
         scored = (
             {one.name: one for one in outcomes(read_tasks(named, data), losses=False)} if Path(data).is_dir() else {}
         )
-        dev = [run.record["scores"]["dev"] for run in runs]
-        scores = {task: [row[task][metric]["value"] for row in dev] for task, metric in TASKS.items()}
-        scores["overall"] = [row["overall"]["value"] for row in dev]
+        dev = [main_scores(run) for run in runs]
+        scores = {outcome: [values[outcome] for values in dev] for outcome in (*TASKS, "overall")}
         sides = [{run: 1.0} for run in named]
         errors = {outcome: scored[outcome].shared_error(sides) if scored else 0.0 for outcome in scores}
         row = [mean(values, errors[outcome]) for outcome, values in scores.items()]
@@ -133,23 +134,26 @@ def means(group: Path) -> Iterator[str]:
     yield ""
 
 
-def mean(scores: Sequence[float], example_error: float) -> str:
+def mean(scores: Sequence[float | None], example_error: float) -> str:
     """The mean of runs that differ by their seed only, with its interval.
 
     Args:
         scores: score of each run.
         example_error: standard error over examples of what the seeds share; 0: the interval is for other seeds only.
     """
-    found = estimate(scores)
-    return cell({"value": found.value, "ci95": interval_with_examples(found, example_error)})
-
-
-def cell(score: dict[str, Any]) -> str:
-    """A score with its interval."""
-    if score["value"] is None:
+    values = [score for score in scores if score is not None]
+    if len(values) < len(scores):
         return "undefined"
-    low, high = score["ci95"]
-    return f"{score['value']:.4f} [{low:.3f}, {high:.3f}]"
+    found = estimate(values)
+    return cell(Score(found.value, interval_with_examples(found, example_error)))
+
+
+def cell(score: Score) -> str:
+    """A score with its interval."""
+    if score.value is None or score.ci95 is None:
+        return "undefined"
+    low, high = score.ci95
+    return f"{score.value:.4f} [{low:.3f}, {high:.3f}]"
 
 
 if __name__ == "__main__":

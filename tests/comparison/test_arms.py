@@ -1,14 +1,16 @@
 """One rule for what makes an arm, for every command: only the seed and what cannot change a result may differ."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.common.records import record_of, scores
 
 from bertram import options
 from bertram.comparison.arms import arms, by_configuration
 from bertram.config import Config
 from bertram.minbert.catalogue import recipe
+from bertram.runs.record import DataFile, Merged, Record
 
 CONFIG = recipe("quick")
 
@@ -16,7 +18,11 @@ CONFIG = recipe("quick")
 @dataclass(frozen=True)
 class Recorded:
     config: Config
-    record: dict[str, Any] = field(default_factory=dict)
+    record: Record | None = None
+
+
+def changed(**changes: Any) -> Record:
+    return record_of(CONFIG, scores({}), **changes)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +37,8 @@ def test_options_other_data_files_and_merged_runs_make_other_arms() -> None:
     runs = {
         "a": Recorded(CONFIG),
         "lr": Recorded(options.change(CONFIG, seed=1, optimizer={"lr": 1e-3})),
-        "data": Recorded(options.change(CONFIG, seed=2), {"data": {"sst": {"sha256": "other"}}}),
-        "soup": Recorded(options.change(CONFIG, seed=3), {"merged": {"how": "soup"}}),
+        "data": Recorded(options.change(CONFIG, seed=2), changed(data={"sst": DataFile("other", 1, 0)})),
+        "soup": Recorded(options.change(CONFIG, seed=3), changed(merged=Merged("soup", "all", [], []))),
     }
     assert [list(group.values()) for group in by_configuration(runs)] == [["a"], ["lr"], ["data"], ["soup"]]
 

@@ -44,8 +44,8 @@ def test_a_gold_file_may_have_the_columns_of_the_hub(tmp_path: Path) -> None:
     rows = [{"sentence1": "a", "sentence2": "b", "label": value, "idx": i + 7} for i, value in enumerate((0.0, 2.5, 5))]
     gold.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = score_file(predictions(tmp_path / "p.jsonl", **{"7": 1.0, "8": 2.0, "9": 3.0}), gold, STS)
-    assert found.scores["pearson"]["value"] == pytest.approx(1.0)
-    assert found.scores["mae"]["value"] == pytest.approx((1 + 0.5 + 2) / 3)
+    assert found.scores["pearson"].value == pytest.approx(1.0)
+    assert found.scores["mae"].value == pytest.approx((1 + 0.5 + 2) / 3)
 
 
 def test_a_directory_may_be_called_as_the_embedded_sample_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,7 @@ def test_a_directory_may_be_called_as_the_embedded_sample_is(tmp_path: Path, mon
     gold = Path("sample/ids-sst-dev.csv")
     gold.write_text(COURSE)
     found = score_file(predictions(tmp_path / "p.jsonl", a=3, b=1, d=4), gold, SST, allow_rejects=True)
-    assert found.scores["accuracy"]["n"] == 3
+    assert found.scores["accuracy"].n == 3
 
 
 def test_without_a_column_of_ids_the_row_numbers_are_the_ids(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_without_a_column_of_ids_the_row_numbers_are_the_ids(tmp_path: Path) -> 
     gold.write_text("text,label\nx,0\ny,1\nz,1\n")
     task = SST.model_copy(update={"labels": ("0", "1"), "names": (), "files": Files(texts=("text",)), "hub": None})
     found = score_file(predictions(tmp_path / "p.jsonl", **{"1": 0, "2": 1, "3": 0}), gold, task)
-    assert found.scores["accuracy"]["value"] == pytest.approx(2 / 3)
+    assert found.scores["accuracy"].value == pytest.approx(2 / 3)
 
 
 def test_double_ids_in_the_gold_labels_are_refused(tmp_path: Path, gold: Path) -> None:

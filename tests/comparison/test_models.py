@@ -64,7 +64,7 @@ def test_values_are_those_of_scoring_and_swapping_two_runs_turns_the_sign() -> N
     sts = replace(tasks["sts"], predicted={run: tasks["sts"].predicted[run] for run in ("weak", "strong")})
     (row,) = compare_models({"sts": sts})
     scored = score_task(STS.label_space, list(sts.gold.values()), list(sts.predicted["strong"].values()))
-    assert row.value == scored["pearson"]["value"]
+    assert row.value == scored["pearson"].value
     assert row.n == 300
     swapped = replace(sts, predicted=dict(reversed(list(sts.predicted.items()))))
     (back,) = compare_models({"sts": swapped})

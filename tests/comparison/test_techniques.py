@@ -57,7 +57,7 @@ def accuracies(tasks: dict[str, TaskPredictions], arm: Arm) -> list[float]:
         score_task(QUORA.label_space, gold, list(quora.predicted[run].values()), resamples=10)
         for run in arm.runs.values()
     ]
-    return [float(score["accuracy"]["value"] or 0) for score in scores]
+    return [score["accuracy"].value or 0.0 for score in scores]
 
 
 def test_two_arms_give_the_paired_t_test_over_seeds_whatever_other_arms_there_are() -> None:

@@ -16,6 +16,7 @@ from bertram.data.checks import cautions, check_files, left_out, read_files, tok
 from bertram.data.rows import Rows, file_facts, limit_rows, read_extra, read_rows, styled
 from bertram.data.sources import HubUnreachableError
 from bertram.errors import DataError
+from bertram.runs.record import FileUse
 from bertram.tasks import QUORA, SST, STS, Extra, Files, Task
 
 
@@ -291,10 +292,8 @@ def test_one_table_serves_several_tasks_with_cells_that_are_empty(tmp_path: Path
     assert rows["mood", "train"].texts == [("late",), ("fine",), ("slow",)]
     assert rows["haste", "dev"].texts == [("late",), ("well",), ("gone",)]
     facts = file_facts((name, several) for (name, _), several in rows.items())["table.csv"]
-    assert facts["uses"] == [
-        {"task": task, "part": part, "rows": 3, "rejected": 0, "unlabelled": 2}
-        for task in ("mood", "haste")
-        for part in ("train", "dev")
+    assert facts.uses == [
+        FileUse(task, part, rows=3, rejected=0, unlabelled=2) for task in ("mood", "haste") for part in ("train", "dev")
     ]
     assert left_out("mood", rows["mood", "dev"]) == [
         f"{tmp_path}/table.csv: rows without a label for mood, left out: 2"

@@ -14,6 +14,8 @@ from scipy import stats
 from bertram.evaluation import intervals, metrics
 from bertram.evaluation.metrics import METRICS, Metric, TaskOutputs, score_run, score_task
 from bertram.label_spaces import LabelSpace
+from bertram.runs.scores import SplitScores
+from bertram.runs.typed_json import plain
 from bertram.tasks import QUORA, SST, STS
 
 GENERATOR = np.random.default_rng
@@ -21,7 +23,7 @@ CLASSES, YES_NO, SCORES = (task.label_space for task in (SST, QUORA, STS))
 
 
 def value(space: LabelSpace, metric: str, gold: list[float], predicted: list[float]) -> float | None:
-    return score_task(space, gold, predicted, resamples=20)[metric]["value"]
+    return score_task(space, gold, predicted, resamples=20)[metric].value
 
 
 def test_correlations_agree_with_scipy_also_with_ties_and_far_from_zero() -> None:
@@ -31,8 +33,8 @@ def test_correlations_agree_with_scipy_also_with_ties_and_far_from_zero() -> Non
         y = x + generator.normal(size=300)
         x, y = (np.round(x), np.round(y)) if ties else (x + 1e6, y * 1e-6)
         scores = score_task(SCORES, x, y, resamples=20)
-        assert scores["pearson"]["value"] == pytest.approx(stats.pearsonr(x, y)[0], rel=1e-9)
-        assert scores["spearman"]["value"] == pytest.approx(stats.spearmanr(x, y)[0], rel=1e-12)
+        assert scores["pearson"].value == pytest.approx(stats.pearsonr(x, y)[0], rel=1e-9)
+        assert scores["spearman"].value == pytest.approx(stats.spearmanr(x, y)[0], rel=1e-12)
 
 
 def test_f1_by_hand() -> None:
@@ -82,9 +84,9 @@ def test_what_is_undefined_is_none_with_a_reason(
     space: LabelSpace, metric: str, gold: list[float], predicted: list[float], reason: str
 ) -> None:
     score = score_task(space, gold, predicted)[metric]
-    assert score["value"] is None
-    assert score["ci95"] is None
-    assert reason in score["undefined"]
+    assert score.value is None
+    assert score.ci95 is None
+    assert reason in (score.undefined or "")
 
 
 def test_f1_is_zero_not_undefined_when_every_positive_is_missed() -> None:
@@ -126,7 +128,7 @@ def test_intervals_cover_the_truth_in_95_percent_of_synthetic_runs() -> None:
         tasks, truth = synthetic_run(generator)
         scores = score_run(tasks, seed=seed, resamples=300)
         for (task, metric), true in truth.items():
-            low, high = (scores[task][metric] if metric else scores[task])["ci95"]
+            low, high = (scores.tasks[task][metric] if metric else scores.mean(task)).ci95 or (1.0, 0.0)
             covered[task, metric] = covered.get((task, metric), 0) + (low <= true <= high)
     for name, count in covered.items():
         assert count / runs == pytest.approx(0.95, abs=0.02), name
@@ -156,13 +158,13 @@ def test_accuracy_draws_have_the_binomial_spread() -> None:
 def test_nothing_wrong_in_few_examples_is_not_certainty(right: bool) -> None:
     score = score_task(YES_NO, np.ones(30), np.full(30, 1.0 if right else 0.0), resamples=20_000)["accuracy"]
     exact = 0.025 ** (1 / 30)  # Clopper & Pearson: the chance for which 30 of 30 has probability 0.025
-    assert score["ci95"] == pytest.approx([exact, 1] if right else [0, 1 - exact], abs=0.005)
+    assert score.ci95 == pytest.approx([exact, 1] if right else [0, 1 - exact], abs=0.005)
 
 
 def test_record_form_is_json_without_nan_and_the_same_for_the_same_seed() -> None:
     tasks, _ = synthetic_run(GENERATOR(6))
     tasks["sts"] = TaskOutputs(SCORES, [1, 2, 3], [1, 1, 1])
-    first, second = (json.dumps(score_run(tasks, seed=7), allow_nan=False) for _ in range(2))
+    first, second = (json.dumps(plain(score_run(tasks, seed=7), SplitScores), allow_nan=False) for _ in range(2))
     assert first == second
     record = json.loads(first)
     assert set(record) == {"sst", "quora", "sts", "overall", "overall_plain"}
@@ -189,7 +191,7 @@ def test_overall_is_the_leaderboard_formula_and_an_undefined_score_counts_zero_o
 
 def test_a_task_may_have_another_main_score() -> None:
     task = TaskOutputs(YES_NO, [1, 1, 0, 0], [1, 0, 0, 0], metric="f1")
-    assert score_run({"own": task})["overall"]["value"] == pytest.approx(2 / 3)
+    assert score_run({"own": task}).overall.value == pytest.approx(2 / 3)
 
 
 def test_confusion_matrix_has_gold_in_rows() -> None:
@@ -205,17 +207,17 @@ def test_reliability_puts_borders_in_the_lower_bin_and_weighs_the_gap() -> None:
 
 def test_trivial_baselines() -> None:
     classes = metrics.trivial_baselines(CLASSES, [2, 2, 0], [0, 2, 1, 0])
-    assert classes["majority"]["accuracy"]["value"] == 0.25  # the majority of train, not of dev
+    assert classes["majority"]["accuracy"].value == 0.25  # the majority of train, not of dev
     answers = metrics.trivial_baselines(YES_NO, [0, 0, 1], [0, 0, 1, 1, 1])
-    assert {name: scores["accuracy"]["value"] for name, scores in answers.items()} == {
+    assert {name: scores["accuracy"].value for name, scores in answers.items()} == {
         "majority": 0.4,
         "always_no": 0.4,
         "always_yes": 0.6,
     }
     similarity = metrics.trivial_baselines(SCORES, [0.0, 4.0], np.linspace(0, 5, 50))
-    assert similarity["mean"]["pearson"]["value"] is None
-    assert similarity["mean"]["mae"]["value"] is not None
-    low, high = similarity["random"]["pearson"]["ci95"] or (1.0, 1.0)
+    assert similarity["mean"]["pearson"].value is None
+    assert similarity["mean"]["mae"].value is not None
+    low, high = similarity["random"]["pearson"].ci95 or (1.0, 1.0)
     assert low < 0 < high
 
 
@@ -230,13 +232,12 @@ def test_trivial_baselines_of_the_course_files(real_data: Path) -> None:
     )
     quora_dev = labels("quora-dev.csv", "is_duplicate")
     quora = metrics.trivial_baselines(YES_NO, labels("quora-train.csv", "is_duplicate"), quora_dev)
-    assert sst["majority"]["accuracy"]["value"] == pytest.approx(279 / 1101)  # train's majority; dev's own is 0.262
-    assert quora["majority"]["accuracy"]["value"] == pytest.approx(0.6247, abs=5e-5)
-    assert quora["always_yes"]["accuracy"] == {
-        "value": pytest.approx(0.3753, abs=5e-5),
-        "ci95": [pytest.approx(0.3753, abs=0.008)] * 2,
-        "n": 20_212,
-    }
+    assert sst["majority"]["accuracy"].value == pytest.approx(279 / 1101)  # train's majority; dev's own is 0.262
+    assert quora["majority"]["accuracy"].value == pytest.approx(0.6247, abs=5e-5)
+    yes = quora["always_yes"]["accuracy"]
+    assert yes.value == pytest.approx(0.3753, abs=5e-5)
+    assert yes.ci95 == (pytest.approx(0.3753, abs=0.008),) * 2
+    assert yes.n == 20_212
 
 
 def test_evaluation_does_not_load_torch() -> None:

@@ -2,14 +2,18 @@
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.common.records import record_of, scores
 
 from bertram import options, sample
 from bertram.data.rows import read_rows
 from bertram.experiments.budget import Budget, identity, identity_of
 from bertram.minbert import rows as e
+from bertram.runs.record import DataFile
 from bertram.training.train import train
 
 
@@ -69,16 +73,16 @@ def test_rows_1_have_one_configuration_but_are_two_runs() -> None:
 
 def test_a_record_is_known_by_what_it_was_made_with() -> None:
     config = e.e6()
-    held = {name: {"sha256": _sha(name)} for name in _files()}
-    record = {"config": options.dump(config), "data": held}
+    record = record_of(config, scores({}), data={name: DataFile(_sha(name), 1, 0) for name in _files()})
     assert identity_of(record) == identity(config)
     older = options.dump(config)
     del older["model"]["both_orders"]  # a field that did not exist then
-    assert identity_of({"config": older, "data": held}) == identity(config)
+    assert identity_of(replace(record, config=older)) == identity(config)
     other = options.merge(options.dump(config), {"smart": {"radius": 0.2}})  # a default that was another then
-    assert identity_of({"config": other, "data": held}) != identity(config)
-    assert identity_of({"config": {"tasks": {}}, "data": held}) is None
-    assert identity_of({}) is None
+    assert identity_of(replace(record, config=other)) != identity(config)
+    faulty: list[dict[str, Any]] = [{"tasks": {}}, {"tasks": 3}, {}, {"unheard": 1}]
+    for no_longer_one in faulty:
+        assert identity_of(replace(record, config=no_longer_one)) is None
 
 
 def test_files_of_one_name_in_two_directories_are_two(tmp_path: Path, tiny_encoder: Path) -> None:

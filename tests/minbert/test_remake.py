@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.common.records import files_of, record_of
 
-from bertram import options
 from bertram.comparison.gold import gold_labels
 from bertram.config import Config
 from bertram.errors import RunError
 from bertram.evaluation.metrics import TaskOutputs, score_run
 from bertram.experiments import ablation
-from bertram.experiments.budget import Budget, held_files
+from bertram.experiments.budget import Budget
 from bertram.experiments.design import fractional
 from bertram.experiments.factors import parse
 from bertram.experiments.forecast import EffectForecast, Forecast, Noise
@@ -21,8 +21,9 @@ from bertram.minbert import catalogue, reproduce
 from bertram.minbert.published import EXPERIMENTS
 from bertram.minbert.remake import make_again, note_study
 from bertram.report.forest import write_forest
-from bertram.runs.directory import FORMAT, create, write_predictions
+from bertram.runs.directory import create, write_predictions
 from bertram.runs.files import write_json
+from bertram.runs.record import write_record
 
 BUDGET = Budget(epochs=2, fraction=0.5, dev_limit=60)
 
@@ -40,10 +41,7 @@ def made_up(path: Path, config: Config, good: float) -> None:
             said = np.where(generator.random(len(values)) < good, values, (values + 1) % task.classes)
         write_predictions(run.predictions(name), list(gold), said.tolist(), None)
         outputs[name] = TaskOutputs(task.label_space, values, said, task.scored_by)
-    data = {str(number): {"sha256": one} for number, one in enumerate(held_files(config))}
-    record = {"format": FORMAT, "seed": config.seed, "config": options.dump(config), "data": data, "trained": True,
-              "scores": {"dev": score_run(outputs, resamples=100)}, "seconds": {"training": 1.0}}  # fmt: skip
-    write_json(run.path / "record.json", record)
+    write_record(run.path, record_of(config, score_run(outputs, resamples=100), data=files_of(config)))
 
 
 def test_table_1_comes_out_as_it_was(tmp_path: Path) -> None:

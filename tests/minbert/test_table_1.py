@@ -8,20 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.common.records import files_of, record_of
 
 from bertram import options
 from bertram.cli.show_table_1 import table_1
 from bertram.comparison.gold import gold_labels
 from bertram.config import Config
 from bertram.evaluation.metrics import TaskOutputs, score_run
-from bertram.experiments.budget import Budget, held_files
+from bertram.experiments.budget import Budget
 from bertram.experiments.schedule import finished_runs
 from bertram.experiments.study_tables import read_table
 from bertram.minbert.published import EXPERIMENTS
 from bertram.minbert.render import row_sentence
 from bertram.minbert.reproduce import Study, expected_hours, jobs, table, write_table
-from bertram.runs.directory import FORMAT, Run, create, write_predictions
-from bertram.runs.files import write_json, write_text
+from bertram.runs.directory import Run, create, write_predictions
+from bertram.runs.files import write_text
+from bertram.runs.record import Merged, Seconds, read_record, write_record
 
 HOW_GOOD = {"e4": 0.55, "e5": 0.35, "e6": 0.56, "e12": 0.6, "sentiment": 0.56, "e2": 0.4}
 
@@ -41,11 +43,9 @@ def make_run(out: Path, config: Config, good: float, seconds: float = 60.0, *, t
             said = np.where(right, values, (values + 1) % task.classes)
         write_predictions(run.predictions(name), list(gold), said.tolist(), None)
         outputs[name] = TaskOutputs(task.label_space, values, said, task.scored_by)
-    data = {str(number): {"sha256": one} for number, one in enumerate(held_files(config))}
-    record = {"format": FORMAT, "recipe": config.recipe, "seed": config.seed, "config": options.dump(config),
-              "data": data, "scores": {"dev": score_run(outputs, resamples=200)}, "trained": trained,
-              "seconds": {"training": seconds, "final_evaluation": 0.0}}  # fmt: skip
-    write_json(run.path / "record.json", record)
+    dev = score_run(outputs, resamples=200)
+    record = record_of(config, dev, data=files_of(config), trained=trained, seconds=Seconds(seconds))
+    write_record(run.path, record)
     return run
 
 
@@ -147,11 +147,11 @@ def test_finished_runs_are_known_and_hours_come_from_their_seconds(study: Study)
 
 def test_hours_are_told_where_the_data_of_the_records_are_not(study: Study, tmp_path: Path) -> None:
     for path in study.out.glob("*/record.json"):
-        record = json.loads(path.read_text())
-        record["config"]["data"] = "elsewhere"
-        (tmp_path / path.parent.name).mkdir()
-        write_json(tmp_path / path.parent.name / "record.json", record)
-        write_text(tmp_path / path.parent.name / "config.toml", options.to_toml(options.make(record["config"])))
+        record, copy = read_record(path.parent), tmp_path / path.parent.name
+        copy.mkdir()
+        write_record(copy, replace(record, config={**record.config, "data": "elsewhere"}))
+        config = options.change(options.make(record.config), data="elsewhere")
+        write_text(copy / "config.toml", options.to_toml(config))
     asked = Study(study.experiments, range(4), study.budget, tmp_path)
     hours = expected_hours(jobs(asked), asked.finished())
     assert hours["e5 seed 3"] == pytest.approx(60 / 3600)
@@ -160,5 +160,5 @@ def test_hours_are_told_where_the_data_of_the_records_are_not(study: Study, tmp_
 def test_a_soup_is_not_taken_for_the_training_of_its_first_member(study: Study, tmp_path: Path) -> None:
     run = make_run(tmp_path, study.budget.applied(EXPERIMENTS["e4"].config(), 0), 0.5)
     assert [one.path for one in finished_runs([tmp_path]).values()] == [run.path]
-    write_json(run.path / "record.json", {**run.record, "merged": {"how": "soup"}})
+    write_record(run.path, replace(run.record, merged=Merged("soup", "all", [], [])))
     assert finished_runs([tmp_path]) == {}

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from tests.common.records import record_of
 
 from bertram import options, recipes, sample
 from bertram.comparison.techniques import TechniqueDifference
@@ -31,6 +32,7 @@ from bertram.report.predictions import worst
 from bertram.report.study_page import FAR, _forest, arms
 from bertram.report.write import write_report
 from bertram.runs.directory import Run, create, write_predictions
+from bertram.runs.record import DataFile, EncoderInfo, Merged, Seconds, read_record, write_record
 from bertram.tasks import SST
 
 LOOK = {"cosines": [[1.0, -0.5], [-0.5, 1.0]], "norms": [1.0, 2.0]}
@@ -71,12 +73,9 @@ def make_run(path: Path, data: str = "sample", seed: int = 0, *, constant: bool 
         write_predictions(run.predictions(name), rows.ids, predicted.tolist(), probabilities)
         told[name] = TaskOutputs(task.label_space, rows.labels, predicted, task.scored_by)
         baselines[name] = trivial_baselines(task.label_space, rows.labels, rows.labels)
-    record = {
-        "format": 1, "recipe": "baseline", "seed": seed, "config": options.dump(config), "confusion": confusion,
-        "scores": {"dev": score_run(told, resamples=200)}, "baselines": baselines, "seconds": {"training": 90.0},
-        "encoder": {"shape": {"layers": 6}},
-    }  # fmt: skip
-    (path / "record.json").write_text(json.dumps(record))
+    changes = {"confusion": confusion, "baselines": baselines, "encoder": EncoderInfo("minilm", {"layers": 6})}
+    record = record_of(config, score_run(told, resamples=200), seconds=Seconds(90.0), **changes)
+    write_record(path, record)
     if logged:
         run.metrics.write_text("".join(json.dumps(line) + "\n" for line in metrics()))
     return Run(path)
@@ -218,9 +217,7 @@ def test_data_that_were_changed_since_are_noticed(tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(sample.directory(), data)
     run = make_run(tmp_path / "run", str(data))
-    record = json.loads((run.path / "record.json").read_text())
-    record["data"] = {"sts-dev.csv": {"sha256": "another"}}
-    (run.path / "record.json").write_text(json.dumps(record))
+    write_record(run.path, replace(run.record, data={"sts-dev.csv": DataFile("another", 1, 0)}))
     text = Page(write_report(run.path).read_text(encoding="utf-8")).text
     assert "The dev file of sts is not the one that was scored" in text
     assert "The dev file of quora" not in text
@@ -383,8 +380,8 @@ def test_a_soup_is_a_line_of_its_own(study: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     shutil.copytree(study, folder)
     shutil.copytree(folder / "e4-0", folder / "soup")
-    record = json.loads((folder / "soup" / "record.json").read_text())
-    (folder / "soup" / "record.json").write_text(json.dumps({**record, "merged": {"how": "soup"}}))
+    record = read_record(folder / "soup")
+    write_record(folder / "soup", replace(record, merged=Merged("soup", "all", [], [])))
     found = arms([Shown(Run(path)) for path in sorted(folder.iterdir())], "overall")
     assert {name: len(values) for name, values in found.items()} == {"baseline": 3, "soup": 1}
 

@@ -5,14 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.common.records import record_of, scores
 
 from bertram import options, recipes
 from bertram.config import Config
 from bertram.data.rows import Rows
-from bertram.evaluation.metrics import best_baseline
+from bertram.evaluation.baseline import Baseline, best_baseline
 from bertram.report import sanity_checks as honesty
 from bertram.report.outcomes import Outcomes
 from bertram.report.sanity_checks import Finding
+from bertram.runs.record import Record
+from bertram.runs.scores import Score
 from bertram.tasks import QUORA, SST
 
 
@@ -85,15 +88,13 @@ def test_minilm_without_quora_is_silent_and_an_unknown_encoder_is_named() -> Non
     assert list(honesty.encoder(config(encoder="google-bert/bert-base-uncased"))) == []
 
 
-def score(value: float | None, low: float = 0.0, high: float = 0.0, **more: Any) -> dict[str, Any]:
-    return {"value": value, "ci95": None if value is None else [low, high], "n": 100, **more}
+def score(value: float | None, low: float = 0.0, high: float = 0.0, undefined: str | None = None) -> Score:
+    return Score(value, None if value is None else (low, high), 100, undefined)
 
 
-def record(metric: str, found: dict[str, Any], baseline: float, task: str = "sst") -> dict[str, Any]:
-    return {
-        "scores": {"dev": {task: {metric: found}}},
-        "baselines": {task: {"majority": {metric: score(baseline)}, "constant": {metric: score(None)}}},
-    }
+def record(metric: str, found: Score, baseline: float, task: str = "sst") -> Record:
+    baselines = {task: {"majority": {metric: score(baseline)}, "constant": {metric: score(None)}}}
+    return record_of(config(), scores({task: {metric: found}}), baselines=baselines)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_of_errors_the_lower_is_the_better() -> None:
     assert [one.check for one in worse] == ["mse of sts is worse than a trivial baseline"]
     assert list(honesty.scores(config(), record("mse", score(1.0, 0.5, 1.5), 2.0, "sts"))) == []
     baselines = {"mean": {"mse": score(2.0)}, "random": {"mse": score(4.0)}}
-    assert best_baseline(baselines, "mse") == ("mean", 2.0)
+    assert best_baseline(baselines, "mse") == Baseline("mean", "mse", 2.0)
 
 
 def test_undefined_scores_are_named_with_their_reason() -> None:
@@ -123,8 +124,11 @@ def test_undefined_scores_are_named_with_their_reason() -> None:
     found = list(honesty.scores(config(), record("pearson", undefined, 0.1, "sts")))
     assert [(one.level, one.check) for one in found] == [("warning", "pearson of sts is undefined")]
     assert "constant" in found[0].text
-    overall = {"scores": {"dev": {"overall": {"value": None, "ci95": None, "undefined": "sts has no pearson"}}}}
-    assert [one.check for one in honesty.scores(config(), overall)] == ["overall is undefined"]
+    overall = record_of(config(), scores({}, None, "sts has no pearson"))
+    findings = list(honesty.scores(config(), overall))
+    assert [one.check for one in findings] == ["overall is undefined", "overall_plain is undefined"]
+    assert [one.text for one in findings] == ["sts has no pearson."] * 2
+    assert list(honesty.scores(config(), None)) == []
 
 
 def test_comparisons_with_too_few_seeds_are_named() -> None:

@@ -81,8 +81,9 @@ def damaged(path: Path, content: str | bytes) -> Path:
         ('{"format": 1, "scores": {', "damaged"),
         (b"\xff\xfe", "damaged"),
         ("", "damaged"),
-        ("[]", "format version None is unknown; this BERTram reads 1"),
-        ('{"format": 99}', "format version 99 is unknown; this BERTram reads 1"),
+        ("[]", "damaged: not a JSON object"),
+        ("{}", "format version None is unknown; this BERTram reads 1 and 2"),
+        ('{"format": 99}', "format version 99 is unknown; this BERTram reads 1 and 2"),
     ],
 )
 def test_a_damaged_record_names_its_file(content: str | bytes, reason: str, tmp_path: Path) -> None:

@@ -312,7 +312,8 @@ def test_the_record_has_one_form(finished: Path, tiny_encoder: Path) -> None:
     assert record["processes"] == 1
     assert set(record["data"]) == {f"{f}-{s}.csv" for f in ("ids-sst", "quora", "sts") for s in ("train", "dev")}
     assert all(len(facts["sha256"]) == 64 for facts in record["data"].values())
-    assert {"versions", "host", "git_commit", "finished", "seconds", "peak_memory_mib", "baselines"} <= set(record)
+    assert {"provenance", "seconds", "peak_memory_mib", "baselines", "truncated"} <= set(record)
+    assert set(record["provenance"]) == {"versions", "host", "git_commit", "finished"}
 
 
 def test_predictions_hold_no_text_and_no_gold_label(finished: Path) -> None:

@@ -1,16 +1,18 @@
 """Tables of scores on the terminal."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from rich import box
 from rich.table import Table
 
 from bertram.cli.terminal import console
 from bertram.config import Config
+from bertram.evaluation.baseline import best_baseline
 from bertram.evaluation.caveats import notes
-from bertram.evaluation.metrics import best_baseline
+from bertram.evaluation.intervals import Interval
 from bertram.runs.directory import Run
+from bertram.runs.scores import Baselines, Score, SplitScores, TaskScores
 from bertram.tasks import Task
 
 INTERVAL_WIDTH = 16
@@ -25,31 +27,31 @@ MEMBER_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
 FORMULAS = {"overall": "(r + 1) / 2", "overall_plain": "plain r"}
 
 
-def run_scores(run: Run, split: str = "dev") -> None:
-    """The scores of a finished run beside its trivial baselines."""
-    scores = run.record["scores"]
+def run_scores(run: Run) -> None:
+    """The dev scores of a finished run beside its trivial baselines."""
+    record = run.record
     out = console()
-    out.print(score_table(run.config, scores[split], split, run.record.get("baselines", {}), scores.get("train")))
+    out.print(score_table(run.config, record.scores.dev, "dev", record.baselines, record.scores.train))
     for note in notes(run):
         out.print(note)
 
 
 def merged_run(run: Run) -> None:
     """The scores of a soup or ensemble, and the runs it was made of."""
-    merged = run.record["merged"]
+    merged = run.record.merged
+    assert merged is not None
     run_scores(run)
     out = console()
-    table = plain_table(f"The {merged['how']} and its members")
+    table = plain_table(f"The {merged.how} and its members")
     for heading, justify in MEMBER_COLUMNS:
         table.add_column(heading, justify=justify)
-    for membership, members in (("yes", merged["members"]), ("left out", merged["left_out"])):
+    for membership, members in (("yes", merged.members), ("left out", merged.left_out)):
         for member in members:
-            value = "undefined" if member["dev_overall"] is None else f"{member['dev_overall']:.4f}"
-            table.add_row(member["run"], member["recipe"], str(member["seed"]), value, membership)
-    overall = run.record["scores"]["dev"]["overall"]
-    table.add_row(str(run.path), "", "", _cells(overall)[0], "", style="bold")
+            value = "undefined" if member.dev_overall is None else f"{member.dev_overall:.4f}"
+            table.add_row(member.run, member.recipe, str(member.seed), value, membership)
+    table.add_row(str(run.path), "", "", _cells(run.record.scores.dev.overall)[0], "", style="bold")
     out.print(table)
-    out.print(f"{merged['how']}, {merged['choice']}")
+    out.print(f"{merged.how}, {merged.choice}")
     out.print(f"run: {run.path}", soft_wrap=True)
 
 
@@ -60,25 +62,26 @@ def plain_table(title: str) -> Table:
 
 def score_table(
     config: Config,
-    scores: Mapping[str, Any],
+    scores: SplitScores,
     split: str,
-    baselines: Mapping[str, Any],
-    train: Mapping[str, Any] | None = None,
+    baselines: Mapping[str, Baselines],
+    train: SplitScores | None = None,
 ) -> Table:
     """A row for each score, with interval, trivial baseline and, where it is known, train score."""
     table = _score_columns(f"Scores on {split}", split, train is not None)
     for name, task in config.tasks.items():
-        if name in scores:
-            _task_rows(table, task, scores[name], baselines.get(name, {}), train and train.get(name, {}))
+        if name in scores.tasks:
+            own = None if train is None else train.tasks.get(name, {})
+            _task_rows(table, task, scores.tasks[name], baselines.get(name, {}), own)
             table.add_section()
     for name, formula in FORMULAS.items():
-        if name in scores:
-            cells = [*_cells(scores[name]), "", *([_value(train.get(name))] if train is not None else []), ""]
-            table.add_row(name.split("_")[0], formula, *cells, style="bold" if name == "overall" else None)
+        middle = [] if train is None else [_value(train.mean(name))]
+        cells = [*_cells(scores.mean(name)), "", *middle, ""]
+        table.add_row(name.split("_")[0], formula, *cells, style="bold" if name == "overall" else None)
     return table
 
 
-def metric_table(task: Task, scores: Mapping[str, Any], baselines: Mapping[str, Any], title: str) -> Table:
+def metric_table(task: Task, scores: TaskScores, baselines: Baselines, title: str) -> Table:
     """The scores of one task, without those of a training."""
     table = _score_columns(title, "value", with_train=False)
     _task_rows(table, task, scores, baselines, None)
@@ -95,36 +98,29 @@ def _score_columns(title: str, split: str, with_train: bool) -> Table:
     return table
 
 
-def _task_rows(
-    table: Table,
-    task: Task,
-    scores: Mapping[str, Any],
-    baselines: Mapping[str, Any],
-    train: Mapping[str, Any] | None,
-) -> None:
+def _task_rows(table: Table, task: Task, scores: TaskScores, baselines: Baselines, train: TaskScores | None) -> None:
     first = task.name
     for metric in [name for name in METRIC_ORDER if name in scores]:
         middle = [] if train is None else [_value(train.get(metric))]
-        cells = [*_cells(scores[metric]), str(scores[metric]["n"]), *middle, _best_baseline(baselines, metric)]
+        cells = [*_cells(scores[metric]), str(scores[metric].n), *middle, _best_baseline(baselines, metric)]
         table.add_row(first, metric, *cells, style="bold" if metric == task.scored_by else None)
         first = ""
 
 
-def _best_baseline(baselines: Mapping[str, Any], metric: str) -> str:
+def _best_baseline(baselines: Baselines, metric: str) -> str:
     best = best_baseline(baselines, metric)
     if best is None:
         return "undefined" if baselines else ""
-    name, value = best
-    return f"{value:.4f} {name.replace('_', ' ')}"
+    return f"{best.value:.4f} {best.words}"
 
 
-def _cells(score: Mapping[str, Any]) -> tuple[str, str]:
-    if score["value"] is None:
-        return "undefined", str(score.get("undefined", ""))
-    return f"{score['value']:.4f}", interval_text(score.get("ci95"), 4)
+def _cells(score: Score) -> tuple[str, str]:
+    if score.value is None:
+        return "undefined", score.undefined or ""
+    return f"{score.value:.4f}", interval_text(score.ci95, 4)
 
 
-def interval_text(interval: Any, digits: int = 3, sign: str = "") -> str:
+def interval_text(interval: Interval | None, digits: int = 3, sign: str = "") -> str:
     """Both ends of an interval."""
     if interval is None:
         return ""
@@ -132,8 +128,8 @@ def interval_text(interval: Any, digits: int = 3, sign: str = "") -> str:
     return f"{low:{sign}.{digits}f} – {high:{sign}.{digits}f}"
 
 
-def _value(score: Mapping[str, Any] | None) -> str:
-    return "" if not score or score["value"] is None else f"{score['value']:.4f}"
+def _value(score: Score | None) -> str:
+    return "" if score is None or score.value is None else f"{score.value:.4f}"
 
 
 def confusion_tables(config: Config, confusion: Mapping[str, list[list[int]]]) -> list[Table]:

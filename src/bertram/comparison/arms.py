@@ -4,10 +4,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from bertram import options
 from bertram.config import Config
+from bertram.runs.record import Record
 
 UNLIKE = {"seed": 0, "data": "", "threads": None, "device": "auto"}  # fields that make no other configuration
 
@@ -29,8 +30,8 @@ class Recorded(Protocol):
         ...
 
     @property
-    def record(self) -> Mapping[str, Any]:
-        """The record of the finished run."""
+    def record(self) -> Record | None:
+        """The record; None while the run is not finished."""
         ...
 
 
@@ -41,8 +42,10 @@ def configuration_key(name: str, run: Recorded) -> str:
     logging and checkpoints; so does what the data files hold. A soup or an ensemble is like no other run.
     """
     config = options.digest(run.config.model_copy(update=UNLIKE))
-    files = sorted({file["sha256"] for file in run.record.get("data", {}).values()})
-    return " ".join([config, *files, *([name] if "merged" in run.record else [])])
+    if run.record is None:
+        return config
+    files = sorted({file.sha256 for file in run.record.data.values()})
+    return " ".join([config, *files, *([] if run.record.merged is None else [name])])
 
 
 def by_configuration(runs: Mapping[str, Recorded]) -> list[dict[int, str]]:

@@ -126,9 +126,9 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 def _notes(runs: Mapping[str, Run]) -> list[str]:
     """The making of merged runs, tasks that a run did not train, and what holds for any of the runs, said once."""
-    merged = {name: run.record["merged"] for name, run in runs.items() if "merged" in run.record}
     article = {"soup": "a", "ensemble": "an"}
-    lines = [f"{name}: {article[one['how']]} {one['how']}, {one['choice']}." for name, one in merged.items()]
+    merged = {name: run.record.merged for name, run in runs.items()}
+    lines = [f"{name}: {article[made.how]} {made.how}, {made.choice}." for name, made in merged.items() if made]
     for name, run in runs.items():
         idle = [task for task, its in run.config.tasks.items() if not its.trained]
         if idle:

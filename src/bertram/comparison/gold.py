@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bertram.comparison.prediction_files import counted_ids, match_predictions
 from bertram.data.checks import left_out
@@ -13,8 +12,9 @@ from bertram.data.rows import Rows, read_rows
 from bertram.data.sources import Split
 from bertram.data.tables import open_table
 from bertram.errors import BertramError, DataError
-from bertram.evaluation.metrics import Score, score_task, trivial_baselines
+from bertram.evaluation.metrics import score_task, trivial_baselines
 from bertram.runs.directory import Run, read_predictions
+from bertram.runs.scores import Baselines, TaskScores
 from bertram.tasks import Files, Task
 
 
@@ -23,13 +23,13 @@ class FileScore:
     """What `bertram score` shows.
 
     Attributes:
-        scores: metric -> score, in the form of record.json.
-        baselines: the same of trivial answers.
+        scores: metric -> score.
+        baselines: trivial answer -> metric -> score.
         left_out: rows of the gold file that do not count, a line each.
     """
 
-    scores: Mapping[str, Score]
-    baselines: Mapping[str, Any]
+    scores: TaskScores
+    baselines: Baselines
     left_out: list[str]
 
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bertram.data.sources import Split, files_of, locate, locate_extra
 from bertram.data.tables import Record, Table, open_table
 from bertram.errors import DataError, Fault, NoLabel
+from bertram.runs.record import DataFile, FileUse
 from bertram.tasks import Quoting, Task
 
 Style = Literal["plain", "course"]
@@ -103,7 +104,7 @@ class _Layout:
         return [*self.texts, *(name for name in (self.label, self.id) if name is not None), *self.exclude]
 
 
-def file_facts(read: Iterable[tuple[str, Rows]]) -> dict[str, dict[str, object]]:
+def file_facts(read: Iterable[tuple[str, Rows]]) -> dict[str, DataFile]:
     """File -> its SHA-256 and its rows for each task and part, for a record.
 
     `rows` and `rejected` of the file itself are those of the use that has most rows.
@@ -111,20 +112,14 @@ def file_facts(read: Iterable[tuple[str, Rows]]) -> dict[str, dict[str, object]]
     Args:
         read: name of the task, and its rows of a file.
     """
-    facts: dict[str, dict[str, Any]] = {}
+    uses: dict[str, list[FileUse]] = {}
+    hashes: dict[str, str] = {}
     for task, rows in read:
-        use = {
-            "task": task,
-            "part": rows.part,
-            "rows": len(rows),
-            "rejected": len(rows.rejects),
-            "unlabelled": rows.unlabelled,
-        }
-        file = facts.setdefault(rows.name, {"sha256": rows.sha256, "rows": -1, "rejected": 0, "uses": []})
-        if use["rows"] > file["rows"]:
-            file |= {"rows": use["rows"], "rejected": use["rejected"]}
-        file["uses"].append(use)
-    return facts
+        use = FileUse(task, rows.part, len(rows), len(rows.rejects), rows.unlabelled)
+        uses.setdefault(rows.name, []).append(use)
+        hashes.setdefault(rows.name, rows.sha256)
+    largest = {name: max(several, key=lambda use: use.rows) for name, several in uses.items()}
+    return {name: DataFile(hashes[name], use.rows, use.rejected, uses[name]) for name, use in largest.items()}
 
 
 def read_rows(

@@ -11,5 +11,5 @@ def notes(run: Run) -> list[str]:
     if run.config.data == "sample":
         said.append("The sample is a toy of the project's own sentences: its scores say nothing about methods.")
     if run.finished:
-        said += run.record.get("cautions", [])
+        said += run.record.cautions
     return said

@@ -13,6 +13,7 @@ from bertram.data.examples import Examples
 from bertram.evaluation.metrics import TaskOutputs, metrics_of, score_run, selection_score
 from bertram.model.outputs import output_of
 from bertram.prediction.model import Predictor
+from bertram.runs.scores import SplitScores
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Evaluation:
         probabilities = output_of(self.examples[task].task).probabilities(self.outputs[task])
         return None if probabilities is None else probabilities.tolist()
 
-    def scores(self, *, seed: int = 0, resamples: int = 2000) -> dict[str, Any]:
-        """Scores with intervals, in the form of record.json."""
+    def scores(self, *, seed: int = 0, resamples: int = 2000) -> SplitScores:
+        """Scores of each task and over all tasks, with intervals."""
         return score_run(
             {name: task_outputs(examples, self.values(name)) for name, examples in self.examples.items()},
             seed=seed,

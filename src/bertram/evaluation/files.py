@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
 from bertram.prediction.load import load
 from bertram.runs.directory import Run, open_run, write_predictions
+from bertram.runs.scores import Baselines, SplitScores
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class FileScores:
     """What `bertram evaluate` shows.
 
     Attributes:
-        scores: in the form of record.json.
-        baselines: of trivial answers, by task.
-        confusion: gold by predicted, of tasks with classes.
+        scores: scores of each task and over all tasks.
+        baselines: task -> trivial answer -> metric -> score.
+        confusion: task with classes -> counts by gold class and predicted class.
     """
 
-    scores: dict[str, Any]
-    baselines: dict[str, Any]
+    scores: SplitScores
+    baselines: dict[str, Baselines]
     confusion: dict[str, list[list[int]]]
 
 
@@ -79,11 +79,11 @@ def confusions(found: Evaluation) -> dict[str, list[list[int]]]:
     return tables
 
 
-def baselines(examples: Examples, train: Tensor | None = None) -> dict[str, Any]:
+def baselines(examples: Examples, train: Tensor | None = None) -> Baselines:
     """Scores that need no model; constants are chosen on the training labels where they are given."""
     assert examples.labels is not None
     labels = examples.labels if train is None else train
-    return dict(trivial_baselines(examples.task.label_space, labels.numpy(), examples.labels.numpy()))
+    return trivial_baselines(examples.task.label_space, labels.numpy(), examples.labels.numpy())
 
 
 def keep_predictions(run: Run, found: Evaluation, split: str) -> None:

@@ -7,25 +7,17 @@ room: an undefined score is None, with a reason.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bertram.evaluation.intervals import Floats, bootstrap, percentile_interval
+from bertram.evaluation.intervals import Floats, Interval, bootstrap, percentile_interval
 from bertram.label_spaces import LabelSpace
+from bertram.runs.scores import Score, SplitScores
 
 Scale = TypeVar("Scale", float, Floats)
 RESAMPLES = 2000
-
-
-class Score(TypedDict):
-    """One score as it stands in record.json; `undefined` is the reason why `value` is null."""
-
-    value: float | None
-    ci95: list[float] | None
-    n: NotRequired[int]
-    undefined: NotRequired[str]
 
 
 def accuracy(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
@@ -190,7 +182,7 @@ def score_task(
         resamples: of the bootstrap.
 
     Returns:
-        Metric -> score, in the form of record.json.
+        Metric -> score.
     """
     return _scores_and_draws(space, gold, predicted, generator or np.random.default_rng(0), resamples)[0]
 
@@ -208,9 +200,9 @@ def _scores_and_draws(
     for name, reason in reasons.items():
         if reason is None:
             value = defined[name].value(y, z)
-            scores[name] = {"value": value, "ci95": _interval(draws[name], value), "n": len(y)}
+            scores[name] = Score(value, _interval(draws[name], value), len(y))
         else:
-            scores[name] = {"value": None, "ci95": None, "n": len(y), "undefined": reason}
+            scores[name] = Score(None, None, len(y), reason)
     return scores, draws
 
 
@@ -229,9 +221,9 @@ def _draws(
     return draws
 
 
-def _interval(draws: Floats, value: float) -> list[float] | None:
+def _interval(draws: Floats, value: float) -> Interval | None:
     found = percentile_interval(draws)
-    return None if found is None else [min(found[0], value), max(found[1], value)]
+    return None if found is None else (min(found[0], value), max(found[1], value))
 
 
 @dataclass(frozen=True)
@@ -249,35 +241,37 @@ class TaskOutputs:
         return self.metric or self.space.main_metrics[0]
 
 
-def score_run(tasks: Mapping[str, TaskOutputs], *, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """Score every task of a run and the overall, in the form of record.json.
+def score_run(tasks: Mapping[str, TaskOutputs], *, seed: int = 0, resamples: int = RESAMPLES) -> SplitScores:
+    """Score every task of a run and the overall.
 
     Args:
         tasks: task -> what the model said.
         seed: of the bootstrap, whose draws are independent from task to task.
         resamples: of the bootstrap.
-
-    Returns:
-        Task -> metric -> score, and `overall` and `overall_plain`, a score each.
     """
     generator = np.random.default_rng(seed)
-    scores: dict[str, Any] = {}
+    scores: dict[str, dict[str, Score]] = {}
     main: dict[str, tuple[str, float | None]] = {}
     draws: dict[str, tuple[str, Floats]] = {}
     for name, task in tasks.items():
         scores[name], drawn = _scores_and_draws(task.space, task.gold, task.predicted, generator, resamples)
         metric = task.main_metric
-        main[name] = (metric, scores[name][metric]["value"])
+        main[name] = (metric, scores[name][metric].value)
         draws[name] = (metric, drawn.get(metric, np.full(resamples, np.nan)))
     undefined = ", ".join(f"{name} has no {metric}" for name, (metric, value) in main.items() if value is None)
-    for name, plain in (("overall", False), ("overall_plain", True)):
-        value = overall_plain(main) if plain else overall(main)
-        if value is None:
-            scores[name] = {"value": None, "ci95": None, "undefined": undefined or "there are no tasks"}
-            continue
-        combined = [drawn if plain else on_unit_scale(metric, drawn) for metric, drawn in draws.values()]
-        scores[name] = {"value": value, "ci95": _interval(np.mean(combined, axis=0), value)}
-    return scores
+    reason = undefined or "there are no tasks"
+    plain = [drawn for _, drawn in draws.values()]
+    on_unit = [on_unit_scale(metric, drawn) for metric, drawn in draws.values()]
+    return SplitScores.of(
+        scores, _mean_score(overall(main), on_unit, reason), _mean_score(overall_plain(main), plain, reason)
+    )
+
+
+def _mean_score(value: float | None, draws: Sequence[Floats], reason: str) -> Score:
+    """The score of all tasks together, with the interval of the mean of their draws."""
+    return (
+        Score(None, None, undefined=reason) if value is None else Score(value, _interval(np.mean(draws, axis=0), value))
+    )
 
 
 def on_unit_scale(metric: str, value: Scale) -> Scale:
@@ -386,18 +380,3 @@ BASELINES: dict[str, Callable[[Floats, int, np.random.Generator], Floats]] = {
     "mean": lambda train, count, _: np.full(count, train.mean()),
     "random": lambda train, count, generator: generator.choice(train, count),
 }
-
-
-def best_baseline(baselines: Mapping[str, Mapping[str, Any]], metric: str) -> tuple[str, float] | None:
-    """Name and value of the best trivial answer in a metric; None where none has a value.
-
-    Args:
-        baselines: baseline -> metric -> score, in the form of record.json.
-        metric: name of the score.
-    """
-    scores = {name: each.get(metric, {}).get("value") for name, each in baselines.items()}
-    values = {name: float(value) for name, value in scores.items() if value is not None}
-    if not values:
-        return None
-    best = (min if is_error(metric) else max)(values, key=values.__getitem__)
-    return best, values[best]

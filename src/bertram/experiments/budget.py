@@ -13,6 +13,7 @@ from bertram.data.checks import check_files
 from bertram.data.rows import read_rows
 from bertram.data.sources import Split, locate, locate_extra
 from bertram.errors import ConfigError
+from bertram.runs.record import Record
 from bertram.tasks import Task
 
 STUDY_EPOCHS = 10  # of a row, unless the row says otherwise
@@ -85,17 +86,17 @@ def identity(config: Config, *, constant: bool = False) -> str:
     return _hash(config, held_files(config), constant=constant)
 
 
-def identity_of(record: Mapping[str, Any]) -> str | None:
+def identity_of(record: Record) -> str | None:
     """The same from a record; None where its configuration is no longer one.
 
     Fields that were added since have their defaults; a default that was changed since does not matter, because the
     record has the value it was made with.
     """
     try:
-        config = options.make(record["config"])
-        return _hash(config, held_files_of(record), constant=record.get("trained") is False)
-    except (ConfigError, KeyError, TypeError, AttributeError):
+        config = options.make(record.config)
+    except ConfigError:
         return None
+    return _hash(config, held_files_of(record), constant=not record.trained)
 
 
 def held_files(config: Config) -> frozenset[str]:
@@ -109,10 +110,10 @@ def held_files(config: Config) -> frozenset[str]:
     return frozenset(_file_digest(path) for path in paths if path is not None)
 
 
-def held_files_of(record: Mapping[str, Any]) -> frozenset[str]:
+def held_files_of(record: Record) -> frozenset[str]:
     """The same from a record."""
-    hub = record["config"]["data"] == "hub"
-    return frozenset({"hub"} if hub else {file["sha256"] for file in record["data"].values()})
+    hub = record.config.get("data") == "hub"
+    return frozenset({"hub"} if hub else {file.sha256 for file in record.data.values()})
 
 
 def _hash(config: Config, held: frozenset[str], *, constant: bool) -> str:

@@ -47,7 +47,7 @@ def seconds_per_work(runs: Sequence[Run], data: str) -> float | None:
         runs: trained on the same data files.
         data: where these are now; the directory that a record names need not be here.
     """
-    done = [run for run in runs if run.record.get("trained", True)]
+    done = [run for run in runs if run.record.trained]
     try:
         total = sum(work(run.config.model_copy(update={"data": data})) for run in done)
     except DataError:  # the files have other names here
@@ -64,7 +64,7 @@ def measured_seconds_per_work(config: Config) -> float:
 
 def seconds(run: Run) -> float:
     """What a finished run took."""
-    return float(sum(run.record["seconds"].values()))
+    return run.record.seconds.total
 
 
 def hours(jobs: Sequence[Job], per_work: float) -> dict[str, float]:

@@ -175,7 +175,7 @@ def comparable(runs: Iterable[Run], like: Config) -> list[Run]:
     return [
         run
         for run in runs
-        if run.record.get("trained", True)
+        if run.record.trained
         and run.config.encoder == like.encoder
         and run.config.tasks.keys() == like.tasks.keys()
         and not run.config.model.freeze_encoder

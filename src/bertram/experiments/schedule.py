@@ -93,7 +93,7 @@ def finished_runs(folders: Iterable[Path]) -> dict[str, Run]:
         for path in sorted(folder.glob("*/record.json")):
             run = Run(path.parent)
             try:
-                known = None if "merged" in run.record else identity_of(run.record)
+                known = None if run.record.merged is not None else identity_of(run.record)
             except RunError:
                 continue
             if known is not None:
@@ -226,9 +226,10 @@ def _mend(job: Job, tell: Tell) -> None:
 
 def main_scores(run: Run) -> dict[str, float | None]:
     """The main dev score of each task of a finished run, and `overall`; None where it is undefined."""
-    scores = run.record["scores"]["dev"]
-    found = {name: scores[name][task.scored_by]["value"] for name, task in run.config.tasks.items()}
-    return {**found, "overall": scores["overall"]["value"]}
+    scores = run.record.scores.dev
+    main = {name: scores.score(name, task.scored_by) for name, task in run.config.tasks.items()}
+    values = {name: None if score is None else score.value for name, score in main.items()}
+    return {**values, "overall": scores.overall.value}
 
 
 def _in_processes(jobs: Sequence[Job], tell: Tell, at_once: int, *, keep_models: bool) -> None:

@@ -1,15 +1,16 @@
 """The model card of an export: tasks, scores, data, limits, origins and licences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
+from bertram.evaluation.baseline import best_baseline
 from bertram.evaluation.caveats import notes
-from bertram.evaluation.metrics import best_baseline
-from bertram.export.origins import APACHE, DATA, ENCODERS, UNKNOWN_DATA, UNKNOWN_ENCODER
+from bertram.export.origins import APACHE, DATA, ENCODERS, UNKNOWN_DATA, UNKNOWN_ENCODER, Origin
 from bertram.prediction.model import Model
 from bertram.runs.directory import Run
+from bertram.runs.record import DataFile, FileUse
+from bertram.runs.scores import Score
 from bertram.tasks import QUORA, SST, STS, Task
 
 LIBRARIES = {"hf": "transformers", "sentence-transformers": "sentence-transformers", "onnx": "onnx"}
@@ -74,41 +75,30 @@ def _task(task: Task) -> list[str]:
 
 
 def _scores(run: Run, model: Model) -> Iterator[list[str]]:
-    dev, trivial = run.record["scores"]["dev"], run.record.get("baselines", {})
-    for name in [*model.tasks, "overall", "overall_plain"]:
-        scores = dev.get(name)
-        if scores is None:
-            continue
-        metrics = scores.items() if name in model.tasks else [("", scores)]
-        for metric, score in metrics:
-            yield [
-                name,
-                metric,
-                _value(score),
-                _interval(score),
-                str(score.get("n", "")),
-                _best(trivial.get(name, {}), metric),
-            ]
+    dev, baselines = run.record.scores.dev, run.record.baselines
+    for name in model.tasks:
+        for metric, score in dev.tasks.get(name, {}).items():
+            best = best_baseline(baselines.get(name, {}), metric)
+            trivial = "" if best is None else f"{best.value:.4f} ({best.words})"
+            yield [name, metric, _value(score), _interval(score), str(score.n), trivial]
+    for name in ("overall", "overall_plain"):
+        score = dev.mean(name)
+        yield [name, "", _value(score), _interval(score), "", ""]
 
 
-def _value(score: Mapping[str, Any]) -> str:
-    return f"undefined: {score.get('undefined', '')}" if score["value"] is None else f"{score['value']:.4f}"
+def _value(score: Score) -> str:
+    return f"undefined: {score.undefined or ''}" if score.value is None else f"{score.value:.4f}"
 
 
-def _interval(score: Mapping[str, Any]) -> str:
-    ends = score.get("ci95")
-    return f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else ""
+def _interval(score: Score) -> str:
+    return f"{score.ci95[0]:.4f} to {score.ci95[1]:.4f}" if score.ci95 else ""
 
 
-def _best(trivial: Mapping[str, Any], metric: str) -> str:
-    best = best_baseline(trivial, metric)
-    return "" if best is None else f"{best[1]:.4f} ({best[0].replace('_', ' ')})"
-
-
-def _use(use: Mapping[str, Any]) -> list[str]:
+def _use(use: FileUse | DataFile) -> list[str]:
     """A file's use by a task; records of before uses were told apart have counts alone."""
-    used = f"{use['task']} {use['part']}" if "task" in use else ""
-    return [used, *(str(use.get(name, "")) for name in ("rows", "rejected", "unlabelled"))]
+    if isinstance(use, DataFile):
+        return ["", str(use.rows), str(use.rejected), ""]
+    return [f"{use.task} {use.part}", str(use.rows), str(use.rejected), str(use.unlabelled)]
 
 
 def _data(run: Run, model: Model) -> Iterator[str]:
@@ -117,15 +107,15 @@ def _data(run: Run, model: Model) -> Iterator[str]:
     )
     yield f"From {source}.\n"
     rows = [
-        [name, *_use(use), f"`{str(file.get('sha256', ''))[:16]}…`"]
-        for name, file in run.record.get("data", {}).items()
-        for use in file.get("uses") or [file]
+        [name, *_use(use), f"`{file.sha256[:16]}…`"]
+        for name, file in run.record.data.items()
+        for use in file.uses or [file]
     ]
     yield _table(("file", "used for", "rows", "rejected", "without label", "SHA-256"), rows)
     yield "".join(f"- {name}: {_origin(run, task).words}\n" for name, task in model.tasks.items())
 
 
-def _origin(run: Run, task: Task) -> Any:
+def _origin(run: Run, task: Task) -> Origin:
     """Origin of the rows of a task, as far as the file names tell."""
     if run.config.data == "sample":
         return DATA["sample"]
@@ -134,17 +124,15 @@ def _origin(run: Run, task: Task) -> Any:
 
 def _training(run: Run) -> str:
     record = run.record
-    lines = [f"- recipe {record.get('recipe')}, seed {record.get('seed')}, encoder {_encoder(run)}"]
-    steps = record.get("steps")
-    if steps:
-        lines.append(f"- {steps['taken']} steps; an epoch is {steps['epoch']}; the weights are those of step "
-                     f"{steps['best']}" if steps.get("best") else f"- {steps['taken']} steps")  # fmt: skip
-    merged = record.get("merged")
-    if merged:
-        lines.append(f"- a {merged['how']} of {len(merged['members'])} runs ({merged['choice']})")
-    if "versions" in record:
-        lines.append("- made with " + ", ".join(f"{name} {number}" for name, number in record["versions"].items()))
-    lines.append(f"- configuration hash `{record.get('config_hash')}`")
+    lines = [f"- recipe {record.recipe}, seed {record.seed}, encoder {_encoder(run)}"]
+    if (steps := record.steps) is not None:
+        lines.append(f"- {steps.taken} steps; an epoch is {steps.epoch}; the weights are those of step "
+                     f"{steps.best}" if steps.best else f"- {steps.taken} steps")  # fmt: skip
+    if (merged := record.merged) is not None:
+        lines.append(f"- a {merged.how} of {len(merged.members)} runs ({merged.choice})")
+    versions = record.provenance.versions.items()
+    lines.append("- made with " + ", ".join(f"{name} {number}" for name, number in versions))
+    lines.append(f"- configuration hash `{record.config_hash}`")
     return "\n".join(lines) + "\n"
 
 
@@ -173,7 +161,7 @@ def _licences(run: Run, model: Model) -> Iterator[str]:
     yield f"Made with BERTram, {APACHE}."
 
 
-def _listed(names: Mapping[str, Any]) -> str:
+def _listed(names: Iterable[str]) -> str:
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bertram.evaluation.evaluate import evaluate
-from bertram.merging.merge import Merged, config_of, meaning, read_dev, require_alike, write
+from bertram.merging.merge import MergedModel, config_of, meaning, read_dev, require_alike, write
 from bertram.model.storage import FORMAT
 from bertram.prediction.load import MEMBERS, Ensemble, load_model, members
 from bertram.runs.directory import Run, open_runs, refuse_existing
@@ -38,7 +38,7 @@ def ensemble(paths: Sequence[Path], out: Path, *, data: str | None = None) -> Ru
     dev = read_dev(config, model)
     found = evaluate(model, dev.examples, config.evaluation.batch_size)
     parameters = sum(p.numel() for member in model.members for p in member.network.parameters())
-    merged = Merged("ensemble", "all runs", runs, [], parameters, found, begun)
+    merged = MergedModel("ensemble", "all runs", runs, [], parameters, found, begun)
     return write(out, config, merged, dev, lambda directory: _copy(directories, directory))
 
 

@@ -7,9 +7,8 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,11 +18,14 @@ from bertram.data.examples import Examples, tokenized
 from bertram.data.rows import Rows, file_facts, read_rows
 from bertram.errors import RunError
 from bertram.evaluation.evaluate import Evaluation, sample
-from bertram.evaluation.files import baselines, confusions, keep_predictions
+from bertram.evaluation.files import baselines
+from bertram.evaluation.recording import describe, finish
 from bertram.prediction.model import Predictor
-from bertram.runs.directory import FORMAT, Run, create
-from bertram.runs.files import replace_directory, write_json
-from bertram.runs.provenance import peak_memory_mib, provenance
+from bertram.runs.directory import Run, create
+from bertram.runs.files import replace_directory
+from bertram.runs.provenance import peak_memory_mib
+from bertram.runs.record import DataFile, How, Member, Merged, Parameters, Record, Seconds
+from bertram.runs.scores import Baselines, RunScores
 from bertram.tasks import Task
 
 TASK_FIELDS = ("kind", "labels", "range", "pair", "text_normalization")  # what makes two tasks the same
@@ -36,33 +38,33 @@ class Dev:
 
     Attributes:
         examples: by task.
-        files: SHA-256 and rejected rows of each file.
+        files: data file -> what it held.
     """
 
     examples: Mapping[str, Examples]
-    files: Mapping[str, dict[str, object]]
+    files: Mapping[str, DataFile]
 
 
 @dataclass(frozen=True)
-class Merged:
-    """A merged run before it is written.
+class MergedModel:
+    """A soup or an ensemble before it is written.
 
     Attributes:
         how: ``soup`` or ``ensemble``.
         choice: how the members were chosen, in words.
-        members: the runs it is made of.
-        left_out: the runs that were tried in vain.
-        parameters: how many the model has.
-        found: what it says of dev.
-        begun: by `time.monotonic`, when the merging began.
+        members: runs that it is made of.
+        left_out: runs that were tried and not used.
+        parameters: number of parameters.
+        dev: outputs on dev.
+        begun: start of the merging, by `time.monotonic`.
     """
 
-    how: str
+    how: How
     choice: str
     members: Sequence[Run]
     left_out: Sequence[Run]
     parameters: int
-    found: Evaluation
+    dev: Evaluation
     begun: float
 
 
@@ -123,70 +125,66 @@ def meaning(tasks: Mapping[str, Task], model: Path) -> dict[str, object]:
     return traits
 
 
-def write(out: Path, config: Config, merged: Merged, dev: Dev, fill_model: Callable[[Path], None]) -> Run:
+def write(out: Path, config: Config, model: MergedModel, dev: Dev, fill_model: Callable[[Path], None]) -> Run:
     """Write a merged run's directory as a whole, so that no half of one is ever taken for a run.
 
     Args:
         out: the run directory.
         config: of the merged run.
-        merged: what it is.
+        model: what it is.
         dev: what it was scored on.
         fill_model: writes the model into a directory.
 
     Raises:
         RunError: it cannot be written.
     """
-    record = _record(config, merged, dev)
+    record = _record(config, model, dev)
 
     def fill(directory: Path) -> None:
         run = create(directory, config)
         fill_model(run.path / "model")
-        keep_predictions(run, merged.found, "dev")
-        write_json(run.path / "record.json", record)
+        finish(run, record, model.dev)
 
     replace_directory(out.absolute(), fill)
     return Run(out)
 
 
-def _record(config: Config, merged: Merged, dev: Dev) -> dict[str, Any]:
-    members = [_member(run) for run in merged.members]
-    parts = [merged.how, merged.choice, config.data, *(member["config_hash"] for member in members)]
-    trained = sum(run.record.get("seconds", {}).get("training", 0.0) for run in merged.members)
-    return {
-        "format": FORMAT,
-        "recipe": config.recipe,
-        "seed": config.seed,
-        "config_hash": hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16],
-        "merged": {
-            "how": merged.how,
-            "choice": merged.choice,
-            "members": members,
-            "left_out": [_member(run) for run in merged.left_out],
-        },
-        "config": options.dump(config),
-        "encoder": merged.members[0].record.get("encoder", {}),
-        "parameters": {"all": merged.parameters, "trained": 0},
-        "data": dev.files,
-        "precision": "fp32",
-        **provenance(torch.device("cpu")),
-        "scores": {"dev": merged.found.scores()},
-        "confusion": confusions(merged.found),
-        "baselines": _baselines(merged.members[0], dev),
-        "seconds": {"training": trained, "merging": round(time.monotonic() - merged.begun, 1)},
-        "peak_memory_mib": peak_memory_mib(),
-    }
+def _record(config: Config, model: MergedModel, dev: Dev) -> Record:
+    members = [_member(run) for run in model.members]
+    parts = [model.how, model.choice, config.data, *(member.config_hash for member in members)]
+    record = describe(
+        config,
+        model.dev,
+        RunScores(model.dev.scores()),
+        files=dev.files,
+        baselines=_baselines(model.members[0], dev),
+        seconds=Seconds(
+            sum(run.record.seconds.training for run in model.members), merging=round(time.monotonic() - model.begun, 1)
+        ),
+        device=torch.device("cpu"),
+    )
+    return replace(
+        record,
+        config_hash=hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16],
+        merged=Merged(model.how, model.choice, members, [_member(run) for run in model.left_out]),
+        encoder=model.members[0].record.encoder,
+        parameters=Parameters(all=model.parameters, trained=0),
+        precision="fp32",
+        peak_memory_mib=peak_memory_mib(),
+    )
 
 
-def _member(run: Run) -> dict[str, Any]:
+def _member(run: Run) -> Member:
     """What a record says of a run that was merged."""
     record = run.record
-    known = {name: record.get(name) for name in ("recipe", "seed", "config_hash")}
-    return {"run": str(run.path), **known, "dev_overall": record["scores"]["dev"]["overall"]["value"]}
+    overall = record.scores.dev.overall.value
+    return Member(str(run.path), record.recipe, record.seed, record.config_hash, overall)
 
 
-def _baselines(first: Run, dev: Dev) -> dict[str, Any]:
+def _baselines(first: Run, dev: Dev) -> Mapping[str, Baselines]:
     """Those of the first run, whose constants are chosen on training labels, where it saw the same dev files."""
-    known = first.record.get("data", {})
-    if all(known.get(name, {}).get("sha256") == file["sha256"] for name, file in dev.files.items()):
-        return dict(first.record["baselines"])
+    record = first.record
+    seen = {name: file.sha256 for name, file in record.data.items()}
+    if all(seen.get(name) == file.sha256 for name, file in dev.files.items()):
+        return record.baselines
     return {name: baselines(examples) for name, examples in dev.examples.items()}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bertram.errors import RunError
 from bertram.evaluation.evaluate import Evaluation, evaluate
-from bertram.merging.merge import Merged, config_of, meaning, read_dev, require_alike, write
+from bertram.merging.merge import MergedModel, config_of, meaning, read_dev, require_alike, write
 from bertram.model.storage import WEIGHTS, load_state
 from bertram.prediction.load import MEMBERS, load_model, save_model
 from bertram.runs.directory import Run, open_runs, refuse_existing
@@ -62,7 +62,7 @@ def soup(
     found = judge(state)
     left_out = [run for run in runs if run not in chosen]
     parameters = sum(value.numel() for value in state.values())
-    merged = Merged("soup", GREEDY if greedy else UNIFORM, chosen, left_out, parameters, found, begun)
+    merged = MergedModel("soup", GREEDY if greedy else UNIFORM, chosen, left_out, parameters, found, begun)
     return write(out, config, merged, dev, lambda directory: save_model(model, directory, state))
 
 
@@ -121,17 +121,17 @@ def _weights(run: Run) -> Path:
 
 def _recorded_overall(run: Run) -> float:
     """The dev overall that a run has recorded; an undefined one counts as 0."""
-    value = run.record["scores"]["dev"]["overall"]["value"]
-    return 0.0 if value is None else float(value)
+    return run.record.scores.dev.overall.value or 0.0
 
 
 def _shape(run: Run) -> dict[str, object]:
     """What must be the same so that weights can be averaged: besides the tasks, encoder, pooling and heads."""
     config = run.config
-    encoder = run.record.get("encoder", {}).get("shape", {})
+    encoder = run.record.encoder
+    shape = {} if encoder is None else encoder.shape
     return meaning(run.config.tasks, run.model) | {
         "encoder": config.encoder,
-        **{f"encoder.{name}": value for name, value in encoder.items() if not name.endswith("dropout")},
+        **{f"encoder.{name}": value for name, value in shape.items() if not name.endswith("dropout")},
         **{f"model.{field}": getattr(config.model, field) for field in MODEL_FIELDS},
         **{f"tasks.{n}.{field}": getattr(t, field) for n, t in config.tasks.items() for field in HEAD_FIELDS},
     }

@@ -1,6 +1,7 @@
 """Row 1 of the study: answers that need no model, scored and recorded as a run."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertram import options
 from bertram.config import Config
 from bertram.data.tokenizer import load_tokenizer
 from bertram.evaluation.evaluate import Evaluation
-from bertram.evaluation.files import baselines, confusions, keep_predictions
+from bertram.evaluation.files import baselines
+from bertram.evaluation.recording import describe, finish
 from bertram.model.pretrained import find
-from bertram.runs.directory import FORMAT, Run, create
-from bertram.runs.files import write_json
-from bertram.runs.provenance import provenance
+from bertram.runs.directory import Run, create
+from bertram.runs.record import Seconds
+from bertram.runs.scores import RunScores
 from bertram.tasks import Task
 from bertram.training.display import Display
 from bertram.training.run_data import read_data
@@ -36,24 +37,18 @@ def answer(config: Config, path: Path, *, yes: bool = False) -> Run:
     data = read_data(config, load_tokenizer(find(config.encoder)), LONGEST)
     generator = np.random.default_rng([config.seed, 1])
     outputs = {name: _constant(config.tasks[name], len(one), generator, yes=yes) for name, one in data.dev.items()}
-    found = Evaluation(data.dev, outputs)
+    dev = Evaluation(data.dev, outputs)
     run = Run(path) if (path / "config.toml").is_file() else create(path, config)
-    keep_predictions(run, found, "dev")
-    record = {
-        "format": FORMAT,
-        "recipe": config.recipe,
-        "seed": config.seed,
-        "config_hash": options.digest(config),
-        "config": options.dump(config),
-        "trained": False,
-        "data": data.files,
-        "scores": {"dev": found.scores()},
-        "confusion": confusions(found),
-        "baselines": {name: baselines(one, data.own_labels(name)) for name, one in data.dev.items()},
-        "seconds": {"training": 0.0, "final_evaluation": round(time.monotonic() - begun, 1)},
-        **provenance(torch.device("cpu")),
-    }
-    write_json(run.path / "record.json", record)
+    record = describe(
+        config,
+        dev,
+        RunScores(dev.scores()),
+        files=data.files,
+        baselines={name: baselines(one, data.own_labels(name)) for name, one in data.dev.items()},
+        seconds=Seconds(training=0.0, final_evaluation=round(time.monotonic() - begun, 1)),
+        device=torch.device("cpu"),
+    )
+    finish(run, replace(record, trained=False), dev)
     return run
 
 

@@ -14,7 +14,7 @@ def learning_section(run: Shown) -> Section:
     pictures = []
     dev, losses = dev_curves(run.lines), loss_curves(run.lines)
     if dev:
-        best = run.record.get("steps", {}).get("best")
+        best = None if run.record is None or run.record.steps is None else run.record.steps.best
         pictures.append(Picture(
             "Dev scores while training", svg(plots.learning_curves, WIDTH, 300, dev, best),
             "Each task's main score at each evaluation" + (", and overall on [0, 1]." if "overall" in dev else "."),
@@ -42,21 +42,28 @@ def learning_section(run: Shown) -> Section:
 
 def _gap_marks(run: Shown) -> dict[str, tuple[plots.Marked, plots.Marked]]:
     found = {}
-    for name in run.config.tasks:
-        both = [run.main(name, split) for split in ("train", "dev")]
+    for name, task in run.config.tasks.items():
+        on_train = None if run.train_scores is None else run.train_scores.score(name, task.scored_by)
         train, dev = (
-            None if score is None or score["value"] is None else plots.Marked("", score["value"], score["ci95"])
-            for score in both
+            None if score is None or score.value is None else plots.Marked("", score.value, score.ci95)
+            for score in (on_train, run.main(name))
         )
         if train is not None and dev is not None:
             found[name] = (train, dev)
     return found
 
 
+def _layers(run: Shown) -> int | None:
+    """The number of the encoder's layers; None where it is not recorded."""
+    if run.record is None or run.record.encoder is None:
+        return None
+    layers = run.record.encoder.shape.get("layers")
+    return layers if isinstance(layers, int) else None
+
+
 def gradients_section(run: Shown) -> Section:
     """How the tasks' gradients lie to each other, by layer and time."""
-    layers = run.record.get("encoder", {}).get("shape", {}).get("layers")
-    found = conflicts(run.lines, layers)
+    found = conflicts(run.lines, _layers(run))
     if found is None:
         return Section("gradients", "Gradients")
     surgery = run.config.surgery

@@ -8,6 +8,7 @@ from bertram.errors import BertramError
 from bertram.minbert import catalogue
 from bertram.report.outcomes import Shown
 from bertram.report.page import Column, Section, Table, Text
+from bertram.runs.record import Record
 
 
 def config_section(run: Shown) -> Section:
@@ -18,7 +19,7 @@ def config_section(run: Shown) -> Section:
     if changed:
         columns = [Column("field"), Column("recipe"), Column("this run")]
         tables.append(Table(columns, changed, title=f"What differs from the recipe {run.config.recipe}"))
-    if run.record:
+    if run.record is not None:
         tables.append(Table([Column("what"), Column("is")], list(_provenance(run.record)), title="How it was made"))
     return Section("config", "Configuration", tables=tables, texts=texts)
 
@@ -37,21 +38,18 @@ def _text(value: Any) -> str:
     return "–" if value is None else ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
-def _parameters(counts: dict[str, int] | None) -> str | None:
-    return None if counts is None else f"{counts['all']:,}, of which {counts['trained']:,} trained"
-
-
-def _provenance(record: dict[str, Any]) -> Iterator[list[str]]:
+def _provenance(record: Record) -> Iterator[list[str]]:
+    made, size, memory = record.provenance, record.parameters, record.peak_memory_mib
     known = {
-        "config hash": record.get("config_hash"),
-        "git commit": record.get("git_commit"),
-        "parameters": _parameters(record.get("parameters")),
-        "examples seen": ", ".join(f"{name} {count:,}" for name, count in record.get("examples_seen", {}).items()),
-        "an epoch is": record.get("steps", {}).get("epoch"),
-        "precision": record.get("precision"),
-        "peak memory": f"{record['peak_memory_mib']:,} MiB" if record.get("peak_memory_mib") else None,
-        "versions": ", ".join(f"{name} {one}" for name, one in record.get("versions", {}).items()),
-        "host": ", ".join(f"{name} {one}" for name, one in record.get("host", {}).items()),
-        "finished": record.get("finished"),
-    }  # fmt: skip
-    yield from ([name, str(value)] for name, value in known.items() if value)
+        "config hash": record.config_hash,
+        "git commit": made.git_commit,
+        "parameters": None if size is None else f"{size.all:,}, of which {size.trained:,} trained",
+        "examples seen": ", ".join(f"{name} {count:,}" for name, count in record.examples_seen.items()),
+        "an epoch is": None if record.steps is None else record.steps.epoch,
+        "precision": record.precision,
+        "peak memory": None if memory is None else f"{memory:,} MiB",
+        "versions": ", ".join(f"{name} {version}" for name, version in made.versions.items()),
+        "host": ", ".join(f"{name} {value}" for name, value in vars(made.host).items()),
+        "finished": made.finished,
+    }
+    yield from ([name, value] for name, value in known.items() if value)

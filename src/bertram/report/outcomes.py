@@ -15,10 +15,13 @@ from bertram.data.sources import HubUnreachableError
 from bertram.errors import BertramError, DataError
 from bertram.evaluation.metrics import metrics_of
 from bertram.runs.directory import Run, read_metrics, read_predictions
+from bertram.runs.record import Record
+from bertram.runs.scores import Baselines, Score, SplitScores
 from bertram.tasks import Task
 
 Floats = NDArray[np.float64]
 Part = Literal["train", "extra", "dev"]
+OVERALL = "overall"
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,14 @@ class Shown:
         return self.run.path.resolve().name
 
     @cached_property
-    def record(self) -> dict[str, Any]:
-        """The record; empty while the run is not finished."""
-        return self.run.record if self.run.finished else {}
+    def record(self) -> Record | None:
+        """The record; None while the run is not finished."""
+        return self.run.record if self.run.finished else None
 
     @cached_property
     def config(self) -> Config:
         """The resolved configuration, from the record where there is one."""
-        return options.make(self.record["config"]) if "config" in self.record else self.run.config
+        return self.run.config if self.record is None else options.make(self.record.config)
 
     @cached_property
     def lines(self) -> list[dict[str, Any]]:
@@ -86,16 +89,32 @@ class Shown:
         return list(read_metrics(self.run.metrics))
 
     @property
-    def scores(self) -> dict[str, Any]:
-        """Dev scores in the form of record.json."""
-        return dict(self.record.get("scores", {}).get("dev", {}))
+    def merged(self) -> bool:
+        """Whether the run is a soup or an ensemble."""
+        return self.record is not None and self.record.merged is not None
 
-    def main(self, task: str, split: str = "dev") -> dict[str, Any] | None:
-        """The main score of a task, or ``overall``."""
-        scores = self.record.get("scores", {}).get(split, {}).get(task)
-        if scores is not None and task in self.config.tasks:
-            scores = scores.get(self.config.tasks[task].scored_by)
-        return None if scores is None else dict(scores)
+    @property
+    def scores(self) -> SplitScores | None:
+        """Dev scores; None while the run is not finished."""
+        return None if self.record is None else self.record.scores.dev
+
+    @property
+    def train_scores(self) -> SplitScores | None:
+        """Scores on a sample of the training rows; None where there are none."""
+        return None if self.record is None else self.record.scores.train
+
+    def baselines(self, task: str) -> Baselines:
+        """Trivial answer -> metric -> score on a task's dev examples."""
+        return {} if self.record is None else self.record.baselines.get(task, {})
+
+    def main(self, outcome: str) -> Score | None:
+        """The main dev score of a task, or ``overall``; None where there is none."""
+        if self.scores is None:
+            return None
+        if outcome == OVERALL:
+            return self.scores.overall
+        task = self.config.tasks.get(outcome)
+        return None if task is None else self.scores.score(outcome, task.scored_by)
 
 
 class Library:

@@ -19,7 +19,7 @@ def predictions_section(run: Shown, library: Library) -> Section:
     pictures = []
     for name, task in run.config.tasks.items():
         outcomes = library.outcomes(run, name)
-        counts = run.record.get("confusion", {}).get(name)
+        counts = None if run.record is None else run.record.confusion.get(name)
         if counts is not None:
             side = 250 if len(counts) <= 2 else 330
             pictures.append(Picture(

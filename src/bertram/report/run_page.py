@@ -1,14 +1,14 @@
 """The report of one run."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from bertram.evaluation.metrics import best_baseline, is_error
+from bertram.evaluation.baseline import best_baseline
+from bertram.evaluation.metrics import is_error
 from bertram.report.learning import gradients_section, learning_section, smart_section
 from bertram.report.origin import config_section
-from bertram.report.outcomes import Library, Shown
+from bertram.report.outcomes import OVERALL, Library, Shown
 from bertram.report.page import (
     Cell,
     Column,
@@ -22,7 +22,8 @@ from bertram.report.page import (
     signed,
 )
 from bertram.report.predictions import errors_section, predictions_section
-from bertram.report.sanity_checks import below, run_findings
+from bertram.report.sanity_checks import run_findings
+from bertram.runs.scores import Baselines, Score
 
 FORMULA = {"overall": "with (r + 1) / 2", "overall_plain": "with plain r"}
 
@@ -52,13 +53,13 @@ def _facts(run: Shown) -> Iterator[str]:
     yield run.name
     yield f"encoder {run.config.encoder}"
     yield f"data {run.config.data}"
-    steps = run.record.get("steps")
-    if steps:
-        yield f"{steps['taken']:,} steps, weights of step {steps['best']:,}"
-    if seconds := run.record.get("seconds", {}).get("training"):
+    if run.record is None:
+        return
+    if (steps := run.record.steps) is not None:
+        yield f"{steps.taken:,} steps, weights of step {steps.best:,}"
+    if seconds := run.record.seconds.training:
         yield f"trained in {_duration(seconds)}"
-    if finished := run.record.get("finished"):
-        yield f"finished {finished[:10]}"
+    yield f"finished {run.record.provenance.finished[:10]}"
 
 
 def _duration(seconds: float) -> str:
@@ -69,22 +70,19 @@ def _duration(seconds: float) -> str:
 
 
 def _tiles(run: Shown) -> Iterator[Tile]:
-    baselines = run.record.get("baselines", {})
-    for name in [*run.config.tasks, "overall"]:
+    for name in [*run.config.tasks, OVERALL]:
         score = run.main(name)
         if score is None:
             continue
-        metric = "" if name == "overall" else run.config.tasks[name].scored_by
-        best = best_baseline(baselines.get(name, {}), metric)
-        interval = f"95 %: {shown_interval(score['ci95'])}" if score["ci95"] else score.get("undefined", "")
-        low = best is not None and score["value"] is not None and below(metric, score["value"], best[1])
+        metric = "" if name == OVERALL else run.config.tasks[name].scored_by
+        best = best_baseline(run.baselines(name), metric)
         yield Tile(
             label=f"{name} {metric}".strip(),
-            value=shown(score["value"]) if score["value"] is not None else "undefined",
-            interval=interval,
-            bar=interval_bar(score["value"], score["ci95"], best[1] if best else None),
-            note=f"trivial: {shown(best[1])}, {best[0].replace('_', ' ')}" if best else "",
-            low=low,
+            value="undefined" if score.value is None else shown(score.value),
+            interval=f"95 %: {shown_interval(score.ci95)}" if score.ci95 else score.undefined or "",
+            bar=interval_bar(score.value, score.ci95, best.value if best else None),
+            note=f"trivial: {shown(best.value)}, {best.words}" if best else "",
+            low=best is not None and score.value is not None and best.beats(score.value),
         )
 
 
@@ -92,16 +90,17 @@ def scores_section(run: Shown) -> Section:
     """Every score with its interval, beside its train score and the best trivial answer."""
     rows: list[list[Cell]] = []
     strong = set()
-    train = run.record.get("scores", {}).get("train", {})
+    dev, train = run.scores, run.train_scores
     for name, task in run.config.tasks.items():
-        baselines = run.record.get("baselines", {}).get(name, {})
-        for metric, score in run.scores.get(name, {}).items():
+        for metric, score in ({} if dev is None else dev.tasks.get(name, {})).items():
             if metric == task.scored_by:
                 strong.add(len(rows))
-            rows.append(_score_row(name, metric, score, train.get(name, {}).get(metric), baselines))
-    for name, formula in FORMULA.items():
-        if name in run.scores:
-            rows.append(_score_row("overall", formula, run.scores[name], train.get(name), {}))
+            on_train = None if train is None else train.score(name, metric)
+            rows.append(_score_row(name, metric, score, on_train, run.baselines(name)))
+    if dev is not None:
+        for name, formula in FORMULA.items():
+            on_train = None if train is None else train.mean(name)
+            rows.append(_score_row("overall", formula, dev.mean(name), on_train, {}))
     columns = [Column("score"), Column("dev", number=True), Column("95 % interval", number=True),
                Column("between 0 and 1"), Column("n", number=True), Column("train", number=True),
                Column("train − dev", number=True), Column("trivial baseline")]  # fmt: skip
@@ -113,20 +112,18 @@ def scores_section(run: Shown) -> Section:
     return Section("scores", "Scores", tables=tables)
 
 
-def _score_row(
-    name: str, metric: str, score: Mapping[str, Any], train: Mapping[str, Any] | None, baselines: Mapping[str, Any]
-) -> list[Cell]:
-    value, best = score["value"], best_baseline(baselines, metric)
-    trained = None if train is None else train["value"]
-    trivial: Cell = "" if best is None else f"{shown(best[1])} {best[0].replace('_', ' ')}"
-    if best is not None and value is not None and below(metric, value, best[1]):
+def _score_row(name: str, metric: str, score: Score, train: Score | None, baselines: Baselines) -> list[Cell]:
+    value, best = score.value, best_baseline(baselines, metric)
+    trained = None if train is None else train.value
+    trivial: Cell = "" if best is None else f"{shown(best.value)} {best.words}"
+    if best is not None and value is not None and best.beats(value):
         trivial = Markup('<span class="below">{}: better than the model</span>').format(trivial)
     return [
         f"{name} {metric}",
         "undefined" if value is None else shown(value),
-        score.get("undefined", "") if value is None else shown_interval(score["ci95"]),
-        "" if is_error(metric) else interval_bar(value, score["ci95"], best[1] if best else None),
-        f"{score['n']:,}" if "n" in score else "",
+        score.undefined or "" if value is None else shown_interval(score.ci95),
+        "" if is_error(metric) else interval_bar(value, score.ci95, best.value if best else None),
+        "" if score.n is None else f"{score.n:,}",
         "" if trained is None else shown(trained),
         "" if trained is None or value is None else signed(trained - value),
         trivial,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -10,8 +10,10 @@ from bertram.comparison.contrast import LEAST_SEEDS
 from bertram.config import Config
 from bertram.data.describe import words_of
 from bertram.data.rows import Rows
-from bertram.evaluation.metrics import best_baseline, is_error
+from bertram.evaluation.baseline import Baseline, best_baseline
+from bertram.evaluation.intervals import Interval
 from bertram.report.outcomes import Library, Outcomes, Shown
+from bertram.runs.record import Record
 from bertram.tasks import Task
 
 Level = Literal["warning", "note", "fine"]
@@ -60,7 +62,7 @@ def by_level(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _state(shown: Shown) -> Iterator[Finding]:
-    if not shown.record:
+    if shown.record is None:
         yield Finding("warning", "the run is not finished", "There is no record: only its learning so far is shown.")
     for line in shown.lines:
         if "warning" in line:
@@ -91,36 +93,33 @@ def _is_quora(task: Task) -> bool:
     return any(word in (text or "").lower() for text in named for word in QUORA)
 
 
-def scores(config: Config, record: Mapping[str, Any]) -> Iterator[Finding]:
+def scores(config: Config, record: Record | None) -> Iterator[Finding]:
     """Scores that are undefined, or not above what anybody gets without reading the texts."""
-    dev, baselines = record.get("scores", {}).get("dev", {}), record.get("baselines", {})
+    if record is None:
+        return
+    dev = record.scores.dev
     for name, task in config.tasks.items():
-        for metric, score in dev.get(name, {}).items():
-            if score["value"] is None:
+        for metric, score in dev.tasks.get(name, {}).items():
+            if score.value is None:
                 yield Finding("warning", f"{metric} of {name} is undefined",
-                              f"{score.get('undefined', 'No reason is recorded')}.".capitalize())  # fmt: skip
-            elif (best := best_baseline(baselines.get(name, {}), metric)) is not None:
-                yield from _beside_baseline(name, metric, score, best, main=metric == task.scored_by)
+                              f"{score.undefined or 'No reason is recorded'}.".capitalize())  # fmt: skip
+            elif (best := best_baseline(record.baselines.get(name, {}), metric)) is not None:
+                yield from _beside_baseline(name, score.value, score.ci95, best, main=metric == task.scored_by)
     for name in ("overall", "overall_plain"):
-        if dev.get(name, {}).get("value", 0) is None:
-            yield Finding("warning", f"{name} is undefined", f"{dev[name].get('undefined', '')}.")
-
-
-def below(metric: str, value: float, baseline: float) -> bool:
-    """Whether a score is worse than a trivial one."""
-    return value > baseline if is_error(metric) else value < baseline
+        if dev.mean(name).value is None:
+            yield Finding("warning", f"{name} is undefined", f"{dev.mean(name).undefined or ''}.")
 
 
 def _beside_baseline(
-    name: str, metric: str, score: Mapping[str, Any], best: tuple[str, float], *, main: bool
+    name: str, value: float, interval: Interval | None, best: Baseline, *, main: bool
 ) -> Iterator[Finding]:
-    answer, baseline = best
-    said = f"{score['value']:.3f} against {baseline:.3f} ({answer.replace('_', ' ')})"
-    if below(metric, score["value"], baseline):
-        yield Finding("warning" if main else "note", f"{metric} of {name} is worse than a trivial baseline", f"{said}.")
-    elif main and (interval := score.get("ci95")) and interval[0] <= baseline <= interval[1]:
+    said = f"{value:.3f} against {best.value:.3f} ({best.words})"
+    if best.beats(value):
+        level: Level = "warning" if main else "note"
+        yield Finding(level, f"{best.metric} of {name} is worse than a trivial baseline", f"{said}.")
+    elif main and interval is not None and interval[0] <= best.value <= interval[1]:
         low, high = interval
-        yield Finding("warning", f"{metric} of {name} cannot be told apart from a trivial baseline",
+        yield Finding("warning", f"{best.metric} of {name} cannot be told apart from a trivial baseline",
                       f"{said}, which lies within its interval [{low:.3f}, {high:.3f}].")  # fmt: skip
 
 
@@ -131,7 +130,7 @@ def _choice(shown: Shown) -> Iterator[Finding]:
         yield Finding("note", "the weights were chosen on dev",
                       f"They are the best of {evaluations} evaluations by these very dev scores, which flatters them a "
                       "little.")  # fmt: skip
-    if shown.record.get("trained", True):
+    if shown.record is None or shown.record.trained:
         yield Finding("note", "one run is one seed",
                       "The intervals are about other examples, not about other seeds: whether a technique helps cannot "
                       f"be told from this run; that takes {LEAST_SEEDS} seeds of each.")  # fmt: skip
@@ -146,9 +145,9 @@ def _extent(shown: Shown) -> Iterator[Finding]:
     if config.sampling.fraction < 1:
         yield Finding("note", "only a part of the training data is used",
                       f"{config.sampling.fraction:.0%} of each task's rows.")  # fmt: skip
-    cut = {name: count for name, count in shown.record.get("cut", {}).items() if count}
-    if cut:
-        counted = ", ".join(f"{name} {count:,}" for name, count in cut.items())
+    truncated = {} if shown.record is None else {n: count for n, count in shown.record.truncated.items() if count}
+    if truncated:
+        counted = ", ".join(f"{name} {count:,}" for name, count in truncated.items())
         yield Finding("note", "long texts were cut", f"Training sequences not read to their end: {counted}.")
 
 
@@ -186,19 +185,18 @@ def overlap(name: str, trained: Sequence[Rows], outcomes: Outcomes) -> Iterator[
 def _same_data(shown: Shown, library: Library, name: str, outcomes: Outcomes) -> Iterator[Finding]:
     """Whether the data that are read now are those that the run was scored on."""
     rows = library.rows(shown.config, name, "dev")
-    recorded = shown.record.get("data", {}).get(rows.name, {}).get("sha256") if rows else None
-    if rows is not None and recorded not in (None, rows.sha256):
+    recorded = None if rows is None or shown.record is None else shown.record.data.get(rows.name)
+    if rows is not None and recorded is not None and recorded.sha256 != rows.sha256:
         yield Finding("warning", f"the dev file of {name} is not the one that was scored",
                       f"{rows.file} has another SHA-256 than in the record.")  # fmt: skip
     if outcomes.unknown:
         yield Finding("warning", f"predictions of {name} are about rows that the data do not have",
                       f"{outcomes.unknown:,} ids.")  # fmt: skip
     value, recorded_score = outcomes.score(), shown.main(name)
-    if recorded_score is not None and value is not None and recorded_score["value"] is not None:
-        apart = abs(value - recorded_score["value"]) > SAME_SCORE
-        if apart:
+    if recorded_score is not None and value is not None and recorded_score.value is not None:
+        if abs(value - recorded_score.value) > SAME_SCORE:
             yield Finding("warning", f"the record's score of {name} is not that of its predictions",
-                          f"{recorded_score['value']:.4f} is recorded; the predictions give {value:.4f}.")  # fmt: skip
+                          f"{recorded_score.value:.4f} is recorded; the predictions give {value:.4f}.")  # fmt: skip
         else:
             yield Finding("fine", f"the recorded score of {name} is that of its predictions", f"{value:.4f}.")
 

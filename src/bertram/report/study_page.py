@@ -31,6 +31,7 @@ from bertram.report.gradients import dev_curves
 from bertram.report.outcomes import Library, Shown
 from bertram.report.page import Cell, Column, Page, Picture, Section, Table, shown, shown_interval, signed
 from bertram.report.sanity_checks import Finding, arm_findings, by_level, run_findings, together
+from bertram.runs.scores import Score
 
 RESULTS = ("table.json", "ablation.json")
 OF_ONE_RUN = ("one run is one seed",)  # said of a whole study by its comparisons
@@ -59,7 +60,7 @@ def study_page(path: Path, runs: Sequence[Shown], library: Library) -> Page:
 
 
 def _facts(runs: Sequence[Shown]) -> list[str]:
-    seconds = sum(run.record.get("seconds", {}).get("training", 0) for run in runs)
+    seconds = sum(run.record.seconds.training for run in runs if run.record is not None)
     encoders = sorted({run.config.encoder for run in runs})
     facts = [f"{len(runs)} runs", f"{seconds / 3600:.1f} hours of training"]
     return [*facts, *(f"encoder {one}" for one in encoders), *(f"data {one}" for one in _sources(runs))]
@@ -278,8 +279,8 @@ def arms(runs: Sequence[Shown], outcome: str) -> dict[str, list[float]]:
     for group in by_configuration(named):
         several = [named[name] for name in group.values()]
         scores = [run.main(outcome) for run in several]
-        values = [score["value"] for score in scores if score is not None and score["value"] is not None]
-        name = several[0].name if "merged" in several[0].record else several[0].config.recipe
+        values = [score.value for score in scores if score is not None and score.value is not None]
+        name = several[0].name if several[0].merged else several[0].config.recipe
         if values:
             found[name if name not in found else several[0].name] = values
     return found
@@ -319,15 +320,14 @@ def runs_section(runs: Sequence[Shown]) -> Section:
     columns = [Column("run"), Column("recipe"), *(Column(name, number=True) for name in numbers)]
     rows: list[list[Cell]] = []
     for run in runs:
-        seconds = run.record.get("seconds", {}).get("training")
-        minutes = "" if seconds is None else f"{seconds / 60:.1f}"
+        minutes = "" if run.record is None else f"{run.record.seconds.training / 60:.1f}"
         scores = [_value(run.main(name)) for name in outcomes]
         rows.append([run.name, run.config.recipe, str(run.config.seed), *scores, minutes])
     note = "Write the report of one of them with: bertram report RUN"
     return Section("runs", "All runs", tables=[Table(columns, rows, note=note, cards=False)] if rows else [])
 
 
-def _value(score: Mapping[str, Any] | None) -> str:
+def _value(score: Score | None) -> str:
     if score is None:
         return "–"
-    return "undefined" if score["value"] is None else shown(score["value"])
+    return "undefined" if score.value is None else shown(score.value)

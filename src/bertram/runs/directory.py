@@ -24,8 +24,7 @@ from bertram import options
 from bertram.config import Config
 from bertram.errors import BertramError, RunError
 from bertram.runs.files import WRITING, disk_errors, write_json_lines_gz, write_text
-
-FORMAT = 1
+from bertram.runs.record import RECORD, Record, read_record
 
 
 @dataclass(frozen=True)
@@ -41,26 +40,16 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the run came to its end."""
-        return (self.path / "record.json").is_file()
+        return (self.path / RECORD).is_file()
 
     @cached_property
-    def record(self) -> dict[str, Any]:
-        """What is known of the run; see DESIGN for its form.
+    def record(self) -> Record:
+        """What the run has recorded: scores, data, steps, time, versions.
 
         Raises:
             RunError: the run is not finished, or the record is damaged or of an unknown format version.
         """
-        path = self.path / "record.json"
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(f"{self.path}: not a finished run: it has no record.json; train on with --resume") from None
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path}: damaged: {error}") from None
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            found = record.get("format") if isinstance(record, dict) else None
-            raise RunError(f"{path}: format version {found!r} is unknown; this BERTram reads {FORMAT}")
-        return record
+        return read_record(self.path)
 
     @cached_property
     def config(self) -> Config:
@@ -125,7 +114,7 @@ def open_run(path: Path) -> Run:
     """
     if not path.is_dir():
         raise RunError(f"{path}: there is no such run directory")
-    if not (path / "config.toml").is_file() and not (path / "record.json").is_file():
+    if not (path / "config.toml").is_file() and not (path / RECORD).is_file():
         raise RunError(f"{path}: not a run: it has neither config.toml nor record.json")
     return Run(path)
 

@@ -7,26 +7,30 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from bertram.runs.record import Host, Provenance
 
 PACKAGES = ("bertram", "torch", "numpy", "tokenizers", "safetensors")
 
 
-def provenance(device: torch.device) -> dict[str, Any]:
-    """The part of a record that says with which versions, on which host, from which commit and when.
+def provenance(device: torch.device) -> Provenance:
+    """Versions, host, commit and time, as they are now.
 
     Args:
-        device: on which the model computes.
+        device: device that the model computes on.
     """
-    return {
-        "versions": {name: version(name) for name in PACKAGES},
-        "host": {"system": platform.system(), "machine": platform.machine(), "python": platform.python_version(),
-                 "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": str(device)},
-        "git_commit": _git_commit(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
+    host = Host(
+        system=platform.system(),
+        machine=platform.machine(),
+        python=platform.python_version(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        device=str(device),
+    )
+    versions = {name: version(name) for name in PACKAGES}
+    return Provenance(versions, host, _git_commit(), datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def peak_memory_mib() -> int | None:

@@ -7,6 +7,8 @@ from typing import Any
 from bertram.evaluation.caveats import notes
 from bertram.model.outputs import output_of
 from bertram.runs.directory import Run
+from bertram.runs.scores import Score
+from bertram.runs.typed_json import plain
 from bertram.serving.examples import OPINION_PAIRS, PAIRS, TEXTS
 from bertram.serving.messages import Limits, fields
 from bertram.tasks import Task
@@ -14,14 +16,14 @@ from bertram.tasks import Task
 
 def describe(run: Run, tasks: dict[str, Task], limits: Limits) -> dict[str, Any]:
     """The run, its tasks with their dev scores, the limits, and example texts."""
-    scores = run.record.get("scores", {}).get("dev", {})
+    scores = run.record.scores.dev
     return {
         "version": version("bertram"),
         "run": run.path.resolve().name,
         "encoder": encoder_name(run.config.encoder),
         "notes": notes(run),
         "limits": {"texts": limits.texts, "characters": limits.characters, "body_bytes": limits.body_bytes},
-        "tasks": [_task(task, scores.get(name, {})) for name, task in tasks.items()],
+        "tasks": [_task(task, scores.score(name, task.scored_by)) for name, task in tasks.items()],
         "examples": {"text": TEXTS, "pair": PAIRS, "both": OPINION_PAIRS},
     }
 
@@ -31,7 +33,7 @@ def encoder_name(source: str) -> str:
     return Path(source).name if Path(source).is_absolute() or source.startswith((".", "~")) else source
 
 
-def _task(task: Task, scores: dict[str, Any]) -> dict[str, Any]:
+def _task(task: Task, score: Score | None) -> dict[str, Any]:
     return {
         "name": task.name,
         "path": f"/predict/{task.name}",
@@ -41,5 +43,5 @@ def _task(task: Task, scores: dict[str, Any]) -> dict[str, Any]:
         "labels": task.class_names,
         "ordered": output_of(task).ordered,
         "range": task.label_space.bounds,
-        "score": {"metric": task.scored_by} | scores[task.scored_by] if task.scored_by in scores else None,
+        "score": None if score is None else {"metric": task.scored_by} | plain(score, Score),
     }

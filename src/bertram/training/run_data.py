@@ -11,6 +11,7 @@ from bertram.data.rows import Rows, file_facts, limit_rows
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError
 from bertram.evaluation.evaluate import sample
+from bertram.runs.record import DataFile
 from bertram.tasks import Task
 from bertram.training.orders import Pool
 
@@ -36,7 +37,7 @@ class RunData:
     dev: dict[str, Examples]
     watched: dict[str, Examples]
     train_sample: dict[str, Examples]
-    files: dict[str, dict[str, object]]
+    files: dict[str, DataFile]
     cautions: list[str]
 
     def own_labels(self, name: str) -> torch.Tensor | None:

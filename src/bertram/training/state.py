@@ -1,6 +1,6 @@
 """The state of a training, and its way into a checkpoint and back."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -61,7 +61,7 @@ class Training:
         """State for a checkpoint; all processes call it together."""
         generators = {name: generator.get_state() for name, generator in vars(self.generators).items()}
         return {
-            "data": self.data.files,
+            "data": self._files(),
             "precision": self.precision,
             "device": self.model.network.device.type,
             "network": dict(self.model.network.state_dict()),
@@ -93,7 +93,7 @@ class Training:
                 f"resume it on {started_on}"
             )
         hashes = {name: facts["sha256"] for name, facts in state["data"].items()}
-        changed = [name for name, facts in self.data.files.items() if hashes.get(name) != facts["sha256"]]
+        changed = [name for name, file in self.data.files.items() if hashes.get(name) != file.sha256]
         if changed:
             raise RunError(f"the data have changed since the run began: {', '.join(changed)}; start a new run")
         self.precision = state["precision"]  # auto might measure something else now
@@ -115,6 +115,10 @@ class Training:
         self.best = Best(**state["best"])
         self.latest = {name: torch.tensor(places).numpy() for name, places in state["latest"].items()}
         self.smoothed, self.seconds = state["smoothed"], state["seconds"]
+
+    def _files(self) -> dict[str, dict[str, object]]:
+        """The data files as plain values, by which a checkpoint knows them."""
+        return {name: asdict(file) for name, file in self.data.files.items()}
 
     def _stateful(self) -> list[surgery.GradVac]:
         stateful = []

@@ -2,9 +2,9 @@
 
 import shutil
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,12 +14,15 @@ from bertram import options
 from bertram.config import Config
 from bertram.errors import RunError
 from bertram.evaluation.evaluate import Evaluation
-from bertram.evaluation.files import baselines, confusions, keep_predictions
+from bertram.evaluation.files import baselines
+from bertram.evaluation.recording import describe, finish
 from bertram.model.storage import WEIGHTS, load_state
 from bertram.runs import checkpoint
-from bertram.runs.directory import FORMAT, Run, create, refuse_existing
-from bertram.runs.files import restore_directory, write_json
-from bertram.runs.provenance import peak_memory_mib, provenance
+from bertram.runs.directory import Run, create, refuse_existing
+from bertram.runs.files import restore_directory
+from bertram.runs.provenance import peak_memory_mib
+from bertram.runs.record import EncoderInfo, Parameters, Record, Seconds, Steps
+from bertram.runs.scores import RunScores
 from bertram.training import processes
 from bertram.training.display import Display, Silent
 from bertram.training.process_state import own_process_state
@@ -125,23 +128,24 @@ def _finish(trainer: Trainer, run: Run) -> None:
     training, each = trainer.training, trainer.display.evaluating
     begun = time.monotonic()
     _use_final_weights(training, run)
-    evaluations = {"dev": trainer.predict(training.data.dev, each)}
-    if training.data.train_sample:
-        evaluations["train"] = trainer.predict(training.data.train_sample, each)
-    processes.on_first(lambda: _write_record(training, run, evaluations, begun))
+    dev = trainer.predict(training.data.dev, each)
+    sample = training.data.train_sample
+    train = trainer.predict(sample, each) if sample else None
+    processes.on_first(lambda: _write_record(training, run, dev, train, begun))
 
 
-def _write_record(training: Training, run: Run, evaluations: dict[str, Evaluation], begun: float) -> None:
+def _write_record(training: Training, run: Run, dev: Evaluation, train: Evaluation | None, begun: float) -> None:
     """Write the dev predictions and the record, and remove the checkpoints."""
-    keep_predictions(run, evaluations["dev"], "dev")
-    record = describe(training) | {
-        "scores": {split: evaluation.scores() for split, evaluation in evaluations.items()},
-        "confusion": confusions(evaluations["dev"]),
-        "baselines": {n: baselines(e, training.data.own_labels(n)) for n, e in training.data.dev.items()},
-        "seconds": {"training": round(training.seconds, 1), "final_evaluation": round(time.monotonic() - begun, 1)},
-        "peak_memory_mib": peak_memory_mib(),
-    }
-    write_json(run.path / "record.json", record)
+    record = describe(
+        training.config,
+        dev,
+        RunScores(dev.scores(), None if train is None else train.scores()),
+        files=training.data.files,
+        baselines={name: baselines(e, training.data.own_labels(name)) for name, e in training.data.dev.items()},
+        seconds=Seconds(round(training.seconds, 1), final_evaluation=round(time.monotonic() - begun, 1)),
+        device=training.model.network.device,
+    )
+    finish(run, _with_training(record, training), dev)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
@@ -160,32 +164,21 @@ def _use_final_weights(training: Training, run: Run) -> None:
     load_state(training.model.network, state)
 
 
-def describe(training: Training) -> dict[str, Any]:
-    """The part of a record that says how a run was made."""
-    config, sampler = training.config, training.sampler
-    network = training.model.network
-    return {
-        "format": FORMAT,
-        "recipe": config.recipe,
-        "seed": config.seed,
-        "config_hash": options.digest(config),
-        "config": options.dump(config),
-        "encoder": {"source": config.encoder, "shape": vars(network.encoder.config)},
-        "parameters": {
-            "all": sum(p.numel() for p in network.parameters()),
-            "trained": sum(p.numel() for p in network.parameters() if p.requires_grad),
-        },
-        "data": training.data.files,
-        "cautions": training.data.cautions,
-        "cut": {name: examples.cut() for name, examples in training.data.train.items()},
-        "steps": {
-            "taken": sampler.step,
-            "per_epoch": sampler.steps_per_epoch,
-            "epoch": sampler.order.epoch,
-            "best": training.best.step,
-        },
-        "examples_seen": sampler.seen(),
-        "precision": training.precision,
-        "processes": processes.count(),
-        **provenance(network.device),
-    }
+def _with_training(record: Record, training: Training) -> Record:
+    """The record with what only a training has."""
+    config, sampler, network = training.config, training.sampler, training.model.network
+    parameters = list(network.parameters())
+    return replace(
+        record,
+        encoder=EncoderInfo(config.encoder, vars(network.encoder.config)),
+        parameters=Parameters(
+            all=sum(p.numel() for p in parameters), trained=sum(p.numel() for p in parameters if p.requires_grad)
+        ),
+        cautions=training.data.cautions,
+        truncated={name: examples.cut() for name, examples in training.data.train.items()},
+        steps=Steps(sampler.step, sampler.steps_per_epoch, sampler.order.epoch, training.best.step),
+        examples_seen=sampler.seen(),
+        precision=training.precision,
+        processes=processes.count(),
+        peak_memory_mib=peak_memory_mib(),
+    )
