@@ -91,8 +91,8 @@ def _problems(group: Mapping[str, Any]) -> Iterator[str]:
     betas = group["betas"]
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         yield f"betas = {betas}: must be two numbers from 0 to below 1"
-    unknown = group.keys() - {"params", "param_names", "lr", "betas", "eps", "weight_decay", "correct_bias"}
-    for name in sorted(unknown):
+    unexpected = group.keys() - {"params", "param_names", "lr", "betas", "eps", "weight_decay", "correct_bias"}
+    for name in sorted(unexpected):
         close = difflib.get_close_matches(name, ("lr", "betas", "eps", "weight_decay", "correct_bias"), 1)
         if close:
             yield f"{name}: unknown option of a group; did you mean {close[0]}?"
@@ -190,10 +190,10 @@ def clip(gradients: Sequence[Tensor | None], norm: float, largest: float) -> Non
 
 def global_norm(gradients: Iterable[Tensor | None]) -> float:
     """The Euclidean norm of all gradients together; not finite if any of them is not."""
-    there = [g for g in gradients if g is not None]
-    if not there:
+    present = [g for g in gradients if g is not None]
+    if not present:
         return 0.0
-    return float(torch.linalg.vector_norm(torch.stack([norm.double() for norm in torch._foreach_norm(there)])))
+    return float(torch.linalg.vector_norm(torch.stack([norm.double() for norm in torch._foreach_norm(present)])))
 
 
 DECAYS: dict[str, Callable[[float], float]] = {

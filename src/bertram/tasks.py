@@ -40,8 +40,8 @@ class OneOf:
         """The value itself; the error is that of a `Literal`."""
         if isinstance(value, str) and value in self.table:
             return value
-        *others, last = map(repr, self.table)
-        expected = f"{', '.join(others)} or {last}" if others else last
+        *first, last = map(repr, self.table)
+        expected = f"{', '.join(first)} or {last}" if first else last
         raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
@@ -125,7 +125,7 @@ class TextFile(Strict):
 
     @field_validator("encoding")
     @classmethod
-    def _known(cls, value: str | None) -> str | None:
+    def _check_encoding(cls, value: str | None) -> str | None:
         try:
             "".encode(value or "utf-8")
         except LookupError:
@@ -133,7 +133,7 @@ class TextFile(Strict):
         return value
 
     @model_serializer(mode="wrap")
-    def _given(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_defaults(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is not set: configurations from before this field keep their hash."""
         values: dict[str, Any] = fields(self)
         if values.get("quoting") == "auto":

@@ -39,6 +39,12 @@ def test_every_parameter_of_a_command_is_described(app: App) -> None:
     assert all(text.endswith(".") and text[0] not in " ," for text in texts.values())
 
 
+@pytest.mark.parametrize("app", commands(), ids=lambda app: app.name[0])
+def test_examples_fit_into_80_columns(app: App) -> None:
+    lines = str(app.help_epilogue).splitlines()
+    assert [line for line in lines if line.startswith(" ") and len(line) > 80] == []
+
+
 def test_every_field_of_the_configuration_is_described() -> None:
     bare = [option.name for option in options.fields() if len(option.description.split()) < 2]
     assert not bare

@@ -70,7 +70,7 @@ def test_a_file_that_was_cut_off_is_gone_on_with_to_the_same_bytes(
     counting.sizes.clear()
     there = into(cut, counting, lines(200))
     assert cut.read_bytes() == whole.read_bytes()
-    assert (there.kept, there.added) == (stop_after, 200 - stop_after)
+    assert (there.existing, there.added) == (stop_after, 200 - stop_after)
     assert sum(counting.sizes) == 200 - stop_after  # what is there is not computed again
 
 

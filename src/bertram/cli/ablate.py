@@ -207,10 +207,10 @@ def effect_table(result: "Mapping[str, Any]") -> "Group":
     last = ""
     rows = [Measured.from_json(effect) for effect in result["effects"]]
     for row in rows:
-        outcome, *others = cells(row)
+        outcome, *values = cells(row)
         if last not in ("", outcome):
             table.add_section()
-        table.add_row(outcome if outcome != last else "", *others)
+        table.add_row(outcome if outcome != last else "", *values)
         last = outcome
     sentences = [effect_sentence(row) for row in rows if row.outcome == result["primary"]]
     return Group(table, Text("\n".join([*sentences, family_sentence(result)])))

@@ -19,7 +19,7 @@ class Board:
     """The state of all runs: one live table on a terminal, plain lines elsewhere.
 
     Args:
-        console: where the table is shown; standard error by default.
+        console: console that shows the table; standard error by default.
     """
 
     def __init__(self, console: Console | None = None) -> None:

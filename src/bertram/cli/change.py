@@ -8,11 +8,15 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
+from bertram.cli.layout import Flag
+
 EXAMPLES = """Examples:
 
   bertram change usages.csv --out runs/change
-  bertram change dwug_en --gold dwug_en/stats/opt/stats_groupings.csv --out runs/change
-  bertram change corpus.tsv --forms forms.csv --periods 1900s,1950s,2000s --out runs/change
+  bertram change dwug_en --gold dwug_en/stats/opt/stats_groupings.csv \\
+      --out runs/change
+  bertram change corpus.tsv --forms forms.csv --periods 1900s,1950s,2000s \\
+      --out runs/change
 """
 
 app = App(name="change", help_epilogue=EXAMPLES, help_format="plaintext")
@@ -32,7 +36,7 @@ def change(
     window: PositiveInt = 128,
     resamples: NonNegativeInt = 2000,
     seed: NonNegativeInt = 0,
-    allow_rejects: Annotated[bool, Parameter(negative="")] = False,
+    allow_rejects: Flag = False,
 ) -> None:
     """Measure how words changed between periods, with usage types, intervals and tests.
 
@@ -62,7 +66,7 @@ def change(
     seed
         Random seed.
     allow_rejects
-        Go on if more than 1 % of the rows cannot be used.
+        Continue even if more than 1 % of the rows are rejected.
     """
     from bertram.cli.show_change import show_change  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
@@ -97,8 +101,8 @@ def change(
 def _refuse_other_output(out: Path) -> None:
     from bertram.errors import DataError  # noqa: PLC0415
 
-    ours = {"vectors", "change.json", "change.html", "words.csv"}
-    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - ours):
+    expected_names = {"vectors", "change.json", "change.html", "words.csv"}
+    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - expected_names):
         raise DataError(f"{out}: exists and holds other files; choose another --out")
 
 

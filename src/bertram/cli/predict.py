@@ -96,8 +96,8 @@ def predict(
             write(line)
             written += 1
     if output is not None:
-        say(f"{out}: {output.added} rows predicted, {output.kept} already there")
-    if not written and (output is None or not output.kept):
+        say(f"{out}: {output.added} rows predicted, {output.existing} already there")
+    if not written and (output is None or not output.existing):
         raise BertramError(f"{'standard input' if source == '-' else source}: no usable rows")
 
 

@@ -54,12 +54,12 @@ def _show_gold(study: ChangeStudy) -> None:
     out = console()
     table = plain_table("Spearman's correlation with gold, 95 % interval over words")
     table.add_column("layer")
-    names = [name for name in MEASURES if any(one.measure == name for one in gold.correlations)]
+    names = [name for name in MEASURES if any(correlation.measure == name for correlation in gold.correlations)]
     for name in names:
         table.add_column(name, justify="right")
-    for layer in dict.fromkeys(one.layer for one in gold.correlations):
-        cells = {one.measure: f"{one.value:.2f} [{one.ci95[0]:.2f}, {one.ci95[1]:.2f}]"
-                 for one in gold.correlations if one.layer == layer}  # fmt: skip
+    for layer in dict.fromkeys(correlation.layer for correlation in gold.correlations):
+        cells = {correlation.measure: f"{correlation.value:.2f} [{correlation.ci95[0]:.2f}, {correlation.ci95[1]:.2f}]"
+                 for correlation in gold.correlations if correlation.layer == layer}  # fmt: skip
         table.add_row(layer, *(cells.get(name, "") for name in names))
     out.print(table)
     out.print(what_words_can_tell(gold.correlations, gold.differences))

@@ -1,4 +1,4 @@
-"""All experiments of the study by name, with the figures that were published for them."""
+"""All experiments of the study by name, with their published scores."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,13 +11,13 @@ from bertram.errors import BertramError
 from bertram.minbert import rows as e
 
 Group = Literal["row", "extra", "sentiment", "sweeps", "wishes"]
-REFERENCE = "e4"  # the row that differences are taken from
+REFERENCE = "e4"  # differences are taken from this row
 AS_PUBLISHED = "-as-published"
 
 
 @dataclass(frozen=True)
 class Published:
-    """What the study reports: main scores (accuracy, accuracy, Pearson) and their mean; None where it gives none."""
+    """Published main scores (accuracy, accuracy, Pearson) and their mean; None if not reported."""
 
     sst: float
     quora: float | None = None
@@ -31,13 +31,13 @@ class Experiment:
     """One experiment.
 
     Attributes:
-        name: as on the command line and in `Config.recipe`.
-        config: its recipe.
-        label: in a line, for tables.
-        group: which part of the study it belongs to.
-        published: the study's figures.
-        constant: scored without any model.
-        submission: the predictions of the test files are kept.
+        name: name on the command line and in `Config.recipe`.
+        config: function that returns the configuration.
+        label: short description, for tables.
+        group: part of the study.
+        published: published scores.
+        constant: True if the answers are constant and no model is trained.
+        submission: True if the predictions of the test files are kept.
     """
 
     name: str
@@ -92,72 +92,74 @@ EXPERIMENTS = {one.name: one for one in _ROWS}
 GROUPS = ("extra", "sentiment", "sweeps", "wishes")
 
 
-def as_published(one: Experiment) -> Experiment:
-    """The same experiment with the cosine itself as the paraphrase logit."""
+def as_published(experiment: Experiment) -> Experiment:
+    """The experiment with the cosine itself as the paraphrase logit."""
     return replace(
-        one,
-        name=one.name + AS_PUBLISHED,
-        config=lambda: e.as_published(one.config()),
-        label=f"{one.label}, cosine as logit",
+        experiment,
+        name=experiment.name + AS_PUBLISHED,
+        config=lambda: e.as_published(experiment.config()),
+        label=f"{experiment.label}, cosine as logit",
     )
 
 
-def applies_as_published(one: Experiment) -> bool:
-    """Whether that changes anything: there is a paraphrase head that a logit comes from."""
-    return not one.constant and "quora" in one.config().tasks
+def applies_as_published(experiment: Experiment) -> bool:
+    """True if the experiment trains or scores a paraphrase head, so that `as_published` changes it."""
+    return not experiment.constant and "quora" in experiment.config().tasks
 
 
 def variants() -> list[Experiment]:
-    """Every experiment, each followed by its as-published form where there is one."""
-    found = []
-    for one in EXPERIMENTS.values():
-        found.append(one)
-        if applies_as_published(one):
-            found.append(as_published(one))
-    return found
+    """All experiments, each followed by its as-published variant if it has one."""
+    experiments = []
+    for experiment in EXPERIMENTS.values():
+        experiments.append(experiment)
+        if applies_as_published(experiment):
+            experiments.append(as_published(experiment))
+    return experiments
 
 
 def select(text: str, *, published_logit: bool = False) -> list[Experiment]:
-    """The experiments that a command line names.
+    """The experiments selected on the command line.
 
     Args:
-        text: numbers (4), ranges (1-14), groups (extra, sentiment, sweeps, wishes, all) and names, by commas.
-        published_logit: each of them with the cosine itself as the paraphrase logit.
+        text: numbers (4), ranges (1-14), groups (extra, sentiment, sweeps, wishes, all) and names, separated by commas.
+        published_logit: select the variants with the cosine itself as the paraphrase logit.
 
     Raises:
-        BertramError: names that nothing has, all of them together.
+        BertramError: unknown names; all are listed.
     """
     chosen: dict[str, Experiment] = {}
-    unknown = []
+    unknown_words = []
     for word in filter(None, (part.strip() for part in text.split(","))):
-        found = _named(word)
-        chosen |= {one.name: one for one in found}
-        unknown += [] if found else [word]
-    if unknown or not chosen:
-        what, there = (
-            ", ".join(map(repr, unknown)) or "nothing",
-            ", ".join(dict.fromkeys([*GROUPS, "all", *EXPERIMENTS])),
-        )
-        raise BertramError(f"--experiments: there is no {what}; there are 1-14, {there}")
+        named = _experiments_named(word)
+        chosen |= {experiment.name: experiment for experiment in named}
+        unknown_words += [] if named else [word]
+    if unknown_words or not chosen:
+        fault = f"unknown name {', '.join(map(repr, unknown_words))}" if unknown_words else "no name given"
+        choices = ", ".join(dict.fromkeys([*GROUPS, "all", *EXPERIMENTS]))
+        raise BertramError(f"--experiments: {fault}; choose from 1-14, {choices}")
     if not published_logit:
         return list(chosen.values())
-    return [as_published(one) for one in chosen.values() if applies_as_published(one)]
+    return [as_published(experiment) for experiment in chosen.values() if applies_as_published(experiment)]
 
 
-def _named(word: str) -> Sequence[Experiment]:
-    everything = list(EXPERIMENTS.values())
+def _experiments_named(word: str) -> Sequence[Experiment]:
+    experiments = list(EXPERIMENTS.values())
     if word == "all":
-        return everything
+        return experiments
     if word in GROUPS:
-        return [one for one in everything if one.group == word]
+        return [experiment for experiment in experiments if experiment.group == word]
     if match := re.fullmatch(r"(\d+)(?:-(\d+))?", word):
         first, last = int(match[1]), int(match[2] or match[1])
         if not 1 <= first <= last <= 14:
             return []
-        wanted = [f"e{number}" for number in range(first, last + 1)]
-        return [one for one in everything if one.group == "row" and one.name.split("-")[0] in wanted]
+        names = [f"e{number}" for number in range(first, last + 1)]
+        return [
+            experiment
+            for experiment in experiments
+            if experiment.group == "row" and experiment.name.split("-")[0] in names
+        ]
     plain = word.removesuffix(AS_PUBLISHED)
-    one = EXPERIMENTS.get(plain)
-    if one is None or plain == word:
-        return [] if one is None else [one]
-    return [as_published(one)] if applies_as_published(one) else []
+    experiment = EXPERIMENTS.get(plain)
+    if experiment is None or plain == word:
+        return [] if experiment is None else [experiment]
+    return [as_published(experiment)] if applies_as_published(experiment) else []

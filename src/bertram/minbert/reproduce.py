@@ -1,4 +1,4 @@
-"""The study again: which runs its experiments need, how long they take, and Table 1 from their records."""
+"""Reproduction of the study: its runs, their estimated hours, and Table 1 from their records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,14 +25,14 @@ CONSTANT_ANSWERS = {"e1": constant_baseline.always_no, "e1-yes": constant_baseli
 
 @dataclass(frozen=True)
 class Study:
-    """Experiments at a budget, in a results folder.
+    """A request for experiments, with a budget and a results folder.
 
     Attributes:
-        experiments: that are asked for.
-        seeds: of each.
-        budget: how much of the study is run.
-        out: the results folder; records of it count.
-        folders: further results folders, whose finished runs count.
+        experiments: requested experiments.
+        seeds: random seeds of each experiment.
+        budget: share of the study that is run.
+        out: results folder.
+        folders: further results folders, only read; their finished runs count.
     """
 
     experiments: Sequence[Experiment]
@@ -42,94 +42,94 @@ class Study:
     folders: Sequence[Path] = field(default_factory=tuple)
 
     def finished(self) -> dict[str, Run]:
-        """All finished runs at hand, by identity."""
+        """All finished runs in the folders, by identity."""
         return finished_runs((self.out, *self.folders))
 
 
 def jobs(study: Study) -> list[Job]:
-    """The runs that the study needs, seed by seed, so that a study that is stopped early has whole rows.
+    """The runs of the study, seed by seed, so that an interrupted study has complete rows.
 
     Raises:
-        ConfigError: what cannot work, all of it together, before anything is trained.
+        ConfigError: all faults, before anything is trained.
     """
     check_data(study.budget.applied(EXPERIMENTS[REFERENCE].config(), seed=0))
     finished = study.finished()
     return distinct(
         [
             make_job(
-                one.name,
-                study.budget.applied(one.config(), seed),
+                experiment.name,
+                study.budget.applied(experiment.config(), seed),
                 study.out,
                 finished,
-                constant=one.constant,
-                produce=CONSTANT_ANSWERS.get(one.name, train_run),
-                artifact=SUBMISSION if one.submission and seed == study.seeds[0] else None,
+                constant=experiment.constant,
+                produce=CONSTANT_ANSWERS.get(experiment.name, train_run),
+                artifact=SUBMISSION if experiment.submission and seed == study.seeds[0] else None,
             )
             for seed in study.seeds
-            for one in study.experiments
+            for experiment in study.experiments
         ]
     )
 
 
-def expected_hours(wanted: Sequence[Job], finished: Mapping[str, Run]) -> dict[str, float]:
-    """Hours of each run that is not finished, from comparable earlier records, or from a few measured steps."""
-    todo = [job for job in wanted if not job.finished]
+def expected_hours(jobs: Sequence[Job], finished: Mapping[str, Run]) -> dict[str, float]:
+    """Estimated hours of each unfinished run, from comparable records or from a few measured steps."""
+    todo = [job for job in jobs if not job.finished]
     trained = [job for job in todo if not job.constant]
     if not trained:
-        return cost.hours(wanted, 0.0)
+        return cost.hours(jobs, 0.0)
     first = next((job.config for job in trained if not job.config.model.freeze_encoder), trained[0].config)
     per_work = cost.seconds_per_work(comparable(finished.values(), first), first.data)
-    return cost.hours(wanted, per_work or cost.measured_seconds_per_work(first))
+    return cost.hours(jobs, per_work or cost.measured_seconds_per_work(first))
 
 
 def table(study: Study) -> dict[str, Any]:
-    """Table 1 from all runs at hand that have this budget, whenever they were made."""
+    """Table 1 from all finished runs with the budget of the study."""
     finished = study.finished()
     seeds = sorted({run.config.seed for run in finished.values()} | set(study.seeds))
     reference = study.budget.applied(EXPERIMENTS[REFERENCE].config(), seed=0)
-    rows = [_row(one, study.budget, seeds, finished) for one in variants()]
+    rows = [_row(experiment, study.budget, seeds, finished) for experiment in variants()]
     return table_1(rows, reference.data, title(reference, study.budget), notes(reference, rows))
 
 
-def write_table(out: Path, found: Mapping[str, Any]) -> None:
+def write_table(out: Path, table: Mapping[str, Any]) -> None:
     """Write table.json and table.md."""
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / TABLE, found)
-    write_text(out / "table.md", render.markdown(found))
+    write_json(out / TABLE, table)
+    write_text(out / "table.md", render.markdown(table))
 
 
 def title(reference: Config, budget: Budget) -> str:
-    """With encoder and budget; for an encoder that knows the data already, that it does."""
-    seen = ", which has seen Quora pairs: the study's question asked of that encoder" if _knows(reference) else ""
-    return f"Table 1 again, on {reference.encoder}{seen} ({budget.in_words()})"
+    """Title of the table: encoder, budget, and a caveat if the encoder was pretrained on the data."""
+    caveat = ", which has seen Quora pairs: the study's question asked of that encoder" if _knows(reference) else ""
+    return f"Table 1 again, on {reference.encoder}{caveat} ({budget.in_words()})"
 
 
 def notes(reference: Config, rows: Sequence[Row]) -> list[str]:
-    """What a reader of the table must know."""
+    """Notes below the table."""
     present = {row.experiment.name for row in rows if row.runs}
-    said = [
+    lines = [
         "The study's encoder was BERT-base, its seeds one each. All of ours are dev scores.",
         "Intervals of the difference hold for other seeds and other examples where there are 3 seeds, and for other "
         "examples and these very models where there are fewer.",
         "Intervals in the verdicts are for other seeds on these examples.",
     ]
     if "e1" in present:
-        said.append("Row 1: the study's paraphrase score of .375 is that of always yes, not of always no.")
+        lines.append("Row 1: the study's paraphrase score of .375 is that of always yes, not of always no.")
     if present & {"e13", "e14"}:
-        said.append("Rows 13 and 14: the study's figures are test scores, and not comparable with dev.")
+        lines.append("Rows 13 and 14: the study's figures are test scores, and not comparable with dev.")
     if "e14" in present:
-        said.append("Row 14: the Quora training file here is a tenth of the course's.")
+        lines.append("Row 14: the Quora training file here is a tenth of the course's.")
     if _knows(reference):
-        said.append("minilm was pretrained on Quora pairs, among others, and is good at similarity before any tuning.")
+        lines.append("minilm was pretrained on Quora pairs, among others, and is good at similarity before any tuning.")
     if reference.data == "sample":
-        said.append("The sample is a toy of the project's own sentences: its scores say nothing about methods.")
-    return said
+        lines.append("The sample is a toy of the project's own sentences: its scores say nothing about methods.")
+    return lines
 
 
 def _knows(config: Config) -> bool:
     return config.encoder == "minilm"
 
 
-def _row(one: Experiment, budget: Budget, seeds: Sequence[int], finished: Mapping[str, Run]) -> Row:
-    keys = {seed: identity(budget.applied(one.config(), seed), constant=one.constant) for seed in seeds}
-    return Row(one, {seed: finished[key] for seed, key in keys.items() if key in finished})
+def _row(experiment: Experiment, budget: Budget, seeds: Sequence[int], finished: Mapping[str, Run]) -> Row:
+    keys = {seed: identity(budget.applied(experiment.config(), seed), constant=experiment.constant) for seed in seeds}
+    return Row(experiment, {seed: finished[key] for seed, key in keys.items() if key in finished})

@@ -108,8 +108,8 @@ def e11() -> Config:
 
 def e12() -> Config:
     """Row 12: row 9 with PCGrad at each joint step and 6,040 examples of each task."""
-    each = {name: {"max_train_samples": 6040} for name in ("sst", "quora", "sts")}
-    return options.change(e9(), recipe="e12", surgery={"frequency": "step"}, tasks=each)
+    limits = {name: {"max_train_samples": 6040} for name in ("sst", "quora", "sts")}
+    return options.change(e9(), recipe="e12", surgery={"frequency": "step"}, tasks=limits)
 
 
 def e13() -> Config:

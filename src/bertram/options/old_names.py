@@ -117,9 +117,9 @@ def _map_tables(values: Mapping[str, Any], names: Mapping[str, Mapping[str, str]
 
 def _map_names(values: Mapping[str, Any], names: Mapping[str, str], table: str) -> dict[str, Any]:
     prefix = f"{table}." if table else ""
-    for name, other in names.items():
-        if name in values and other in values:
-            raise ConfigError([f"{prefix}{name} is the old name of {prefix}{other}; set only {prefix}{other}"])
+    for name, new_name in names.items():
+        if name in values and new_name in values:
+            raise ConfigError([f"{prefix}{name} is the old name of {prefix}{new_name}; set only {prefix}{new_name}"])
     return {names.get(name, name): value for name, value in values.items()}
 
 

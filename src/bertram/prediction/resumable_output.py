@@ -31,7 +31,7 @@ class Output:
         model: hash of the model; see `bertram.prediction.load.model_hash`.
 
     Attributes:
-        kept: number of existing predictions that stay.
+        existing: number of existing predictions that stay.
         added: number of predictions written.
 
     Raises:
@@ -40,7 +40,7 @@ class Output:
 
     def __init__(self, path: Path, task: Task, model: str) -> None:
         self.path, self.task, self.source = path, task, path.with_name(f"{path.name}.source")
-        self.kept = self.added = 0
+        self.existing = self.added = 0
         self._hash = ""  # of the texts of all predictions so far
         self._hashes: deque[str] = deque()  # of the texts up to each row that is not yet written
         self._header = json.dumps({"task": task.name, "model": model})
@@ -51,9 +51,9 @@ class Output:
             raise DataError(f"{path}: cannot be written: {error.strerror}") from None
         try:
             hashes = self._recorded(first) if first else {}
-            self.kept = max((count for count in hashes if count <= _count_lines(self._file)), default=0)
-            self._wanted = hashes.get(self.kept, "")
-            self._file.truncate(_end_of_lines(self._file, self.kept))
+            self.existing = max((count for count in hashes if count <= _count_lines(self._file)), default=0)
+            self._expected_hash = hashes.get(self.existing, "")
+            self._file.truncate(_end_of_lines(self._file, self.existing))
             self._file.seek(0, 2)
             self._log = self.source.open("a" if first else "w", encoding="ascii")
         except (DataError, OSError) as error:
@@ -75,7 +75,7 @@ class Output:
         """
         texts_hash = ""
         with self.path.open("rb") as lines:
-            for number in range(1, self.kept + 1):
+            for number in range(1, self.existing + 1):
                 predicted = self._id(number, lines.readline())
                 row = next(rows, None)
                 if row is None:
@@ -88,7 +88,7 @@ class Output:
                     )
                 texts_hash = _chained(texts_hash, row)
                 step()
-        if self.kept and texts_hash != self._wanted:
+        if self.existing and texts_hash != self._expected_hash:
             raise DataError(f"{self.path}: belongs to another input, whose ids are the same; {CHOOSE}")
         self._hash = texts_hash
         for row in rows:
@@ -106,7 +106,7 @@ class Output:
 
     def _record(self) -> None:
         self._file.flush()  # before the hash: a hash without its predictions is passed over
-        self._log.write(f"{self.kept + self.added} {self._hash}\n")
+        self._log.write(f"{self.existing + self.added} {self._hash}\n")
         self._log.flush()
 
     def _recorded(self, first: bytes) -> dict[int, str]:

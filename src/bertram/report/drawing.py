@@ -37,9 +37,9 @@ def series(number: int) -> str:
     return css(f"var(--series-{number % 8 + 1})")
 
 
-def mixed(colour: str, share: float, other: str = "var(--cell)") -> str:
-    """A CSS colour mixed with another; shares are told apart in steps of 5 %."""
-    return css(f"color-mix(in oklab, {colour} {round(share * 20) * 5}%, {other})")
+def mixed(colour: str, share: float, background: str = "var(--cell)") -> str:
+    """A CSS colour mixed with another; shares are rounded to 5 %."""
+    return css(f"color-mix(in oklab, {colour} {round(share * 20) * 5}%, {background})")
 
 
 INK, MUTED, LINE, CARD = css("var(--ink)"), css("var(--muted)"), css("var(--line)"), css("var(--card)")

@@ -1,4 +1,4 @@
-"""Figures of what happens inside a training: conflicts of the tasks' gradients, and SMART's perturbations."""
+"""Plots of gradient conflicts between tasks and of SMART's perturbations."""
 
 from collections.abc import Collection, Mapping
 
@@ -11,7 +11,7 @@ from bertram.report.drawing import MUTED, css, mixed, series
 from bertram.report.gradients import Conflicts, Curve, Floats
 from bertram.report.plots import columns, legend_above, logarithmic, running_mean
 
-MOST_COLUMNS = 48  # of a heat map; more looks are averaged
+MOST_COLUMNS = 48  # columns of a heat map; more measurements are averaged
 LEVELS = 16  # colours of a heat map
 PAIR_COLOURS = 3  # pairs of tasks are coloured from here on, so that no pair looks like a task
 
@@ -23,7 +23,9 @@ def conflict_map(figure: Figure, conflicts: Conflicts) -> None:
     groups = np.array_split(np.arange(looks), min(MOST_COLUMNS, looks))
     edges = np.array([*(group[0] for group in groups), looks], dtype=np.float64)
     maps = [np.stack([_mean(conflicts.by_layer[g][:, :, *pair]) for g in groups], axis=1) for pair in conflicts.pairs]
-    top = _round_up(max((float(np.nanmax(np.abs(one))) for one in maps if not np.isnan(one).all()), default=1.0))
+    top = _round_up(
+        max((float(np.nanmax(np.abs(cosines))) for cosines in maps if not np.isnan(cosines).all()), default=1.0)
+    )
     colours, norm = _diverging(), BoundaryNorm(np.linspace(-top, top, LEVELS + 1), LEVELS)
     for axes, pair, cosines in zip(panels, conflicts.pairs, maps, strict=True):
         rows = np.arange(len(conflicts.layers) + 1)
@@ -42,9 +44,9 @@ def conflict_map(figure: Figure, conflicts: Conflicts) -> None:
 
 
 def _mean(values: Floats) -> Floats:
-    """Means over the first axis of what is known; nan where nothing is."""
-    known = ~np.isnan(values)
-    sums, counts = np.where(known, values, 0.0).sum(0), known.sum(0)
+    """Means over the first axis without nan; nan if there is nothing else."""
+    defined = ~np.isnan(values)
+    sums, counts = np.where(defined, values, 0.0).sum(0), defined.sum(0)
     means: Floats = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     return means
 
@@ -55,7 +57,7 @@ def _round_up(value: float) -> float:
 
 
 def _diverging() -> Colormap:
-    """From conflict over the colour of an empty cell to agreement."""
+    """Colours from conflict, over that of an empty cell, to agreement."""
     half = LEVELS // 2
     shares = [(number + 1) / half for number in range(half)]
     warm = [mixed("var(--warm)", share) for share in reversed(shares)]
@@ -93,10 +95,10 @@ def panels_over_time(
     """A panel for each figure, a line in it for each task.
 
     Args:
-        figure: to draw on.
+        figure: figure to draw on.
         curves: title -> task -> curve.
-        order: all tasks of the run, which decides the colours.
-        log: titles of logarithmic panels; values that are not above 0 are gaps in them.
+        order: all tasks of the run; their positions decide the colours.
+        log: titles of logarithmic panels; values that are not positive are gaps.
     """
     panels = figure.subplots(len(curves), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (title, tasks) in zip(panels, curves.items(), strict=True):

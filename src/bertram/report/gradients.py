@@ -1,4 +1,4 @@
-"""What metrics.jsonl says of gradients and perturbations, as arrays and curves."""
+"""Gradients and perturbations from metrics.jsonl, as arrays and curves."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Curve = Sequence[tuple[int, float | None]]  # step and value; None where it is undefined
-Line = Mapping[str, Any]  # of metrics.jsonl
+Line = Mapping[str, Any]  # a line of metrics.jsonl
 
 
 @dataclass(frozen=True)
 class Conflicts:
-    """All looks at the tasks' gradients in a run.
+    """All measurements of the tasks' gradients in a run.
 
     Attributes:
-        tasks: in the order of the arrays.
-        steps: [looks].
+        tasks: names of the tasks, in the order of the arrays.
+        steps: steps of the measurements, [measurements].
         layers: names of the layers.
-        by_layer: [looks, layers, tasks, tasks] cosines; nan where a gradient is zero.
-        whole: [looks, tasks, tasks] cosines of the whole encoder's gradients.
-        norms: [looks, tasks] of the whole encoder's gradients.
+        by_layer: cosines by layer, [measurements, layers, tasks, tasks]; nan if a gradient is zero.
+        whole: cosines of the gradients of the whole encoder, [measurements, tasks, tasks].
+        norms: norms of the gradients of the whole encoder, [measurements, tasks].
     """
 
     tasks: list[str]
@@ -35,26 +35,26 @@ class Conflicts:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Every two tasks."""
+        """All pairs of tasks, as positions in `tasks`."""
         return list(combinations(range(len(self.tasks)), 2))
 
     def name(self, pair: tuple[int, int]) -> str:
-        """Two tasks in words."""
+        """Names of a pair of tasks."""
         return " · ".join(self.tasks[number] for number in pair)
 
     def rate(self, pair: tuple[int, int]) -> float:
-        """Share of the looks in which the whole encoder's gradients of two tasks were in conflict."""
+        """Share of the measurements in which the encoder gradients of two tasks had a negative cosine."""
         cosines = self.whole[:, *pair]
-        known = cosines[~np.isnan(cosines)]
-        return float((known < 0).mean()) if known.size else 0.0
+        defined = cosines[~np.isnan(cosines)]
+        return float((defined < 0).mean()) if defined.size else 0.0
 
 
 def conflicts(lines: Iterable[Line], encoder_layers: int | None) -> Conflicts | None:
-    """The looks at gradients; None if there are none.
+    """The measurements of gradients; None if there are none.
 
     Args:
-        lines: of metrics.jsonl.
-        encoder_layers: how many the encoder has, to tell its pooler from a layer; None if that is not known.
+        lines: lines of metrics.jsonl.
+        encoder_layers: number of encoder layers, to recognize the pooler; None if unknown.
     """
     looks = [(line["step"], line["conflicts"]) for line in lines if "conflicts" in line]
     if not looks:
@@ -67,7 +67,7 @@ def conflicts(lines: Iterable[Line], encoder_layers: int | None) -> Conflicts | 
     return Conflicts(
         tasks=list(looks[0][1]["tasks"]),
         steps=np.array([step for step, _ in looks], dtype=np.int64),
-        layers=[name for name, one in zip(names, used, strict=True) if one],
+        layers=[name for name, is_used in zip(names, used, strict=True) if is_used],
         by_layer=by_layer[:, used],
         whole=np.array([look["cosines"] for _, look in looks], dtype=np.float64),
         norms=np.array([look["norms"] for _, look in looks], dtype=np.float64),
@@ -75,27 +75,27 @@ def conflicts(lines: Iterable[Line], encoder_layers: int | None) -> Conflicts | 
 
 
 def loss_curves(lines: Iterable[Line], figure: str = "loss", *, of_loss: bool = False) -> dict[str, Curve]:
-    """A logged figure of each task's steps, such as ``smart/penalty``; empty where no task has it.
+    """A logged figure for each task, such as ``smart/penalty``; empty if no task has it.
 
     Args:
-        lines: of metrics.jsonl.
-        figure: its name.
-        of_loss: as a share of the task's loss.
+        lines: lines of metrics.jsonl.
+        figure: name of the figure.
+        of_loss: divide the figure by the task's loss.
     """
-    found: dict[str, list[tuple[int, float | None]]] = {}
+    curves: dict[str, list[tuple[int, float | None]]] = {}
     for line in lines:
         for task, figures in line.get("losses", {}).items():
             if figure in figures:
                 value = figures[figure] / max(figures["loss"], 1e-30) if of_loss else figures[figure]
-                found.setdefault(task, []).append((line["step"], value))
-    return dict(found)
+                curves.setdefault(task, []).append((line["step"], value))
+    return dict(curves)
 
 
 def dev_curves(lines: Iterable[Line]) -> dict[str, Curve]:
     """The main dev score of each task at each evaluation, and the overall score."""
-    found: dict[str, list[tuple[int, float | None]]] = {}
+    curves: dict[str, list[tuple[int, float | None]]] = {}
     for line in lines:
         if "dev" in line:
             for name, value in {**line["dev"], "overall": line.get("overall")}.items():
-                found.setdefault(name, []).append((line["step"], value))
-    return {name: curve for name, curve in found.items() if name != "overall" or len(found) > 2}
+                curves.setdefault(name, []).append((line["step"], value))
+    return {name: curve for name, curve in curves.items() if name != "overall" or len(curves) > 2}

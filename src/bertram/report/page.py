@@ -1,4 +1,4 @@
-"""A report as sections of figures and tables, and from there to one HTML file."""
+"""The structure of a report, and its HTML."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,16 +22,13 @@ class Column:
 
     @property
     def style(self) -> str:
-        """Its class in the page."""
+        """CSS class of the column."""
         return "number" if self.number else "sentence" if self.sentence else ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under headings; on a phone each row becomes a card where `cards` says so.
-
-    Rows whose place is in `strong` stand out.
-    """
+    """Rows under headings; with `cards`, each row is a card on a phone. Rows at the positions in `strong` are bold."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
@@ -43,17 +40,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """An inline SVG with its title, and what it shows in words."""
+    """An inline SVG with title and caption."""
 
     title: str
     svg: str
     caption: str = ""
-    tall: bool = False  # as high as two others
+    tall: bool = False  # height of two pictures
 
 
 @dataclass(frozen=True)
 class Text:
-    """Text as it is, such as a configuration; folded away where it is long."""
+    """Preformatted text, such as a configuration; folded if it is long."""
 
     title: str
     text: str
@@ -62,7 +59,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page with a heading that it can be reached by."""
+    """A section with a heading and an anchor."""
 
     anchor: str
     title: str
@@ -73,7 +70,7 @@ class Section:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to show."""
+        """True if there is nothing to show."""
         return not (self.pictures or self.tables or self.texts)
 
 
@@ -86,7 +83,7 @@ class Tile:
     interval: str
     bar: Markup
     note: str = ""
-    low: bool = False  # not above a trivial baseline
+    low: bool = False  # True if the score is not above a constant baseline
 
 
 @dataclass(frozen=True)
@@ -100,15 +97,15 @@ class Page:
     sections: Sequence[Section]
     tiles: Sequence[Tile] = field(default=())
     findings_title: str = "Before you read the scores"
-    footer: str = "Made by bertram report from run records alone. This file needs nothing else: no network, no scripts."
+    footer: str = "Made by bertram report from run records alone. It needs no network and has no scripts."
 
 
 def render(page: Page) -> str:
-    """The page as HTML that asks nothing of any other host."""
-    here = resources.files(__package__)
+    """The page as HTML without requests to other hosts."""
+    package = resources.files(__package__)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((here / "template.html").read_text(encoding="utf-8"))
-    style = Markup((here / "style.css").read_text(encoding="utf-8"))
+    template = environment.from_string((package / "template.html").read_text(encoding="utf-8"))
+    style = Markup((package / "style.css").read_text(encoding="utf-8"))
     return template.render(page=page, style=style, Markup=Markup)
 
 
@@ -133,8 +130,8 @@ def interval_bar(value: float | None, interval: Sequence[float] | None, baseline
         return Markup("")
     low = -1.0 if min(value, *(interval or ()), baseline or 0.0) < 0 else 0.0
 
-    def at(one: float) -> str:
-        return f"{100 * min(1.0, max(0.0, (one - low) / (1 - low))):.1f}%"
+    def at(end_value: float) -> str:
+        return f"{100 * min(1.0, max(0.0, (end_value - low) / (1 - low))):.1f}%"
 
     parts = []
     if interval is not None:

@@ -106,11 +106,11 @@ def _worst(outcomes: Outcomes) -> list[list[Cell]]:
     for place in worst(outcomes):
         gold, predicted = float(outcomes.gold[place]), float(outcomes.predicted[place])
         if outcomes.task.label_space.numeric:
-            said = [shown(gold, 2), shown(predicted, 2), shown(abs(gold - predicted), 2)]
+            values = [shown(gold, 2), shown(predicted, 2), shown(abs(gold - predicted), 2)]
         else:
             sure = "" if confidence is None else shown(float(confidence[place]), 2)
-            said = [names[int(gold)], names[int(predicted)], sure]
-        rows.append([_texts(outcomes.texts[place]), *said, outcomes.ids[place]])
+            values = [names[int(gold)], names[int(predicted)], sure]
+        rows.append([_texts(outcomes.texts[place]), *values, outcomes.ids[place]])
     return rows
 
 

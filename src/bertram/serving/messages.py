@@ -73,13 +73,15 @@ def read_request(task: Task, body: bytes, limits: Limits) -> list[Text]:
 
 def _usage(task: Task, value: object) -> str:
     example = '["…", "…"]' if task.pair else '"…"'
-    one, many = fields(task)
-    other = {"text", "texts"} if task.pair else {"pair", "pairs"}
+    single, plural = fields(task)
+    wrong_fields = {"text", "texts"} if task.pair else {"pair", "pairs"}
     hint = ""
-    if isinstance(value, dict) and value.keys() & other:
+    if isinstance(value, dict) and value.keys() & wrong_fields:
         hint = "send a pair of texts, not one" if task.pair else "send one text, not a pair"
         hint = f": {hint}"
-    return f'task {task.name} takes {{"{one}": {example}}} or {{"{many}": [{example}, …]}} and no other field{hint}'
+    return (
+        f'task {task.name} takes {{"{single}": {example}}} or {{"{plural}": [{example}, …]}} and no other field{hint}'
+    )
 
 
 def _faults(task: Task, number: int, item: object, limits: Limits) -> Iterator[str]:

@@ -29,7 +29,7 @@ def combine(
         weighting: callable that turns a Gramian [T, T] into weights [T]; or one such callable for each group, which a
             rule with a state (`GradVac`) needs.
         groups: indices of the parameters of each layer, for surgery layer by layer; all parameters together by default.
-        inplace: whether the result is written into the tensors of the first task that has them, without new memory.
+        inplace: write the result into the tensors of the first task that has them, without new memory.
 
     Returns:
         A gradient for each parameter; None for a parameter that no task touches.
@@ -92,7 +92,7 @@ def weighted_sum(task_gradients: Sequence[Gradients], weights: Tensor, inplace: 
     Args:
         task_gradients: each task's gradients, as in `combine`.
         weights: weight of each task, [T].
-        inplace: whether the result is written into the gradients, as in `combine`.
+        inplace: write the result into the gradients, as in `combine`.
     """
     factors = weights.tolist()
     total: list[Tensor | None] = []
@@ -101,9 +101,9 @@ def weighted_sum(task_gradients: Sequence[Gradients], weights: Tensor, inplace: 
         if not present:
             total.append(None)
             continue
-        (first, factor), *others = present
+        (first, factor), *remaining = present
         combined = first.mul_(factor) if inplace else first * factor
-        for gradient, factor in others:
+        for gradient, factor in remaining:
             combined.add_(gradient, alpha=factor)
         total.append(combined)
     return total

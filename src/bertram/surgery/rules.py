@@ -33,7 +33,7 @@ def pcgrad_weights(gramian: Tensor, generator: torch.Generator | None = None) ->
     total = [0.0] * len(G)
     for i in range(len(G)):
         w = _unit_vector(i, len(G))
-        for j in _others(i, len(G), generator):
+        for j in _other_tasks(i, len(G), generator):
             s = _dot(G[j], w)
             if s < 0.0 < G[j][j]:  # the right half follows from the left, but for underflow
                 w[j] -= s / G[j][j]
@@ -116,7 +116,7 @@ class GradVac:
         G, targets, total = gramian.tolist(), self.targets.tolist(), [0.0] * tasks  # noqa: N806
         for i in range(tasks):
             w = _unit_vector(i, tasks)
-            for j in _others(i, tasks, self.generator):
+            for j in _other_tasks(i, tasks, self.generator):
                 norm_i, norm_j = _norm(G, w), sqrt(G[j][j])
                 if not (norm_i > 0 and norm_j > 0):
                     continue
@@ -139,7 +139,7 @@ class GradVac:
         self.targets = state["targets"]
 
 
-def _others(i: int, tasks: int, generator: torch.Generator | None) -> list[int]:
+def _other_tasks(i: int, tasks: int, generator: torch.Generator | None) -> list[int]:
     return [j for j in torch.randperm(tasks, generator=generator).tolist() if j != i]
 
 

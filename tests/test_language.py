@@ -1,0 +1,173 @@
+"""Plain words: names say what they hold, descriptions stand alone, and no paraphrase stands for a usual term.
+
+The ceilings only ever go down.
+"""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from bertram import options
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "bertram"
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+# Pronouns, and participles and adverbs that stand alone: a reader has to look up what such a name holds.
+PRONOUNS = {
+    *(
+        "all_",
+        "another",
+        "anything",
+        "asked",
+        "begun",
+        "both",
+        "brought",
+        "come",
+        "drawn",
+        "each",
+        "either",
+        "everybody",
+    ),
+    *("everything", "few", "found", "given", "gone", "held", "here", "hers", "his", "its", "kept", "known", "made"),
+    *("many", "meant", "mine", "more", "most", "much", "named", "neither", "nobody", "nothing", "one", "ones", "other"),
+    *("others", "ours", "said", "same", "seen", "several", "shown", "so", "some", "somebody", "something", "sought"),
+    *("such", "taken", "that", "theirs", "them", "there", "these", "they", "this", "those", "thus", "told", "unknown"),
+    *("wanted", "what", "which", "who", "whom", "whose", "yours"),
+}
+
+# A description in `Args:` or `Attributes:` must be a noun phrase that stands alone in a tooltip.
+DEPENDENT = re.compile(
+    r"(of|in|on|at|by|for|from|to|with|without|where|what|which|who|whom|whose|when|whether|how|why|as|if|after|before|"
+    r"below|above|into|over|under|than|that|until|within|because|else|so|the same|it|they|its)\b",
+    re.IGNORECASE,
+)
+ENTRY = re.compile(r"^    \*{0,2}\w[\w, ]*?(?: \([^)]*\))?: (.*)$")
+
+# Paraphrases of usual terms, from texts that a user reads.
+PARAPHRASES = (
+    "cannot be told",
+    "could be told from",
+    "told apart",
+    "are one name",
+    "go on with",
+    "gone on with",
+    "there is no '",
+    "known are",
+    "everybody who",
+    "of everything that is random",
+    "one by one)",
+    "leave one out",
+    "says already",
+    "matrix products",
+    "whose name does not tell",
+    "by the study's letter",
+)
+
+NAME_SHARE = 0.005  # ceiling for pronouns among the names that a room binds
+DESCRIPTION_SHARE = 0.03  # ceiling for dependent descriptions of a room
+NAMES_LEFT: dict[str, int] = {}
+DESCRIPTIONS_LEFT: dict[str, int] = {}
+
+
+def bound_names(path: Path) -> Iterator[tuple[str, int]]:
+    """Name and line of everything that a file binds: variables, attributes, parameters, functions and classes."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+
+
+def descriptions(path: Path) -> Iterator[str]:
+    """The entries of the sections Args and Attributes of all docstrings of a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+            continue
+        inside = False
+        for line in (ast.get_docstring(node) or "").splitlines():
+            if line in ("Args:", "Attributes:"):
+                inside = True
+            elif line and not line.startswith(" "):
+                inside = False
+            elif inside and (entry := ENTRY.match(line)):
+                yield entry[1]
+
+
+def room(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).parts[0].removesuffix(".py")
+
+
+def pronoun_names(folder: Path) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """For each room, places of names that are pronouns, and the number of all names."""
+    places: dict[str, list[str]] = defaultdict(list)
+    totals: dict[str, int] = defaultdict(int)
+    for path in sorted(folder.rglob("*.py")):
+        for name, line in bound_names(path):
+            totals[room(path, folder)] += 1
+            if name.strip("_").lower() in PRONOUNS:
+                places[room(path, folder)].append(f"{path.relative_to(folder)}:{line} {name}")
+    return places, totals
+
+
+def dependent_descriptions(folder: Path) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """For each room, descriptions that begin with a preposition or question word, and the number of all."""
+    dependent: dict[str, list[str]] = defaultdict(list)
+    totals: dict[str, int] = defaultdict(int)
+    for path in sorted(folder.rglob("*.py")):
+        for text in descriptions(path):
+            totals[room(path, folder)] += 1
+            if DEPENDENT.match(text):
+                dependent[room(path, folder)].append(f"{path.relative_to(folder)}: {text}")
+    return dependent, totals
+
+
+def excess(
+    places: Mapping[str, list[str]], totals: Mapping[str, int], share: float, left: Mapping[str, int]
+) -> list[str]:
+    """The places in rooms that are above their ceiling: the share of the room, or the number that is left there."""
+    return [
+        place
+        for name, texts in places.items()
+        if len(texts) > max(left.get(name, 0), share * totals[name])
+        for place in texts
+    ]
+
+
+def test_names_are_no_pronouns() -> None:
+    assert not excess(*pronoun_names(SOURCE), NAME_SHARE, NAMES_LEFT)
+
+
+def test_descriptions_stand_alone() -> None:
+    assert not excess(*dependent_descriptions(SOURCE), DESCRIPTION_SHARE, DESCRIPTIONS_LEFT)
+
+
+def test_descriptions_of_options_stand_alone() -> None:
+    dependent = [option.name for option in options.fields() if DEPENDENT.match(option.description)]
+    assert not dependent
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    """The texts of a source file, or the whole document."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        yield text
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+@pytest.mark.parametrize("phrase", PARAPHRASES)
+def test_usual_terms_are_used(phrase: str) -> None:
+    files = [*sorted(SOURCE.rglob("*.py")), *DOCUMENTS]
+    places = [str(path.relative_to(ROOT)) for path in files if any(phrase in text.lower() for text in texts_of(path))]
+    assert not places
