@@ -50,12 +50,12 @@ ENTRY = re.compile(r"^    \*{0,2}\w[\w, ]*?(?: \([^)]*\))?: (.*)$")
 
 # Paraphrases of usual terms, from texts that a user reads.
 PARAPHRASES = (
-    "cannot be told",
+    "cannot be told from",
     "could be told from",
-    "told apart",
     "are one name",
-    "go on with",
+    "go on with it",
     "gone on with",
+    "go on without",
     "there is no '",
     "known are",
     "everybody who",
@@ -63,15 +63,20 @@ PARAPHRASES = (
     "one by one)",
     "leave one out",
     "says already",
-    "matrix products",
     "whose name does not tell",
     "by the study's letter",
 )
 
 NAME_SHARE = 0.005  # ceiling for pronouns among the names that a room binds
 DESCRIPTION_SHARE = 0.03  # ceiling for dependent descriptions of a room
-NAMES_LEFT: dict[str, int] = {}
-DESCRIPTIONS_LEFT: dict[str, int] = {}
+NAMES_LEFT = {
+    "comparison": 55, "data": 42, "evaluation": 25, "experiments": 90, "merging": 20, "minbert": 35, "model": 35,
+    "report": 80, "runs": 18, "semantic_change": 40, "training": 28,
+}  # fmt: skip
+DESCRIPTIONS_LEFT = {
+    "comparison": 28, "data": 20, "evaluation": 20, "experiments": 40, "merging": 15, "minbert": 10, "model": 15,
+    "report": 15, "runs": 9, "semantic_change": 20,
+}  # fmt: skip
 
 
 def bound_names(path: Path) -> Iterator[tuple[str, int]]:

@@ -169,7 +169,9 @@ class SurgeryConfig(Strict):
     method: str = Field(
         "none", description="none (sum of the gradients), pcgrad, gradvac, asymmetric, or a weighting of torchjd"
     )
-    frequency: Literal["step", "epoch"] = Field("step", description="at each joint step, or once after each epoch")
+    frequency: Literal["step", "epoch"] = Field(
+        "step", description="time of surgery: each joint step, or once after each epoch"
+    )
     granularity: Literal["encoder", "layer"] = Field(
         "encoder", description="vectors that are compared: the gradient of the whole encoder, or of each layer"
     )

@@ -131,7 +131,7 @@ class TestTraining:
     def test_an_existing_run_directory(self, run: Path, tiny_encoder: Path) -> None:
         before = sorted(run.rglob("*"))
         said = fails("train", "--encoder", tiny_encoder, "--out", run)
-        assert said == f"bertram: {run}: exists already; go on with it by --resume, or choose another --out\n"
+        assert said == f"bertram: {run}: exists already; continue it with --resume, or choose another --out\n"
         assert sorted(run.rglob("*")) == before
 
     def test_an_unknown_recipe_and_a_misspelt_field(self) -> None:

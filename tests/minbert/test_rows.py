@@ -98,7 +98,7 @@ def test_selection() -> None:
     assert names("1-2,4,sentiment", published_logit=True) == ["e2-as-published", "e4-as-published"]
     assert names("e4-as-published") == ["e4-as-published"]
     assert len(names("all")) == len(published.EXPERIMENTS)
-    with pytest.raises(BertramError, match="no '15', '9-3', 'nothing'"):
+    with pytest.raises(BertramError, match="unknown name '15', '9-3', 'nothing'"):
         names("4,15,9-3,nothing")
 
 

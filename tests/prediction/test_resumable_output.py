@@ -142,7 +142,7 @@ def test_an_output_of_another_model_or_task_is_refused(model: Model, tmp_path: P
 def test_an_input_that_has_grown_is_gone_on_with(model: Model, tmp_path: Path) -> None:
     into(tmp_path / "out.jsonl", model, lines(3))
     grown = into(tmp_path / "out.jsonl", model, lines(5))
-    assert (grown.kept, grown.added) == (3, 2)
+    assert (grown.existing, grown.added) == (3, 2)
 
 
 @pytest.mark.parametrize("lost", [2, 30, 70])
@@ -157,7 +157,7 @@ def test_predictions_without_a_recorded_hash_are_computed_again(
     beside.write_bytes(beside.read_bytes()[:-lost])
     there = into(out, Counting(model), lines(40))
     assert out.read_bytes() == whole
-    assert (there.kept, there.added) == (30, 10) if lost < 70 else (20, 20)
+    assert (there.existing, there.added) == (30, 10) if lost < 70 else (20, 20)
 
 
 def test_the_hash_of_a_model_is_that_of_its_files(tiny_runs: Path, tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_a_clear_error_and_leaves_the_last_good_one(small_disk: Path) -> None:
-    keeps_the_last_good_one(small_disk, "the disk is full; make room and go on with --resume")
+    keeps_the_last_good_one(small_disk, "the disk is full; free some space and continue with --resume")
 
 
 def limited(directory: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_new_run_directory_holds_its_configuration(tmp_path: Path) -> None:
 def test_an_existing_run_directory_is_refused_with_the_way_on(tmp_path: Path) -> None:
     config = tiny_config(tmp_path)
     create(tmp_path / "run", config)
-    with pytest.raises(RunError, match="exists already; go on with it by --resume, or choose another --out"):
+    with pytest.raises(RunError, match="exists already; continue it with --resume, or choose another --out"):
         create(tmp_path / "run", config)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("mine")

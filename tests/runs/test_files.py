@@ -117,7 +117,7 @@ def writes_fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Iterator[N
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (OSError(28, "No space left on device"), "the disk is full; make room and go on with --resume"),
+        (OSError(28, "No space left on device"), "the disk is full; free some space and continue with --resume"),
         (OSError(30, "Read-only file system"), "Read-only file system"),
         (Exception("Error while serializing: I/O error: No space left on device (os error 28)"), "the disk is full"),
         (Exception("I/O error: File too large (os error 27)"), "File too large"),

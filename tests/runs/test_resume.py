@@ -189,7 +189,7 @@ def test_a_full_disk_is_an_error_after_which_the_run_can_go_on(
 ) -> None:
     config = configuration(tiny_encoder)
     run = disk("30m") / "run"  # enough for two checkpoints of 12 MB and one model of 5
-    with pytest.raises(RunError, match="the disk is full; make room and go on with --resume"):
+    with pytest.raises(RunError, match="the disk is full; free some space and continue with --resume"):
         train(config, run)
     sound = checkpoint.newest(run / "checkpoint")
     assert sound is not None

@@ -10,8 +10,8 @@ from bertram.cli.layout import Flag
 
 EXAMPLES = """Examples:
 
-  bertram compare runs/a runs/b             two models
-  bertram compare runs/a-* runs/b-*         two configurations with several seeds
+  bertram compare runs/a runs/b           two models
+  bertram compare runs/a-* runs/b-*       two configurations with several seeds
 """
 
 app = App(name="compare", help_epilogue=EXAMPLES, help_format="plaintext")

@@ -308,7 +308,7 @@ def _judge(path: Path, usable: int, rejects: list[Reject], unlabelled: int, allo
         raise DataError(f"{path}: {usable} of {total} rows can be used, and 2 are needed{without}{shown}{more}")
     raise DataError(
         f"{path}: {len(rejects)} of {total} rows cannot be used, more than 1 %; "
-        f"mend them, or go on without them by --allow-rejects{shown}{more}"
+        f"fix them, or skip them with --allow-rejects{shown}{more}"
     )
 
 

@@ -1,7 +1,7 @@
 """Designs of experiments with factors of two levels: full, regular fractions, leave-one-out.
 
 Box, Hunter & Hunter, Statistics for Experimenters (2005), chapters 5, 6: a fraction's generated factors are products
-of its basic ones; the products of generators are its defining words; an effect cannot be told apart from the effects
+of its basic ones; the products of generators are its defining words; an effect is aliased with the effects
 that differ from it by a defining word, its aliases; the resolution is the length of the shortest word.
 """
 
@@ -103,7 +103,7 @@ class Design:
         sums = [effect.name for effect in self.effects() if effect.aliases]
         said = [f"fractional: {count} of {2 ** len(self.factors)} configurations, resolution {self.resolution}"]
         said += [f"generators: {', '.join(self.generators)}"]
-        return [*said, *(f"cannot be told apart: {one}" for one in sums)]
+        return [*said, *(f"aliased: {one}" for one in sums)]
 
 
 def _name(factors: Sequence[str], mask: int) -> str:

@@ -18,7 +18,7 @@ class Measured(Evidence):
     effects with and without the other, that is half of what both together have beyond the sum of their effects.
 
     Attributes:
-        name: name of the effect; sums of effects that cannot be told apart are named as such.
+        name: name of the effect; sums of aliased effects are named as such.
         order: 1 for a main effect, 2 for an interaction.
         aliases: what else is part of it.
     """

@@ -146,4 +146,4 @@ def _conflicts(factors: Sequence[Factor]) -> Iterator[str]:
             mine, theirs = dict(options.leaves(one.on)), dict(options.leaves(other.on))
             fields = [name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]]
             if fields:
-                yield f"--factors: {one.name} and {other.name} both decide {', '.join(sorted(fields))}; leave one out"
+                yield f"--factors: {one.name} and {other.name} both decide {', '.join(sorted(fields))}; choose one"

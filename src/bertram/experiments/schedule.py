@@ -36,7 +36,7 @@ ERROR = "error.txt"
 
 
 def train_run(config: Config, path: Path, display: Display) -> Run:
-    """Train a run, or go on with it."""
+    """Train a run, or continue it."""
     return train(config, path, resume=True, display=display)
 
 
@@ -173,7 +173,7 @@ def run_jobs(jobs: Sequence[Job], display: StudyDisplay, *, at_once: int = 1, ke
 
 
 def work(job: Job, tell: Tell, *, keep_models: bool) -> None:
-    """Run one job, or go on with it; a failure is told, and does not end the study."""
+    """Run or continue one job; a failure is reported and does not end the study."""
     try:
         with claimed(job.path) as mine:
             if not mine:

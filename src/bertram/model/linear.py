@@ -1,9 +1,10 @@
 """Linear layers in fp32 or bf16: the one place where a precision is chosen.
 
-In bf16 the matrix products take bf16 operands and everything around them stays fp32. The cast of a weight is kept
-until the weight changes, so it is made once an update and not once a pass. Packed tokens have another number of rows in
-each step; on a CPU with AMX, bf16 products of any number take four times as long as those of multiples of 64, and each
-new number has a kernel compiled and kept. So the operands are filled up with rows of zeros, which change no result.
+In bf16 the matrix multiplications take bf16 operands and everything around them stays fp32. The cast of a weight is
+kept until the weight changes, so it is made once per update and not once per pass. Packed batches have a different
+number of rows in each step; on a CPU with AMX, a bf16 product takes four times as long as one with a multiple of 64
+rows, and each new number of rows compiles and keeps a kernel. So the operands are padded with rows of zeros, which
+change no result.
 """
 
 import time

@@ -119,7 +119,7 @@ def _beside_baseline(
         yield Finding(level, f"{best.metric} of {name} is worse than a trivial baseline", f"{said}.")
     elif main and interval is not None and interval[0] <= best.value <= interval[1]:
         low, high = interval
-        yield Finding("warning", f"{best.metric} of {name} cannot be told apart from a trivial baseline",
+        yield Finding("warning", f"{best.metric} of {name} is not significantly above a constant baseline",
                       f"{said}, which lies within its interval [{low:.3f}, {high:.3f}].")  # fmt: skip
 
 
@@ -132,8 +132,8 @@ def _choice(shown: Shown) -> Iterator[Finding]:
                       "little.")  # fmt: skip
     if shown.record is None or shown.record.trained:
         yield Finding("note", "one run is one seed",
-                      "The intervals are about other examples, not about other seeds: whether a technique helps cannot "
-                      f"be told from this run; that takes {LEAST_SEEDS} seeds of each.")  # fmt: skip
+                      "The intervals cover other examples, not other seeds. One run does not show whether a technique "
+                      f"helps; that takes {LEAST_SEEDS} seeds of each configuration.")  # fmt: skip
 
 
 def _extent(shown: Shown) -> Iterator[Finding]:

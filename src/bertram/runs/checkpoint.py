@@ -93,8 +93,8 @@ def _load(path: Path) -> tuple[int, dict[str, Any]]:
     head = json.loads((path / "state.json").read_text(encoding="utf-8"))
     if head["format"] != FORMAT:
         raise RunError(
-            f"{path}: checkpoint format version {head['format']!r} is unknown; this BERTram reads {FORMAT}: go on with "
-            "the one that wrote it, or remove this checkpoint"
+            f"{path}: checkpoint format version {head['format']!r} is unknown; this BERTram reads {FORMAT}; continue "
+            "with the version that wrote it, or remove this checkpoint"
         )
     tensors = path / "state.safetensors"
     if _digest(tensors, head["step"], head["state"]) != head["sha256"]:

@@ -83,11 +83,11 @@ def refuse_existing(path: Path, *, resumable: bool = True) -> None:
 
     Args:
         path: where.
-        resumable: whether a run that is there can be gone on with.
+        resumable: True if an existing run can be continued.
     """
     if path.exists() and (not path.is_dir() or any(not one.name.endswith(WRITING) for one in path.iterdir())):
         begun = resumable and (path / "config.toml").exists()
-        hint = "go on with it by --resume, or choose another --out" if begun else "choose another --out"
+        hint = "continue it with --resume, or choose another --out" if begun else "choose another --out"
         raise RunError(f"{path}: exists already; {hint}")
 
 

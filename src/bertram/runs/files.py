@@ -108,5 +108,5 @@ def disk_errors(place: Path) -> Iterator[None]:
         if not (isinstance(error, OSError) or of_rust):
             raise
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text
-        reason = "the disk is full; make room and go on with --resume" if full else text
+        reason = "the disk is full; free some space and continue with --resume" if full else text
         raise RunError(f"{place}: cannot be written: {reason}") from None

@@ -40,7 +40,7 @@ def train(
     Args:
         config: configuration of the run.
         out: run directory; default: below ``runs/``, named by recipe, seed and time.
-        resume: True to go on with the run in `out` from its newest sound checkpoint.
+        resume: continue the run in `out` from its newest valid checkpoint.
         display: shows the progress; nothing is shown by default.
 
     Returns:
