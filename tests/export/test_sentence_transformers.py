@@ -79,7 +79,7 @@ def test_what_it_is_depends_on_how_pairs_are_encoded(tiny_encoder: Path) -> None
     assert chosen_task(mixed, "quora") == QUORA
     one_of_two = random_model(tiny_encoder, {"quora": changed_task(QUORA, head="features"), "sts": STS})
     assert chosen_task(one_of_two, None) == STS
-    with pytest.raises(BertramError, match="compares its texts; use --format onnx or hf"):
+    with pytest.raises(BertramError, match="this head compares two; use --format onnx or hf"):
         chosen_task(random_model(tiny_encoder, {"sts": changed_task(STS, head="features")}), "sts")
 
 
@@ -87,8 +87,8 @@ def test_what_it_is_depends_on_how_pairs_are_encoded(tiny_encoder: Path) -> None
     ("its", "asked", "says"),
     [
         ({"sst": SST}, None, "no task of this run compares texts"),
-        ({"sst": SST, "sts": STS}, "sst", "tasks.sst: one text each"),
-        ({"quora": QUORA, "sts": STS}, None, "choose --task quora or --task sts"),
+        ({"sst": SST, "sts": STS}, "sst", "tasks.sst: a CrossEncoder scores pairs, and this task reads single texts"),
+        ({"quora": QUORA, "sts": STS}, None, "use --task quora or --task sts"),
     ],
     ids=["no pairs", "one text", "several"],
 )
