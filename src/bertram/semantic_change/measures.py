@@ -95,7 +95,7 @@ LIMITS: dict[str, tuple[float, float]] = {  # smallest and largest possible valu
     "apd-cosine": (0.0, 2.0),
     "apd-euclidean": (0.0, np.inf),
     "apd-canberra": (0.0, np.inf),
-    "prt": (-np.inf, np.inf),  # 1 and more, or -1 and less where the means point in opposite directions
+    "prt": (1.0, np.inf),  # negative only where the two means point in opposite directions
     "jsd": (0.0, float(np.log(2))),
     "entropy-difference": (-1.0, 1.0),
 }

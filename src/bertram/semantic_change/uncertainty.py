@@ -28,7 +28,7 @@ def bootstrap_interval(
         pair: the usages of the two periods.
         generator: source of the draws.
         resamples: number of draws.
-        limits: the measure's smallest and largest possible value.
+        limits: the measure's smallest and largest possible value; a limit that the value itself passes is none.
     """
     draws = np.concatenate([
         measure(pair, earlier, later) for earlier, later in _resampled(pair, generator, resamples)
@@ -36,7 +36,8 @@ def bootstrap_interval(
     low, high = np.quantile(draws, [0.025, 0.975])
     center = value(measure, pair)
     low, high = min(low, 2 * center - high), max(high, 2 * center - low)
-    return max(limits[0], float(low)), min(limits[1], float(high))
+    smallest = limits[0] if center >= limits[0] else -np.inf
+    return max(smallest, float(low)), min(limits[1], float(high))
 
 
 def permutation_p(measure: Measure, pair: PairOfPeriods, generator: np.random.Generator, permutations: int) -> float:
