@@ -150,8 +150,8 @@ def test_bfloat16_gradients_are_not_multiplied_in_bfloat16() -> None:
 def test_none_stays_none_and_counts_as_zero() -> None:
     a, b = torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])
     update = surgery.combine([[a, None, None, b], [b, a, None, None]], surgery.PCGrad())
-    zero = torch.zeros(2)
-    expected = surgery.combine([[a, zero, zero, b], [b, a, zero, zero]], surgery.PCGrad())
+    zeros = [torch.zeros(2) for _ in range(4)]
+    expected = surgery.combine([[a, zeros[0], zeros[1], b], [b, a, zeros[2], zeros[3]]], surgery.PCGrad())
     assert update[2] is None
     for index in (0, 1, 3):
         torch.testing.assert_close(update[index], expected[index])
@@ -200,7 +200,7 @@ def test_lists_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\[2, 1\]"):
         surgery.combine([[torch.ones(1), None], [torch.ones(1)]], surgery.PCGrad())
     with pytest.raises(ValueError, match="2 groups need as many weightings, not 1"):
-        surgery.combine([[torch.ones(1)] * 2] * 2, [surgery.PCGrad()], [[0], [1]])
+        surgery.combine([list(torch.ones(2, 1)) for _ in range(2)], [surgery.PCGrad()], [[0], [1]])
 
 
 # ------------------------------------------------------------------------------------------ further rules
@@ -339,26 +339,32 @@ def test_gradvac_refuses_another_number_of_tasks() -> None:
 # ------------------------------------------------------------------------------------------ rules by name
 
 
+SOLVERS = {"cagrad": ("cvxpy",), "nash-mtl": ("cvxpy", "ecos")}  # packages that an installation may lack
+
+
 def offered(name: str) -> surgery.Weighting:
-    try:
-        return surgery.weighting(name, main=0)
-    except ValueError as error:
-        return pytest.skip(str(error))
+    """The rule of a name; the test is skipped if its solver is not installed."""
+    for package in SOLVERS.get(name, ()):
+        pytest.importorskip(package)
+    return surgery.weighting(name, main=0)
 
 
 AGGREGATORS: dict[str, Callable[[], Any]] = {
     "aligned-mtl": torchjd.aggregation.AlignedMTL,
     "cagrad": lambda: torchjd.aggregation.CAGrad(c=0.4),
+    "config": torchjd.aggregation.ConFIG,
     "dualproj": torchjd.aggregation.DualProj,
     "fairgrad": lambda: torchjd.aggregation.FairGrad(alpha=1.0),
     "imtl-g": torchjd.aggregation.IMTLG,
     "krum": lambda: torchjd.aggregation.Krum(n_byzantine=0),
     "mean": torchjd.aggregation.Mean,
     "mgda": torchjd.aggregation.MGDA,
+    "nash-mtl": lambda: torchjd.aggregation.NashMTL(n_tasks=3),
     "upgrad": torchjd.aggregation.UPGrad,
 }
 
 
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem")  # of torchjd's own Nash-MTL
 @pytest.mark.parametrize("name", AGGREGATORS)
 def test_a_torchjd_rule_gives_what_its_aggregator_gives(name: str) -> None:
     weighting = offered(name)
@@ -367,7 +373,7 @@ def test_a_torchjd_rule_gives_what_its_aggregator_gives(name: str) -> None:
     torch.testing.assert_close(update, AGGREGATORS[name]()(jacobian), rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", [name for name in AGGREGATORS if name != "fairgrad"])
+@pytest.mark.parametrize("name", [name for name in AGGREGATORS if name not in ("fairgrad", "nash-mtl", "config")])
 def test_a_torchjd_rule_works_on_small_gradients_too(name: str) -> None:
     weighting = offered(name)
     jacobian = torch.randn(3, 8, dtype=torch.float64, generator=seeded(2))
@@ -405,8 +411,8 @@ def refusal(name: str) -> str:
 
 
 def test_refusals_say_why_and_what_to_do() -> None:
-    assert "whole Jacobian" in refusal("graddrop")
-    assert "whole Jacobian" in refusal("nash-mtl")
+    assert "looks at every coordinate of the gradients" in refusal("graddrop")
+    assert "only smooths the weights of another rule" in refusal("cr-mogm")
     assert refusal("pcgrd").endswith("did you mean pcgrad?")
     assert refusal("imtlg").endswith("did you mean imtl-g?")
     assert "unknown surgery method '42'; choose one of none, pcgrad" in refusal("42")
@@ -417,7 +423,7 @@ def test_refusals_say_why_and_what_to_do() -> None:
 
 def test_a_missing_solver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchjd._mixins, "find_spec", lambda _: None)
-    for name, package in [("upgrad", "quadprog"), ("cagrad", "cvxpy")]:
+    for name, package in [("upgrad", "quadprog"), ("cagrad", "cvxpy"), ("nash-mtl", "ecos")]:
         message = refusal(name)
         assert package in message
         assert "pip install" in message
@@ -426,6 +432,141 @@ def test_a_missing_solver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_torchjd_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchjd.aggregation", None)
     assert refusal("upgrad") == "surgery method upgrad needs torchjd: pip install 'bertram[surgery]'"
+
+
+# ------------------------------------------------------------------------------------------ ConFIG and Nash-MTL
+
+
+@PATIENT
+@given(seed=st.integers(0, 2**32 - 1), tasks=st.integers(1, 6))
+def test_config_is_that_of_torchjd_without_the_jacobian(seed: int, tasks: int) -> None:
+    jacobian = torch.randn(tasks, SIZE, dtype=torch.float64, generator=seeded(seed))
+    update = join(surgery.combine(split(jacobian), surgery.ConFIG()))
+    expected = torchjd.aggregation.ConFIG()(jacobian)
+    torch.testing.assert_close(update, expected, rtol=1e-9, atol=1e-9)
+    cosines = torch.cosine_similarity(update[None], jacobian)
+    torch.testing.assert_close(cosines, cosines[:1].expand(tasks), rtol=1e-9, atol=1e-9)  # as its paper wants them
+
+
+def test_config_of_parallel_opposite_and_absent_gradients() -> None:
+    g = torch.randn(SIZE, dtype=torch.float64, generator=seeded(0))
+    rule = surgery.ConFIG()
+
+    def update(*factors: float) -> Tensor:
+        return join(surgery.combine(split(torch.stack([factor * g for factor in factors])), rule))
+
+    torch.testing.assert_close(update(1.0, 1.0), 2 * g)
+    torch.testing.assert_close(update(1.0, 3.0), 4 * g)
+    torch.testing.assert_close(update(1.0, 0.0), g)
+    assert update(1.0, -1.0).norm() < 1e-6 * g.norm()
+    assert rule(torch.zeros(2, 2, dtype=torch.float64)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem")  # of torchjd's own Nash-MTL
+def test_nash_mtl_is_that_of_torchjd_over_many_steps_and_goes_on_from_a_checkpoint() -> None:
+    rule, reference = offered("nash-mtl"), torchjd.aggregation.NashMTL(n_tasks=3)
+    assert isinstance(rule, surgery.NashMTL)
+    resumed = surgery.NashMTL()
+    for step in range(6):
+        jacobian = torch.randn(3, SIZE, dtype=torch.float64, generator=seeded(step))
+        if step == 3:
+            resumed.load_state_dict(rule.state_dict())
+        update = join(surgery.combine(split(jacobian), rule))
+        torch.testing.assert_close(update, reference(jacobian), rtol=1e-4, atol=1e-6)
+        if step >= 3:
+            assert torch.equal(join(surgery.combine(split(jacobian), resumed)), update)
+
+
+# ------------------------------------------------------------------------------------------ other people's gradients
+
+
+def test_gradients_of_two_tasks_that_share_memory_are_refused() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    kept = []
+    for scale in (1.0, 2.0):
+        if weight.grad is not None:
+            weight.grad.zero_()  # as zero_grad(set_to_none=False) and bucket views do
+        (scale * weight.sum()).backward()
+        kept.append([weight.grad])
+    with pytest.raises(ValueError, match=r"gradients of tasks 0 and 1 share memory.*gradient_as_bucket_view"):
+        surgery.combine(kept, surgery.Sum())
+    matrix = torch.ones(2, 3)
+    assert surgery.combine([[matrix[0]], [matrix[1]]], surgery.Sum())[0] is not None
+
+
+def test_a_gradient_that_two_parameters_share_is_scaled_once() -> None:
+    a, b = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+
+    def gradients(factor: float) -> list[Tensor | None]:
+        return list(torch.autograd.grad((factor * (a + b) ** 2).sum(), [a, b]))
+
+    first, second = gradients(1.0), gradients(2.0)
+    assert first[0] is not None
+    assert first[1] is not None
+    assert first[0].data_ptr() == first[1].data_ptr()
+    combined = surgery.combine([first, second], surgery.Sum([0.5, 3.0]), inplace=True)
+    for gradient in combined:
+        assert gradient is not None
+        torch.testing.assert_close(gradient, torch.full((3,), 0.5 * 4 + 3.0 * 8))
+
+
+def test_an_expanded_gradient_can_be_written_in_place() -> None:
+    weight = nn.Parameter(torch.ones(2, 3))
+    tasks = [list(torch.autograd.grad(weight.sum() * scale, [weight])) for scale in (1.0, 2.0)]
+    (combined,) = surgery.combine(tasks, surgery.Sum(), inplace=True)
+    assert combined is not None
+    assert torch.equal(combined, torch.full((2, 3), 3.0))
+
+
+@pytest.mark.parametrize("rule", [surgery.PCGrad, surgery.GradVac])
+def test_a_rule_without_a_generator_leaves_the_global_one_alone_and_is_the_same_in_every_process(
+    rule: Callable[[], surgery.Weighting],
+) -> None:
+    jacobian = torch.randn(5, SIZE, dtype=torch.float64, generator=seeded(0))
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first, second = rule(), rule()
+    updates = [join(surgery.combine(split(jacobian), first)) for _ in range(3)]
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    for update in updates:
+        assert torch.equal(join(surgery.combine(split(jacobian), second)), update)
+
+
+@pytest.mark.parametrize("beta", [7.0, -0.1, float("nan")])
+def test_gradvac_refuses_a_beta_that_is_no_share(beta: float) -> None:
+    with pytest.raises(ValueError, match=r"beta = .*: must be a number from 0 to 1"):
+        surgery.GradVac(beta=beta)
+
+
+def test_an_aggregator_of_torchjd_is_refused_with_the_way_to_do_it() -> None:
+    gradients: list[list[Tensor | None]] = [[torch.ones(2)], [-torch.ones(2)]]
+    with pytest.raises(ValueError, match=r"UPGrad is an aggregator .* surgery.weighting\('upgrad'\)"):
+        surgery.combine(gradients, torchjd.aggregation.UPGrad())
+    assert surgery.combine(gradients, torchjd.aggregation.UPGradWeighting())[0] is not None
+
+
+def test_weights_of_a_wrong_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"the weighting gave \[2, 2\] for the weights of 2 tasks"):
+        surgery.combine([[torch.ones(2)], [-torch.ones(2)]], lambda gramian: gramian)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "kind"),
+    [(torch.ones(2, 2).to_sparse(), "sparse"), (torch.ones(2, dtype=torch.complex64), "complex")],
+)
+def test_sparse_and_complex_gradients_are_refused(gradient: Tensor, kind: str) -> None:
+    with pytest.raises(ValueError, match=f"surgery needs dense, real gradients; one of task 1 is {kind}"):
+        surgery.combine([[torch.ones(2)], [gradient]], surgery.Sum())
+
+
+def test_a_weight_beyond_float16_does_not_overflow() -> None:
+    small = torch.full((3,), 1e-3, dtype=torch.float16)
+    for inplace in (False, True):
+        (combined,) = surgery.combine([[small.clone()], [small.clone()]], surgery.Sum([1e5, 1e5]), inplace=inplace)
+        assert combined is not None
+        assert combined.dtype == torch.float16
+        torch.testing.assert_close(combined.float(), torch.full((3,), 200.0), rtol=2e-3, atol=0.0)
 
 
 # ------------------------------------------------------------------------------------------ diagnostics

@@ -7,13 +7,17 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from bertram.smart import public_variant
 from bertram.smart.divergences import Outputs, detached
+
+Unit = Literal["embedding-rms", "absolute"]
+Variant = Literal["paper", "smart-pytorch"]
+HALF_PRECISION_SCALES = (2.0**16, 2.0**8, 1.0)  # of the divergence that the ascent differentiates, the first finite one
 
 
 class SettingsError(ValueError):
@@ -55,14 +59,27 @@ class Settings:
     noise_std: float = 0.003
     step_size: float = 0.3
     steps: int = 1
-    unit: Literal["embedding-rms", "absolute"] = "embedding-rms"
-    variant: Literal["paper", "smart-pytorch"] = "paper"
+    unit: Unit = "embedding-rms"
+    variant: Variant = "paper"
 
     def __post_init__(self) -> None:
         values = vars(self)
-        problems = [f"{name} = {values[name]}: above 0" for name in ("radius", "step_size") if not values[name] > 0]
+        problems = [
+            f"{name} = {values[name]}: must be above 0"
+            for name in ("radius", "step_size")
+            if not 0 < values[name] < math.inf
+        ]
         problems += [
-            f"{name} = {values[name]}: 0 or more" for name in ("weight", "noise_std", "steps") if not values[name] >= 0
+            f"{name} = {values[name]}: must be 0 or more"
+            for name in ("weight", "noise_std", "steps")
+            if not 0 <= values[name] < math.inf
+        ]
+        if not isinstance(self.steps, int):
+            problems.append(f"steps = {self.steps}: must be a whole number")
+        problems += [
+            f"{name} = {values[name]!r}: choose one of {', '.join(choices)}"
+            for name, choices in (("unit", get_args(Unit)), ("variant", get_args(Variant)))
+            if values[name] not in choices
         ]
         if problems:
             raise SettingsError(problems)
@@ -124,7 +141,9 @@ def adversarial_offset(
     """Seek the offset of the word embeddings that changes the outputs most: the inner loop of Algorithm 1.
 
     Only the offset is differentiated: no gradient reaches the parameters. It is float32 also for bfloat16 embeddings,
-    in which a small offset would be rounded away: let f add it before it rounds.
+    in which a small offset would be rounded away: let f add it before it rounds. In float16, autocast included, the
+    divergence is scaled while it is differentiated, so that its gradient does not underflow. Under `torch.no_grad` the
+    ascent differentiates all the same.
 
     Args:
         f: function from an offset, to be added to the word embeddings, to outputs: a tensor, or a tuple of tensors.
@@ -146,7 +165,7 @@ def adversarial_offset(
         The perturbation; its `divergence_before` is in the form that `divergence` returns.
 
     Raises:
-        ValueError: the outputs do not depend on the offset.
+        ValueError: the outputs do not depend on the offset, or inference mode is on.
     """
     start = _random_start(like, noise_std, noise, generator)
     bound = _not_above(radius, start.dtype)
@@ -254,6 +273,40 @@ def example_penalties(
     return s.weight * values, replace(perturbation, divergence_after=values.detach())
 
 
+@torch.no_grad()
+def check_offset_function(
+    f: Callable[[Tensor], Outputs], clean: Outputs, like: Tensor, tolerance: float = 1e-3
+) -> None:
+    """Check once, before training, that f adds its offset to the embeddings of the clean pass: f(0) gives its outputs.
+
+    It costs one pass of f. Call it in evaluation mode, or with `same_dropout`.
+
+    Args:
+        f: function from an offset to outputs.
+        clean: outputs without an offset.
+        like: word embeddings, for shape, type and device.
+        tolerance: largest difference allowed, relative to the largest output.
+
+    Raises:
+        ValueError: f(0) differs from the clean outputs, with the usual reasons.
+    """
+    at_zero = f(torch.zeros_like(like, dtype=torch.promote_types(like.dtype, torch.float32)))
+    pairs = [(at_zero, clean)] if isinstance(clean, Tensor) else list(zip(at_zero, clean, strict=True))
+    for output, expected in pairs:
+        assert isinstance(output, Tensor)
+        if output.shape != expected.shape:
+            raise ValueError(f"f gives outputs {list(output.shape)}, the clean outputs are {list(expected.shape)}")
+        difference = (output.float() - expected.float()).nan_to_num(0.0, 0.0, 0.0).abs().max()
+        largest = expected.float().nan_to_num(0.0, 0.0, 0.0).abs().max()
+        if difference > tolerance * largest.clamp_min(1.0):
+            raise ValueError(
+                f"f(0) differs from the clean outputs by {difference:.3g}: f must add the offset to the word "
+                "embeddings of the clean pass. Usual reasons: a function of embeddings, as smart-pytorch wants it "
+                "(use lambda offset: eval_fn(embeddings + offset)); dropout that draws other masks (use "
+                "same_dropout); a model that scales its word embeddings, to which inputs_embeds are added unscaled"
+            )
+
+
 def same_dropout(
     f: Callable[[Tensor], Outputs], generators: Sequence[torch.Generator] | None = None
 ) -> Callable[[Tensor], Outputs]:
@@ -293,21 +346,37 @@ def _ascend(
     steps: int,
     step: Callable[[Tensor, Tensor], Tensor],
 ) -> Perturbation:
+    if torch.is_inference_mode_enabled():
+        raise ValueError("SMART needs gradients of the offset, which inference mode cannot give: use torch.no_grad()")
     delta, clean, before, g = start, detached(clean), None, None
-    for _ in range(steps):
-        delta.requires_grad_()
-        divergences = divergence(f(delta), clean)
-        g = _gradient(divergences.sum(), delta)
-        before = divergences.detach() if before is None else before
-        delta = step(delta.detach(), g)
+    scales = HALF_PRECISION_SCALES if _in_half_precision(clean, start.device) else (1.0,)
+    with torch.enable_grad():
+        for _ in range(steps):
+            delta.requires_grad_()
+            divergences = divergence(f(delta), clean)
+            g = _gradient(divergences.sum(), delta, scales)
+            before = divergences.detach() if before is None else before
+            delta = step(delta.detach(), g)
     return Perturbation(delta, delta.abs().max(), before, gradient_cosine=None if g is None else _cosine(delta, g))
 
 
-def _gradient(loss: Tensor, offset: Tensor) -> Tensor:
+def _in_half_precision(clean: Outputs, device: torch.device) -> bool:
+    """True if float16 has a part in the outputs."""
+    tensors = (clean,) if isinstance(clean, Tensor) else clean
+    autocast = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) == torch.float16
+    return autocast or any(tensor.dtype == torch.float16 for tensor in tensors)
+
+
+def _gradient(loss: Tensor, offset: Tensor, scales: Sequence[float]) -> Tensor:
+    """The gradient of the offset, computed at the first of the scales at which it is finite, or at the last."""
     if loss.requires_grad:
-        (gradient,) = torch.autograd.grad(loss, offset, allow_unused=True)
-        if gradient is not None:
-            return gradient
+        for scale in scales:
+            last = scale == scales[-1]
+            (gradient,) = torch.autograd.grad(scale * loss, offset, allow_unused=True, retain_graph=not last)
+            if gradient is None:
+                break
+            if last or bool(gradient.isfinite().all()):
+                return gradient / scale
     raise ValueError("the outputs do not depend on the offset: f must add it to the embeddings and keep the graph")
 
 

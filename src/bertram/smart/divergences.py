@@ -2,7 +2,8 @@
 
 Each is differentiated on both sides and computed in float32 at least. With ``reduction="mean"``, the default, it is the
 mean over the batch; with ``"none"`` there is one value for each example, so that the examples of several tasks can be
-averaged task by task.
+averaged task by task. With a `mask` the values outside of it count as 0 and have no part in the mean: give the mask of
+the real tokens where a model has an output for each token. The classes are the last axis.
 """
 
 from typing import Literal, TypeVar
@@ -15,15 +16,19 @@ Outputs = TypeVar("Outputs", Tensor, tuple[Tensor, ...])
 Reduction = Literal["mean", "none"]
 
 
-def symmetric_kl(p_logits: Tensor, q_logits: Tensor, reduction: Reduction = "mean") -> Tensor:
+def symmetric_kl(
+    p_logits: Tensor, q_logits: Tensor, reduction: Reduction = "mean", mask: Tensor | None = None
+) -> Tensor:
     """Symmetric KL divergence KL(P|Q) + KL(Q|P) between softmax distributions, the paper's l_s for classification.
 
-    In closed form: the sum over classes of (p - q)(log p - log q).
+    In closed form: the sum over classes of (p - q)(log p - log q). A class that both exclude by a logit of -inf counts
+    as 0.
 
     Args:
-        p_logits: logits, [batch, classes].
+        p_logits: logits, [batch, classes] or [batch, tokens, classes].
         q_logits: logits of the same shape.
-        reduction: ``mean`` for a scalar, ``none`` for [batch].
+        reduction: ``mean`` for a scalar, ``none`` for the shape without classes.
+        mask: values that count, in the shape without classes; default: all.
 
     Raises:
         ValueError: the shapes differ, or there is a single class, whose softmax is always 1.
@@ -32,22 +37,25 @@ def symmetric_kl(p_logits: Tensor, q_logits: Tensor, reduction: Reduction = "mea
     if p_logits.shape[-1] < 2:
         raise ValueError("the softmax of a single logit is always 1: use bernoulli_symmetric_kl")
     log_p, log_q = F.log_softmax(p_logits, -1), F.log_softmax(q_logits, -1)
-    return _reduced(((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1), reduction)
+    return _reduced(((log_p.exp() - log_q.exp()) * _difference(log_p, log_q)).sum(-1), reduction, mask)
 
 
-def bernoulli_symmetric_kl(p_logit: Tensor, q_logit: Tensor, reduction: Reduction = "mean") -> Tensor:
+def bernoulli_symmetric_kl(
+    p_logit: Tensor, q_logit: Tensor, reduction: Reduction = "mean", mask: Tensor | None = None
+) -> Tensor:
     """Symmetric KL divergence between yes/no distributions of one logit each: (p - q)(logit p - logit q).
 
     Args:
         p_logit: logits, [batch] or any other shape; the mean is over all elements.
         q_logit: logits of the same shape.
         reduction: ``mean`` for a scalar, ``none`` for the shape of the logits.
+        mask: values that count, in the shape of the logits; default: all.
 
     Raises:
         ValueError: the shapes differ.
     """
     p_logit, q_logit = _in_float32(p_logit, q_logit)
-    return _reduced((p_logit.sigmoid() - q_logit.sigmoid()) * (p_logit - q_logit), reduction)
+    return _reduced((p_logit.sigmoid() - q_logit.sigmoid()) * _difference(p_logit, q_logit), reduction, mask)
 
 
 def coral_symmetric_kl(p_logits: Tensor, q_logits: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -66,7 +74,9 @@ def coral_symmetric_kl(p_logits: Tensor, q_logits: Tensor, reduction: Reduction 
     return _reduced(bernoulli_symmetric_kl(p_logits, q_logits, "none").sum(-1), reduction)
 
 
-def squared_difference(p: Tensor, q: Tensor, scale: float = 1.0, reduction: Reduction = "mean") -> Tensor:
+def squared_difference(
+    p: Tensor, q: Tensor, scale: float = 1.0, reduction: Reduction = "mean", mask: Tensor | None = None
+) -> Tensor:
     """Squared difference of scores in units of the label range, the paper's l_s for regression.
 
     Args:
@@ -74,12 +84,13 @@ def squared_difference(p: Tensor, q: Tensor, scale: float = 1.0, reduction: Redu
         q: scores of the same shape; [batch] and [batch, 1] would be broadcast to [batch, batch] and are refused.
         scale: label range, such as 5 for labels from 0 to 5.
         reduction: ``mean`` for a scalar, ``none`` for [batch].
+        mask: values that count, in the shape of the scores; default: all.
 
     Raises:
         ValueError: the shapes differ.
     """
     p, q = _in_float32(p, q)
-    return _reduced(((p - q) / scale).square(), reduction)
+    return _reduced(((p - q) / scale).square(), reduction, mask)
 
 
 def detached(outputs: Outputs) -> Outputs:
@@ -87,9 +98,19 @@ def detached(outputs: Outputs) -> Outputs:
     return outputs.detach() if isinstance(outputs, Tensor) else tuple(output.detach() for output in outputs)
 
 
-def _reduced(values: Tensor, reduction: Reduction) -> Tensor:
+def _difference(p: Tensor, q: Tensor) -> Tensor:
+    """P - q, and 0 where both are infinite alike: 0 log 0 = 0."""
+    return (p - q).masked_fill(p.isinf() & (p == q), 0.0)
+
+
+def _reduced(values: Tensor, reduction: Reduction, mask: Tensor | None = None) -> Tensor:
     if reduction not in ("mean", "none"):
-        raise ValueError(f"reduction {reduction!r}: mean or none")
+        raise ValueError(f"reduction {reduction!r}: choose mean or none")
+    if mask is not None:
+        if mask.shape != values.shape:
+            raise ValueError(f"the mask is {list(mask.shape)}, the values are {list(values.shape)}")
+        values = values.masked_fill(~mask.bool(), 0.0)
+        return values.sum() / mask.sum().clamp(min=1) if reduction == "mean" else values
     return values.mean() if reduction == "mean" else values
 
 

@@ -20,6 +20,7 @@ equation 2) or their moving average (MBPP).
 """
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -33,7 +34,8 @@ class BregmanProximal:
     """A teacher with earlier weights of a model, and the penalty for leaving it.
 
     `teacher` is a copy of the model, to be called like it: always in evaluation mode, so without dropout, and without
-    gradients. It costs the memory of the weights once.
+    gradients. It costs the memory of the weights once; weights that are trained in bfloat16 or float16 are averaged in
+    float32, which costs another copy of these. It is no module: keep its `state_dict` in a checkpoint of its own.
 
     Args:
         model: model that is trained.
@@ -58,7 +60,11 @@ class BregmanProximal:
         every: int = 10,
     ) -> None:
         if mode not in ("momentum", "vanilla"):
-            raise ValueError(f"Bregman proximal point {mode!r}: momentum or vanilla")
+            raise ValueError(f"Bregman proximal point {mode!r}: choose momentum or vanilla")
+        if not 0 <= mu < math.inf:
+            raise ValueError(f"mu = {mu}: must be 0 or more")
+        if len(betas) != 2 or not all(0 <= beta <= 1 for beta in betas):
+            raise ValueError(f"betas = {betas}: must be two numbers from 0 to 1")
         if mode == "vanilla" and every < 2:
             raise ValueError(
                 "the vanilla Bregman proximal point needs a teacher that is renewed every 2 optimizer steps or less "
@@ -70,8 +76,9 @@ class BregmanProximal:
         self.steps = 0
         self.teacher = copy.deepcopy(model).eval().requires_grad_(False)
         # In bfloat16 a step of 1 - beta is below rounding: such weights are averaged in float32 beside the teacher.
+        trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
         self._average = {
-            name: weight.to(torch.promote_types(weight.dtype, torch.float32))
+            name: weight.to(torch.promote_types(weight.dtype, torch.float32)) if name in trained else weight
             for name, weight in self.teacher.named_parameters()
         }
 

@@ -46,13 +46,25 @@ if TYPE_CHECKING:
         norms,
         weighted_sum,
     )
-    from bertram.surgery.rules import AsymmetricProjection, GradVac, PCGrad, Sum, Weighting, pcgrad_weights
-    from bertram.surgery.torchjd_rules import from_torchjd, weighting
+    from bertram.surgery.rules import (
+        AsymmetricProjection,
+        ConFIG,
+        GradVac,
+        PCGrad,
+        StatefulWeighting,
+        Sum,
+        Weighting,
+        pcgrad_weights,
+    )
+    from bertram.surgery.torchjd_rules import NashMTL, from_torchjd, weighting
 
 __all__ = [
     "AsymmetricProjection",
+    "ConFIG",
     "GradVac",
+    "NashMTL",
     "PCGrad",
+    "StatefulWeighting",
     "Sum",
     "Weighting",
     "combine",
@@ -78,8 +90,17 @@ _MODULES = {  # PyTorch is imported only when a name that needs it is used, so t
         "norms",
         "weighted_sum",
     ),
-    "bertram.surgery.rules": ("AsymmetricProjection", "GradVac", "PCGrad", "Sum", "Weighting", "pcgrad_weights"),
-    "bertram.surgery.torchjd_rules": ("from_torchjd", "weighting"),
+    "bertram.surgery.rules": (
+        "AsymmetricProjection",
+        "ConFIG",
+        "GradVac",
+        "PCGrad",
+        "StatefulWeighting",
+        "Sum",
+        "Weighting",
+        "pcgrad_weights",
+    ),
+    "bertram.surgery.torchjd_rules": ("NashMTL", "from_torchjd", "weighting"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

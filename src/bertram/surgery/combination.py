@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from bertram.surgery.rules import GradVac, Weighting
+from bertram.surgery.rules import StatefulWeighting, Weighting
 
 Gradients: TypeAlias = Sequence[Tensor | None]
 
@@ -21,7 +21,8 @@ def combine(
 ) -> list[Tensor | None]:
     """Combine the gradients of several tasks into one.
 
-    To log conflicts at no further cost, wrap the weighting in a function that keeps the Gramian it is given.
+    To log conflicts at no further cost, wrap the weighting in a function that keeps the Gramian it is given. In
+    float16 and bfloat16 the weighted sum is taken in float32.
 
     Args:
         task_gradients: each task's gradient of each shared parameter, in the same order for all tasks; None where the
@@ -35,16 +36,23 @@ def combine(
         A gradient for each parameter; None for a parameter that no task touches.
 
     Raises:
-        ValueError: the lists of gradients do not fit each other, the groups or the weightings.
+        ValueError: the lists of gradients do not fit each other, the groups or the weightings; gradients of two tasks
+            share memory; a gradient is sparse or complex; a weighting is an aggregator of torchjd.
     """
     count = _parameter_count(task_gradients)
+    _require_usable(task_gradients)
+    if inplace:
+        task_gradients = _without_aliases(task_gradients)
     if groups is None:
         groups = [range(count)]
     weightings = _weighting_of_each(groups, weighting, count)
     combined: list[Tensor | None] = [None] * count
     for group, weigh in zip(groups, weightings, strict=True):
         layer = [[gradients[index] for index in group] for gradients in task_gradients]
-        for index, gradient in zip(group, weighted_sum(layer, weigh(gramian(layer)), inplace), strict=True):
+        weights = weigh(gramian(layer))
+        if weights.shape != (len(task_gradients),):
+            raise ValueError(f"the weighting gave {list(weights.shape)} for the weights of {len(task_gradients)} tasks")
+        for index, gradient in zip(group, weighted_sum(layer, weights, inplace), strict=True):
             combined[index] = gradient
     return combined
 
@@ -81,8 +89,15 @@ def _dot_products(task_gradients: Sequence[Gradients], at_least: torch.dtype) ->
             products[i, j].append(torch.dot(a, b))
     gramian = torch.zeros(len(task_gradients), len(task_gradients), dtype=torch.float64)
     for (i, j), dots in products.items():
-        gramian[i, j] = gramian[j, i] = torch.stack(dots).cpu().double().sum()
+        gramian[i, j] = gramian[j, i] = _on_cpu(dots).double().sum()
     return gramian
+
+
+def _on_cpu(scalars: list[Tensor]) -> Tensor:
+    """The scalars as a vector; those of one device are copied at once."""
+    if len({scalar.device for scalar in scalars}) == 1:
+        return torch.stack(scalars).cpu()
+    return torch.stack([scalar.cpu() for scalar in scalars])
 
 
 @torch.no_grad()
@@ -102,9 +117,15 @@ def weighted_sum(task_gradients: Sequence[Gradients], weights: Tensor, inplace: 
             total.append(None)
             continue
         (first, factor), *remaining = present
+        if first.dtype in (torch.float16, torch.bfloat16):  # too narrow for a factor, too coarse for a sum
+            summed = first.float() * factor
+            for gradient, share in remaining:
+                summed.add_(gradient.float(), alpha=share)
+            total.append(first.copy_(summed) if inplace else summed.to(first.dtype))
+            continue
         combined = first.mul_(factor) if inplace else first * factor
-        for gradient, factor in remaining:
-            combined.add_(gradient, alpha=factor)
+        for gradient, share in remaining:
+            combined.add_(gradient, alpha=share)
         total.append(combined)
     return total
 
@@ -133,6 +154,52 @@ def conflict_rate(gramian: Tensor) -> float:
     return float((above < 0).sum()) / max(1, len(above))
 
 
+def _require_usable(task_gradients: Sequence[Gradients]) -> None:
+    """Refuse gradients that would give a wrong sum."""
+    for gradients in zip(*task_gradients, strict=True):
+        owners: dict[int, int] = {}
+        for task, gradient in enumerate(gradients):
+            if gradient is None:
+                continue
+            if gradient.layout != torch.strided or gradient.is_complex():
+                kind = "complex" if gradient.is_complex() else "sparse"
+                raise ValueError(f"surgery needs dense, real gradients; one of task {task} is {kind}")
+            owner = owners.setdefault(gradient.data_ptr(), task) if gradient.numel() else task
+            if owner != task:
+                raise ValueError(
+                    f"gradients of tasks {owner} and {task} share memory, so that one has overwritten the other. Set "
+                    "p.grad = None after each task (zero_grad(set_to_none=True)), use DistributedDataParallel without "
+                    "gradient_as_bucket_view, or give clones"
+                )
+
+
+def _without_aliases(task_gradients: Sequence[Gradients]) -> list[list[Tensor | None]]:
+    """The gradients, with a copy of each whose memory is that of an earlier one, or overlaps itself after an expand."""
+    seen: set[int] = set()
+
+    def own(gradient: Tensor | None) -> Tensor | None:
+        if gradient is None or not gradient.numel():
+            return gradient
+        expanded = any(step == 0 and size > 1 for step, size in zip(gradient.stride(), gradient.shape, strict=True))
+        if gradient.data_ptr() in seen or expanded:
+            return gradient.clone(memory_format=torch.contiguous_format)
+        seen.add(gradient.data_ptr())
+        return gradient
+
+    return [[own(gradient) for gradient in gradients] for gradients in task_gradients]
+
+
+def _require_weighting(weighting: object) -> None:
+    """Refuse an aggregator of torchjd, which would take the Gramian for a Jacobian."""
+    kinds = {f"{kind.__module__.split('.')[0]}.{kind.__name__}" for kind in type(weighting).__mro__}
+    if "torchjd.Aggregator" in kinds:
+        name = type(weighting).__name__
+        raise ValueError(
+            f"{name} is an aggregator of torchjd, which takes Jacobians; use a weighting: "
+            f"surgery.weighting('{name.lower()}'), or its {name}Weighting()"
+        )
+
+
 def _parameter_count(task_gradients: Sequence[Gradients]) -> int:
     counts = {len(gradients) for gradients in task_gradients}
     if len(counts) != 1:
@@ -148,9 +215,12 @@ def _weighting_of_each(
 ) -> Sequence[Weighting]:
     if sorted(index for group in groups for index in group) != list(range(count)):
         raise ValueError(f"the groups must name each of the {count} parameters exactly once")
+    for rule in weighting if isinstance(weighting, Sequence) else [weighting]:
+        _require_weighting(rule)
     if not isinstance(weighting, Sequence):
-        if isinstance(weighting, GradVac) and len(groups) > 1:
-            raise ValueError(f"GradVac has a state: give a list of {len(groups)}, one for each group")
+        if len(groups) > 1 and isinstance(weighting, StatefulWeighting) and weighting.state_dict():
+            name = type(weighting).__name__
+            raise ValueError(f"{name} has a state: give a list of {len(groups)}, one for each group")
         return [weighting] * len(groups)
     if len(weighting) != len(groups):
         raise ValueError(f"{len(groups)} groups need as many weightings, not {len(weighting)}")

@@ -3,7 +3,8 @@
 import difflib
 from typing import Any
 
-_BUILT_IN = ("none", "pcgrad", "gradvac", "asymmetric")
+OWN = ("none", "pcgrad", "gradvac", "asymmetric", "config")
+NASH_MTL = "nash-mtl"
 TORCHJD: dict[str, tuple[str, dict[str, Any]]] = {  # its class, and values of arguments without a default
     "aligned-mtl": ("AlignedMTLWeighting", {}),
     "cagrad": ("CAGradWeighting", {"c": 0.4}),
@@ -15,16 +16,13 @@ TORCHJD: dict[str, tuple[str, dict[str, Any]]] = {  # its class, and values of a
     "mgda": ("MGDAWeighting", {}),
     "upgrad": ("UPGradWeighting", {}),
 }
-_JACOBIAN = "it needs the whole Jacobian, and only its Gramian is at hand"
-_STATE = "it keeps a state between steps that a checkpoint could not hold"
+_COORDINATES = "it looks at every coordinate of the gradients, and only their Gramian is at hand"
 _REFUSED = {
-    "config": _JACOBIAN,
-    "excess-mtl": _JACOBIAN,
-    "graddrop": _JACOBIAN,
-    "nash-mtl": _JACOBIAN,
-    "trimmed-mean": _JACOBIAN,
-    "cr-mogm": _STATE,
-    "pcd": _STATE,
+    "excess-mtl": _COORDINATES,
+    "graddrop": _COORDINATES,
+    "trimmed-mean": _COORDINATES,
+    "cr-mogm": "it only smooths the weights of another rule",
+    "pcd": "it keeps a state between steps that checkpoints do not hold",
     "modo": "it needs gradients of two independent batches",
     "sdmgrad": "it needs gradients of two independent batches",
     "random": "it draws from the global generator, so that a run could not be repeated",
@@ -33,7 +31,7 @@ _REFUSED = {
 
 def methods() -> tuple[str, ...]:
     """Names that `bertram.surgery.weighting` takes."""
-    return (*_BUILT_IN, *TORCHJD)
+    return (*OWN, NASH_MTL, *TORCHJD)
 
 
 def why_not(method: str) -> str | None:

@@ -8,12 +8,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from operator import mul
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
 
 Weighting: TypeAlias = Callable[[Tensor], Tensor]
+
+
+@runtime_checkable
+class StatefulWeighting(Protocol):
+    """A rule with a state between steps, which a checkpoint must hold; it is no module."""
+
+    def __call__(self, gramian: Tensor) -> Tensor:
+        """Weights [T] from the Gramian [T, T]."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor | None]:
+        """State for a checkpoint."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
+        """Restore the state of a checkpoint."""
+
+
+def _own_generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 def pcgrad_weights(gramian: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -54,9 +74,17 @@ class Sum:
 
 @dataclass
 class PCGrad:
-    """PCGrad with a generator of its own: see `pcgrad_weights`."""
+    """PCGrad with a generator of its own: see `pcgrad_weights`.
+
+    Args:
+        generator: CPU generator of the order of the projections; by default one with a fixed seed, so that all
+            processes of a training project in the same order.
+    """
 
     generator: torch.Generator | None = None
+
+    def __post_init__(self) -> None:
+        self.generator = self.generator or _own_generator()
 
     def __call__(self, gramian: Tensor) -> Tensor:
         """Weights [T] from the Gramian [T, T]."""
@@ -98,13 +126,21 @@ class GradVac:
 
     Args:
         beta: weight of the newest cosine in a pair's running target.
-        generator: CPU generator of the order of the pairs; PyTorch's global one by default.
+        generator: CPU generator of the order of the pairs; by default one with a fixed seed, as in `PCGrad`.
         targets: running targets of the pairs' cosines, [T, T] in float64; None before the first step.
+
+    Raises:
+        ValueError: beta is not a number from 0 to 1.
     """
 
     beta: float = 0.01
     generator: torch.Generator | None = None
     targets: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        self.generator = self.generator or _own_generator()
+        if not 0 <= self.beta <= 1:
+            raise ValueError(f"beta = {self.beta}: must be a number from 0 to 1")
 
     def __call__(self, gramian: Tensor) -> Tensor:
         """Weights [T] from the Gramian [T, T]; moves the targets."""
@@ -137,6 +173,37 @@ class GradVac:
     def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
         """Restore the state of a checkpoint."""
         self.targets = state["targets"]
+
+
+@dataclass
+class ConFIG:
+    """ConFIG: the direction with the same cosine to every task's gradient, as long as the gradients reach along it.
+
+    Liu et al., ConFIG: Towards Conflict-free Training of Physics Informed Neural Networks, ICLR 2025, equation 2: with
+    U the unit gradients, the direction u of pinv(U) 1 and the length sum_i g_i . u. Since pinv(U) = U^T pinv(U U^T),
+    and U U^T are the cosines, it is a function of the Gramian. A task whose gradient is zero is left out.
+
+    Args:
+        tolerance: eigenvalues of the cosines below this share of the largest count as 0; at 1e-8 gradients within an
+            angle of 1e-4 count as parallel.
+    """
+
+    tolerance: float = 1e-8
+
+    def __call__(self, gramian: Tensor) -> Tensor:
+        """Weights [T] from the Gramian [T, T]."""
+        if not bool(gramian.isfinite().all()):  # the sum carries it to whoever checks gradients
+            return gramian.new_ones(len(gramian))
+        norm = gramian.diagonal().sqrt()
+        inverse = torch.where(norm > 0, 1 / norm, 0.0)
+        cosines = gramian * inverse[:, None] * inverse[None, :]
+        direction = inverse * (torch.linalg.pinv(cosines, rtol=self.tolerance, hermitian=True) @ (norm > 0).to(gramian))
+        square = direction @ gramian @ direction
+        if not square > 0:
+            return torch.zeros_like(norm)
+        length = (gramian @ direction).sum() / square.sqrt()
+        weights: Tensor = length / square.sqrt() * direction
+        return weights
 
 
 def _other_tasks(i: int, tasks: int, generator: torch.Generator | None) -> list[int]:

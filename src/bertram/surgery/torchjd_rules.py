@@ -1,13 +1,16 @@
 """Rules of gradient surgery by name: our own, and those of torchjd that need nothing but the Gramian."""
 
 import importlib
+import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from bertram.surgery.names import TORCHJD, why_not
-from bertram.surgery.rules import AsymmetricProjection, GradVac, PCGrad, Sum, Weighting
+from bertram.surgery.rules import AsymmetricProjection, ConFIG, GradVac, PCGrad, Sum, Weighting
 
 
 def weighting(
@@ -16,7 +19,8 @@ def weighting(
     """The weighting of a name, one of `methods`.
 
     Args:
-        method: ``none`` (the sum), ``pcgrad``, ``gradvac``, ``asymmetric``, or a weighting of torchjd.
+        method: ``none`` (the sum), ``pcgrad``, ``gradvac``, ``asymmetric``, ``config``, ``nash-mtl``, or a weighting of
+            torchjd.
         generator: CPU generator of the rules that draw an order.
         main: index of the main task, for ``asymmetric``.
         options: further arguments of the rule, such as ``beta`` of gradvac or ``c`` of cagrad.
@@ -24,18 +28,71 @@ def weighting(
     Raises:
         ValueError: the method is unknown, cannot be used, or lacks a package or an argument.
     """
-    match method:
-        case "none":
-            return Sum(**options)
-        case "pcgrad":
-            return PCGrad(generator, **options)
-        case "gradvac":
-            return GradVac(generator=generator, **options)
-        case "asymmetric":
-            if main is None:
-                raise ValueError("surgery method asymmetric needs `main`, the index of the main task")
-            return AsymmetricProjection(main, **options)
-    return from_torchjd(method, **options)
+    if method == "asymmetric" and main is None:
+        raise ValueError("surgery method asymmetric needs `main`, the index of the main task")
+    rules: dict[str, Callable[..., Weighting]] = {
+        "none": Sum,
+        "pcgrad": partial(PCGrad, generator),
+        "gradvac": partial(GradVac, generator=generator),
+        "asymmetric": partial(AsymmetricProjection, -1 if main is None else main),
+        "config": ConFIG,
+        "nash-mtl": NashMTL,
+    }
+    return rules[method](**options) if method in rules else from_torchjd(method, **options)
+
+
+class NashMTL:
+    """Nash-MTL: the update that the tasks would agree on as a bargain, by torchjd's solver.
+
+    Navon et al., Multi-Task Learning as a Bargaining Game, ICML 2022, Algorithm 1. The solver takes a Jacobian; here it
+    gets a root of the Gramian, [T, T], which has the same inner products and norms. It starts from the weights of the
+    step before, so that it has a state.
+
+    Args:
+        max_norm: largest norm of the update; 0: no limit.
+        iterations: largest number of iterations of the solver.
+
+    Raises:
+        ValueError: torchjd or the solver (cvxpy and ecos) is not installed.
+    """
+
+    def __init__(self, max_norm: float = 1.0, iterations: int = 20) -> None:
+        self.max_norm, self.iterations = max_norm, iterations
+        self._solver = self._new_solver(1)
+        self._weights: Tensor | None = None
+
+    def __call__(self, gramian: Tensor) -> Tensor:
+        """Weights [T] from the Gramian [T, T]; keeps them for the next step."""
+        if not bool(gramian.isfinite().all()) or not gramian.any():
+            return gramian.new_ones(len(gramian))
+        if self._solver.n_tasks != len(gramian):
+            self._solver = self._new_solver(len(gramian))
+        if self._weights is not None:
+            self._solver.weighting.prvs_alpha = self._weights.numpy().copy()
+        values, vectors = torch.linalg.eigh(gramian.double())
+        root = vectors * values.clamp_min(0.0).sqrt()
+        with warnings.catch_warnings():  # about its own program, and of no use to a caller
+            warnings.filterwarnings("ignore", "You are solving a parameterized problem that is not DPP")
+            weights = cast(Tensor, self._solver.weighting(root))
+        self._weights = torch.as_tensor(self._solver.weighting.prvs_alpha).double().clone()
+        return weights.to(gramian)
+
+    def state_dict(self) -> dict[str, Tensor | None]:
+        """State for a checkpoint."""
+        return {"weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
+        """Restore the state of a checkpoint."""
+        self._weights = state["weights"]
+
+    def _new_solver(self, tasks: int) -> Any:
+        try:
+            module = importlib.import_module("torchjd.aggregation")
+            return module.NashMTL(n_tasks=tasks, max_norm=self.max_norm, optim_niter=self.iterations)
+        except ModuleNotFoundError:
+            raise ValueError("surgery method nash-mtl needs torchjd: pip install 'bertram[surgery]'") from None
+        except (ImportError, ValueError) as error:  # the solver is missing, or a value is wrong; torchjd says which
+            raise ValueError(f"surgery method nash-mtl: {error}") from None
 
 
 def from_torchjd(name: str, **options: Any) -> Weighting:

@@ -120,12 +120,12 @@ class Training:
         """The data files as plain values, by which a checkpoint knows them."""
         return {name: asdict(file) for name, file in self.data.files.items()}
 
-    def _stateful(self) -> list[surgery.GradVac]:
+    def _stateful(self) -> list[surgery.StatefulWeighting]:
         stateful = []
         for context in (self.context, self.epoch_context):
             weighting = None if context is None else context.weighting
             weightings = weighting if isinstance(weighting, list) else [weighting]
-            stateful += [rule for rule in weightings if isinstance(rule, surgery.GradVac)]
+            stateful += [rule for rule in weightings if isinstance(rule, surgery.StatefulWeighting)]
         return stateful
 
 
