@@ -85,7 +85,11 @@ def diff_sides(diff: str) -> tuple[str, str]:
 # ------------------------------------------------------------------------------------------ code
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+TRAINING = [pytest.param(document, marks=pytest.mark.slow) for document in DOCUMENTS if document.name == "README.md"]
+OTHERS = [document for document in DOCUMENTS if document.name != "README.md"]
+
+
+@pytest.mark.parametrize("document", [*TRAINING, *OTHERS], ids=lambda document: document.name)
 def test_the_code_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All blocks of a document, one after the other; of a change, the old side must be Python and the new side run."""
     monkeypatch.chdir(tmp_path)

@@ -10,6 +10,8 @@ from tests.common.commands import Outcome, spawn
 from bertram import load, sample
 from bertram.runs.directory import Run
 
+pytestmark = pytest.mark.slow
+
 MODEL = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
 PREDICTIONS = {f"predictions/dev/{task}.jsonl.gz" for task in ("sst", "quora", "sts")}
 RUN = {"config.toml", "record.json", "metrics.jsonl", *(f"model/{name}" for name in MODEL), *PREDICTIONS}

@@ -81,6 +81,7 @@ def test_majority_and_neutral_shares_of_sst_dev(real_data: Path) -> None:
     assert np.mean(labels == 2) == pytest.approx(0.208, abs=5e-4)
 
 
+@pytest.mark.slow
 def test_sts_labels_are_mostly_no_integers(description: Description) -> None:
     train = task_of(description, "sts").parts[0]
     assert train.scores is not None
@@ -89,10 +90,12 @@ def test_sts_labels_are_mostly_no_integers(description: Description) -> None:
     assert train.scores.quantiles[-1] == 5
 
 
+@pytest.mark.slow
 def test_eighteen_sts_dev_rows_occur_in_train(description: Description) -> None:
     assert overlap(task_of(description, "sts"), "train")[0] == 18
 
 
+@pytest.mark.slow
 def test_no_quora_dev_pair_is_in_train(description: Description) -> None:
     assert overlap(task_of(description, "quora"), "train") == (0, 4138)
 

@@ -87,6 +87,7 @@ def test_dependent_correlations_do_not_see_a_change_of_units() -> None:
     assert dependent_correlations(gold[:3], a[:3], b[:3]) is None
 
 
+@pytest.mark.slow
 def test_paired_bootstrap_covers_a_difference_and_holds_its_level() -> None:
     generator, trials = GENERATOR(4), 1200
     covered = rejected = 0

@@ -121,6 +121,7 @@ def synthetic_run(generator: np.random.Generator) -> tuple[dict[str, TaskOutputs
     return tasks, truth
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_in_95_percent_of_synthetic_runs() -> None:
     generator, runs = GENERATOR(2), 700
     covered: dict[tuple[str, str], int] = {}

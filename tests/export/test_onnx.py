@@ -34,7 +34,10 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 Exported = tuple[Model, Task, Path]
 
 
-@pytest.fixture(scope="module", params=CASES)
+FIRST, *OTHERS = CASES  # a graph takes seconds
+
+
+@pytest.fixture(scope="module", params=[FIRST, *(pytest.param(case, marks=pytest.mark.slow) for case in OTHERS)])
 def exported(request: pytest.FixtureRequest, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     task, settings = CASES[request.param]
     model = random_model(tiny_encoder, {task.name: task}, **settings)

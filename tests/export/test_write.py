@@ -43,8 +43,8 @@ def run_code(card: str) -> dict[str, Any]:
         ("cross", "hf", None),
         ("cross", "sentence-transformers", "quora"),
         ("bi", "sentence-transformers", None),
-        ("cross", "onnx", None),
-        ("bi", "onnx", "quora"),
+        pytest.param("cross", "onnx", None, marks=pytest.mark.slow),
+        pytest.param("bi", "onnx", "quora", marks=pytest.mark.slow),
     ],
 )
 def test_the_code_of_every_card_runs(

