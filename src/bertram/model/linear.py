@@ -19,12 +19,14 @@ ROWS = 64  # bf16 operands have a multiple of so many
 
 
 class Linear(nn.Module):
-    """y = x Wᵀ + b, with W [outputs, inputs]."""
+    """y = x Wᵀ + b, with W [outputs, inputs], and b unless `bias` is False."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    bias: nn.Parameter  # as in PyTorch's own, None without one
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_parameter("bias", nn.Parameter(torch.zeros(outputs)) if bias else None)
         self.precision: Precision = "fp32"
         self._cast: Tensor | None = None
         self._cast_of: tuple[Tensor, int, torch.device] | None = None
@@ -39,7 +41,7 @@ class Linear(nn.Module):
         weight: Tensor = _Kept.apply(self.weight, self._bf16_weight())  # type: ignore[no-untyped-call]
         filled: Tensor = _Filled.apply(x)  # type: ignore[no-untyped-call]
         y: Tensor = _Taken.apply(F.linear(filled, weight), len(x))  # type: ignore[no-untyped-call]
-        return y.add_(self.bias)
+        return y if self.bias is None else y.add_(self.bias)
 
     def _bf16_weight(self) -> Tensor:
         known, now = self._cast_of, (self.weight, self.weight._version, self.weight.device)

@@ -59,9 +59,9 @@ def read_encoder(directory: Path) -> Encoder:
     try:
         with safe_open(str(path), "pt") as file:
             plain = {family.plain_key(key): key for key in file.keys()}  # noqa: SIM118
-            theirs = {
+            theirs = family.unfused({
                 name: file.get_tensor(key) for name, key in plain.items() if not name.startswith(family.ignored_keys)
-            }
+            })  # fmt: skip
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: damaged, it cannot be read ({error}); fetch it again") from None
     with torch.device("meta"):

@@ -50,7 +50,7 @@ def load_state(network: Multitask, state: dict[str, Tensor]) -> None:
     Raises:
         RunError: weights are missing, not known, or of another shape.
     """
-    prefix = network.encoder.prefix
+    prefix, state = network.encoder.prefix, network.encoder.unfused(state)
     keys = {f"encoder.{n}": [f"{prefix}{k}" for k in ks] for n, ks in network.encoder.hugging_face_keys().items()}
     keys |= {f"heads.{name}": [f"heads.{name}"] for name in network.heads.state_dict()}
     missing = [key for several in keys.values() for key in several if key not in state]

@@ -6,10 +6,22 @@ from typing import Any
 from bertram.errors import WeightsError
 from bertram.model.encoders.base import Encoder, EncoderConfig
 from bertram.model.encoders.bert import BertEncoder
+from bertram.model.encoders.distilbert import DistilBertEncoder
+from bertram.model.encoders.electra import ElectraEncoder
+from bertram.model.encoders.modernbert import ModernBertEncoder
+from bertram.model.encoders.mpnet import MPNetEncoder
+from bertram.model.encoders.roberta import RobertaEncoder
 
 __all__ = ["BY_MODEL_TYPE", "FAMILIES", "Encoder", "EncoderConfig", "class_of", "family_of"]
 
-FAMILIES: tuple[type[Encoder], ...] = (BertEncoder,)
+FAMILIES: tuple[type[Encoder], ...] = (
+    BertEncoder,
+    RobertaEncoder,
+    MPNetEncoder,
+    DistilBertEncoder,
+    ElectraEncoder,
+    ModernBertEncoder,
+)
 BY_MODEL_TYPE = {model_type: family for family in FAMILIES for model_type in family.model_types}
 
 

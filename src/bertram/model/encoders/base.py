@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -47,6 +47,32 @@ class EncoderConfig:
     def model_type(self) -> str:
         """The family's name in config.json of the Hugging Face layout."""
         return "bert"
+
+    @property
+    def first_position(self) -> int:
+        """Row of the position table that a sequence begins with."""
+        return 0
+
+    @property
+    def embedding_width(self) -> int:
+        """Width E of the embeddings."""
+        return self.hidden
+
+
+@dataclass(frozen=True)
+class PaddedPositionsConfig(EncoderConfig):
+    """The shape of an encoder whose positions begin after the id of the padding token.
+
+    Attributes:
+        padding_id: id of the padding token.
+    """
+
+    padding_id: int = 1
+
+    @property
+    def first_position(self) -> int:
+        """Row of the position table that a sequence begins with."""
+        return self.padding_id + 1
 
 
 class WordRows:
@@ -152,7 +178,7 @@ class Encoder(nn.Module, ABC):
         pooler: dense layer of the pretrained pooler, or None.
     """
 
-    model_types: ClassVar[tuple[str, ...]]
+    model_types: ClassVar[tuple[str, ...]]  # names in config.json
     config_class: ClassVar[type[EncoderConfig]] = EncoderConfig
     config_keys: ClassVar[Mapping[str, str]]  # field of the configuration: key of config.json
     fixed_values: ClassVar[Mapping[str, Any]]  # config.json besides the fields
@@ -163,6 +189,8 @@ class Encoder(nn.Module, ABC):
     layer_keys: ClassVar[Mapping[str, Sequence[str]]]
     layer_prefix: ClassVar[str] = "encoder.layer"
     pooler_keys: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    has_segments: ClassVar[bool] = False  # whether the segment embedding depends on a token's text
 
     config: EncoderConfig
     word_embeddings: nn.Parameter
@@ -282,6 +310,11 @@ class Encoder(nn.Module, ABC):
                 else:
                     parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
 
+    @property
+    def reads_segments(self) -> bool:
+        """Whether hidden states depend on the segments of the tokens."""
+        return self.has_segments and self.config.segments > 1
+
     def top_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters that lie above the last layer."""
         if self.pooler is not None:
@@ -304,9 +337,16 @@ class Encoder(nn.Module, ABC):
         for key in (key_of[field] for field in ("max_tokens", "segments") if field in key_of):
             if not isinstance(values.get(key, 1), int) or values.get(key, 1) < 1:
                 yield f"{key} is not a positive number"
+        padding = values.get(key_of.get("padding_id", ""), 1)
+        if not isinstance(padding, int) or padding < 0:
+            yield f"{key_of['padding_id']} is not a number from 0 on"
         for key in (key_of[f] for f in ("hidden_dropout", "attention_dropout", "norm_eps") if f in key_of):
             if not isinstance(values.get(key, 0.1), int | float) or not 0 <= values.get(key, 0.1) < 1:
                 yield f"{key} is not a number from 0 to 1"
+        positions = values.get(key_of["max_tokens"])
+        after_padding = issubclass(cls.config_class, PaddedPositionsConfig) and isinstance(padding, int)
+        if after_padding and positions in range(1, padding + 2):
+            yield f"{key_of['max_tokens']} {positions} leaves no position for a token"
         hidden, heads = values.get(key_of["hidden"]), values.get(key_of["heads"])
         if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 and hidden % heads:
             yield f"{key_of['hidden']} {hidden} cannot be divided by {heads} heads"
@@ -314,13 +354,16 @@ class Encoder(nn.Module, ABC):
     @classmethod
     def read_config(cls, values: Mapping[str, Any]) -> EncoderConfig:
         """The shape that a config.json without faults describes."""
-        return cls.config_class(**{field: values[key] for field, key in cls.config_keys.items() if key in values})
+        positions = cls.config_keys["max_tokens"]
+        config = cls.config_class(**{field: values[key] for field, key in cls.config_keys.items() if key in values})
+        return replace(config, max_tokens=values.get(positions, config.max_tokens) - config.first_position)
 
     @classmethod
     def config_values(cls, config: EncoderConfig) -> dict[str, Any]:
         """config.json of the Hugging Face layout."""
         values = {cls.config_keys[field.name]: getattr(config, field.name) for field in fields(config)
                   if field.name in cls.config_keys}  # fmt: skip
+        values[cls.config_keys["max_tokens"]] = config.max_tokens + config.first_position
         return {"model_type": config.model_type, **cls.fixed_values, **values}
 
     def hugging_face_keys(self) -> dict[str, list[str]]:
@@ -343,6 +386,11 @@ class Encoder(nn.Module, ABC):
             for key, part in zip(keys, parameters[name].detach().chunk(len(keys)), strict=True):
                 state[key] = part.contiguous()
         return state
+
+    @classmethod
+    def unfused(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a file with those apart that `hugging_face_keys` names apart."""
+        return dict(state)
 
     @classmethod
     def plain_key(cls, key: str) -> str:

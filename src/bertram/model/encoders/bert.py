@@ -36,7 +36,8 @@ class BertLayer(EncoderLayer):
 class BertEncoder(Encoder):
     """A BERT of any depth and width."""
 
-    model_types = ("bert",)
+    model_types: ClassVar[tuple[str, ...]] = ("bert",)
+    has_segments = True
     config_keys: ClassVar[Mapping[str, str]] = {
         "vocabulary": "vocab_size",
         "hidden": "hidden_size",
@@ -54,8 +55,12 @@ class BertEncoder(Encoder):
         "hidden_act": "gelu",
         "pad_token_id": 0,
     }
-    prefix = "bert."
-    ignored_keys = ("embeddings.position_ids", "cls.", "heads.")  # old versions' buffer; pretraining's heads, and ours
+    prefix: ClassVar[str] = "bert."
+    ignored_keys: ClassVar[tuple[str, ...]] = (
+        "embeddings.position_ids",
+        "cls.",
+        "heads.",
+    )  # old versions' buffer; pretraining's heads, and ours
     embedding_keys: ClassVar[Mapping[str, Sequence[str]]] = {
         "word_embeddings": ["embeddings.word_embeddings.weight"],
         "position_embeddings": ["embeddings.position_embeddings.weight"],
@@ -80,17 +85,20 @@ class BertEncoder(Encoder):
     def __init__(self, config: EncoderConfig, *, pooler: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.word_embeddings = nn.Parameter(torch.empty(config.vocabulary, config.hidden))
-        self.position_embeddings = nn.Parameter(torch.empty(config.max_tokens, config.hidden))
-        self.segment_embeddings = nn.Parameter(torch.empty(config.segments, config.hidden))
-        self.embedding_norm = nn.LayerNorm(config.hidden, eps=config.norm_eps)
+        width = config.embedding_width
+        self.word_embeddings = nn.Parameter(torch.empty(config.vocabulary, width))
+        self.position_embeddings = nn.Parameter(torch.empty(config.first_position + config.max_tokens, width))
+        self.segment_embeddings = nn.Parameter(torch.empty(config.segments, width)) if config.segments else None
+        self.embedding_norm = nn.LayerNorm(width, eps=config.norm_eps)
         self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.layers))
         self.pooler = Linear(config.hidden, config.hidden) if pooler else None
 
     def embed(self, layout: TokenLayout, words: WordRows | None, offset: Tensor | None) -> Tensor:
         """Word, position and segment embeddings, normalized."""
+        first = self.config.first_position
         x = self.words_of(layout, words, offset)
-        x = x + F.embedding(layout.positions, self.position_embeddings)
-        segments = layout.segments if self.config.segments > 1 else torch.zeros_like(layout.segments)
-        x = x + F.embedding(segments, self.segment_embeddings)
+        x = x + F.embedding(layout.positions + first if first else layout.positions, self.position_embeddings)
+        if self.segment_embeddings is not None:
+            segments = layout.segments if self.reads_segments else torch.zeros_like(layout.segments)
+            x = x + F.embedding(segments, self.segment_embeddings)
         return layout.dropout.hidden(self.embedding_norm(x))

@@ -1,0 +1,74 @@
+"""DistilBERT (Sanh et al., 2019): BERT without segments and pooler, and without dropout after attention."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertram.model.encoders.base import EncoderConfig, TokenLayout
+from bertram.model.encoders.bert import BertEncoder, BertLayer
+
+
+@dataclass(frozen=True)
+class DistilBertConfig(EncoderConfig):
+    """The shape of a DistilBERT.
+
+    Attributes:
+        model_type: name of the family in config.json.
+    """
+
+    segments: int = 0
+    model_type: str = "distilbert"
+
+
+class DistilBertLayer(BertLayer):
+    """BERT's layer without dropout after attention."""
+
+    def forward(self, x: Tensor, layout: TokenLayout, bias: Tensor | None, *, first_only: bool = False) -> Tensor:
+        """[..., H] to [..., H], or to [S, H] where only the first token of each sequence is wanted."""
+        queried = layout.first_tokens(x) if first_only else x
+        attended = layout.attend(self.query(queried), self.key_value(x), self.heads, bias)
+        x = self.attention_norm(queried + self.out_proj(attended))
+        return self.output_norm(x + layout.dropout.hidden(self.down(F.gelu(self.up(x)))))  # type: ignore[no-any-return]
+
+
+class DistilBertEncoder(BertEncoder):
+    """A DistilBERT."""
+
+    model_types = ("distilbert",)
+    has_segments = False
+    config_class = DistilBertConfig
+    config_keys: ClassVar[Mapping[str, str]] = {
+        "vocabulary": "vocab_size",
+        "hidden": "dim",
+        "layers": "n_layers",
+        "heads": "n_heads",
+        "intermediate": "hidden_dim",
+        "max_tokens": "max_position_embeddings",
+        "hidden_dropout": "dropout",
+        "attention_dropout": "attention_dropout",
+    }
+    fixed_values: ClassVar[Mapping[str, Any]] = {"activation": "gelu", "pad_token_id": 0}
+    activation_key = "activation"
+    prefix = "distilbert."
+    ignored_keys = ("embeddings.position_ids", "vocab_", "heads.")
+    embedding_keys: ClassVar[Mapping[str, Sequence[str]]] = {
+        name: keys for name, keys in BertEncoder.embedding_keys.items() if name != "segment_embeddings"
+    }
+    layer_keys: ClassVar[Mapping[str, Sequence[str]]] = {
+        "query": ["attention.q_lin"],
+        "key_value": ["attention.k_lin", "attention.v_lin"],
+        "out_proj": ["attention.out_lin"],
+        "attention_norm": ["sa_layer_norm"],
+        "up": ["ffn.lin1"],
+        "down": ["ffn.lin2"],
+        "output_norm": ["output_layer_norm"],
+    }
+    layer_prefix = "transformer.layer"
+    pooler_keys: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    def __init__(self, config: EncoderConfig, *, pooler: bool = False) -> None:
+        super().__init__(config, pooler=pooler)
+        self.layers = nn.ModuleList(DistilBertLayer(config) for _ in range(config.layers))
