@@ -188,6 +188,7 @@ class TestTraining:
         assert "--resume needs --out" in fails("train", "--resume")
 
     @pytest.mark.parametrize("what", [["--data", "hub"], ["--encoder", "google-bert/bert-base-uncased"]], ids=str)
+    @pytest.mark.slow
     def test_no_network(self, what: list[str], tiny_encoder: Path, tmp_path: Path) -> None:
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))  # bound, but nobody listens

@@ -118,6 +118,7 @@ def test_a_closed_standard_input_is_said(tiny_runs: Path) -> None:
     assert (ended.returncode, ended.stderr) == (1, b"bertram: standard input is closed; name a file\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_what_a_terminal_cannot_encode_is_replaced(encoding: str, tiny_runs: Path) -> None:
     ended = run_with("", "train", "--help", PYTHONIOENCODING=encoding)
@@ -128,6 +129,7 @@ def test_what_a_terminal_cannot_encode_is_replaced(encoding: str, tiny_runs: Pat
     assert "-" in ended.stdout.decode(encoding)
 
 
+@pytest.mark.slow
 def test_predictions_stay_json_in_any_encoding(tiny_runs: Path) -> None:
     lines = '{"id": "é\u2028\x9b", "text": "fine"}\n'.encode()
     for encoding in ("ascii", "utf-8"):

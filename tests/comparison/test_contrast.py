@@ -44,6 +44,7 @@ def test_fewer_than_three_seeds_give_an_effect_and_no_test() -> None:
     assert estimate([0.1]).sd is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("df", [2, 3, 4, 8, 16])
 @pytest.mark.parametrize("seed_part", [0.05, 0.3, 0.5, 1.0, 2.0, 5.0, 20.0])
 def test_the_wide_interval_covers_whatever_the_two_variances_are(df: int, seed_part: float) -> None:

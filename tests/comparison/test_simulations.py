@@ -7,6 +7,7 @@ from tests.comparison.simulations import Setting, equivalence, settings, simulat
 from bertram.comparison.power import decisions, rates, seeds_for_equivalence, seeds_needed, upper_sd, visible_effect
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 8])
 @pytest.mark.parametrize("setting", settings(), ids=lambda setting: setting.name)
 def test_contrasts_cover_and_families_hold_their_level(setting: Setting, seeds: int) -> None:
@@ -16,12 +17,14 @@ def test_contrasts_cover_and_families_hold_their_level(setting: Setting, seeds: 
     assert found.level <= 0.055
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 20])
 @pytest.mark.parametrize("sd", [0.2, 1.0])
 def test_an_effect_of_the_smallest_size_of_interest_is_rarely_called_equivalent(seeds: int, sd: float) -> None:
     assert equivalence(seeds, sd, 20_000, np.random.default_rng(1)) <= 0.053
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("effect", "seeds", "tests"), [(1.5, 5, 1), (1.5, 5, 4), (0.8, 12, 8)])
 def test_the_forecast_is_the_rate_of_verdicts(effect: float, seeds: int, tests: int) -> None:
     """Other factors have other noise and effects of their own, which the forecast does not know."""
@@ -34,6 +37,7 @@ def test_the_forecast_is_the_rate_of_verdicts(effect: float, seeds: int, tests: 
     assert rates(effect, seeds, tests)[0] == pytest.approx(significant[:, 0].mean(), abs=0.05)
 
 
+@pytest.mark.slow
 def test_seeds_that_a_pilot_says_are_enough_are_enough() -> None:
     """Pilots of 3 seeds, whose standard deviation is uncertain: 80 % are promised; by the estimate 51 to 59 % came."""
     generator = np.random.default_rng(3)

@@ -35,6 +35,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return train
 
 
+@pytest.mark.slow
 @each
 def test_a_training_gives_the_frozen_numbers_within_the_tolerance(name: str, outcome: Outcome) -> None:
     now, frozen = (dict(freeze.numbers(values)) for values in (outcome(name), RECORD["outcomes"][name]))

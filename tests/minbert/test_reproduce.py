@@ -74,6 +74,7 @@ def test_a_broken_run_goes_on_to_the_result_of_an_unbroken_one_and_is_then_skipp
     assert [event.state for event in told] == ["skipped"]
 
 
+@pytest.mark.slow
 def test_row_1_in_two_processes_and_what_it_says(study: Callable[..., Study]) -> None:
     asked = study("1")
     assert run_jobs(jobs(asked), Board(), at_once=2) == []
@@ -141,6 +142,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_processes_end_with_a_study_that_is_killed(tmp_path: Path) -> None:
     (tmp_path / "orphan.py").write_text(ORPHAN)
     with subprocess.Popen([sys.executable, tmp_path / "orphan.py"], stdout=subprocess.PIPE, text=True) as study:
@@ -150,6 +152,7 @@ def test_processes_end_with_a_study_that_is_killed(tmp_path: Path) -> None:
         assert study.communicate(timeout=300)[0] == ""  # the end of the file: nobody holds it open
 
 
+@pytest.mark.slow
 def test_an_ablation_from_pilot_to_effects(budget: Budget, tmp_path: Path) -> None:
     factors = parse("mse,pcgrad")
     asked = Ablation(

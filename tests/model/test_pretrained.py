@@ -299,6 +299,7 @@ def asked(cache: Path, port: int, *sources: str, **more: str) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("[", '"'))]
 
 
+@pytest.mark.slow
 def test_an_encoder_is_downloaded_once_and_needs_no_network_afterwards(
     hub: int, encoder: Encoder, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ def truth(name: str, shift: float, q: np.ndarray) -> float:
     return value(MEASURES[name], mixture(np.random.default_rng(1), 4000, shift, q))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shift", "q"), [(0.1, Q), (0.03, np.array([0.6, 0.25, 0.15])), (0.0, P)])
 @pytest.mark.parametrize("name", ["apd-cosine", "prt", "jsd", "entropy-difference"])
 def test_the_interval_covers_the_true_value_in_at_least_95_percent(name: str, shift: float, q: np.ndarray) -> None:

@@ -206,6 +206,7 @@ class Caller(threading.Thread):
         connection.close()
 
 
+@pytest.mark.slow
 def test_terminated_under_load_the_server_loses_no_request(run: Run) -> None:
     command = [sys.executable, "-m", "bertram", "serve", str(run.path), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

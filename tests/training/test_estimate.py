@@ -33,10 +33,10 @@ def tokens_of_all(config: Config) -> dict[str, int]:
         ("joint", {}),
         ("joint", {"epoch_of": "sts"}),
         ("sequential", {}),
-        ("worst-last", {}),
-        ("rotating", {"steps_per_epoch": 5}),
-        ("annealed", {}),
-        ("temperature", {"size_exponent": 0.3, "size_cap": 12}),
+        pytest.param("worst-last", {}, marks=pytest.mark.slow),
+        pytest.param("rotating", {"steps_per_epoch": 5}, marks=pytest.mark.slow),
+        pytest.param("annealed", {}, marks=pytest.mark.slow),
+        pytest.param("temperature", {"size_exponent": 0.3, "size_cap": 12}, marks=pytest.mark.slow),
     ],
 )
 def test_steps_examples_tokens_and_parameters_are_those_of_the_run(
