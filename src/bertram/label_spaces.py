@@ -125,17 +125,18 @@ class _Labels(LabelSpace):
     def reader(self) -> Callable[[object], float]:
         """A label matches as it is written, else by its number (1.0 is 1), else by name without regard to case."""
         exact = {label: index for index, labels in enumerate(self._spellings()) for label in labels}
-        numbers = {_number(label): index for label, index in exact.items() if _number(label) is not None}
-        folded = {label.casefold(): index for label, index in exact.items()}
-        for index, name in enumerate(self.names):
-            folded.setdefault(name.casefold(), index)
+        numbers = {as_number(label): index for label, index in exact.items() if as_number(label) is not None}
+        spellings = [*exact.items(), *((name, index) for index, name in enumerate(self.names))]
+        folded: dict[str, int | None] = {}
+        for spelling, index in spellings:  # two labels that differ in case alone are told apart by case
+            folded[spelling.casefold()] = index if folded.get(spelling.casefold(), index) == index else None
         values = dict(exact)  # grows by the other spellings of a file
 
         def read(label: object) -> int:
             text = _written(label)
             value = values.get(text)
             if value is None:
-                value = numbers.get(_number(text))
+                value = numbers.get(as_number(text))
                 value = folded.get(text.casefold()) if value is None else value
                 if value is None:
                     if text.casefold() in MISSING:
@@ -308,7 +309,7 @@ def _written(label: object) -> str:
     return "" if label is None else str(label).strip()
 
 
-def _number(text: str) -> float | None:
+def as_number(text: str) -> float | None:
     """The number a label is; true and false, as some formats write yes and no, are 1 and 0."""
     try:
         number = float({"true": "1", "false": "0"}.get(text.casefold(), text))

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from bertram.label_spaces import Classes, LabelSpace, Metric, ScoreRange, YesNo
+from bertram.label_spaces import Classes, LabelSpace, Metric, ScoreRange, YesNo, as_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,6 +235,7 @@ class Task(Strict):
             faults.append("labels holds a value twice")
         if len(set(self.label_names)) != len(self.label_names):
             faults.append("label_names holds a value twice")
+        faults.extend(self._ambiguous_names())
         if self.label_names and len(self.label_names) != len(self.labels):
             faults.append(f"label_names has {len(self.label_names)} entries for {len(self.labels)} labels")
         if self.loss and self.loss not in losses:
@@ -243,6 +244,19 @@ class Task(Strict):
             fitting = " or ".join(space.main_metrics)
             faults.append(f"metric {self.metric!r} does not fit a {self.kind} task; use {fitting}")
         faults.extend(self._head_faults())
+        return faults
+
+    def _ambiguous_names(self) -> list[str]:
+        """Labels and display names that would mean two classes when they are read."""
+        numbers: dict[float, str] = {}
+        faults = []
+        for label in self.labels:
+            number = as_number(label)
+            if number is not None and numbers.setdefault(number, label) != label:
+                faults.append(f"labels {numbers[number]!r} and {label!r} are the same number")
+        for index, name in enumerate(self.label_names[: len(self.labels)]):
+            if name in self.labels and self.labels.index(name) != index:
+                faults.append(f"label_names[{index}] = {name!r} is the label of another class")
         return faults
 
     def _head_faults(self) -> list[str]:

@@ -9,7 +9,7 @@ from bertram import sample
 from bertram.comparison.gold import gold_labels, score_file, task_named
 from bertram.errors import BertramError, DataError
 from bertram.evaluation.metrics import score_task
-from bertram.tasks import QUORA, SST, STS, Files
+from bertram.tasks import QUORA, SST, STS, Files, Task
 
 COURSE = "\tid\tsentence\tsentiment\n0\ta\tgood\t3\n1\tb\tbad\t1\n2\tc\tfine\t\n3\td\tgreat\t4\n"
 
@@ -29,8 +29,8 @@ def predictions(path: Path, **values: float) -> Path:
 def test_a_course_file_is_scored_id_by_id_and_rows_without_a_label_do_not_count(tmp_path: Path, gold: Path) -> None:
     found = score_file(predictions(tmp_path / "p.jsonl", d=4, c=0, a=3, b=2), gold, SST)
     assert found.scores == score_task(SST.label_space, [3, 1, 4], [3, 2, 4])
-    assert found.left_out == [f"{gold}: rows without a label for sst, left out: 1"]
-    assert found.baselines.keys() == {"majority"}
+    assert found.notes == [f"{gold}: rows without a label for sst, left out: 1"]
+    assert found.baselines.keys() == {"majority_of_scored_rows"}
 
 
 def test_too_many_faulty_rows_are_refused(tmp_path: Path, gold: Path) -> None:
@@ -84,3 +84,95 @@ def test_an_unknown_task_is_answered_with_the_nearest() -> None:
         task_named(tasks, "qora")
     with pytest.raises(BertramError, match="there are sst, quora"):
         task_named(tasks, "x")
+
+
+STARS = Task(
+    name="stars",
+    kind="class",
+    labels=("1", "2", "3", "4", "5"),
+    label_names=("awful", "poor", "fair", "good", "superb"),
+    files=Files(train="train.csv", dev="dev.csv", test="test.csv", texts=("text",), label="stars", id="review"),
+)
+WRITTEN = {  # each of them the labels 2, 4, 4
+    "own columns": "review,stars\nr1,2\nr2,4\nr3,4\n",
+    "label": "id,label\nr1,2\nr2,4.0\nr3, 4 \n",
+    "display names": "id,prediction\nr1,poor\nr2,good\nr3,Good\n",
+    "semicolons": "sep=;\nreview;prediction;remark\nr1;2;a\nr2;4;5\nr3;good;b\n",
+    "index": "id,index\nr1,1\nr2,3\nr3,3\n",
+    "carriage returns": "id,label\rr1,2\rr2,4\rr3,4\r",
+    "as predict writes": "".join(
+        json.dumps({"id": row, "value": value, "label": "x", "probabilities": {"awful": 1}}) + "\n"
+        for row, value in (("r1", 1), ("r2", 3), ("r3", 3))
+    ),
+}
+
+
+@pytest.fixture
+def stars(tmp_path: Path) -> Path:
+    for name, rows in {
+        "train": ["t1,dull,2", "t2,fine,5", "t3,great,5"],
+        "dev": ["r1,bleak,2", "r2,fresh,4", "r3,solid,5"],
+        "test": ["u1,some,", "u2,more,", "u3,last,"],
+    }.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(["review,text,stars", *rows]) + "\n")
+    return tmp_path / "dev.csv"
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN.keys())
+def test_predictions_may_be_labels_display_names_or_indices(written: str, stars: Path) -> None:
+    path = stars.with_name("predictions")
+    path.write_text(written)
+    assert score_file(path, stars, STARS).scores == score_task(STARS.label_space, [1, 3, 4], [1, 3, 3])
+
+
+def test_values_that_may_be_labels_or_indices_are_refused(stars: Path) -> None:
+    path = stars.with_name("p.csv")
+    path.write_text("id,prediction\nr1,2\nr2,4\nr3,4\n")
+    with pytest.raises(DataError, match="may hold labels or indices of labels, which differ for this task; call it"):
+        score_file(path, stars, STARS)
+    path.write_text("id,prediction\nr1,0\nr2,4\nr3,4\n")  # 0 is no label: these are indices
+    assert score_file(path, stars, STARS).scores["accuracy"].value == pytest.approx(1 / 3)
+
+
+def test_a_value_that_is_no_label_is_named(stars: Path) -> None:
+    path = stars.with_name("p.csv")
+    path.write_text("id,label\nr1,2\nr2,grand\nr3,\n")
+    with pytest.raises(DataError, match=r"2 \(line 3: the label 'grand' is none of 1, 2, 3, 4, 5; line 4: no label\)"):
+        score_file(path, stars, STARS)
+
+
+def test_a_part_of_the_rows_is_scored_if_that_is_asked_for(stars: Path) -> None:
+    path = stars.with_name("p.csv")
+    path.write_text("id,label\nr1,2\nr3,4\n")
+    with pytest.raises(DataError, match=r"ids without a prediction: 1 \('r2'\)"):
+        score_file(path, stars, STARS)
+    found = score_file(path, stars, STARS, partial=True)
+    assert found.scores["accuracy"].n == 2
+    assert found.notes == [f"{path}: 2 of 3 gold rows have a prediction and count"]
+
+
+def test_predictions_of_another_split_are_recognized(stars: Path) -> None:
+    path = stars.with_name("p.csv")
+    path.write_text("id,label\nu1,2\nu2,4\nu3,4\n")
+    with pytest.raises(DataError, match=r"all of these ids are in test.csv \(test\); is that the file to compare with"):
+        score_file(path, stars, STARS)
+    with pytest.raises(DataError, match="ids without a prediction: 3"):
+        score_file(path, stars, STARS, partial=True)
+
+
+def test_the_majority_is_that_of_the_training_file_or_is_called_otherwise(stars: Path) -> None:
+    path = stars.with_name("p.csv")
+    path.write_text("id,label\nr1,2\nr2,4\nr3,4\n")
+    assert score_file(path, stars, STARS).baselines["majority"]["accuracy"].value == pytest.approx(1 / 3)
+    stars.with_name("train.csv").unlink()
+    assert list(score_file(path, stars, STARS).baselines) == ["majority_of_scored_rows"]
+
+
+def test_predictions_in_another_encoding_are_read(stars: Path) -> None:
+    stars.write_text(stars.read_text(encoding="utf-8").replace("r1", "Größe"), encoding="utf-8")
+    path = stars.with_name("p.csv")
+    for encoding, given in (("utf-16", None), ("cp1252", "cp1252")):
+        path.write_bytes("id,label\nGröße,2\nr2,4\nr3,5\n".encode(encoding))
+        assert score_file(path, stars, STARS, encoding=given).scores["accuracy"].value == 1
+    with pytest.raises(DataError, match=r"p.csv, line 2: bytes that are not UTF-8; .*--encoding"):
+        score_file(path, stars, STARS)

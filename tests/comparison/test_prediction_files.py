@@ -36,7 +36,7 @@ def test_every_form_is_read(tmp_path: Path, content: str, packed: bool) -> None:
         (b"id,prediction\n", "only a header"),
         (b"a,3\nb,0\n", "line 1: no 'id' among 'a', '3'; the first line must name the columns"),
         (b"id,x,y\na,1,2\n", "line 1: which of 'id', 'x', 'y' is the value? Call it 'prediction'"),
-        (b"id,prediction\na,3\nb\n\nc,1,2\nd,\n", "lines that cannot be read: 3 (line 3: "),
+        (b"id,prediction\na,3\nb\n\nc,1,2\nd,\n", "lines that cannot be read: 2 (line 3: "),
         (b"id,prediction\na,3\nb\n", "line 3: fields: 1, but the header names 2"),
         (b"id,prediction\na,3\nb,nan\n", "line 3: 'nan' is not a finite number"),
         (b"id,prediction\na,3\nb,positive\n", "line 3: 'positive' is not a finite number"),
@@ -44,7 +44,7 @@ def test_every_form_is_read(tmp_path: Path, content: str, packed: bool) -> None:
         (b'{"id": "a", "output": 1}\n[1]\n', "line 2: is no JSON object"),
         (b'{"id": "a", "output": 1}\n{"id": "b"\n', "line 2: is no JSON object"),
         (b'{"id": "a", "output": 1}\n{"output": 2}\n', "line 2: no 'id'"),
-        (b"id,prediction\na,3\nb\xff,1\n", "line 3: is not UTF-8 text"),
+        (b"id,prediction\na,3\nb\xff,1\n", "line 3: bytes that are not UTF-8"),
         (b"\x1f\x8bnonsense", "gzip"),
         (b"id,prediction\na,1\nb,1\na,1\n", "double ids: 1 ('a' in lines 2, 4)"),
     ],
@@ -68,8 +68,8 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 def test_ids_are_matched_in_the_order_of_gold(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text("id,prediction\nrejected,1\nb,2\na,1.0\n")
-    gold, predicted = match_predictions(path, {"a": 0, "b": 2}, SST.label_space, ignore={"rejected"})
-    assert gold.tolist() == [0, 2]
+    gold, predicted, missing = match_predictions(path, {"a": 0, "b": 2}, SST.label_space, ignore={"rejected"})
+    assert (gold.tolist(), missing) == ([0, 2], 0)
     assert predicted.tolist() == [1, 2]
 
 
@@ -91,4 +91,4 @@ def test_all_that_does_not_fit_comes_at_once(tmp_path: Path) -> None:
 def test_a_similarity_may_be_any_finite_number(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text("id,prediction\na,-0.2\nb,5.3\n")
-    assert match_predictions(path, {"a": 0, "b": 5}, STS.label_space)[1].tolist() == [-0.2, 5.3]
+    assert match_predictions(path, {"a": 0, "b": 5}, STS.label_space).predicted.tolist() == [-0.2, 5.3]

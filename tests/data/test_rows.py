@@ -120,9 +120,24 @@ def test_labels_match_as_numbers_and_by_the_name_that_is_shown(tmp_path: Path) -
     ]
 
 
-def test_a_label_as_it_is_written_goes_before_a_name(tmp_path: Path) -> None:
-    task = task_of("class", labels=("a", "b"), label_names=("b", "a"))
-    assert labels_of(tmp_path, ["a", "b"], task) == [0, 1]
+def test_labels_that_differ_in_case_alone_are_told_apart_by_case(tmp_path: Path) -> None:
+    task = task_of("class", labels=("us", "US", "them"))
+    assert labels_of(tmp_path, ["US", "us", "THEM"], task) == [1, 0, 2]
+    assert "the label 'Us' is none of" in read_all(tmp_path, ["x\tUs", "y\tus", "z\tUS"], task).rejects[0].reason
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "said"),
+    [
+        (("a", "b"), ("b", "a"), r"label_names\[0\] = 'b' is the label of another class"),
+        (("1", "1.0"), (), "labels '1' and '1.0' are the same number"),
+    ],
+)
+def test_labels_that_could_be_read_in_two_ways_are_refused(
+    labels: tuple[str, ...], names: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        task_of("class", labels=labels, label_names=names)
 
 
 def test_the_order_of_labels_gives_their_index(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from bertram.cli.settings import resolved
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.minbert.catalogue import RECIPES
-from bertram.tasks import SST, STS
+from bertram.tasks import SST, STS, Files, Task
+from bertram.training.train import train
 
 ANY = settings(deadline=None, max_examples=60)
 BY_COSINE = {"encoding": "bi", "head": "cosine", "loss": "cosine-mse"}
@@ -466,3 +467,24 @@ def test_quoting_none_is_a_value_and_a_field_that_is_not_set_changes_no_hash() -
 def test_an_unknown_encoding_is_refused_with_usual_ones() -> None:
     with pytest.raises(ConfigError, match=r"tasks.sst.files.encoding: unknown encoding 'utf8x'; usual ones are utf-8"):
         options.change(recipe("cross"), tasks={"sst": {"files": {"encoding": "utf8x"}}})
+
+
+def test_a_task_in_a_change_trains_exactly_the_tasks_of_the_change() -> None:
+    mood = Task(kind="class", labels=("sad", "glad"), files=Files(train="m.csv", dev="d.csv", texts=("text",)))
+    base = recipe("cross")
+    assert base.sampling.epoch_of == "sst"
+    changed = options.change(base, tasks={"mood": mood, "sts": {}})
+    assert list(changed.tasks) == ["sts", "mood"]
+    assert changed.sampling.epoch_of is None
+    assert changed.tasks["mood"] == mood.model_copy(update={"name": "mood"})
+    assert changed.tasks["sts"] == base.tasks["sts"]
+    replaced = options.change(base, tasks={"sst": mood}).tasks["sst"]
+    assert replaced == mood.model_copy(update={"name": "sst"})
+    assert list(options.change(base, tasks={"sst": {"weight": 2}}).tasks) == ["sst", "quora", "sts"]
+
+
+def test_a_copy_that_cannot_work_is_refused_before_training(tmp_path: Path) -> None:
+    mood = Task(name="mood", kind="binary", files=Files(train="m.csv", dev="d.csv", texts=("text",)))
+    copy = recipe("cross").model_copy(update={"tasks": {"mood": mood}})
+    with pytest.raises(ConfigError, match="epoch_of"):
+        train(copy, tmp_path / "run")

@@ -22,6 +22,8 @@ def score(
     *,
     task: str,
     config: Path | None = None,
+    partial: Flag = False,
+    encoding: str | None = None,
     allow_rejects: Flag = False,
 ) -> None:
     """Score a file of predictions made by any program, with confidence intervals.
@@ -31,13 +33,18 @@ def score(
     Parameters
     ----------
     predictions
-        Leaderboard file, CSV, TSV or JSONL, optionally gzipped, with a column id and one value per row.
+        Leaderboard file, CSV, TSV or JSONL, optionally gzipped, with a column of ids (id, or the task's own) and one
+        value per row: a score, a label, or the index of a label in a column index.
     gold
         Data file with ids, texts and labels, such as a dev file of the course.
     task
         Task that defines the labels: sst, quora, sts, or a task of --config.
     config
         TOML file that defines tasks, such as the config.toml of a run.
+    partial
+        Score only the rows that have a prediction, instead of refusing the file.
+    encoding
+        Text encoding of the predictions, such as cp1252. Default: UTF-8, or as the byte order mark says.
     allow_rejects
         Continue even if more than 1 % of the gold file's rows are rejected.
     """
@@ -47,7 +54,7 @@ def score(
     from bertram.comparison.gold import score_file, task_named  # noqa: PLC0415
 
     definition = task_named(resolved(None, config, ()).tasks, task)
-    result = score_file(predictions, gold, definition, allow_rejects=allow_rejects)
-    for line in result.left_out:
+    result = score_file(predictions, gold, definition, allow_rejects=allow_rejects, partial=partial, encoding=encoding)
+    for line in result.notes:
         say(line)
     console().print(metric_table(definition, result.scores, result.baselines, f"{predictions.name} on {gold.name}"))

@@ -3,10 +3,14 @@
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertram.comparison.prediction_files import counted_ids, match_predictions
+import numpy as np
+from numpy.typing import NDArray
+
+from bertram.comparison.prediction_files import Columns, counted_ids, match_predictions
 from bertram.data.checks import left_out
 from bertram.data.rows import Rows, read_rows
 from bertram.data.sources import Split
@@ -25,12 +29,12 @@ class FileScore:
     Attributes:
         scores: metric -> score.
         baselines: trivial answer -> metric -> score.
-        left_out: rows of the gold file that do not count, a line each.
+        notes: rows of the gold file that do not count, a line each, and their number.
     """
 
     scores: TaskScores
     baselines: Baselines
-    left_out: list[str]
+    notes: list[str]
 
 
 def gold_labels(task: Task, data: str, split: Split, *, allow_rejects: bool = False) -> dict[str, float]:
@@ -82,25 +86,72 @@ def task_named(tasks: Mapping[str, Task], name: str) -> Task:
     return tasks[name]
 
 
-def score_file(predictions: Path, gold: Path, task: Task, *, allow_rejects: bool = False) -> FileScore:
+def score_file(
+    predictions: Path,
+    gold: Path,
+    task: Task,
+    *,
+    allow_rejects: bool = False,
+    partial: bool = False,
+    encoding: str | None = None,
+) -> FileScore:
     """Score a file of predictions against a file of gold labels.
 
     Args:
-        predictions: in any form that `submission.read_predictions` takes.
+        predictions: in any form that `match_predictions` takes.
         gold: a data file with the columns that the task's files have, or its files on the Hub.
-        task: what the labels mean.
+        task: what the labels mean; the baselines' constants come from its training file, if that is beside `gold`.
         allow_rejects: accept a gold file of which more than 1 % of the rows cannot be used.
+        partial: score only the rows that have a prediction.
+        encoding: text encoding of the predictions; default: UTF-8, or what a byte order mark says.
 
     Raises:
         DataError: a fault of either file, and all ids that are missing, unknown or double.
     """
     task = _with_columns_of(task, gold)
-    rows = read_rows(task, str(gold.parent.resolve()), "dev", allow_rejects=allow_rejects)
-    labels = labels_by_id(rows)
-    # A prediction for a row that does not count, because it has no label for example, is no mistake.
-    known, predicted = match_predictions(predictions, labels, task.label_space, ignore=_all_ids(gold, task.files))
-    baselines = trivial_baselines(task.label_space, known, known)
-    return FileScore(score_task(task.label_space, known, predicted), baselines, left_out(task.name, rows))
+    directory = str(gold.parent.resolve())
+    rows = read_rows(task, directory, "dev", allow_rejects=allow_rejects)
+    matched = match_predictions(
+        predictions,
+        labels_by_id(rows),
+        task.label_space,
+        columns=Columns(task.files.id, task.files.label),
+        # A prediction for a row that does not count, because it has no label for example, is no mistake.
+        ignore=_all_ids(gold, task.files),
+        partial=partial,
+        encoding=encoding,
+        other_files=_ids_of_others(task, gold),
+    )
+    notes = left_out(task.name, rows)
+    if matched.missing:
+        notes.append(f"{predictions}: {len(matched.gold):,} of {len(rows):,} gold rows have a prediction and count")
+    return FileScore(
+        score_task(task.label_space, matched.gold, matched.predicted),
+        trivial_baselines(task.label_space, _train_labels(task, directory, gold), matched.gold),
+        notes,
+    )
+
+
+def _train_labels(task: Task, directory: str, gold: Path) -> NDArray[np.int64] | NDArray[np.float64] | None:
+    """The labels of the training file beside a gold file; None where there is none, or none that can be read."""
+    if task.files.train in (None, gold.name):
+        return None
+    try:
+        return read_rows(task, directory, "train", allow_rejects=True).labels
+    except DataError:
+        return None
+
+
+def _ids_of_others(task: Task, gold: Path) -> dict[str, set[str]]:
+    """The ids of the task's other files beside a gold file, by split and name."""
+    ids: dict[str, set[str]] = {}
+    for split in ("train", "test"):
+        name = getattr(task.files, split)
+        path = gold.parent / str(name)
+        if task.files.id is not None and name not in (None, gold.name) and path.is_file():
+            with suppress(DataError):
+                ids[f"{name} ({split})"] = _all_ids(path, task.files)
+    return ids
 
 
 def _with_columns_of(task: Task, path: Path) -> Task:

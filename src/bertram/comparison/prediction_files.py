@@ -6,26 +6,35 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bertram.data.delimited import SEPARATOR_LINE, header_fields, likely_delimiter
+from bertram.data.lines import read_lines, split_at_cr
 from bertram.errors import DataError
 from bertram.evaluation.intervals import Floats
 from bertram.label_spaces import LabelSpace
 
-_VALUE_NAMES = ("output", "value", "prediction")
+_PREDICTION_NAMES = ("output", "value", "prediction", "index")
 _SHOWN = 5  # of each kind of problem
 
 
-def read_predictions(path: Path) -> dict[str, float]:
-    """Read a file of predictions, in any form it may have.
+class Columns(NamedTuple):
+    """Names that a task's own files have for two columns, beside the usual ones; None for no such column."""
 
-    Leaderboard files, CSV and TSV with a header, and JSON lines, each also gzipped, with an `id` and one value;
-    where there are further columns, the value is called `output`, `value`, `prediction` or `predicted...`.
+    id: str | None = None
+    label: str | None = None
+
+
+def read_predictions(path: Path) -> dict[str, float]:
+    """Read a file of predicted numbers, in any form it may have.
+
+    Leaderboard files, CSV and TSV with a header, and JSON lines, each also gzipped, with an `id` and one value. If
+    there are further columns, the value is called `output`, `value`, `prediction`, `index`, `predicted...` or `label`.
 
     Args:
         path: the file.
@@ -36,44 +45,125 @@ def read_predictions(path: Path) -> dict[str, float]:
     Raises:
         DataError: the file or a line of it cannot be read, or an id occurs twice; with line numbers.
     """
-    rows = _rows(path)
+    rows = _rows(path, Columns())
+    values, faults = _read_all(rows, _number)
+    if faults:
+        raise DataError(f"{path}: lines that cannot be read: {counted(faults)}")
     if double := _doubles(rows):
         raise DataError(f"{path}: double ids: {counted(double)}")
-    return {row.id: row.value for row in rows}
+    return {row.id: value for row, value in zip(rows, values, strict=True)}
+
+
+class Matched(NamedTuple):
+    """Predictions beside gold labels.
+
+    Attributes:
+        gold: labels [n], in the order of the gold file.
+        predicted: predicted values [n].
+        missing: number of gold rows without a prediction, which are left out.
+    """
+
+    gold: Floats
+    predicted: Floats
+    missing: int
 
 
 def match_predictions(
-    path: Path, gold: Mapping[str, float], space: LabelSpace, *, ignore: Collection[str] = ()
-) -> tuple[Floats, Floats]:
+    path: Path,
+    gold: Mapping[str, float],
+    space: LabelSpace,
+    *,
+    columns: Columns = Columns(),  # noqa: B008 - a tuple
+    ignore: Collection[str] = (),
+    partial: bool = False,
+    encoding: str | None = None,
+    other_files: Mapping[str, Collection[str]] | None = None,
+) -> Matched:
     """Read a file of predictions and pair it with the gold labels, id by id.
+
+    A prediction of a class is its label as in the data files, its display name, or its index. A column `value` beside
+    `probabilities`, as `bertram predict` writes it, and a column `index` hold indices; `label` and the task's own label
+    column hold labels. Any other column holds what all of its values can be.
 
     Args:
         path: the file, in any form that `read_predictions` takes.
         gold: id -> label.
         space: label space of the task.
+        columns: names of the task's own columns.
         ignore: ids that need no prediction but may have one, such as rows whose label was rejected.
-
-    Returns:
-        Gold and predicted [n], in the order of `gold`.
+        partial: leave out gold rows without a prediction.
+        encoding: text encoding of the file; default: UTF-8, or what a byte order mark says.
+        other_files: description of other files of the task -> their ids, to recognize a file of another split.
 
     Raises:
-        DataError: all ids that are missing, unknown or double, and all values that the task does not have.
+        DataError: all ids that are missing, unknown or double, and all values that the task does not have; or values
+            that may be labels as well as indices.
     """
-    rows = _rows(path)
-    predicted = {row.id: row.value for row in rows}
+    rows = _rows(path, columns, encoding)
+    values, faults = _values(path, rows, space, columns)
+    predicted = {row.id: value for row, value in zip(rows, values, strict=True)}
     missing = [id_ for id_ in gold if id_ not in predicted]
     unknown = [id_ for id_ in predicted if id_ not in gold and id_ not in ignore]
-    faults = [f"line {row.line}: {fault}" for row in rows if (fault := space.fault(row.value))]
+    elsewhere = [name for name, ids in (other_files or {}).items() if unknown and set(unknown) <= set(ids)]
     kinds = {
-        "ids without a prediction": [repr(id_) for id_ in missing],
+        "ids without a prediction": [] if partial and len(missing) < len(gold) else [repr(id_) for id_ in missing],
         "ids without a gold label": [repr(id_) for id_ in unknown],
         "double ids": _doubles(rows),
         "values that the task does not have": faults,
     }
     problems = [f"{what}: {counted(found)}" for what, found in kinds.items() if found]
+    problems += [f"all of these ids are in {name}; is that the file to compare with?" for name in elsewhere]
     if problems:
         raise DataError(listed(f"{path}: does not fit the gold labels", problems))
-    return np.array(list(gold.values()), dtype=np.float64), np.array([predicted[id_] for id_ in gold])
+    kept = {id_: label for id_, label in gold.items() if id_ in predicted}
+    labels = np.array(list(kept.values()), dtype=np.float64)
+    return Matched(labels, np.array([predicted[id_] for id_ in kept]), len(gold) - len(kept))
+
+
+def _values(path: Path, rows: Sequence["_Row"], space: LabelSpace, columns: Columns) -> tuple[list[float], list[str]]:
+    """The value of each row, and the faults of those that have none."""
+
+    def index(text: object) -> float:
+        value = _number(text)
+        if fault := space.fault(value):
+            raise ValueError(fault)
+        return value
+
+    if not space.names:
+        return _read_all(rows, index)
+    indices, labels = _read_all(rows, index), _read_all(rows, space.reader())
+    own_label = (columns.label or "label").strip().lower()
+    if all(row.is_index for row in rows):
+        return indices
+    if all(row.column in ("label", own_label) for row in rows):
+        return labels
+    if not indices[1] and not labels[1] and indices[0] != labels[0]:
+        raise DataError(
+            f"{path}: column {rows[0].column!r} may hold labels or indices of labels, which differ for this task; call "
+            "it 'label' or 'index'"
+        )
+    return labels if len(labels[1]) < len(indices[1]) else indices
+
+
+def _read_all(rows: Iterable["_Row"], read: Callable[[object], float]) -> tuple[list[float], list[str]]:
+    values, faults = [], []
+    for row in rows:
+        try:
+            values.append(read(row.value))
+        except ValueError as fault:
+            values.append(math.nan)
+            faults.append(f"line {row.line}: {fault}")
+    return values, faults
+
+
+def _number(text: object) -> float:
+    try:
+        value = float(str(text))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is not a finite number")
+    return value
 
 
 def counted_ids(ids: Sequence[str]) -> str:
@@ -94,7 +184,9 @@ def listed(what: str, problems: Sequence[str]) -> str:
 class _Row(NamedTuple):
     line: int
     id: str
-    value: float
+    value: object
+    column: str
+    is_index: bool
 
 
 def _doubles(rows: Iterable[_Row]) -> list[str]:
@@ -104,14 +196,14 @@ def _doubles(rows: Iterable[_Row]) -> list[str]:
     return [f"{id_!r} in lines {', '.join(map(str, at))}" for id_, at in lines.items() if len(at) > 1]
 
 
-def _rows(path: Path) -> list[_Row]:
+def _rows(path: Path, columns: Columns, encoding: str | None = None) -> list[_Row]:
     """Read every row; all lines that cannot be read are reported together."""
-    text = _text(path)
+    text = _text(path, encoding)
     rows, faults = [], []
     try:
-        for line, names, fields in _json_lines(text) if text.startswith("{") else _table_lines(text):
+        for line, names, fields in _json_lines(text) if text.startswith("{") else _table_lines(text, columns):
             try:
-                rows.append(_row(line, names, fields))
+                rows.append(_row(line, names, fields, columns))
             except ValueError as fault:
                 faults.append(f"line {line}: {fault}")
     except csv.Error as fault:
@@ -123,32 +215,35 @@ def _rows(path: Path) -> list[_Row]:
     return rows
 
 
-def _row(line: int, names: tuple[str, ...], fields: Sequence[Any]) -> _Row:
+def _row(line: int, names: tuple[str, ...], fields: Sequence[Any], columns: Columns) -> _Row:
     if not names:
         raise ValueError("is no JSON object")
     if len(fields) != len(names):
         raise ValueError(f"fields: {len(fields)}, but the header names {len(names)}")
-    id_at, value_at = _columns(names)
-    try:
-        value = float(fields[value_at])
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{fields[value_at]!r} is not a finite number")
-    return _Row(line, str(fields[id_at]).strip(), value)
+    id_at, value_at, column, is_index = _columns(names, columns)
+    return _Row(line, str(fields[id_at]).strip(), fields[value_at], column, is_index)
 
 
 @cache
-def _columns(names: tuple[str, ...]) -> tuple[int, int]:
-    """Find where the id and the value stand."""
+def _columns(names: tuple[str, ...], columns: Columns) -> tuple[int, int, str, bool]:
+    """Find where the id and the value stand, what the value's column is called, and whether it holds indices."""
     plain = [name.strip().lower() for name in names]
-    if "id" not in plain:
-        raise ValueError(f"no 'id' among {', '.join(map(repr, plain))}")
-    others = [name for name in plain if name not in ("id", "")]  # a nameless column holds row numbers
-    values = [name for name in others if name in _VALUE_NAMES or name.startswith("predicted")]
-    if len(others) != 1 and len(values) != 1:
+    own_id, own_label = ((name or "").strip().lower() for name in columns)
+    ids = [name for name in (own_id, "id") if name and name in plain]
+    if not ids:
+        raise ValueError(f"no {own_id or 'id'!r} among {', '.join(map(repr, plain))}")
+    others = [name for name in plain if name not in (ids[0], "id", "")]  # a nameless column holds row numbers
+    tiers = [
+        [name for name in others if name in _PREDICTION_NAMES or name.startswith("predicted")],
+        [name for name in others if name == "label"],
+        [name for name in others if name == own_label],
+        others,
+    ]
+    values = next((names for names in tiers if names), [])
+    if len(values) != 1:
         raise ValueError(f"which of {', '.join(map(repr, plain))} is the value? Call it 'prediction'")
-    return plain.index("id"), plain.index(others[0] if len(others) == 1 else values[0])
+    is_index = values[0] == "index" or (values[0] == "value" and "probabilities" in others)
+    return plain.index(ids[0]), plain.index(values[0]), values[0], is_index
 
 
 def _json_lines(text: str) -> Iterator[tuple[int, tuple[str, ...], list[Any]]]:
@@ -162,26 +257,31 @@ def _json_lines(text: str) -> Iterator[tuple[int, tuple[str, ...], list[Any]]]:
         yield (line, tuple(record), list(record.values())) if isinstance(record, dict) else (line, (), [])
 
 
-def _table_lines(text: str) -> Iterator[tuple[int, tuple[str, ...], list[str]]]:
+def _table_lines(text: str, columns: Columns) -> Iterator[tuple[int, tuple[str, ...], list[str]]]:
     header, _, body = text.partition("\n")
-    delimiter = "\t" if "\t" in header else ","
-    names = tuple(next(csv.reader([header.rstrip("\r")], delimiter=delimiter), []))
+    above = 1  # lines above the body
+    delimiter = None
+    if separator := SEPARATOR_LINE.fullmatch(header):
+        delimiter, above = separator[1], 2
+        header, _, body = body.partition("\n")
+    delimiter = delimiter or likely_delimiter(header)
+    names = tuple(header_fields(header, delimiter))
     try:
-        _columns(names)
+        _columns(names, columns)
     except ValueError as fault:
-        raise csv.Error(f"line 1: {fault}; the first line must name the columns") from None
+        raise csv.Error(f"line {above}: {fault}; the first line must name the columns") from None
     if delimiter not in body.lstrip().partition("\n")[0]:
         delimiter = ","  # the leaderboard's form: tabs in the header, commas below
     reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
     try:
         for fields in reader:
             if any(field.strip() for field in fields):
-                yield reader.line_num + 1, names, fields
+                yield reader.line_num + above, names, fields
     except csv.Error as fault:
-        raise csv.Error(f"line {reader.line_num + 1}: {fault}") from None
+        raise csv.Error(f"line {reader.line_num + above}: {fault}") from None
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, encoding: str | None) -> str:
     try:
         data = path.read_bytes()
         if data.startswith(b"\x1f\x8b"):
@@ -190,11 +290,9 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: is a damaged gzip file: {fault}") from None
     except OSError as fault:
         raise DataError(f"{path}: cannot be read: {fault.strerror}") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as fault:
-        line = data.count(b"\n", 0, fault.start) + 1
-        raise DataError(f"{path}, line {line}: is not UTF-8 text") from None
-    if not text.strip():
+    lines = list(split_at_cr(read_lines(io.BytesIO(data), encoding)))
+    if faulty := next((line for line in lines if line.fault), None):
+        raise DataError(f"{path}, line {faulty.number}: {faulty.fault}")
+    if not any(line.text.strip() for line in lines):
         raise DataError(f"{path}: is empty")
-    return text
+    return "\n".join(line.text for line in lines)

@@ -1,18 +1,23 @@
 """Evaluating whole files with the model of a run."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from bertram.data.examples import Examples, tokenized
-from bertram.data.rows import read_rows
+from bertram.data.rows import Rows, limit_rows, read_rows
 from bertram.data.sources import Split
+from bertram.errors import DataError
 from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
 from bertram.prediction.load import load
 from bertram.runs.directory import Run, open_run, write_predictions
 from bertram.runs.scores import Baselines, SplitScores
+from bertram.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -58,9 +63,37 @@ def evaluate_run(
         name: tokenized(task, rows[name], model.tokenizer, model.max_tokens) for name, task in model.tasks.items()
     }
     found = evaluate(model, examples, batch_size)
-    if is_same_place(data, run.config.data) and not any(run.predictions(name, split).exists() for name in model.tasks):
+    if _own_data(run, data, split, rows) and not any(run.predictions(name, split).exists() for name in model.tasks):
         keep_predictions(run, found, split)
-    return FileScores(found.scores(), {name: baselines(one) for name, one in examples.items()}, confusions(found))
+    trivial = {name: baselines(each, train_labels(run, model.tasks[name], data)) for name, each in examples.items()}
+    return FileScores(found.scores(), trivial, confusions(found))
+
+
+def _own_data(run: Run, data: str, split: Split, rows: Mapping[str, Rows]) -> bool:
+    """Whether rows are those that a run belongs to: of dev files by their content, of test files by their place."""
+    if split != "dev":
+        return is_same_place(data, run.config.data)
+    recorded = run.record.data
+    return all(each.name in recorded and recorded[each.name].sha256 == each.sha256 for each in rows.values())
+
+
+def train_labels(run: Run, task: Task, data: str) -> Tensor | None:
+    """The labels that a run's task was trained on; None where it was not trained, or its file is not there any more.
+
+    Args:
+        run: a finished run.
+        task: one of its tasks.
+        data: where its training file is looked for first; then where it was when the run was trained.
+    """
+    config, recorded = run.config, run.record.data
+    for place in dict.fromkeys((data, config.data)) if task.trained else ():
+        with suppress(DataError):
+            rows = read_rows(task, place, "train", allow_rejects=True)
+            if rows.name in recorded and recorded[rows.name].sha256 == rows.sha256:
+                limit, fraction = task.max_train_samples, config.sampling.fraction
+                rows = limit_rows(rows, limit=limit, fraction=fraction, seed=config.seed, name=task.name)
+                return None if rows.labels is None else torch.from_numpy(rows.labels)
+    return None
 
 
 def is_same_place(one: str, other: str) -> bool:
@@ -82,8 +115,8 @@ def confusions(found: Evaluation) -> dict[str, list[list[int]]]:
 def baselines(examples: Examples, train: Tensor | None = None) -> Baselines:
     """Scores that need no model; constants are chosen on the training labels where they are given."""
     assert examples.labels is not None
-    labels = examples.labels if train is None else train
-    return trivial_baselines(examples.task.label_space, labels.numpy(), examples.labels.numpy())
+    labels = None if train is None else train.numpy()
+    return trivial_baselines(examples.task.label_space, labels, examples.labels.numpy())
 
 
 def keep_predictions(run: Run, found: Evaluation, split: str) -> None:

@@ -348,13 +348,14 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
 
 
 def trivial_baselines(
-    space: LabelSpace, train_labels: ArrayLike, dev_labels: ArrayLike, *, seed: int = 0
+    space: LabelSpace, train_labels: ArrayLike | None, dev_labels: ArrayLike, *, seed: int = 0
 ) -> dict[str, dict[str, Score]]:
     """Score what anybody gets without reading the texts, on the dev labels.
 
     Args:
         space: label space of the task.
-        train_labels: labels [train rows]; the majority class and the mean score are theirs.
+        train_labels: labels [train rows]; the majority class and the mean score are theirs. None if they are not known:
+            then they come from the dev labels, and the names of these baselines say so.
         dev_labels: labels [n].
         seed: of the random scores and the intervals.
 
@@ -362,10 +363,14 @@ def trivial_baselines(
         Baseline -> metric -> score: `majority`, for yes or no also `always_no` and `always_yes`; for scores
         `mean` (of train: a constant, which has no correlation) and `random` (drawn from the train labels).
     """
-    train, dev = np.asarray(train_labels, dtype=np.float64), np.asarray(dev_labels, dtype=np.float64)
+    dev = np.asarray(dev_labels, dtype=np.float64)
+    train = dev if train_labels is None else np.asarray(train_labels, dtype=np.float64)
     generator = np.random.default_rng(seed)
     guesses = {name: BASELINES[name](train, len(dev), generator) for name in space.baselines}
-    return {name: score_task(space, dev, guess, generator=generator) for name, guess in guesses.items()}
+    scores = {name: score_task(space, dev, guess, generator=generator) for name, guess in guesses.items()}
+    if train_labels is not None:
+        return scores
+    return {f"{name}_of_scored_rows" if name in FITTED_BASELINES else name: score for name, score in scores.items()}
 
 
 def _majority(train: Floats, count: int, _: np.random.Generator) -> Floats:
@@ -373,6 +378,7 @@ def _majority(train: Floats, count: int, _: np.random.Generator) -> Floats:
     return np.full(count, values[counts.argmax()])
 
 
+FITTED_BASELINES = ("majority", "mean", "random")  # whose answers depend on the training labels
 BASELINES: dict[str, Callable[[Floats, int, np.random.Generator], Floats]] = {
     "majority": _majority,
     "always_no": lambda _, count, __: np.full(count, 0.0),

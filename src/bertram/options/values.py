@@ -1,6 +1,6 @@
 """Configurations from tables of values: checked, merged and changed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -72,10 +72,20 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 def change(config: Config, **values: Any) -> Config:
     """A copy with some fields changed, tables given as dictionaries: ``change(c, smart={"weight": 3})``.
 
+    A dictionary of tasks changes their fields, ``tasks={"sst": {"weight": 2}}``. With a `Task` in it, exactly its tasks
+    are trained, as by a file with task tables: ``tasks={"mood": Task(...)}``; an empty dictionary takes the definition
+    of a task in `config`.
+
     Raises:
         ConfigError: the changed configuration is faulty.
     """
-    return make(merge(dump(config), values))
+    base, tasks = dump(config), values.get("tasks")
+    if isinstance(tasks, Mapping) and any(isinstance(task, Task) for task in tasks.values()):
+        _keep_tasks(base, tasks)
+        for name in [name for name, task in tasks.items() if isinstance(task, Task)]:
+            base["tasks"].pop(name, None)
+        values["tasks"] = {name: dump(task) if isinstance(task, Task) else task for name, task in tasks.items()}
+    return make(merge(base, values))
 
 
 def dump(config: BaseModel) -> dict[str, Any]:
@@ -95,7 +105,12 @@ def overlay(recipe: Config, file: Mapping[str, Any], options: Mapping[str, Any])
     base = dump(recipe)
     tasks = file.get("tasks")
     if isinstance(tasks, Mapping):
-        base["tasks"] = {name: task for name, task in base["tasks"].items() if name in tasks}
-        if base["sampling"].get("epoch_of") not in tasks:
-            base["sampling"].pop("epoch_of", None)
+        _keep_tasks(base, tasks)
     return make(merge(merge(base, file), options))
+
+
+def _keep_tasks(values: dict[str, Any], names: Container[str]) -> None:
+    """Drop the other tasks of a configuration, and `sampling.epoch_of` if it names one of them."""
+    values["tasks"] = {name: task for name, task in values["tasks"].items() if name in names}
+    if values["sampling"].get("epoch_of") not in names:
+        values["sampling"].pop("epoch_of", None)

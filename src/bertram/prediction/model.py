@@ -26,10 +26,12 @@ class Prediction:
     Attributes:
         value: class index, 0 or 1, or score in label units.
         probabilities: probability of each class (of no and yes), in order; None for a score.
+        label: display name of the class; None for a score.
     """
 
     value: int | float
     probabilities: tuple[float, ...] | None = None
+    label: str | None = None
 
 
 class Predictor(Protocol):
@@ -145,7 +147,10 @@ def predictions(task: Task, outputs: Tensor) -> list[Prediction]:
     values, shares = output.decide(outputs).tolist(), output.probabilities(outputs)
     if shares is None:
         return [Prediction(value) for value in values]
-    return [Prediction(value, tuple(row)) for value, row in zip(values, shares.tolist(), strict=True)]
+    return [
+        Prediction(value, tuple(row), task.label_space.display(value))
+        for value, row in zip(values, shares.tolist(), strict=True)
+    ]
 
 
 def entry(task: Task, prediction: Prediction) -> dict[str, Any]:
@@ -155,7 +160,7 @@ def entry(task: Task, prediction: Prediction) -> dict[str, Any]:
     names = task.class_names
     return {
         "value": prediction.value,
-        "label": names[int(prediction.value)],
+        "label": prediction.label,
         "probabilities": {name: round(p, 6) for name, p in zip(names, prediction.probabilities, strict=True)},
     }
 

@@ -51,6 +51,7 @@ def train(
         RunError: the run directory exists already, was started with other settings, or cannot be written.
         TrainingError: a loss or gradient is not finite.
     """
+    config = options.make(options.dump(config))  # a copy that was changed without a check is checked here
     processes.start(config.device)
     path = Path(out) if out is not None else default_path(config)
     if resume and path.is_dir() and Run(path).finished:
