@@ -109,7 +109,7 @@ def _data(run: Run, model: Model) -> Iterator[str]:
     rows = [
         [name, *_use(use), f"`{file.sha256[:16]}…`"]
         for name, file in run.record.data.items()
-        for use in file.uses or [file]
+        for use in (file.uses or (file,))
     ]
     yield _table(("file", "used for", "rows", "rejected", "without label", "SHA-256"), rows)
     yield "".join(f"- {name}: {_origin(run, task).words}\n" for name, task in model.tasks.items())
