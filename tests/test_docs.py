@@ -33,6 +33,7 @@ SHELLS = ("sh", "bash", "shell", "console")
 FENCE = re.compile(r"^( *)```(\S*) *(.*)$")
 HIDDEN = re.compile(r"^<!-- (python)$")  # code that a reader need not see, such as a toy model
 UNEXECUTED = re.compile(r"^<!-- not executed: .+ -->$")
+NEEDS = re.compile(r"^<!-- needs: (\S+) -->$")  # a package of the dev extra, without which a block is skipped
 NUMBER = re.compile(r"([-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?)( ?%)?")
 QUOTED = re.compile(rf"{NUMBER.pattern}\**<!-- ([\w-]+) ([\w.-]+) -->")
 TABLE = re.compile(r"^<!-- table ([\w-]+) ([\w.-]+): (.+) -->$")
@@ -48,6 +49,7 @@ class Block:
     info: str
     code: str
     executed: bool
+    needs: str = ""
 
     def __str__(self) -> str:
         return f"{self.document.name}:{self.line}"
@@ -66,7 +68,9 @@ def blocks_of(document: Path, *languages: str) -> list[Block]:
                     break
                 body += text + "\n"
             code = textwrap.dedent(body)
-            found.append(Block(document, number + 1, language, info, code, UNEXECUTED.match(before) is None))
+            needs = NEEDS.match(before)
+            executed = UNEXECUTED.match(before) is None
+            found.append(Block(document, number + 1, language, info, code, executed, needs[1] if needs else ""))
         before = line
     return [block for block in found if not languages or block.language in languages]
 
@@ -96,13 +100,33 @@ def test_the_code_runs(document: Path, tmp_path: Path, monkeypatch: pytest.Monke
     torch.manual_seed(0)
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks_of(document, "python", "diff"):
-        if block.info or not block.executed:
+        if block.info or not block.executed or block.needs:
             continue
-        code = block.code
-        if block.language == "diff":
-            old, code = diff_sides(code)
-            ast.parse(old)
-        exec(compile("\n" * (block.line - 1) + code, str(document), "exec"), names)
+        run_block(block, names)
+
+
+def run_block(block: Block, names: dict[str, Any]) -> None:
+    code = block.code
+    if block.language == "diff":
+        old, code = diff_sides(code)
+        ast.parse(old)
+    exec(compile("\n" * (block.line - 1) + code, str(block.document), "exec"), names)
+
+
+@pytest.mark.filterwarnings("default")  # the other packages warn about what is theirs
+@pytest.mark.parametrize("block", [block for block in ALL if block.needs], ids=str)
+def test_code_for_another_package_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that needs a package of the dev extra, after the blocks above it that need none."""
+    pytest.importorskip(block.needs)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for earlier in blocks_of(block.document, "python"):
+        if earlier.line >= block.line:
+            break
+        if not (earlier.info or earlier.needs) and earlier.executed:
+            run_block(earlier, names)
+    run_block(block, names)
 
 
 @pytest.mark.parametrize("excerpt", EXCERPTS, ids=str)
