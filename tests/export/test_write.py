@@ -95,7 +95,7 @@ def test_a_card_tells_scores_data_limits_and_whose_work_it_is(cross: Run, tmp_pa
             "sample",
             ["license: apache-2.0", "all-MiniLM-L6-v2", "Apache License 2.0", "changed by fine-tuning"],
         ),
-        ("minilm", "hub", ["Socher et al. (2013)", "non-commercial", "LICENSE.txt", "seen Quora pairs"]),
+        ("minilm", "hub", ["Socher et al. (2013)", "non-commercial", "LICENSE.txt", "pretrained on Quora pairs"]),
     ],
 )
 def test_a_card_names_the_origin_of_weights_and_data(encoder: str, data: str, says: list[str], cross: Run) -> None:

@@ -27,7 +27,7 @@ from bertram.experiments.forecast import EffectForecast, Forecast, Noise
 from bertram.experiments.study_tables import FORM
 from bertram.report import gradient_plots, gradients, plots
 from bertram.report.drawing import css, svg
-from bertram.report.outcomes import Library, Outcomes, Shown
+from bertram.report.outcomes import Library, Outcomes, RunView
 from bertram.report.predictions import worst
 from bertram.report.study_page import FAR, _forest, arms
 from bertram.report.write import write_report
@@ -382,12 +382,12 @@ def test_a_soup_is_a_line_of_its_own(study: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "e4-0", folder / "soup")
     record = read_record(folder / "soup")
     write_record(folder / "soup", replace(record, merged=Merged("soup", "all", [], [])))
-    found = arms([Shown(Run(path)) for path in sorted(folder.iterdir())], "overall")
+    found = arms([RunView(Run(path)) for path in sorted(folder.iterdir())], "overall")
     assert {name: len(values) for name, values in found.items()} == {"baseline": 3, "soup": 1}
 
 
 def test_outcomes_are_matched_by_id(run: Run) -> None:
-    shown = Shown(run)
+    shown = RunView(run)
     outcomes = Library().outcomes(shown, "sts")
     assert outcomes is not None
     lines = [json.loads(line) for line in reversed(_unzipped(run.predictions("sts")))]

@@ -33,8 +33,8 @@ class Baseline:
 def best_baseline(baselines: Baselines, metric: str) -> Baseline | None:
     """The trivial answer with the best score in a metric; None if none has a score."""
     scores = {name: answer[metric].value for name, answer in baselines.items() if metric in answer}
-    known = {name: value for name, value in scores.items() if value is not None}
-    if not known:
+    defined = {name: value for name, value in scores.items() if value is not None}
+    if not defined:
         return None
-    name = (min if is_error(metric) else max)(known, key=known.__getitem__)
-    return Baseline(name, metric, known[name])
+    name = (min if is_error(metric) else max)(defined, key=defined.__getitem__)
+    return Baseline(name, metric, defined[name])

@@ -62,28 +62,28 @@ def evaluate_run(
     examples = {
         name: tokenized(task, rows[name], model.tokenizer, model.max_tokens) for name, task in model.tasks.items()
     }
-    found = evaluate(model, examples, batch_size)
+    evaluation = evaluate(model, examples, batch_size)
     if _own_data(run, data, split, rows) and not any(run.predictions(name, split).exists() for name in model.tasks):
-        keep_predictions(run, found, split)
-    trivial = {name: baselines(each, train_labels(run, model.tasks[name], data)) for name, each in examples.items()}
-    return FileScores(found.scores(), trivial, confusions(found))
+        keep_predictions(run, evaluation, split)
+    trivial = {name: baselines(part, train_labels(run, model.tasks[name], data)) for name, part in examples.items()}
+    return FileScores(evaluation.scores(), trivial, confusions(evaluation))
 
 
 def _own_data(run: Run, data: str, split: Split, rows: Mapping[str, Rows]) -> bool:
-    """Whether rows are those that a run belongs to: of dev files by their content, of test files by their place."""
+    """True if the rows belong to the data of the run: dev files by their hash, test files by their place."""
     if split != "dev":
         return is_same_place(data, run.config.data)
     recorded = run.record.data
-    return all(each.name in recorded and recorded[each.name].sha256 == each.sha256 for each in rows.values())
+    return all(file.name in recorded and recorded[file.name].sha256 == file.sha256 for file in rows.values())
 
 
 def train_labels(run: Run, task: Task, data: str) -> Tensor | None:
-    """The labels that a run's task was trained on; None where it was not trained, or its file is not there any more.
+    """The labels that a task of a run was trained on; None if it was not trained or its file is missing.
 
     Args:
-        run: a finished run.
-        task: one of its tasks.
-        data: where its training file is looked for first; then where it was when the run was trained.
+        run: finished run.
+        task: task of the run.
+        data: data source that is searched first; then that of the run.
     """
     config, recorded = run.config, run.record.data
     for place in dict.fromkeys((data, config.data)) if task.trained else ():
@@ -96,18 +96,18 @@ def train_labels(run: Run, task: Task, data: str) -> Tensor | None:
     return None
 
 
-def is_same_place(one: str, other: str) -> bool:
+def is_same_place(first: str, second: str) -> bool:
     """Whether two words for the data mean one directory, the Hub or the sample."""
-    both = (Path(one), Path(other))
-    return one == other or (all(path.is_dir() for path in both) and both[0].samefile(both[1]))
+    paths = (Path(first), Path(second))
+    return first == second or (all(path.is_dir() for path in paths) and paths[0].samefile(paths[1]))
 
 
-def confusions(found: Evaluation) -> dict[str, list[list[int]]]:
+def confusions(evaluation: Evaluation) -> dict[str, list[list[int]]]:
     """Gold labels by predicted ones, of tasks that have classes."""
     tables = {}
-    for name, examples in found.examples.items():
+    for name, examples in evaluation.examples.items():
         if examples.task.classes and examples.labels is not None:
-            table = confusion_matrix(examples.labels.numpy(), found.values(name), examples.task.classes)
+            table = confusion_matrix(examples.labels.numpy(), evaluation.values(name), examples.task.classes)
             tables[name] = table.tolist()
     return tables
 
@@ -119,8 +119,8 @@ def baselines(examples: Examples, train: Tensor | None = None) -> Baselines:
     return trivial_baselines(examples.task.label_space, labels, examples.labels.numpy())
 
 
-def keep_predictions(run: Run, found: Evaluation, split: str) -> None:
+def keep_predictions(run: Run, evaluation: Evaluation, split: str) -> None:
     """Write id and output of each example below the run."""
-    for name, examples in found.examples.items():
+    for name, examples in evaluation.examples.items():
         path = run.predictions(name, split)
-        write_predictions(path, examples.ids, found.values(name).tolist(), found.probabilities(name))
+        write_predictions(path, examples.ids, evaluation.values(name).tolist(), evaluation.probabilities(name))

@@ -32,11 +32,11 @@ def influence(metric: Callable[[Floats, Floats, Floats], Floats], gold: Floats, 
     at_once = max(1, CHUNK // len(weights))
     derivative = np.empty(len(weights))
     for start in range(0, len(weights), at_once):
-        which = np.arange(start, min(start + at_once, len(weights)))
-        change = np.zeros((len(which), len(weights)))
-        change[np.arange(len(which)), which] = STEP
+        indices = np.arange(start, min(start + at_once, len(weights)))
+        change = np.zeros((len(indices), len(weights)))
+        change[np.arange(len(indices)), indices] = STEP
         up, down = (metric(pairs[:, 0], pairs[:, 1], weights + sign * change) for sign in (1, -1))
-        derivative[which] = (up - down) / (2 * STEP)
+        derivative[indices] = (up - down) / (2 * STEP)
     values: Floats = len(gold) * derivative[position.ravel()]
     return values
 

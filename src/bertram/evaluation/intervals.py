@@ -46,9 +46,9 @@ def _drawn_counts(counts: NDArray[np.intp], generator: np.random.Generator, resa
     at_once = max(1, _CHUNK // n)
     for start in range(0, resamples, at_once):
         b = min(at_once, resamples - start)
-        drawn = distinct_of_example[generator.integers(0, n, size=(b, n))]
-        drawn += distinct * np.arange(b)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=b * distinct).reshape(b, distinct).astype(np.float64)
+        drawn_values = distinct_of_example[generator.integers(0, n, size=(b, n))]
+        drawn_values += distinct * np.arange(b)[:, None]
+        yield np.bincount(drawn_values.ravel(), minlength=b * distinct).reshape(b, distinct).astype(np.float64)
 
 
 def percentile_interval(draws: Floats, level: float = 0.95) -> Interval | None:

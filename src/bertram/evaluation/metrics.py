@@ -34,8 +34,8 @@ def macro_f1(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
     """Mean of the F1 of each class that occurs in gold or in the predictions."""
     classes = np.union1d(gold, predicted)
     is_gold, is_predicted = (column[:, None] == classes for column in (gold, predicted))  # [m, classes]
-    each = _ratio(2.0 * (weights @ (is_gold & is_predicted)), weights @ (1.0 * is_gold + is_predicted))
-    return _ratio(np.nansum(each, axis=1), np.sum(~np.isnan(each), axis=1))
+    per_class = _ratio(2.0 * (weights @ (is_gold & is_predicted)), weights @ (1.0 * is_gold + is_predicted))
+    return _ratio(np.nansum(per_class, axis=1), np.sum(~np.isnan(per_class), axis=1))
 
 
 def pearson(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
@@ -222,8 +222,8 @@ def _draws(
 
 
 def _interval(draws: Floats, value: float) -> Interval | None:
-    found = percentile_interval(draws)
-    return None if found is None else (min(found[0], value), max(found[1], value))
+    interval = percentile_interval(draws)
+    return None if interval is None else (min(interval[0], value), max(interval[1], value))
 
 
 @dataclass(frozen=True)
@@ -254,14 +254,14 @@ def score_run(tasks: Mapping[str, TaskOutputs], *, seed: int = 0, resamples: int
     main: dict[str, tuple[str, float | None]] = {}
     draws: dict[str, tuple[str, Floats]] = {}
     for name, task in tasks.items():
-        scores[name], drawn = _scores_and_draws(task.space, task.gold, task.predicted, generator, resamples)
+        scores[name], draws_ = _scores_and_draws(task.space, task.gold, task.predicted, generator, resamples)
         metric = task.main_metric
         main[name] = (metric, scores[name][metric].value)
-        draws[name] = (metric, drawn.get(metric, np.full(resamples, np.nan)))
+        draws[name] = (metric, draws_.get(metric, np.full(resamples, np.nan)))
     undefined = ", ".join(f"{name} has no {metric}" for name, (metric, value) in main.items() if value is None)
     reason = undefined or "there are no tasks"
-    plain = [drawn for _, drawn in draws.values()]
-    on_unit = [on_unit_scale(metric, drawn) for metric, drawn in draws.values()]
+    plain = [draws_ for _, draws_ in draws.values()]
+    on_unit = [on_unit_scale(metric, draws_) for metric, draws_ in draws.values()]
     return SplitScores.of(
         scores, _mean_score(overall(main), on_unit, reason), _mean_score(overall_plain(main), plain, reason)
     )
@@ -330,20 +330,20 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> li
         bins: how many.
     """
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
-    which = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1)
-    found = []
+    bin_numbers = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1)
+    curve = []
     for k in range(bins):
-        inside = which == k
+        inside = bin_numbers == k
         n = int(inside.sum())
         means = (float(sure[inside].mean()), float(right[inside].mean())) if n else (None, None)
-        found.append(ReliabilityBin(k / bins, (k + 1) / bins, n, *means))
-    return found
+        curve.append(ReliabilityBin(k / bins, (k + 1) / bins, n, *means))
+    return curve
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
     """Mean gap between confidence and accuracy, weighted by bin (Guo et al. 2017, equation 3); None if empty."""
-    n = sum(each.n for each in bins)
-    gaps = (each.n * abs((each.confidence or 0.0) - (each.accuracy or 0.0)) for each in bins)
+    n = sum(bin_.n for bin_ in bins)
+    gaps = (bin_.n * abs((bin_.confidence or 0.0) - (bin_.accuracy or 0.0)) for bin_ in bins)
     return sum(gaps) / n if n else None
 
 

@@ -26,19 +26,19 @@ def ensemble(paths: Sequence[Path], out: Path, *, data: str | None = None) -> Ru
         RunError: runs whose predictions cannot be averaged, or `out` exists already.
         DataError: dev cannot be read.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
     refuse_existing(out, resumable=False)
     runs = open_runs(paths)
     directories = [model for run in runs for model in _models(run)]
     model = Ensemble([load_model(directory) for directory in directories])
-    named = [run.path if len(_models(run)) == 1 else one for run in runs for one in _models(run)]
-    alike = zip(named, model.members, directories, strict=True)
-    require_alike({name: meaning(member.tasks, directory) for name, member, directory in alike})
+    member_paths = [run.path if len(_models(run)) == 1 else member for run in runs for member in _models(run)]
+    members_with_paths = zip(member_paths, model.members, directories, strict=True)
+    require_alike({name: meaning(member.tasks, directory) for name, member, directory in members_with_paths})
     config = config_of(runs, data)
     dev = read_dev(config, model)
-    found = evaluate(model, dev.examples, config.evaluation.batch_size)
+    evaluation = evaluate(model, dev.examples, config.evaluation.batch_size)
     parameters = sum(p.numel() for member in model.members for p in member.network.parameters())
-    merged = MergedModel("ensemble", "all runs", runs, [], parameters, found, begun)
+    merged = MergedModel("ensemble", "all runs", runs, [], parameters, evaluation, start)
     return write(out, config, merged, dev, lambda directory: _copy(directories, directory))
 
 

@@ -99,16 +99,18 @@ def require_alike(traits: Mapping[Path, Mapping[str, object]]) -> None:
     Raises:
         RunError: all differences together.
     """
-    (first, wanted), *others = traits.items()
+    (first, reference), *remaining = traits.items()
     faults = []
-    for path, theirs in others:
-        for name in dict.fromkeys([*wanted, *theirs]):
-            here, there = theirs.get(name, "missing"), wanted.get(name, "missing")
-            if here != there:
-                faults.append(f"{path}: {name} is {here}, but {there} in {first}")
+    for path, other in remaining:
+        for name in dict.fromkeys([*reference, *other]):
+            value, expected = other.get(name, "missing"), reference.get(name, "missing")
+            if value != expected:
+                faults.append(f"{path}: {name} is {value}, but {expected} in {first}")
     if faults:
-        more = [f"and {len(faults) - DIFFERENCES_SHOWN} more differences"] if len(faults) > DIFFERENCES_SHOWN else []
-        raise RunError("\n".join(faults[:DIFFERENCES_SHOWN] + more))
+        remainder = (
+            [f"and {len(faults) - DIFFERENCES_SHOWN} more differences"] if len(faults) > DIFFERENCES_SHOWN else []
+        )
+        raise RunError("\n".join(faults[:DIFFERENCES_SHOWN] + remainder))
 
 
 def meaning(tasks: Mapping[str, Task], model: Path) -> dict[str, object]:
@@ -120,8 +122,8 @@ def meaning(tasks: Mapping[str, Task], model: Path) -> dict[str, object]:
     """
     traits: dict[str, object] = {f"tasks.{n}.{field}": getattr(tasks[n], field) for n in tasks for field in TASK_FIELDS}
     for name in ("vocab.txt", "tokenizer_config.json"):
-        there = (model / name).is_file()
-        traits[name] = f"SHA-256 {hashlib.sha256((model / name).read_bytes()).hexdigest()[:8]}" if there else "missing"
+        exists = (model / name).is_file()
+        traits[name] = f"SHA-256 {hashlib.sha256((model / name).read_bytes()).hexdigest()[:8]}" if exists else "missing"
     return traits
 
 
@@ -184,7 +186,7 @@ def _member(run: Run) -> Member:
 def _baselines(first: Run, dev: Dev) -> Mapping[str, Baselines]:
     """Those of the first run, whose constants are chosen on training labels, where it saw the same dev files."""
     record = first.record
-    seen = {name: file.sha256 for name, file in record.data.items()}
-    if all(seen.get(name) == file.sha256 for name, file in dev.files.items()):
+    hashes = {name: file.sha256 for name, file in record.data.items()}
+    if all(hashes.get(name) == file.sha256 for name, file in dev.files.items()):
         return record.baselines
     return {name: baselines(examples) for name, examples in dev.examples.items()}

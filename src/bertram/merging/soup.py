@@ -40,7 +40,7 @@ def soup(
         RunError: runs that cannot be averaged, or `out` exists already.
         DataError: dev cannot be read.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
     refuse_existing(out, resumable=False)
     runs = open_runs(paths)
     ensembles = [str(run.path) for run in runs if (run.model / MEMBERS).is_file()]
@@ -59,10 +59,10 @@ def soup(
         return _recorded_overall(run) if data is None else judge(_read(_weights(run))).selection()
 
     chosen, state = _greedy(runs, alone, judge, say) if greedy else (runs, averaged([_weights(run) for run in runs]))
-    found = judge(state)
+    evaluation = judge(state)
     left_out = [run for run in runs if run not in chosen]
     parameters = sum(value.numel() for value in state.values())
-    merged = MergedModel("soup", GREEDY if greedy else UNIFORM, chosen, left_out, parameters, found, begun)
+    merged = MergedModel("soup", GREEDY if greedy else UNIFORM, chosen, left_out, parameters, evaluation, start)
     return write(out, config, merged, dev, lambda directory: save_model(model, directory, state))
 
 

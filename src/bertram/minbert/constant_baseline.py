@@ -33,10 +33,12 @@ def answer(config: Config, path: Path, *, yes: bool = False) -> Run:
         path: the run directory; it must not exist yet.
         yes: always yes.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
     data = read_data(config, load_tokenizer(find(config.encoder)), LONGEST)
     generator = np.random.default_rng([config.seed, 1])
-    outputs = {name: _constant(config.tasks[name], len(one), generator, yes=yes) for name, one in data.dev.items()}
+    outputs = {
+        name: _constant(config.tasks[name], len(examples), generator, yes=yes) for name, examples in data.dev.items()
+    }
     dev = Evaluation(data.dev, outputs)
     run = Run(path) if (path / "config.toml").is_file() else create(path, config)
     record = describe(
@@ -44,8 +46,8 @@ def answer(config: Config, path: Path, *, yes: bool = False) -> Run:
         dev,
         RunScores(dev.scores()),
         files=data.files,
-        baselines={name: baselines(one, data.own_labels(name)) for name, one in data.dev.items()},
-        seconds=Seconds(training=0.0, final_evaluation=round(time.monotonic() - begun, 1)),
+        baselines={name: baselines(examples, data.own_labels(name)) for name, examples in data.dev.items()},
+        seconds=Seconds(training=0.0, final_evaluation=round(time.monotonic() - start, 1)),
         device=torch.device("cpu"),
     )
     finish(run, replace(record, trained=False), dev)

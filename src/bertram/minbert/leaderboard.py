@@ -109,8 +109,8 @@ def submit(
     _require_tasks(run)
     model = load(run)
     rows = _read(model, data, allow_rejects)
-    for file, several in rows.items():
-        for line in left_out(file.split()[0], several):
+    for file, file_rows in rows.items():
+        for line in left_out(file.split()[0], file_rows):
             complain(line)
     outputs: dict[str, dict[str, dict[str, float]]] = {name: {} for name in LEADERBOARD}
     for file in each(list(rows)):
@@ -132,16 +132,18 @@ def _require_tasks(run: Run) -> None:
     """Refuse a run whose tasks, their labels or their range are not the leaderboard's."""
     missing = [name for name in LEADERBOARD if name not in run.config.tasks]
     if missing:
-        there = ", ".join(run.config.tasks)
+        names = ", ".join(run.config.tasks)
         raise BertramError(
-            f"{run.path}: has no task {' and no task '.join(missing)} (its tasks: {there}); the leaderboard wants "
+            f"{run.path}: has no task {' and no task '.join(missing)} (its tasks: {names}); the leaderboard wants "
             f"{', '.join(LEADERBOARD)}"
         )
-    for wanted in (SST, QUORA, STS):
-        task = run.config.tasks[wanted.name]
-        if (task.kind, task.labels, task.range) != (wanted.kind, wanted.labels, wanted.range):
-            values = f"the labels {', '.join(wanted.labels)}" if wanted.labels else f"the range {list(wanted.range)}"
-            kind = f"of kind {wanted.kind} with {values}"
+    for standard in (SST, QUORA, STS):
+        task = run.config.tasks[standard.name]
+        if (task.kind, task.labels, task.range) != (standard.kind, standard.labels, standard.range):
+            values = (
+                f"the labels {', '.join(standard.labels)}" if standard.labels else f"the range {list(standard.range)}"
+            )
+            kind = f"of kind {standard.kind} with {values}"
             raise BertramError(f"{run.path}: its task {task.name} is not the leaderboard's, which is {kind}")
 
 
@@ -152,8 +154,9 @@ def _read(model: Predictor, data: str, allow_rejects: bool) -> dict[str, Rows]:
     for name in LEADERBOARD:
         for split in SPLITS:
             try:
-                found = read_rows(model.tasks[name], data, split, labelled=split == "dev", allow_rejects=allow_rejects)
-                rows[f"{name} {split}"] = found
+                task = model.tasks[name]
+                part = read_rows(task, data, split, labelled=split == "dev", allow_rejects=allow_rejects)
+                rows[f"{name} {split}"] = part
             except HubUnreachableError:
                 raise
             except DataError as error:

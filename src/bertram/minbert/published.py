@@ -88,7 +88,7 @@ _ROWS = [
     Experiment("smart-all-5", e.smart_all_5, "the same, λ = 5", "wishes"),
     Experiment("smart-all-bregman", e.smart_all_bregman, "SMART and Bregman on all", "wishes"),
 ]
-EXPERIMENTS = {one.name: one for one in _ROWS}
+EXPERIMENTS = {experiment.name: experiment for experiment in _ROWS}
 GROUPS = ("extra", "sentiment", "sweeps", "wishes")
 
 
@@ -130,9 +130,9 @@ def select(text: str, *, published_logit: bool = False) -> list[Experiment]:
     chosen: dict[str, Experiment] = {}
     unknown_words = []
     for word in filter(None, (part.strip() for part in text.split(","))):
-        named = _experiments_named(word)
-        chosen |= {experiment.name: experiment for experiment in named}
-        unknown_words += [] if named else [word]
+        matches = _experiments_named(word)
+        chosen |= {experiment.name: experiment for experiment in matches}
+        unknown_words += [] if matches else [word]
     if unknown_words or not chosen:
         fault = f"unknown name {', '.join(map(repr, unknown_words))}" if unknown_words else "no name given"
         choices = ", ".join(dict.fromkeys([*GROUPS, "all", *EXPERIMENTS]))

@@ -36,17 +36,17 @@ def make_again(folder: Path) -> bool:
     Raises:
         RunError: the folder has neither asked.json nor a table, or one is damaged.
     """
-    asked = read_json(folder / ASKED) if (folder / ASKED).is_file() else None
-    if asked is not None and _has_data(asked["budget"]):
+    request = read_json(folder / ASKED) if (folder / ASKED).is_file() else None
+    if request is not None and _has_data(request["budget"]):
         try:
-            _compute(folder, asked)
+            _compute(folder, request)
         except (KeyError, TypeError) as error:
             raise RunError(f"{folder / ASKED}: damaged: {error!r}") from None
         return True
-    known = {name: folder / name for name in (reproduce.TABLE, ablation.TABLE) if (folder / name).is_file()}
-    if not known:
+    tables = {name: folder / name for name in (reproduce.TABLE, ablation.TABLE) if (folder / name).is_file()}
+    if not tables:
         raise RunError(f"{folder}: neither {ASKED} with its data here, nor {reproduce.TABLE}, nor {ablation.TABLE}")
-    for name, path in known.items():
+    for name, path in tables.items():
         write = reproduce.write_table if name == reproduce.TABLE else ablation.write
         write(folder, read_table(path))
     return False
@@ -57,26 +57,26 @@ def _has_data(budget: Mapping[str, Any]) -> bool:
     return data in ("sample", "hub") or Path(data).is_dir()
 
 
-def _compute(folder: Path, asked: Mapping[str, Any]) -> None:
-    budget = Budget(**asked["budget"])
-    if asked["kind"] == "reproduction":
+def _compute(folder: Path, request: Mapping[str, Any]) -> None:
+    budget = Budget(**request["budget"])
+    if request["kind"] == "reproduction":
         reproduce.write_table(folder, reproduce.table(Study((), (), budget, folder)))
         return
-    factors = [Factor(**values) for values in asked["factors"]]
-    folders = [Path(one) for one in asked["folders"]]
+    factors = [Factor(**values) for values in request["factors"]]
+    folders = [Path(folder_name) for folder_name in request["folders"]]
     again = Ablation(
-        asked["recipe"],
-        catalogue.recipe(asked["recipe"]),
+        request["recipe"],
+        catalogue.recipe(request["recipe"]),
         factors,
-        _design(asked["design"]),
-        asked["seeds"],
+        _design(request["design"]),
+        request["seeds"],
         budget,
         folder,
         folders,
-        asked.get("smallest_effect", SMALLEST_EFFECT),
-        asked.get("primary"),
+        request.get("smallest_effect", SMALLEST_EFFECT),
+        request.get("primary"),
     )
-    power = asked["power"]  # of form 1 it was by another rule
+    power = request["power"]  # of form 1 it was by another rule
     expected = Forecast.from_json(power) if power is not None and "effects" in power else None
     ablation.write(folder, ablation.result(again, ablation.jobs(again), expected))
 

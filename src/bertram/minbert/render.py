@@ -32,11 +32,11 @@ def markdown(table: Mapping[str, Any]) -> str:
 
 def headings(table: Mapping[str, Any]) -> list[str]:
     """With the number of examples, which is one for all rows."""
-    found = []
+    titles = []
     for name, heading in HEADINGS.items():
         counts = {row["ours"][name]["n"] for row in table["rows"] if row["ours"][name] is not None} - {None}
-        found.append(heading + "".join(f" (n = {count:,})" for count in sorted(counts)))
-    return found
+        titles.append(heading + "".join(f" (n = {count:,})" for count in sorted(counts)))
+    return titles
 
 
 def study_cell(row: Mapping[str, Any]) -> str:
@@ -56,20 +56,20 @@ def published_cell(row: Mapping[str, Any], name: str) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def score_cell(found: Mapping[str, Any] | None, *, between: str) -> str:
+def score_cell(score: Mapping[str, Any] | None, *, between: str) -> str:
     """Mean ± sd over seeds, and its interval."""
-    if found is None:
+    if score is None:
         return "–"
-    mean = f"{found['mean']:.3f}" + ("" if found["sd"] is None else f" ± {found['sd']:.3f}")
-    return mean if found["ci95"] is None else between.join([mean, "[{:.3f}, {:.3f}]".format(*found["ci95"])])
+    mean = f"{score['mean']:.3f}" + ("" if score["sd"] is None else f" ± {score['sd']:.3f}")
+    return mean if score["ci95"] is None else between.join([mean, "[{:.3f}, {:.3f}]".format(*score["ci95"])])
 
 
 def difference_cell(row: Mapping[str, Any], *, between: str) -> str:
     """Difference from the reference row, overall, and its interval."""
-    found = row["differences"]["overall"]
-    if found is None or found["effect"] is None:
+    difference = row["differences"]["overall"]
+    if difference is None or difference["effect"] is None:
         return ""
-    value, interval = f"{found['effect']:+.3f}", found["ci95_new"] or found["ci95"]
+    value, interval = f"{difference['effect']:+.3f}", difference["ci95_new"] or difference["ci95"]
     return value if interval is None else between.join([value, "[{:+.3f}, {:+.3f}]".format(*interval)])
 
 

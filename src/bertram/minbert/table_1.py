@@ -91,18 +91,20 @@ Differences = Mapping[tuple[str, ...], Mapping[str, TechniqueDifference]]  # by 
 
 
 def _row(row: Row, scored: Mapping[str, Outcome], differences: Differences) -> dict[str, Any]:
-    one, published = row.experiment, row.experiment.published
-    found = differences.get(_names(row.runs), {})
+    experiment, published = row.experiment, row.experiment.published
+    by_outcome = differences.get(_names(row.runs), {})
     return {
-        "experiment": one.name,
-        "label": one.label,
-        "group": one.group,
+        "experiment": experiment.name,
+        "label": experiment.label,
+        "group": experiment.group,
         "seeds": sorted(row.runs),
         "runs": list(_names(row.runs)),
         "study": None if published is None else asdict(published),
         "ours": {name: _summary(row, scored[name]) if name in scored else None for name in OUTCOMES},
-        "differences": {outcome: asdict(found[outcome]) if outcome in found else None for outcome in OUTCOMES},
-        "compared_as": next((difference.technique for difference in found.values()), None),
+        "differences": {
+            outcome: asdict(by_outcome[outcome]) if outcome in by_outcome else None for outcome in OUTCOMES
+        },
+        "compared_as": next((difference.technique for difference in by_outcome.values()), None),
     }
 
 
@@ -117,12 +119,12 @@ def _summary(row: Row, outcome: Outcome) -> dict[str, Any] | None:
     }
     if not scores or (outcome.name == "overall" and not set(TASKS) <= set(row.experiment.config().tasks)):
         return None
-    each = list(scores.values())
+    values = list(scores.values())
     interval, covers = _interval(row, outcome, scores)
     return {
-        "mean": fmean(each),
-        "sd": stdev(each) if len(each) > 1 else None,
-        "seeds": len(each),
+        "mean": fmean(values),
+        "sd": stdev(values) if len(values) > 1 else None,
+        "seeds": len(values),
         "n": None if outcome.name == "overall" else outcome.n,
         "ci95": interval,
         "covers": covers,
@@ -132,12 +134,12 @@ def _summary(row: Row, outcome: Outcome) -> dict[str, Any] | None:
 def _interval(row: Row, outcome: Outcome, scores: Mapping[int, float]) -> tuple[Interval, str]:
     """The interval of a mean over seeds: for other seeds and examples where there are enough seeds."""
     names = [row.runs[seed].path.name for seed in scores]
-    found = estimate(list(scores.values()))
-    wide = interval_with_examples(found, outcome.shared_error([{name: 1.0} for name in names]))
+    result = estimate(list(scores.values()))
+    wide = interval_with_examples(result, outcome.shared_error([{name: 1.0} for name in names]))
     if wide is not None and not row.experiment.constant:  # where nothing is trained, nothing has noise of training
         return wide, "examples and seeds"
     half = 1.96 * outcome.example_error(dict.fromkeys(names, 1 / len(names)))
-    return (found.value - half, found.value + half), "examples"
+    return (result.value - half, result.value + half), "examples"
 
 
 def _differences(rows: Sequence[Row], scored: Sequence[Outcome], smallest_effect: float) -> Differences:
@@ -146,21 +148,22 @@ def _differences(rows: Sequence[Row], scored: Sequence[Outcome], smallest_effect
     if reference is None:
         return {}
     distinct = {_names(row.runs): row for row in reversed(rows)}  # of two rows that are one run, the first
-    others = [row for names, row in reversed(distinct.items()) if names != _names(reference.runs)]
-    if not others:
+    compared = [row for names, row in reversed(distinct.items()) if names != _names(reference.runs)]
+    if not compared:
         return {}
-    arms = {row.experiment.name: row for row in (reference, *others)}
-    found: dict[tuple[str, ...], dict[str, TechniqueDifference]] = {}
+    arms = {row.experiment.name: row for row in (reference, *compared)}
+    differences: dict[tuple[str, ...], dict[str, TechniqueDifference]] = {}
     for difference in _compared(list(arms.values()), scored, smallest_effect):
-        found.setdefault(_names(arms[difference.technique].runs), {})[difference.task] = difference
-    return found
+        differences.setdefault(_names(arms[difference.technique].runs), {})[difference.task] = difference
+    return differences
 
 
 def _compared(rows: Sequence[Row], scored: Sequence[Outcome], smallest_effect: float) -> list[TechniqueDifference]:
     arms = [Arm(row.experiment.name, {seed: run.path.name for seed, run in row.runs.items()}) for row in rows]
     tasks_of = {row.experiment.name: set(row.experiment.config().tasks) for row in rows}
     return [
-        one
-        for one in compare_techniques(scored, arms, smallest=smallest_effect)
-        if one.task in tasks_of[one.technique] or (one.task == "overall" and set(TASKS) <= tasks_of[one.technique])
+        difference
+        for difference in compare_techniques(scored, arms, smallest=smallest_effect)
+        if difference.task in tasks_of[difference.technique]
+        or (difference.task == "overall" and set(TASKS) <= tasks_of[difference.technique])
     ]

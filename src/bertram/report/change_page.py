@@ -55,8 +55,8 @@ def _findings(study: ChangeStudy) -> Iterator[Finding]:
         yield Finding("warning", "words left out", text)
     if study.rejected:
         shown_rows = "; ".join(study.rejected[:5])
-        more = f"; and {len(study.rejected) - 5} more" if len(study.rejected) > 5 else ""
-        yield Finding("warning", "rows that were not used", f"{len(study.rejected)}: {shown_rows}{more}")
+        remainder = f"; and {len(study.rejected) - 5} more" if len(study.rejected) > 5 else ""
+        yield Finding("warning", "rows that were not used", f"{len(study.rejected)}: {shown_rows}{remainder}")
     if study.not_found:
         text = ", ".join(f"{word} in {count}" for word, count in study.not_found.items())
         yield Finding("note", "rows without the word", text)
@@ -71,18 +71,18 @@ def _findings(study: ChangeStudy) -> Iterator[Finding]:
 
 def _tiles(study: ChangeStudy) -> Iterator[Tile]:
     estimates = [change.measures["apd-cosine"] for word in study.words for change in word.changes]
-    if any(one.p_holm is not None for one in estimates):
-        changed = sum(one.p_holm is not None and one.p_holm < 0.05 for one in estimates)
+    if any(estimate.p_holm is not None for estimate in estimates):
+        changed = sum(estimate.p_holm is not None and estimate.p_holm < 0.05 for estimate in estimates)
         yield Tile("changes of usage", f"{changed} of {len(estimates)}", "permutation test, Holm, 5 %", Markup(""))
     if study.gold is not None:
-        chosen = [one for one in study.gold.correlations if one.layer == study.settings.layer_name]
-        for one in sorted(chosen, key=lambda one: -one.value)[:3]:
+        chosen = [estimate for estimate in study.gold.correlations if estimate.layer == study.settings.layer_name]
+        for estimate in sorted(chosen, key=lambda estimate: -estimate.value)[:3]:
             yield Tile(
-                f"Spearman, {one.measure}",
-                shown(one.value, 2),
-                f"95 %: {shown_interval(one.ci95, 2)}",
-                interval_bar(one.value, one.ci95),
-                f"{one.words} words",
+                f"Spearman, {estimate.measure}",
+                shown(estimate.value, 2),
+                f"95 %: {shown_interval(estimate.ci95, 2)}",
+                interval_bar(estimate.value, estimate.ci95),
+                f"{estimate.words} words",
             )
 
 
@@ -93,7 +93,10 @@ def _ranking_section(study: ChangeStudy) -> Section:
         for number in range(len(word.changes))
     ]
     entries.sort(key=lambda entry: -entry[1].value)
-    marks = [(name, one.value, one.ci95, one.p_holm is not None and one.p_holm < 0.05) for name, one in entries]
+    marks = [
+        (name, estimate.value, estimate.ci95, estimate.p_holm is not None and estimate.p_holm < 0.05)
+        for name, estimate in entries
+    ]
     picture = Picture(
         "Average pairwise distance (cosine)",
         svg(ranking, 620, 60 + ROW * len(marks), marks),
@@ -136,10 +139,10 @@ def _estimate_cell(estimate: Estimate | None) -> Cell:
 
 
 def _gold_section(study: ChangeStudy, gold: GoldComparison) -> Section:
-    chosen = [one for one in gold.correlations if one.layer == study.settings.layer_name]
+    chosen = [correlation for correlation in gold.correlations if correlation.layer == study.settings.layer_name]
     pictures = []
     if chosen:
-        best = max(chosen, key=lambda one: one.value).measure
+        best = max(chosen, key=lambda correlation: correlation.value).measure
         words = [word for word in study.words if word.word in gold.values]
         points = [(word.word, gold.values[word.word], word.mean[best]) for word in words]
         pictures.append(
@@ -152,14 +155,14 @@ def _gold_section(study: ChangeStudy, gold: GoldComparison) -> Section:
 
 
 def _correlations_table(study: ChangeStudy, gold: GoldComparison) -> Table:
-    cells = {(one.measure, one.layer): one for one in gold.correlations}
+    cells = {(correlation.measure, correlation.layer): correlation for correlation in gold.correlations}
     measures = list(dict.fromkeys(measure for measure, _ in cells))
     rows: list[list[Cell]] = []
     for layer in dict.fromkeys(layer for _, layer in cells):
         row: list[Cell] = [f"chosen: {layer}" if layer == study.settings.layer_name else f"layer {layer}"]
         for measure in measures:
-            one = cells.get((measure, layer))
-            row.append("–" if one is None else _with_interval(shown(one.value, 2), one.ci95, 2))
+            correlation = cells.get((measure, layer))
+            row.append("–" if correlation is None else _with_interval(shown(correlation.value, 2), correlation.ci95, 2))
         rows.append(row)
     return Table(
         [Column("layer"), *(Column(measure, number=True) for measure in measures)],
@@ -175,8 +178,13 @@ def _differences_table(gold: GoldComparison) -> Table:
     return Table(
         [Column(name, number=number > 0) for number, name in enumerate(names)],
         [
-            [f"{one.first} − {one.second}", shown(one.value, 2), shown_interval(one.ci95, 2), shown(one.p_holm, 3)]
-            for one in gold.differences
+            [
+                f"{difference.first} − {difference.second}",
+                shown(difference.value, 2),
+                shown_interval(difference.ci95, 2),
+                shown(difference.p_holm, 3),
+            ]
+            for difference in gold.differences
         ],
         title="Is one measure better than another?",
         note="Paired bootstrap of the words.",

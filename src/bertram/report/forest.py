@@ -18,19 +18,19 @@ WIDTH, ROW, MARGIN = 560, 24, 110  # px; the margin has the heading and the axis
 COLUMNS = 2
 
 
-def write_forest(folder: Path, found: Mapping[str, Any]) -> Path | None:
+def write_forest(folder: Path, ablation: Mapping[str, Any]) -> Path | None:
     """Draw the effects of an ablation with their intervals, a panel for each outcome, into forest.png.
 
     Losses, which have units of their own, are left to the report.
 
     Args:
         folder: where.
-        found: the values of ablation.json.
+        ablation: the values of ablation.json.
 
     Returns:
         The picture; None where no effect has a value.
     """
-    outcomes = {name: marks for name, marks in effects_by_outcome(found).items() if has_band(name)}
+    outcomes = {name: marks for name, marks in effects_by_outcome(ablation).items() if has_band(name)}
     if not outcomes:
         return None
     columns = min(COLUMNS, len(outcomes))
@@ -42,7 +42,7 @@ def write_forest(folder: Path, found: Mapping[str, Any]) -> Path | None:
         panels = figure.subfigures(rows, columns, squeeze=False).ravel()
         for panel, (outcome, marks) in zip(panels, outcomes.items(), strict=False):
             panel.set_facecolor(CARD)
-            _panel(panel, outcome, marks, found.get("smallest_effect"))
+            _panel(panel, outcome, marks, ablation.get("smallest_effect"))
         figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
     write_bytes(folder / PICTURE, buffer.getvalue())
     return folder / PICTURE

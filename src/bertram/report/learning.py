@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from bertram.report import gradient_plots, plots
 from bertram.report.drawing import WIDTH, svg
 from bertram.report.gradients import Curve, conflicts, dev_curves, loss_curves
-from bertram.report.outcomes import Shown
+from bertram.report.outcomes import RunView
 from bertram.report.page import Picture, Section
 
 
-def learning_section(run: Shown) -> Section:
+def learning_section(run: RunView) -> Section:
     """Dev scores and losses over the steps, and the gap between train and dev."""
     pictures = []
     dev, losses = dev_curves(run.lines), loss_curves(run.lines)
@@ -40,8 +40,8 @@ def learning_section(run: Shown) -> Section:
     return Section("learning", "Learning", pictures=pictures)
 
 
-def _gap_marks(run: Shown) -> dict[str, tuple[plots.Marked, plots.Marked]]:
-    found = {}
+def _gap_marks(run: RunView) -> dict[str, tuple[plots.Marked, plots.Marked]]:
+    marks = {}
     for name, task in run.config.tasks.items():
         on_train = None if run.train_scores is None else run.train_scores.score(name, task.scored_by)
         train, dev = (
@@ -49,11 +49,11 @@ def _gap_marks(run: Shown) -> dict[str, tuple[plots.Marked, plots.Marked]]:
             for score in (on_train, run.main(name))
         )
         if train is not None and dev is not None:
-            found[name] = (train, dev)
-    return found
+            marks[name] = (train, dev)
+    return marks
 
 
-def _layers(run: Shown) -> int | None:
+def _layers(run: RunView) -> int | None:
     """The number of the encoder's layers; None where it is not recorded."""
     if run.record is None or run.record.encoder is None:
         return None
@@ -61,25 +61,25 @@ def _layers(run: Shown) -> int | None:
     return layers if isinstance(layers, int) else None
 
 
-def gradients_section(run: Shown) -> Section:
+def gradients_section(run: RunView) -> Section:
     """How the tasks' gradients lie to each other, by layer and time."""
-    found = conflicts(run.lines, _layers(run))
-    if found is None:
+    measured = conflicts(run.lines, _layers(run))
+    if measured is None:
         return Section("gradients", "Gradients")
     surgery = run.config.surgery
     done = "The gradients were added up, without surgery." if surgery.method == "none" else (
         f"Surgery: {surgery.method}, each {surgery.frequency}."
     )  # fmt: skip
-    rates = ", ".join(f"{found.name(pair)} {found.rate(pair):.0%}" for pair in found.pairs)
-    lead = f"Share of {len(found.steps):,} looks in which two tasks' gradients were in conflict (negative cosine)"
-    height = max(560, 110 + len(found.pairs) * (36 + 18 * len(found.layers)))  # as high as the two beside it
+    rates = ", ".join(f"{measured.name(pair)} {measured.rate(pair):.0%}" for pair in measured.pairs)
+    lead = f"Share of {len(measured.steps):,} looks in which two tasks' gradients were in conflict (negative cosine)"
+    height = max(560, 110 + len(measured.pairs) * (36 + 18 * len(measured.layers)))  # as high as the two beside it
     pictures = [
-        Picture("Conflicts by layer and time", svg(gradient_plots.conflict_map, WIDTH, height, found),
+        Picture("Conflicts by layer and time", svg(gradient_plots.conflict_map, WIDTH, height, measured),
                 "Cosine of two tasks' gradients: red in conflict, blue in agreement. A look is one batch of each task, "
                 "so single cells are noisy.", tall=True),
-        Picture("Cosines of the whole encoder", svg(gradient_plots.conflict_lines, WIDTH, 260, found),
+        Picture("Cosines of the whole encoder", svg(gradient_plots.conflict_lines, WIDTH, 260, measured),
                 "Faint: looks. Strong: their running mean."),
-        Picture("Norms of the tasks' gradients", svg(gradient_plots.gradient_norms, WIDTH, 260, found),
+        Picture("Norms of the tasks' gradients", svg(gradient_plots.gradient_norms, WIDTH, 260, measured),
                 "A task with a far larger gradient than the others decides alone where the encoder goes."),
     ]  # fmt: skip
     return Section("gradients", "Gradients", f"{lead}: {rates}. {done}", pictures)
@@ -92,12 +92,12 @@ ASCENT = {"divergence at the random start": "smart/divergence_before", "divergen
           "smart/divergence_after", COSINE: "smart/gradient_cosine"}  # fmt: skip
 
 
-def smart_section(run: Shown) -> Section:
+def smart_section(run: RunView) -> Section:
     """What SMART, the Bregman proximal point and R-Drop did."""
     shares = {title: loss_curves(run.lines, name, of_loss=True) for title, name in PENALTIES.items()}
     ascent = {title: loss_curves(run.lines, name) for title, name in ASCENT.items()}
     pictures = [
-        Picture(title, drawn, caption)
+        Picture(title, pictures, caption)
         for title, curves, caption in (
             ("Penalties", shares,
              "As a share of the task's loss: a penalty of a millionth does nothing, one above 1 takes over."),
@@ -106,7 +106,7 @@ def smart_section(run: Shown) -> Section:
              "adversary found nothing. The cosine says how well the offset follows the gradient; the ball it is "
              "projected on keeps it below 1."),
         )
-        if (drawn := _panels(curves, list(run.config.tasks)))
+        if (pictures := _panels(curves, list(run.config.tasks)))
     ]  # fmt: skip
     radii = [r for curve in loss_curves(run.lines, "smart/radius").values() for _, r in curve if r is not None]
     smart = run.config.smart

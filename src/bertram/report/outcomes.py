@@ -63,7 +63,7 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class Shown:
+class RunView:
     """A run that is shown: finished or not, with or without its configuration file."""
 
     run: Run
@@ -163,10 +163,10 @@ class Library:
         extra = self.rows(config, name, "extra") if task.extra is not None else None
         return [rows] if extra is None else [rows, extra]
 
-    def outcomes(self, shown: Shown, name: str) -> Outcomes | None:
+    def outcomes(self, view: RunView, name: str) -> Outcomes | None:
         """A run's predictions for a task beside texts and labels; None where either cannot be read."""
-        rows = self.rows(shown.config, name, "dev")
-        path = shown.run.predictions(name)
+        rows = self.rows(view.config, name, "dev")
+        path = view.run.predictions(name)
         if rows is None or rows.labels is None or not path.is_file():
             return None
         try:
@@ -174,20 +174,20 @@ class Library:
         except BertramError as error:
             self.problems[str(path)] = str(error)
             return None
-        place = {one: number for number, one in enumerate(rows.ids)}
-        known = [line for line in lines if line["id"] in place]
-        if not known:
+        place = {row_id: number for number, row_id in enumerate(rows.ids)}
+        usable = [line for line in lines if line["id"] in place]
+        if not usable:
             return None
-        places = [place[line["id"]] for line in known]
-        several = [line.get("probabilities") for line in known]
+        places = [place[line["id"]] for line in usable]
+        probabilities = [line.get("probabilities") for line in usable]
         return Outcomes(
-            task=shown.config.tasks[name],
-            ids=[line["id"] for line in known],
-            texts=[rows.texts[one] for one in places],
+            task=view.config.tasks[name],
+            ids=[line["id"] for line in usable],
+            texts=[rows.texts[number] for number in places],
             gold=rows.labels[places].astype(np.float64),
-            predicted=np.array([line["value"] for line in known], dtype=np.float64),
-            probabilities=None if None in several else np.array(several, dtype=np.float64),
-            unknown=len(lines) - len(known),
+            predicted=np.array([line["value"] for line in usable], dtype=np.float64),
+            probabilities=None if None in probabilities else np.array(probabilities, dtype=np.float64),
+            unknown=len(lines) - len(usable),
         )
 
 

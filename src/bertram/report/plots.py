@@ -71,9 +71,9 @@ def gradient_norm(figure: Figure, norms: Curve) -> None:
 def running_mean(values: Floats, share: float = 0.05) -> Floats:
     """Means over a centred window of a share of the values, narrower at the ends; gaps (nan) are passed over."""
     half = max(1, round(len(values) * share / 2))
-    known = ~np.isnan(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(known)])
+    defined = ~np.isnan(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(defined, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(defined)])
     places = np.arange(len(values))
     low, high = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
     means: Floats = np.full(len(values), np.nan)
@@ -116,9 +116,11 @@ def confusion(figure: Figure, counts: Sequence[Sequence[int]], names: Sequence[s
             ink = CARD if share > 0.55 else INK
             axes.text(column, row, f"{int(table[row, column]):,}", ha="center", va="center", color=ink)
     places = range(len(names)) if len(names) <= 2 * MOST_CELLS else ()
-    shown = names if places else ()
-    axes.set_yticks(places, shown)
-    axes.set_xticks(places, shown, rotation=40 if len(names) > 2 else 0, ha="right" if len(names) > 2 else "center")
+    label_texts = names if places else ()
+    axes.set_yticks(places, label_texts)
+    axes.set_xticks(
+        places, label_texts, rotation=40 if len(names) > 2 else 0, ha="right" if len(names) > 2 else "center"
+    )
     axes.set(xlabel="predicted", ylabel="gold", xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5))
     axes.tick_params(length=0)
     axes.grid(visible=False)
@@ -157,13 +159,13 @@ def reliability(figure: Figure, bins: Sequence[ReliabilityBin]) -> None:
     """How often a prediction of some confidence was right, beside how often it should be, and how many there are."""
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    for one in bins:
-        centre, width = (one.low + one.high) / 2, 0.86 * (one.high - one.low)
-        below.bar(centre, one.n, width=width, color=mixed("var(--series-1)", 0.5))
-        if one.accuracy is None or one.confidence is None:
+    for bin_ in bins:
+        centre, width = (bin_.low + bin_.high) / 2, 0.86 * (bin_.high - bin_.low)
+        below.bar(centre, bin_.n, width=width, color=mixed("var(--series-1)", 0.5))
+        if bin_.accuracy is None or bin_.confidence is None:
             continue
-        axes.bar(centre, one.accuracy, width=width, color=mixed("var(--series-1)", 0.75))
-        gap_low, gap_high = sorted((one.accuracy, one.confidence))
+        axes.bar(centre, bin_.accuracy, width=width, color=mixed("var(--series-1)", 0.75))
+        gap_low, gap_high = sorted((bin_.accuracy, bin_.confidence))
         axes.bar(centre, gap_high - gap_low, width, gap_low, linewidth=1.5, edgecolor=series(1), facecolor="none")
     axes.set(ylabel="right", ylim=(0, 1), xlim=(0, 1))
     below.set(xlabel="confidence", ylabel="n")

@@ -6,7 +6,7 @@ from markupsafe import Markup, escape
 from bertram.evaluation.metrics import expected_calibration_error, reliability
 from bertram.report import plots
 from bertram.report.drawing import WIDTH, svg
-from bertram.report.outcomes import Library, Outcomes, Shown
+from bertram.report.outcomes import Library, Outcomes, RunView
 from bertram.report.page import Cell, Column, Picture, Section, Table, shown
 
 MOST_POINTS = 1500  # of a scatter; more are drawn by lot
@@ -14,7 +14,7 @@ WORST = 8  # errors shown of each task
 LONGEST = 400  # characters of a text that are shown
 
 
-def predictions_section(run: Shown, library: Library) -> Section:
+def predictions_section(run: RunView, library: Library) -> Section:
     """A confusion matrix, a reliability diagram or a scatter for each task."""
     pictures = []
     for name, task in run.config.tasks.items():
@@ -71,7 +71,7 @@ def _spread(name: str, outcomes: Outcomes) -> Picture:
     )  # fmt: skip
 
 
-def errors_section(run: Shown, library: Library) -> Section:
+def errors_section(run: RunView, library: Library) -> Section:
     """The worst errors of each task, with their texts."""
     tables = []
     for name in run.config.tasks:

@@ -8,7 +8,7 @@ from bertram.evaluation.baseline import best_baseline
 from bertram.evaluation.metrics import is_error
 from bertram.report.learning import gradients_section, learning_section, smart_section
 from bertram.report.origin import config_section
-from bertram.report.outcomes import OVERALL, Library, Shown
+from bertram.report.outcomes import OVERALL, Library, RunView
 from bertram.report.page import (
     Cell,
     Column,
@@ -28,7 +28,7 @@ from bertram.runs.scores import Baselines, Score
 FORMULA = {"overall": "with (r + 1) / 2", "overall_plain": "with plain r"}
 
 
-def run_page(run: Shown, library: Library) -> Page:
+def run_page(run: RunView, library: Library) -> Page:
     """Everything that is known of a run."""
     sections = [
         scores_section(run),
@@ -49,7 +49,7 @@ def run_page(run: Shown, library: Library) -> Page:
     )
 
 
-def _facts(run: Shown) -> Iterator[str]:
+def _facts(run: RunView) -> Iterator[str]:
     yield run.name
     yield f"encoder {run.config.encoder}"
     yield f"data {run.config.data}"
@@ -69,7 +69,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes else f"{seconds:.0f} s"
 
 
-def _tiles(run: Shown) -> Iterator[Tile]:
+def _tiles(run: RunView) -> Iterator[Tile]:
     for name in [*run.config.tasks, OVERALL]:
         score = run.main(name)
         if score is None:
@@ -86,7 +86,7 @@ def _tiles(run: Shown) -> Iterator[Tile]:
         )
 
 
-def scores_section(run: Shown) -> Section:
+def scores_section(run: RunView) -> Section:
     """Every score with its interval, beside its train score and the best trivial answer."""
     rows: list[list[Cell]] = []
     strong = set()

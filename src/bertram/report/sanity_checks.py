@@ -12,7 +12,7 @@ from bertram.data.describe import words_of
 from bertram.data.rows import Rows
 from bertram.evaluation.baseline import Baseline, best_baseline
 from bertram.evaluation.intervals import Interval
-from bertram.report.outcomes import Library, Outcomes, Shown
+from bertram.report.outcomes import Library, Outcomes, RunView
 from bertram.runs.record import Record
 from bertram.tasks import Task
 
@@ -21,7 +21,7 @@ LEVELS: tuple[Level, ...] = ("warning", "note", "fine")
 MUCH_OVERLAP = 0.01  # of the scored rows
 SAME_SCORE = 1e-6
 TOLD_APART = 4  # runs whose findings are told in full
-NAMED = 6  # runs of a finding that are named; of more the rest are counted
+MOST_RUN_NAMES = 6  # runs of a finding that are named; of more the rest are counted
 QUORA = ("quora", "qqp")
 
 
@@ -40,34 +40,34 @@ class Finding:
     text: str
 
 
-def run_findings(shown: Shown, library: Library) -> list[Finding]:
+def run_findings(view: RunView, library: Library) -> list[Finding]:
     """All checks of one run, warnings first."""
-    config = shown.config
-    found = [*_state(shown), *encoder(config), *scores(config, shown.record), *_choice(shown), *_extent(shown)]
+    config = view.config
+    findings = [*_state(view), *encoder(config), *scores(config, view.record), *_choice(view), *_extent(view)]
     for name, task in config.tasks.items():
-        outcomes = library.outcomes(shown, name)
+        outcomes = library.outcomes(view, name)
         if outcomes is not None:
             trained = library.trained(config, name)
-            found += [*overlap(name, trained, outcomes), *_same_data(shown, library, name, outcomes)]
+            findings += [*overlap(name, trained, outcomes), *_same_data(view, library, name, outcomes)]
         if not task.trained:
-            found.append(Finding("note", f"{name} was scored, not trained", "Its head is as it was initialized."))
-    found += [Finding("note", "the data cannot be read here, so overlap is not checked", library.problems[data])
+            findings.append(Finding("note", f"{name} was scored, not trained", "Its head is as it was initialized."))
+    findings += [Finding("note", "the data cannot be read here, so overlap is not checked", library.problems[data])
               for data in library.problems if data == (library.data or config.data)]  # fmt: skip
-    return by_level(found)
+    return by_level(findings)
 
 
 def by_level(findings: Sequence[Finding]) -> list[Finding]:
     """Warnings first, what is fine last."""
-    return sorted(findings, key=lambda one: LEVELS.index(one.level))
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
-def _state(shown: Shown) -> Iterator[Finding]:
-    if shown.record is None:
+def _state(view: RunView) -> Iterator[Finding]:
+    if view.record is None:
         yield Finding("warning", "the run is not finished", "There is no record: only its learning so far is shown.")
-    for line in shown.lines:
+    for line in view.lines:
         if "warning" in line:
             yield Finding("warning", "a technique did nothing", f"Step {line['step']:,}: {line['warning']}.")
-    if shown.config.data == "sample":
+    if view.config.data == "sample":
         yield Finding("note", "the sample is a toy",
                       "Its scores, of the project's own sentences, say nothing about methods.")  # fmt: skip
 
@@ -89,8 +89,8 @@ def encoder(config: Config) -> Iterator[Finding]:
 
 
 def _is_quora(task: Task) -> bool:
-    named = [task.name, task.files.train, task.files.dev, *((task.hub.dev,) if task.hub else ())]
-    return any(word in (text or "").lower() for text in named for word in QUORA)
+    file_names = [task.name, task.files.train, task.files.dev, *((task.hub.dev,) if task.hub else ())]
+    return any(word in (text or "").lower() for text in file_names for word in QUORA)
 
 
 def scores(config: Config, record: Record | None) -> Iterator[Finding]:
@@ -113,31 +113,31 @@ def scores(config: Config, record: Record | None) -> Iterator[Finding]:
 def _beside_baseline(
     name: str, value: float, interval: Interval | None, best: Baseline, *, main: bool
 ) -> Iterator[Finding]:
-    said = f"{value:.3f} against {best.value:.3f} ({best.words})"
+    figures = f"{value:.3f} against {best.value:.3f} ({best.words})"
     if best.beats(value):
         level: Level = "warning" if main else "note"
-        yield Finding(level, f"{best.metric} of {name} is worse than a trivial baseline", f"{said}.")
+        yield Finding(level, f"{best.metric} of {name} is worse than a trivial baseline", f"{figures}.")
     elif main and interval is not None and interval[0] <= best.value <= interval[1]:
         low, high = interval
         yield Finding("warning", f"{best.metric} of {name} is not significantly above a constant baseline",
-                      f"{said}, which lies within its interval [{low:.3f}, {high:.3f}].")  # fmt: skip
+                      f"{figures}, which lies within its interval [{low:.3f}, {high:.3f}].")  # fmt: skip
 
 
-def _choice(shown: Shown) -> Iterator[Finding]:
+def _choice(view: RunView) -> Iterator[Finding]:
     """What was chosen by looking at the scores that are shown, and what one seed cannot say."""
-    evaluations = sum("dev" in line for line in shown.lines)
-    if shown.config.evaluation.final_weights == "best" and evaluations > 1:
+    evaluations = sum("dev" in line for line in view.lines)
+    if view.config.evaluation.final_weights == "best" and evaluations > 1:
         yield Finding("note", "the weights were chosen on dev",
                       f"They are the best of {evaluations} evaluations by these very dev scores, which flatters them a "
                       "little.")  # fmt: skip
-    if shown.record is None or shown.record.trained:
+    if view.record is None or view.record.trained:
         yield Finding("note", "one run is one seed",
                       "The intervals cover other examples, not other seeds. One run does not show whether a technique "
                       f"helps; that takes {LEAST_SEEDS} seeds of each configuration.")  # fmt: skip
 
 
-def _extent(shown: Shown) -> Iterator[Finding]:
-    config = shown.config
+def _extent(view: RunView) -> Iterator[Finding]:
+    config = view.config
     if config.evaluation.max_eval_samples is not None:
         yield Finding(
             "note", "only a part of dev is scored", f"At most {config.evaluation.max_eval_samples:,} rows a task."
@@ -145,7 +145,7 @@ def _extent(shown: Shown) -> Iterator[Finding]:
     if config.sampling.fraction < 1:
         yield Finding("note", "only a part of the training data is used",
                       f"{config.sampling.fraction:.0%} of each task's rows.")  # fmt: skip
-    truncated = {} if shown.record is None else {n: count for n, count in shown.record.truncated.items() if count}
+    truncated = {} if view.record is None else {n: count for n, count in view.record.truncated.items() if count}
     if truncated:
         counted = ", ".join(f"{name} {count:,}" for name, count in truncated.items())
         yield Finding("note", "long texts were cut", f"Training sequences not read to their end: {counted}.")
@@ -166,14 +166,14 @@ def overlap(name: str, trained: Sequence[Rows], outcomes: Outcomes) -> Iterator[
     whole = {words_of(texts) for rows in trained for texts in rows.texts}
     single = {text for form in whole for text in form}
     scored = [words_of(texts) for texts in outcomes.texts]
-    same = np.array([form in whole for form in scored])
+    is_same = np.array([form in whole for form in scored])
     sharing = sum(not single.isdisjoint(form) for form in scored)
-    count, n = int(same.sum()), len(scored)
+    count, n = int(is_same.sum()), len(scored)
     also = f" {sharing:,} share a text with one." if outcomes.task.pair and sharing else ""
     if not count:
         yield Finding("fine", f"no scored row of {name} was trained on", f"{n:,} rows looked at.{also}")
         return
-    before, after = outcomes.score(), outcomes.score(~same)
+    before, after = outcomes.score(), outcomes.score(~is_same)
     without = "" if before is None or after is None else (
         f" Without them {outcomes.task.scored_by} is {after:.3f} instead of {before:.3f}."
     )  # fmt: skip
@@ -182,17 +182,17 @@ def overlap(name: str, trained: Sequence[Rows], outcomes: Outcomes) -> Iterator[
                   f"{count:,} of {n:,} ({count / n:.1%}) have the words of a training row.{without}{also}")  # fmt: skip
 
 
-def _same_data(shown: Shown, library: Library, name: str, outcomes: Outcomes) -> Iterator[Finding]:
+def _same_data(view: RunView, library: Library, name: str, outcomes: Outcomes) -> Iterator[Finding]:
     """Whether the data that are read now are those that the run was scored on."""
-    rows = library.rows(shown.config, name, "dev")
-    recorded = None if rows is None or shown.record is None else shown.record.data.get(rows.name)
+    rows = library.rows(view.config, name, "dev")
+    recorded = None if rows is None or view.record is None else view.record.data.get(rows.name)
     if rows is not None and recorded is not None and recorded.sha256 != rows.sha256:
         yield Finding("warning", f"the dev file of {name} is not the one that was scored",
                       f"{rows.file} has another SHA-256 than in the record.")  # fmt: skip
     if outcomes.unknown:
         yield Finding("warning", f"predictions of {name} are about rows that the data do not have",
                       f"{outcomes.unknown:,} ids.")  # fmt: skip
-    value, recorded_score = outcomes.score(), shown.main(name)
+    value, recorded_score = outcomes.score(), view.main(name)
     if recorded_score is not None and value is not None and recorded_score.value is not None:
         if abs(value - recorded_score.value) > SAME_SCORE:
             yield Finding("warning", f"the record's score of {name} is not that of its predictions",
@@ -208,10 +208,10 @@ def arm_findings(seeds: Mapping[str, int], least: int = LEAST_SEEDS) -> list[Fin
         seeds: arm -> how many seeds it has.
         least: how many make a comparison of techniques.
     """
-    few = {name: count for name, count in seeds.items() if count < least}
-    if not few:
+    too_few = {name: count for name, count in seeds.items() if count < least}
+    if not too_few:
         return [Finding("fine", "every comparison has enough seeds", f"At least {least} of each of {len(seeds)}.")]
-    listed = ", ".join(f"{name} ({count})" for name, count in few.items())
+    listed = ", ".join(f"{name} ({count})" for name, count in too_few.items())
     return [Finding("warning", "comparisons with too few seeds",
                     f"Fewer than {least} seeds compare these models, not the techniques: {listed}.")]  # fmt: skip
 
@@ -223,21 +223,23 @@ def together(findings: Mapping[str, Sequence[Finding]]) -> list[Finding]:
         findings: run -> what was found.
     """
     by_check: dict[tuple[Level, str], dict[str, str]] = {}
-    for run, several in findings.items():
-        for one in several:
-            texts = by_check.setdefault((one.level, one.check), {})
-            texts[run] = f"{texts[run]} {one.text}" if run in texts else one.text
+    for run, items in findings.items():
+        for finding in items:
+            texts = by_check.setdefault((finding.level, finding.check), {})
+            texts[run] = f"{texts[run]} {finding.text}" if run in texts else finding.text
     return by_level([Finding(*key, _in_runs(texts, len(findings))) for key, texts in by_check.items()])
 
 
 def _in_runs(texts: Mapping[str, str], count: int) -> str:
     """The same words once with their runs; different words by run, or one of them where there are many."""
-    which = "all runs" if len(texts) == count else f"{len(texts)} of {count} runs"
-    further = f" and {len(texts) - NAMED} others" if len(texts) > NAMED + 1 else ""
-    names = "" if len(texts) == count else f" ({', '.join(list(texts)[: NAMED if further else None])}{further})"
+    runs_text = "all runs" if len(texts) == count else f"{len(texts)} of {count} runs"
+    further = f" and {len(texts) - MOST_RUN_NAMES} others" if len(texts) > MOST_RUN_NAMES + 1 else ""
+    names = (
+        "" if len(texts) == count else f" ({', '.join(list(texts)[: MOST_RUN_NAMES if further else None])}{further})"
+    )
     first = next(iter(texts.values()))
     if count == 1 or len(set(texts.values())) == 1:
-        return first if len(texts) == count else f"In {which}{names}. {first}"
+        return first if len(texts) == count else f"In {runs_text}{names}. {first}"
     if len(texts) <= TOLD_APART:
-        return f"In {which}: " + "; ".join(f"{run}: {text.rstrip('.')}" for run, text in texts.items()) + "."
-    return f"In {which}{names}; in {next(iter(texts))}: {first}"
+        return f"In {runs_text}: " + "; ".join(f"{run}: {text.rstrip('.')}" for run, text in texts.items()) + "."
+    return f"In {runs_text}{names}; in {next(iter(texts))}: {first}"

@@ -28,7 +28,7 @@ from bertram.minbert.render import row_sentence
 from bertram.report import plots
 from bertram.report.drawing import WIDTH, svg
 from bertram.report.gradients import dev_curves
-from bertram.report.outcomes import Library, Shown
+from bertram.report.outcomes import Library, RunView
 from bertram.report.page import Cell, Column, Page, Picture, Section, Table, shown, shown_interval, signed
 from bertram.report.sanity_checks import Finding, arm_findings, by_level, run_findings, together
 from bertram.runs.scores import Score
@@ -39,7 +39,7 @@ FAR = 6.0  # times the median size of a forest: rows that train nothing, beside 
 ROW_HEIGHT = 26  # px of a line in a forest
 
 
-def study_page(path: Path, runs: Sequence[Shown], library: Library) -> Page:
+def study_page(path: Path, runs: Sequence[RunView], library: Library) -> Page:
     """Everything that is known of a folder of runs."""
     table, ablation = (read_table(path / name) if (path / name).is_file() else None for name in RESULTS)
     sections = [
@@ -51,7 +51,7 @@ def study_page(path: Path, runs: Sequence[Shown], library: Library) -> Page:
     ]
     kind = "report of a reproduction" if table else "report of an ablation" if ablation else "report of several runs"
     return Page(
-        title=next((found["title"] for found in (table, ablation) if found), path.resolve().name),
+        title=next((source["title"] for source in (table, ablation) if source), path.resolve().name),
         kind=kind,
         facts=list(_facts(runs)),
         findings=findings(runs, library, table, ablation),
@@ -59,42 +59,46 @@ def study_page(path: Path, runs: Sequence[Shown], library: Library) -> Page:
     )
 
 
-def _facts(runs: Sequence[Shown]) -> list[str]:
+def _facts(runs: Sequence[RunView]) -> list[str]:
     seconds = sum(run.record.seconds.training for run in runs if run.record is not None)
     encoders = sorted({run.config.encoder for run in runs})
     facts = [f"{len(runs)} runs", f"{seconds / 3600:.1f} hours of training"]
-    return [*facts, *(f"encoder {one}" for one in encoders), *(f"data {one}" for one in _sources(runs))]
+    return [*facts, *(f"encoder {name}" for name in encoders), *(f"data {name}" for name in _sources(runs))]
 
 
-def _sources(runs: Sequence[Shown]) -> list[str]:
+def _sources(runs: Sequence[RunView]) -> list[str]:
     return sorted({run.config.data for run in runs})
 
 
 def findings(
-    runs: Sequence[Shown], library: Library, table: Mapping[str, Any] | None, ablation: Mapping[str, Any] | None
+    runs: Sequence[RunView], library: Library, table: Mapping[str, Any] | None, ablation: Mapping[str, Any] | None
 ) -> list[Finding]:
     """The checks of all runs, each told once, and those of the comparisons."""
-    of_runs = {run.name: [one for one in run_findings(run, library) if one.check not in OF_ONE_RUN] for run in runs}
-    found = together(of_runs)
+    of_runs = {
+        run.name: [finding for finding in run_findings(run, library) if finding.check not in OF_ONE_RUN] for run in runs
+    }
+    checks = together(of_runs)
     if table:
-        found += arm_findings({row["experiment"]: len(row["seeds"]) for row in table["rows"]})
-        found += _untold(table)
+        checks += arm_findings({row["experiment"]: len(row["seeds"]) for row in table["rows"]})
+        checks += _untold(table)
     if ablation:
-        found += arm_findings(_seeds_of_cells(ablation))
-        found += [
-            Finding("warning", "an effect could not be estimated", f"{one['outcome']}: {_effect_sentence(one)}.")
-            for one in ablation["effects"]
-            if one["effect"] is None
+        checks += arm_findings(_seeds_of_cells(ablation))
+        checks += [
+            Finding(
+                "warning", "an effect could not be estimated", f"{finding['outcome']}: {_effect_sentence(finding)}."
+            )
+            for finding in ablation["effects"]
+            if finding["effect"] is None
         ]
     if not table and not ablation:
-        found += arm_findings({name: len(values) for name, values in arms(runs, "overall").items()})
-    return by_level(found)
+        checks += arm_findings({name: len(values) for name, values in arms(runs, "overall").items()})
+    return by_level(checks)
 
 
 def _untold(table: Mapping[str, Any]) -> list[Finding]:
     """Rows in which an outcome has no score."""
     lacking = [
-        f"{row['experiment']} ({', '.join(name for name, found in row['ours'].items() if found is None)})"
+        f"{row['experiment']} ({', '.join(name for name, score in row['ours'].items() if score is None)})"
         for row in table["rows"]
         if None in row["ours"].values()
     ]
@@ -132,13 +136,13 @@ def _table_row(row: Mapping[str, Any], outcomes: Sequence[str], reference: str) 
     split = "study, test" if on_test else "study"
     cells: list[Cell] = [name]
     for outcome in outcomes:
-        ours, theirs = row["ours"].get(outcome), published.get(outcome)
-        below = [] if theirs is None else [f"{split} {shown(theirs)}"]
-        if ours is None:
+        own_score, published_score = row["ours"].get(outcome), published.get(outcome)
+        below = [] if published_score is None else [f"{split} {shown(published_score)}"]
+        if own_score is None:
             cells.append(_lines("–", *below))
             continue
-        mean = shown(ours["mean"]) + ("" if ours["sd"] is None else f" ± {shown(ours['sd'])}")
-        cells.append(_lines(mean, shown_interval(ours["ci95"]), *below))
+        mean = shown(own_score["mean"]) + ("" if own_score["sd"] is None else f" ± {shown(own_score['sd'])}")
+        cells.append(_lines(mean, shown_interval(own_score["ci95"]), *below))
     difference = (row.get("differences") or {}).get("overall") or {}
     interval = difference.get("ci95_new") or difference.get("ci95")
     cells.append(_lines(signed(difference.get("effect")), shown_interval(interval)) if difference else "")
@@ -154,9 +158,9 @@ def differences_section(table: Mapping[str, Any]) -> Section:
     """Every row minus the reference, a forest for each outcome."""
     by_outcome: dict[str, list[plots.Marked]] = {}
     for row in table["rows"]:
-        for outcome, found in (row.get("differences") or {}).items():
-            if found and found["effect"] is not None:
-                by_outcome.setdefault(outcome, []).append(_mark(row["experiment"], found["effect"], found))
+        for outcome, difference in (row.get("differences") or {}).items():
+            if difference and difference["effect"] is not None:
+                by_outcome.setdefault(outcome, []).append(_mark(row["experiment"], difference["effect"], difference))
     lead = (
         f"Difference from {table['reference']}, paired by seed and example. Filled: significant, and "
         f"the interval for other examples excludes zero. Hollow: not significant, or fewer than {LEAST_SEEDS} seeds. "
@@ -189,8 +193,8 @@ def _forest(outcome: str, marks: Sequence[plots.Marked], far: float, band: float
     """Marks so far off that the others could not be told apart beside them are named below the picture instead."""
     usual = median(abs(mark.value) for mark in marks)
     near = [mark for mark in marks if usual == 0 or abs(mark.value) <= far * usual]
-    others = [f"{mark.label} {signed(mark.value)}" for mark in marks if mark not in near]
-    note = f"Far beyond the picture: {', '.join(others)}." if others else ""
+    distant = [f"{mark.label} {signed(mark.value)}" for mark in marks if mark not in near]
+    note = f"Far beyond the picture: {', '.join(distant)}." if distant else ""
     return Picture(outcome, svg(plots.forest, WIDTH, 60 + ROW_HEIGHT * len(near), near, band), note)
 
 
@@ -203,7 +207,7 @@ def effects_section(ablation: Mapping[str, Any]) -> Section:
         *(Column(name, number=True) for name in numbers),
         Column("verdict", sentence=True),
     ]
-    rows = [_effect_row(one) for one in ablation["effects"]]
+    rows = [_effect_row(effect) for effect in ablation["effects"]]
     lead = (
         "Mean score with the factor minus without it, with 95 % intervals; × is an interaction. Filled: significant "
         "after the correction. P(better): how often a new seed favours the factor. The band is the smallest effect of "
@@ -213,9 +217,9 @@ def effects_section(ablation: Mapping[str, Any]) -> Section:
     return Section("effects", "Effects", lead, forests, [Table(columns, rows)])
 
 
-def _effect_row(one: Mapping[str, Any]) -> list[Cell]:
-    row = Measured.from_json(one)
-    intervals = [shown_interval(one["ci95"]), shown_interval(one["ci95_new"])]
+def _effect_row(effect: Mapping[str, Any]) -> list[Cell]:
+    row = Measured.from_json(effect)
+    intervals = [shown_interval(effect["ci95"]), shown_interval(effect["ci95_new"])]
     better = superiority_text(row) or "–"
     return [row.name, row.outcome, signed(row.effect), *intervals, better, _chance(row.p_holm), effect_sentence(row)]
 
@@ -226,11 +230,11 @@ def _effect_sentence(effect: Mapping[str, Any]) -> str:
 
 def effects_by_outcome(ablation: Mapping[str, Any]) -> dict[str, list[plots.Marked]]:
     """The effects that have a value, as they are drawn; the main question, overall, first."""
-    found: dict[str, list[plots.Marked]] = {}
-    for one in ablation["effects"]:
-        if one["effect"] is not None:
-            found.setdefault(one["outcome"], []).append(_mark(one["name"], one["effect"], one))
-    return {name: found[name] for name in sorted(found, key=lambda name: name != OVERALL)}
+    marks: dict[str, list[plots.Marked]] = {}
+    for effect in ablation["effects"]:
+        if effect["effect"] is not None:
+            marks.setdefault(effect["outcome"], []).append(_mark(effect["name"], effect["effect"], effect))
+    return {name: marks[name] for name in sorted(marks, key=lambda name: name != OVERALL)}
 
 
 def _chance(p: float | None) -> str:
@@ -247,12 +251,12 @@ def design_section(ablation: Mapping[str, Any]) -> Section:
         for cell in design["cells"]
     ]
     factors: list[list[Cell]] = [[factor["name"], factor["text"]] for factor in design["factors"]]
-    said = [*design["notes"], *noise_lines(ablation)]
+    sentences = [*design["notes"], *noise_lines(ablation)]
     power = Forecast.from_json(ablation["power"]) if ablation["power"] else None
     return Section(
         "design",
         "Design",
-        " ".join(f"{one[0].upper()}{one[1:].rstrip('.')}." for one in said if one),
+        " ".join(f"{sentence[0].upper()}{sentence[1:].rstrip('.')}." for sentence in sentences if sentence),
         tables=[
             Table([Column("factor"), Column("what it changes", sentence=True)], factors),
             Table(columns, rows, title="Mean scores of the configurations"),
@@ -264,7 +268,7 @@ def design_section(ablation: Mapping[str, Any]) -> Section:
 def _forecast_table(power: Forecast) -> Table:
     """What the verdict on each effect was expected to need, before the start."""
     columns = [Column(heading.format(target=power.target)) for heading in FORECAST_HEADINGS]
-    rows: list[list[Cell]] = [list(forecast_cells(one)) for one in power.effects]
+    rows: list[list[Cell]] = [list(forecast_cells(forecast)) for forecast in power.effects]
     return Table(columns, rows, title=f"Forecast with {power.seeds} seeds", note=forecast_lines(power)[0])
 
 
@@ -272,48 +276,48 @@ def _mean_of(scores: Mapping[str, float] | None) -> str:
     return shown(sum(scores.values()) / len(scores)) if scores else "–"
 
 
-def arms(runs: Sequence[Shown], outcome: str) -> dict[str, list[float]]:
+def arms(runs: Sequence[RunView], outcome: str) -> dict[str, list[float]]:
     """The scores of runs that differ by their seed alone, by the name of the arm; a soup or ensemble stands alone."""
-    named = {run.name: run for run in runs}
-    found: dict[str, list[float]] = {}
-    for group in by_configuration(named):
-        several = [named[name] for name in group.values()]
-        scores = [run.main(outcome) for run in several]
+    by_name = {run.name: run for run in runs}
+    scores_of_arms: dict[str, list[float]] = {}
+    for group in by_configuration(by_name):
+        arm_runs = [by_name[name] for name in group.values()]
+        scores = [run.main(outcome) for run in arm_runs]
         values = [score.value for score in scores if score is not None and score.value is not None]
-        name = several[0].name if several[0].merged else several[0].config.recipe
+        name = arm_runs[0].name if arm_runs[0].merged else arm_runs[0].config.recipe
         if values:
-            found[name if name not in found else several[0].name] = values
-    return found
+            scores_of_arms[name if name not in scores_of_arms else arm_runs[0].name] = values
+    return scores_of_arms
 
 
-def seeds_section(runs: Sequence[Shown]) -> Section:
+def seeds_section(runs: Sequence[RunView]) -> Section:
     """Every run's main scores, a line for each configuration."""
     by_outcome = {name: arms(runs, name) for name in ["overall", *_tasks(runs)]}
     pictures = [
-        Picture(name, svg(plots.seeds, WIDTH, 64 + ROW_HEIGHT * len(found), found))
-        for name, found in by_outcome.items()
-        if found
+        Picture(name, svg(plots.seeds, WIDTH, 64 + ROW_HEIGHT * len(values), values))
+        for name, values in by_outcome.items()
+        if values
     ]
     lead = "Dev scores of the single runs. Those of a line differ by their seed alone; the bar is their mean."
     return Section("seeds", "Runs and their seeds", lead, pictures)
 
 
-def _tasks(runs: Sequence[Shown]) -> list[str]:
+def _tasks(runs: Sequence[RunView]) -> list[str]:
     return list(dict.fromkeys(name for run in runs for name in run.config.tasks))
 
 
-def learning_section(runs: Sequence[Shown]) -> Section:
+def learning_section(runs: Sequence[RunView]) -> Section:
     """The overall dev score of all runs over time."""
     curves = {run.name: dev_curves(run.lines).get("overall", []) for run in runs}
     present = {name: curve for name, curve in curves.items() if len(curve) > 1}
     if not present:
         return Section("learning", "Learning")
-    drawn = svg(plots.many_curves, WIDTH, 300, list(present.values()))
+    picture = svg(plots.many_curves, WIDTH, 300, list(present.values()))
     caption = "Overall dev score of each run while it was trained, against its share of the steps."
-    return Section("learning", "Learning", pictures=[Picture("Overall while training", drawn, caption)])
+    return Section("learning", "Learning", pictures=[Picture("Overall while training", picture, caption)])
 
 
-def runs_section(runs: Sequence[Shown]) -> Section:
+def runs_section(runs: Sequence[RunView]) -> Section:
     """A line for each run."""
     outcomes = [*_tasks(runs), "overall"]
     numbers = ["seed", *outcomes, "minutes"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bertram.errors import RunError
-from bertram.report.outcomes import Library, Shown
+from bertram.report.outcomes import Library, RunView
 from bertram.report.page import render
 from bertram.report.run_page import run_page
 from bertram.report.study_page import RESULTS, study_page
@@ -30,9 +30,9 @@ def write_report(path: Path, data: str | None = None, out: Path | None = None) -
         raise RunError(f"{path}: there is no such run directory or results folder")
     library = Library(data)
     if any((path / name).is_file() for name in ("record.json", "config.toml")):
-        page = run_page(Shown(Run(path)), library)
+        page = run_page(RunView(Run(path)), library)
     else:
-        runs = [Shown(Run(record.parent)) for record in sorted(path.glob("*/record.json"))]
+        runs = [RunView(Run(record.parent)) for record in sorted(path.glob("*/record.json"))]
         if not runs and not any((path / name).is_file() for name in RESULTS):
             raise RunError(f"{path}: neither a run (record.json, config.toml) nor a folder of finished runs")
         page = study_page(path, runs, library)
