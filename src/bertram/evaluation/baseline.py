@@ -13,7 +13,7 @@ class Baseline:
     Attributes:
         name: name of the answer, such as ``always_no``.
         metric: name of the metric.
-        value: its score.
+        value: score of the answer.
     """
 
     name: str

@@ -18,11 +18,11 @@ from bertram.runs.scores import SplitScores
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model says of the examples of its tasks.
+    """Outputs of a model for the examples of its tasks.
 
     Attributes:
-        examples: by task.
-        outputs: by task, [n, K] or [n]; see `Predictor.outputs`.
+        examples: task -> examples.
+        outputs: task -> outputs, [n, K] or [n]; see `Predictor.outputs`.
     """
 
     examples: Mapping[str, Examples]
@@ -65,17 +65,17 @@ def evaluate(
     model: Predictor,
     examples: Mapping[str, Examples],
     batch_size: int = 64,
-    each: Callable[[Iterable[str]], Iterable[str]] = iter,
+    track: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> Evaluation:
     """Predict the examples of each task.
 
     Args:
         model: a model or an ensemble.
-        examples: by task.
-        batch_size: examples computed together.
-        each: goes through the task names, for showing progress.
+        examples: task -> examples.
+        batch_size: examples per batch.
+        track: wraps the iteration over the task names, to show progress.
     """
-    outputs = {name: model.outputs(examples[name], batch_size) for name in each(list(examples))}
+    outputs = {name: model.outputs(examples[name], batch_size) for name in track(list(examples))}
     return Evaluation(examples, outputs)
 
 

@@ -25,9 +25,9 @@ def bootstrap(
     Args:
         statistic: called with weights [b, m], how often each of the m distinct examples was drawn, and with
             the columns [m]; returns [..., b].
-        columns: what the statistic needs to know of each example, [n] each, finite.
+        columns: values of each example that the statistic needs, [n] each, finite.
         generator: source of the draws.
-        resamples: how many values to draw.
+        resamples: number of values to draw.
 
     Returns:
         The values, [..., resamples].

@@ -179,7 +179,7 @@ def score_task(
         gold: labels [n]: class indices, 0 or 1, or scores.
         predicted: predictions [n], in the same form.
         generator: source of the bootstrap; a fixed seed by default.
-        resamples: of the bootstrap.
+        resamples: number of bootstrap samples.
 
     Returns:
         Metric -> score.
@@ -245,9 +245,9 @@ def score_run(tasks: Mapping[str, TaskOutputs], *, seed: int = 0, resamples: int
     """Score every task of a run and the overall.
 
     Args:
-        tasks: task -> what the model said.
-        seed: of the bootstrap, whose draws are independent from task to task.
-        resamples: of the bootstrap.
+        tasks: task -> gold labels and predictions.
+        seed: random seed of the bootstrap; its draws are independent between tasks.
+        resamples: number of bootstrap samples.
     """
     generator = np.random.default_rng(seed)
     scores: dict[str, dict[str, Score]] = {}
@@ -326,8 +326,8 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> li
 
     Args:
         confidence: probability given to the predicted label, [n], in [0, 1].
-        correct: whether it was right, [n].
-        bins: how many.
+        correct: 1 if the predicted label is right, else 0, [n].
+        bins: number of bins.
     """
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     bin_numbers = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1)
@@ -350,14 +350,14 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
 def trivial_baselines(
     space: LabelSpace, train_labels: ArrayLike | None, dev_labels: ArrayLike, *, seed: int = 0
 ) -> dict[str, dict[str, Score]]:
-    """Score what anybody gets without reading the texts, on the dev labels.
+    """Score answers that do not depend on the texts, on the dev labels.
 
     Args:
         space: label space of the task.
         train_labels: labels [train rows]; the majority class and the mean score are theirs. None if they are not known:
             then they come from the dev labels, and the names of these baselines say so.
         dev_labels: labels [n].
-        seed: of the random scores and the intervals.
+        seed: random seed of the random scores and of the intervals.
 
     Returns:
         Baseline -> metric -> score: `majority`, for yes or no also `always_no` and `always_yes`; for scores

@@ -15,12 +15,12 @@ from bertram.runs.files import write_text
 
 
 def ensemble(paths: Sequence[Path], out: Path, *, data: str | None = None) -> Run:
-    """Average the predictions of runs; the members of an ensemble count one each.
+    """Average the predictions of runs; each member of an ensemble counts as one run.
 
     Args:
-        paths: at least two finished runs of the same tasks, with the same tokenizer.
-        out: the new run directory.
-        data: what the ensemble is scored on; default: the data of the first run.
+        paths: two or more finished runs of the same tasks, with the same tokenizer.
+        out: run directory to create.
+        data: data to score the ensemble on; default: the data of the first run.
 
     Raises:
         RunError: runs whose predictions cannot be averaged, or `out` exists already.

@@ -34,11 +34,11 @@ DIFFERENCES_SHOWN = 8
 
 @dataclass(frozen=True)
 class Dev:
-    """What a merged run is scored on.
+    """Dev data that a merged run is scored on.
 
     Attributes:
-        examples: by task.
-        files: data file -> what it held.
+        examples: task -> examples.
+        files: data file -> its rows and hash.
     """
 
     examples: Mapping[str, Examples]
@@ -51,12 +51,12 @@ class MergedModel:
 
     Attributes:
         how: ``soup`` or ``ensemble``.
-        choice: how the members were chosen, in words.
+        choice: choice of the members, in words.
         members: runs that it is made of.
         left_out: runs that were tried and not used.
         parameters: number of parameters.
         dev: outputs on dev.
-        begun: start of the merging, by `time.monotonic`.
+        start: start of the merging, by `time.monotonic`.
     """
 
     how: How
@@ -65,7 +65,7 @@ class MergedModel:
     left_out: Sequence[Run]
     parameters: int
     dev: Evaluation
-    begun: float
+    start: float
 
 
 def config_of(runs: Sequence[Run], data: str | None) -> Config:
@@ -91,19 +91,19 @@ def read_dev(config: Config, model: Predictor) -> Dev:
 
 
 def require_alike(traits: Mapping[Path, Mapping[str, object]]) -> None:
-    """Refuse runs, or models, that differ from the first in what must be the same.
+    """Refuse runs or models whose traits differ from those of the first.
 
     Args:
-        traits: for each directory what must be the same, by name; the first is the measure.
+        traits: directory -> name of a trait -> value; the first directory is the reference.
 
     Raises:
         RunError: all differences together.
     """
     (first, reference), *remaining = traits.items()
     faults = []
-    for path, other in remaining:
-        for name in dict.fromkeys([*reference, *other]):
-            value, expected = other.get(name, "missing"), reference.get(name, "missing")
+    for path, run_traits in remaining:
+        for name in dict.fromkeys([*reference, *run_traits]):
+            value, expected = run_traits.get(name, "missing"), reference.get(name, "missing")
             if value != expected:
                 faults.append(f"{path}: {name} is {value}, but {expected} in {first}")
     if faults:
@@ -114,11 +114,11 @@ def require_alike(traits: Mapping[Path, Mapping[str, object]]) -> None:
 
 
 def meaning(tasks: Mapping[str, Task], model: Path) -> dict[str, object]:
-    """What must be the same so that predictions can be averaged: the tasks and the tokenizer.
+    """Traits that must be the same for predictions to be averaged: tasks and tokenizer.
 
     Args:
-        tasks: of the model.
-        model: its directory.
+        tasks: tasks of the model.
+        model: directory of the model.
     """
     traits: dict[str, object] = {f"tasks.{n}.{field}": getattr(tasks[n], field) for n in tasks for field in TASK_FIELDS}
     for name in ("vocab.txt", "tokenizer_config.json"):
@@ -128,13 +128,13 @@ def meaning(tasks: Mapping[str, Task], model: Path) -> dict[str, object]:
 
 
 def write(out: Path, config: Config, model: MergedModel, dev: Dev, fill_model: Callable[[Path], None]) -> Run:
-    """Write a merged run's directory as a whole, so that no half of one is ever taken for a run.
+    """Write the directory of a merged run, completely or not at all.
 
     Args:
-        out: the run directory.
-        config: of the merged run.
-        model: what it is.
-        dev: what it was scored on.
+        out: run directory to create.
+        config: configuration of the merged run.
+        model: merged model.
+        dev: dev data that it was scored on.
         fill_model: writes the model into a directory.
 
     Raises:
@@ -161,7 +161,7 @@ def _record(config: Config, model: MergedModel, dev: Dev) -> Record:
         files=dev.files,
         baselines=_baselines(model.members[0], dev),
         seconds=Seconds(
-            sum(run.record.seconds.training for run in model.members), merging=round(time.monotonic() - model.begun, 1)
+            sum(run.record.seconds.training for run in model.members), merging=round(time.monotonic() - model.start, 1)
         ),
         device=torch.device("cpu"),
     )

@@ -29,12 +29,12 @@ def soup(
     """Average the weights of runs of the same shape.
 
     Args:
-        paths: at least two finished runs, fine-tuned from the same encoder.
-        out: the new run directory.
-        greedy: take the best run, and of the others, best first, those that do not lower the dev overall
-            (the paper's recipe 1); otherwise all runs.
-        data: what the soup is scored on, and single runs are ranked by; default: the data of the first run.
-        say: told of each soup that is tried.
+        paths: two or more finished runs, fine-tuned from the same encoder.
+        out: run directory to create.
+        greedy: add runs one by one, best first, and keep those that do not lower the overall dev score (recipe 1
+            of the paper); otherwise all runs.
+        data: data to score the soup and to rank the runs on; default: the data of the first run.
+        say: called with the score of each soup that is tried.
 
     Raises:
         RunError: runs that cannot be averaged, or `out` exists already.

@@ -26,12 +26,12 @@ LONGEST = 512  # tokens; texts are not read here, only their labels
 
 
 def answer(config: Config, path: Path, *, yes: bool = False) -> Run:
-    """Record what constant answers score: the middle class, always no or yes, and a random similarity.
+    """Score constant answers: the middle class, always no or yes, and a random similarity.
 
     Args:
-        config: whose data are used; the random similarity comes from its seed.
-        path: the run directory; it must not exist yet.
-        yes: always yes.
+        config: configuration; its data are scored, and its seed draws the random similarity.
+        path: run directory to create.
+        yes: answer yes instead of no.
     """
     start = time.monotonic()
     data = read_data(config, load_tokenizer(find(config.encoder)), LONGEST)

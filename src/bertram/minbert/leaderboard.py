@@ -44,7 +44,7 @@ def write_submission(directory: Path, outputs: Mapping[str, Mapping[str, Mapping
     number when read.
 
     Args:
-        directory: where to write; made if need be.
+        directory: directory to write to; created if it is missing.
         outputs: task (sst, quora, sts) -> split (dev, test) -> id -> predicted value, in the order to write.
 
     Returns:
@@ -85,20 +85,20 @@ def submit(
     batch_size: int = 64,
     allow_rejects: bool = False,
     complain: Callable[[str], None],
-    each: Callable[[Iterable[str]], Iterable[str]] = iter,
+    track: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> list[Path]:
     """Predict the dev and test-student files of the three tasks and write the leaderboard's six files.
 
     Dev rows without a label do not count there, as they do not count in training.
 
     Args:
-        run: a run with the three tasks.
-        data: a directory with the course's files, hub or sample.
-        out: where to write.
-        batch_size: examples computed together.
-        allow_rejects: accept files of which more than 1 % of the rows cannot be used.
-        complain: told of each row that is not predicted.
-        each: goes through the names of tasks and splits, for showing progress.
+        run: run with the three tasks.
+        data: directory with the course's files; or hub, or sample.
+        out: directory to write to.
+        batch_size: examples per batch.
+        allow_rejects: accept files with more than 1 % of rejected rows.
+        complain: called with a message for each row that is not predicted.
+        track: wraps the iteration over tasks and splits, to show progress.
 
     Returns:
         The paths written.
@@ -113,7 +113,7 @@ def submit(
         for line in left_out(file.split()[0], file_rows):
             complain(line)
     outputs: dict[str, dict[str, dict[str, float]]] = {name: {} for name in LEADERBOARD}
-    for file in each(list(rows)):
+    for file in track(list(rows)):
         name, split = file.split()
         outputs[name][split] = _predicted(model, model.tasks[name], rows[file], batch_size)
     try:

@@ -25,13 +25,13 @@ def note_study(study: Study) -> None:
 
 
 def make_again(folder: Path) -> bool:
-    """Make the tables of a results folder again: from its records where the data are here, else from their values.
+    """Make the tables of a results folder again, from its records if the data are available, else from their values.
 
     Args:
-        folder: of a reproduction or an ablation.
+        folder: results folder of a reproduction or an ablation.
 
     Returns:
-        Whether the values were computed anew; if not, the gold labels that the intervals need are not here.
+        True if the values were computed again; False if the gold labels, which the intervals need, are not available.
 
     Raises:
         RunError: the folder has neither asked.json nor a table, or one is damaged.

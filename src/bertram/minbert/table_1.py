@@ -40,10 +40,10 @@ def table_1(
     """The table as plain values, as it is written to table.json.
 
     Args:
-        rows: in the order of the table.
-        data: where the gold labels are.
-        title: with encoder and budget.
-        notes: what a reader must know.
+        rows: rows in the order of the table.
+        data: source of the gold labels.
+        title: title with encoder and budget.
+        notes: notes below the table.
         smallest_effect: smallest effect of interest.
 
     Returns:

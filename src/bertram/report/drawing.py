@@ -89,11 +89,11 @@ def svg(
     """An `<svg>` element for a page.
 
     Args:
-        draw: draws on an empty figure.
-        width: in px of the page at full size.
-        height: the same.
-        *args: for `draw`, after the figure.
-        **kwargs: the same.
+        draw: function that draws on an empty figure.
+        width: width on the page at full size, in px.
+        height: height on the page at full size, in px.
+        *args: arguments of `draw` after the figure.
+        **kwargs: keyword arguments of `draw`.
     """
     buffer = io.StringIO()
     with style.context(["default", STYLE]):

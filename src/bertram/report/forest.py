@@ -24,7 +24,7 @@ def write_forest(folder: Path, ablation: Mapping[str, Any]) -> Path | None:
     Losses, which have units of their own, are left to the report.
 
     Args:
-        folder: where.
+        folder: folder for the picture.
         ablation: the values of ablation.json.
 
     Returns:

@@ -26,16 +26,16 @@ OVERALL = "overall"
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What a run says of the dev examples of one task.
+    """Predictions and gold labels of a run for the dev examples of one task.
 
     Attributes:
-        task: which.
-        ids: [n].
-        texts: [n], one or two each.
-        gold: [n] class indices, 0 or 1, or scores.
-        predicted: [n], the same.
-        probabilities: [n, classes]; None for scores.
-        unknown: predictions whose id the data do not have.
+        task: task that is predicted.
+        ids: row ids, [n].
+        texts: one or two texts per row, [n].
+        gold: gold labels, [n]: class indices, 0 or 1, or scores.
+        predicted: predictions, [n], in the same form.
+        probabilities: probabilities, [n, classes]; None for scores.
+        unknown: number of predictions whose id is not in the data.
     """
 
     task: Task
@@ -121,7 +121,7 @@ class Library:
     """The data files, each read once for all runs that are shown.
 
     Args:
-        data: where they are; None for wherever each run had them.
+        data: data source for all runs; None: the data source of each run.
     """
 
     def __init__(self, data: str | None = None) -> None:

@@ -27,12 +27,12 @@ QUORA = ("quora", "qqp")
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check says.
+    """The result of a check.
 
     Attributes:
-        level: a warning puts a score in doubt; a note limits what it means; fine was looked at and is in order.
-        check: what was found, in words without figures, so that the same finding of several runs can be told together.
-        text: the figures.
+        level: ``warning`` puts a score in doubt, ``note`` limits its meaning, ``fine`` is in order.
+        check: result in words without figures, so that the same finding of several runs can be merged.
+        text: figures.
     """
 
     level: Level
@@ -157,9 +157,9 @@ def overlap(name: str, trained: Sequence[Rows], outcomes: Outcomes) -> Iterator[
     Two rows are the same when they have the same words, whatever their case, punctuation and order in a pair.
 
     Args:
-        name: of the task.
-        trained: the rows that were trained on; empty where there are none, or they cannot be read.
-        outcomes: what was scored.
+        name: name of the task.
+        trained: training rows; empty if there are none or they cannot be read.
+        outcomes: scored rows.
     """
     if not trained:
         return
@@ -205,8 +205,8 @@ def arm_findings(seeds: Mapping[str, int], least: int = LEAST_SEEDS) -> list[Fin
     """Comparisons that have too few seeds.
 
     Args:
-        seeds: arm -> how many seeds it has.
-        least: how many make a comparison of techniques.
+        seeds: arm -> number of its seeds.
+        least: number of seeds that a comparison of techniques needs.
     """
     too_few = {name: count for name, count in seeds.items() if count < least}
     if not too_few:
@@ -217,10 +217,10 @@ def arm_findings(seeds: Mapping[str, int], least: int = LEAST_SEEDS) -> list[Fin
 
 
 def together(findings: Mapping[str, Sequence[Finding]]) -> list[Finding]:
-    """The findings of several runs, each told once with the runs it holds for.
+    """The findings of several runs, each listed once with its runs.
 
     Args:
-        findings: run -> what was found.
+        findings: run -> its findings.
     """
     by_check: dict[tuple[Level, str], dict[str, str]] = {}
     for run, items in findings.items():

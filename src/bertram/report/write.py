@@ -15,9 +15,9 @@ def write_report(path: Path, data: str | None = None, out: Path | None = None) -
     """Write the report of a run, a reproduction or an ablation as one HTML file.
 
     Args:
-        path: a run directory, or a folder of them with or without table.json or ablation.json.
-        data: where the data are; None for wherever each run had them.
-        out: the file; default: report.html in the directory.
+        path: run directory, or a folder of them with or without table.json or ablation.json.
+        data: data source for all runs; None: the data source of each run.
+        out: output file; default: report.html in the directory.
 
     Returns:
         The file that was written.
