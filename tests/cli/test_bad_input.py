@@ -119,8 +119,8 @@ class TestTextsToPredict:
     def test_files(self, run: Path, tmp_path: Path) -> None:
         words = ("predict", run, "--task", "sts")
         assert "none.csv: cannot be read: No such file" in fails(*words[:2], tmp_path / "none.csv", *words[2:])
-        (tmp_path / "a.xlsx").write_bytes(b"x")
-        assert "a file's name must end in .csv, .tsv" in fails(*words[:2], tmp_path / "a.xlsx", *words[2:])
+        (tmp_path / "a.doc").write_bytes(b"x")
+        assert "a file's name must end in .csv, .tsv" in fails(*words[:2], tmp_path / "a.doc", *words[2:])
         (tmp_path / "a.csv").write_text("one,two\nx,y\n")
         said = fails(*words[:2], tmp_path / "a.csv", *words[2:])
         assert "no column sentence1 and sentence2 or text1 and text2" in said

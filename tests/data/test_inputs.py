@@ -1,5 +1,6 @@
 """Texts to predict, from files and pipes."""
 
+import gzip
 import io
 import itertools
 from collections.abc import Iterator
@@ -34,7 +35,8 @@ def test_a_pipe_tells_its_format_by_its_first_line(content: bytes) -> None:
 
 
 def test_the_tasks_own_columns_go_before_the_usual_ones() -> None:
-    assert piped(b"text\tcomment\nno\tyes\n", columns=("comment",)) == [("1", ("yes",))]
+    assert piped(b"text\tcomment\nno\tyes\n", likely_columns=("comment",)) == [("1", ("yes",))]
+    assert piped(b"text\tremark\nyes\tno\n", likely_columns=("comment",)) == [("1", ("yes",))]
     assert piped(b"text\tcomment\nno\tyes\n") == [("1", ("no",))]
 
 
@@ -155,3 +157,17 @@ def test_a_piped_table_may_have_line_ends_in_its_header() -> None:
 def test_a_line_that_names_the_delimiter_goes_before_the_header() -> None:
     assert piped(b"sep=;\nid;text\n7;one, two\n") == [("7", ("one, two",))]
     assert piped(b"sep=;\nfine\n") == [("1", ("sep=;",)), ("2", ("fine",))]
+
+
+def test_plain_texts_may_be_compressed(tmp_path: Path) -> None:
+    (tmp_path / "x.txt.gz").write_bytes(gzip.compress(b"first lamp\nsecond lamp\n"))
+    assert list(read_texts(tmp_path / "x.txt.gz", False)) == [("1", ("first lamp",)), ("2", ("second lamp",))]
+
+
+def test_columns_that_are_named_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('text,"my, column"\nno,yes\n')
+    assert list(read_texts(tmp_path / "x.csv", False, columns=["my, column"])) == [("1", ("yes",))]
+    with pytest.raises(DataError, match=r"no column comment \(the columns are: text, my, column\)"):
+        list(read_texts(tmp_path / "x.csv", False, columns=["comment"]))
+    with pytest.raises(DataError, match="the task needs two text columns, but 1 are named: text"):
+        list(read_texts(tmp_path / "x.csv", True, columns=["text"]))

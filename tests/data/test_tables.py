@@ -1,6 +1,7 @@
 """Rows of files with their lines and faults."""
 
 import csv
+import gzip
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -176,7 +177,7 @@ def test_an_empty_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_an_unknown_ending_and_a_missing_file_are_named(tmp_path: Path) -> None:
     for name, said in (
-        ("rows.xlsx", r"a file's name must end in \.csv, \.tsv"),
+        ("rows.doc", r"a file's name must end in \.csv, \.tsv"),
         ("rows.csv", "cannot be read: No such"),
     ):
         with pytest.raises(DataError, match=f"{name}: {said}"), open_table(tmp_path / name):
@@ -296,3 +297,47 @@ def test_json_without_objects_is_refused() -> None:
 def test_columns_that_are_not_there_are_explained(header: bytes, form: Format, said: str) -> None:
     with pytest.raises(DataError, match=said):
         table([header], form).require(["sentence", "label"])
+
+
+@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.CSV.GZ"])
+def test_a_file_may_be_compressed_by_gzip(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(b"id,text\n1,fine\n2,late\n"))
+    with open_table(path) as opened:
+        assert [record.values["text"] for record in opened.read(["text"])] == ["fine", "late"]
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"(?i)rows.csv.gz: a damaged gzip file"), open_table(path) as opened:
+        list(opened.read(["text"]))
+
+
+def test_a_json_file_holds_a_list_of_objects_or_an_object_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('[\n {"text": "fine", "label": 1},\n 7,\n {"text": "late"}\n]\n')
+    with open_table(path) as opened:
+        assert opened.columns == ("text", "label")
+        assert list(opened.read(["text"])) == [
+            Record(1, {"text": "fine", "label": 1}, ""),
+            Record(2, {}, "not a JSON object"),
+            Record(3, {"text": "late"}, ""),
+        ]
+    path.write_text('{"text": "fine"}\n{"text": "late"}\n')
+    with open_table(path) as opened:
+        assert [record.values["text"] for record in opened.read(["text"])] == ["fine", "late"]
+    path.write_text('[{"text": "fine"},\n {"text": }]\n')
+    with pytest.raises(DataError, match=r"not JSON: Expecting value at line 2, character 11; the file must"):
+        open_table(path).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("rows.xlsx", "an Excel file; save it as CSV UTF-8"),
+        ("rows.csv.zst", "decompress it by zstd -d"),
+        ("rows.zip", "an archive; unpack it"),
+        ("https://example.org/rows.csv", "an address; download the file"),
+        ("s3://bucket/rows.parquet", "an address; download the file"),
+    ],
+)
+def test_what_is_not_read_is_refused_with_the_way_out(name: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        open_table(Path(name)).__enter__()

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
 from bertram.cli.terminal import CONTROL
@@ -35,6 +35,7 @@ def predict(
     out: Path | None = None,
     input_format: Literal["csv", "tsv", "jsonl", "text"] | None = None,
     columns: str | None = None,
+    column: Annotated[list[str], Parameter(negative="")] | None = None,
     encoding: str | None = None,
     quoting: Literal["auto", "standard", "none"] = "auto",
     batch_size: PositiveInt = 64,
@@ -57,6 +58,8 @@ def predict(
         Input format, if the file name has no known extension.
     columns
         Names of the text columns, separated by commas. Default: those of the task, or text, or text1 and text2.
+    column
+        Name of a text column, whatever characters it has; twice for a pair.
     encoding
         Text encoding of the source, such as cp1252; default: UTF-8, or what a byte order mark says.
     quoting
@@ -82,7 +85,7 @@ def predict(
             model,
             task,
             _standard_input() if source == "-" else Path(source),
-            columns=tuple(columns.split(",")) if columns else (),
+            columns=tuple(column or (columns.split(",") if columns else ())),
             form=input_format,
             encoding=encoding,
             quoting=quoting,
@@ -118,7 +121,7 @@ def _progress(source: str, *, enabled: bool) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
         return
     path = Path(source)
-    total = count_lines(path) if path.is_file() and path.suffix != ".parquet" else None
+    total = count_lines(path) if path.is_file() and path.suffix not in (".parquet", ".gz", ".json") else None
     with Progress(BarColumn(), MofNCompleteColumn(), "rows", TimeRemainingColumn(), console=terminal) as progress:
         bar = progress.add_task("", total=total)
         yield lambda rows: progress.advance(bar, rows)

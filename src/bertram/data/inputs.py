@@ -10,7 +10,7 @@ from typing import Literal
 from bertram.data.delimited import read_header
 from bertram.data.lines import Line, read_lines, split_at_cr
 from bertram.data.rows import Reject, Style, parse
-from bertram.data.tables import Table, open_lines, open_table, plain_table, text_table
+from bertram.data.tables import Table, ending, open_lines, open_table, plain_table, text_table
 from bertram.errors import DataError, Fault
 from bertram.tasks import Quoting
 
@@ -28,6 +28,7 @@ def read_texts(
     pair: bool,
     *,
     columns: Sequence[str] = (),
+    likely_columns: Sequence[str] = (),
     id_columns: Sequence[str] = ("id",),
     style: Style = "plain",
     form: InputFormat | None = None,
@@ -41,8 +42,9 @@ def read_texts(
         source: a file, its format known by the ending of its name, or the lines of standard input. A plain line (of
             standard input, a .txt file or one without an ending) is a text, or two with a tab between them.
         pair: whether an example is two texts.
-        columns: names of the text columns; without them, or where the file lacks them, text or sentence (text1 and
-            text2, sentence1 and sentence2, question1 and question2).
+        columns: names of the text columns, which the source must have.
+        likely_columns: names of the text columns that go before the usual ones, if `columns` names none; the usual ones
+            are text or sentence (text1 and text2, sentence1 and sentence2, question1 and question2).
         id_columns: names that a column of ids may have, the first one that is there; else an id is the number of the
             row, from 1.
         style: the task's text style.
@@ -56,11 +58,15 @@ def read_texts(
         DataError: a fault of the file, when the first row is asked for; and a row that cannot be predicted, where
             there is no list for it.
     """
-    choices = [tuple(columns), *USUAL_COLUMNS[pair]] if columns else list(USUAL_COLUMNS[pair])
+    if columns and len(columns) != (2 if pair else 1):
+        wanted = "two text columns" if pair else "one text column"
+        raise DataError(f"the task needs {wanted}, but {len(columns)} are named: {', '.join(columns)}")
+    likely = [tuple(likely_columns)] if likely_columns else []
+    choices = [tuple(columns)] if columns else [*likely, *USUAL_COLUMNS[pair]]
     with ExitStack() as stack:
         if not isinstance(source, Path):
             table = _sniffed(read_lines(source, encoding), STDIN, pair, choices, form, quoting)
-        elif source.suffix.lower() not in ("", ".txt"):
+        elif ending(source) not in ("", ".txt"):
             table = stack.enter_context(open_table(source, encoding, quoting))
         else:
             lines = stack.enter_context(open_lines(source, encoding))

@@ -4,6 +4,7 @@ import difflib
 from pathlib import Path
 from typing import Literal
 
+from bertram.data.tables import refuse_url
 from bertram.errors import DataError
 from bertram.tasks import Files, Task
 
@@ -65,6 +66,8 @@ def locate_extra(task: Task, data: str) -> Path:
 
 
 def _in_directory(data: str, name: str) -> Path:
+    refuse_url(name)
+    refuse_url(data)
     if data == "sample":
         from bertram import sample  # noqa: PLC0415 - the sample is read only when it is asked for
 

@@ -1,13 +1,16 @@
-"""Tables of texts in CSV, TSV, JSONL or Parquet: every row with its place, or with what is wrong with it.
+"""Tables of texts in CSV, TSV, JSONL, JSON or Parquet: every row with its place, or with what is wrong with it.
 
 Text formats are read line by line, so that a fault is known by its physical line, costs only its own row, and files
 of any length stream.
 """
 
 import difflib
+import gzip
 import io
 import itertools
 import json
+import re
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,15 +23,26 @@ from bertram.data.lines import Line, read_lines, split_at_cr
 from bertram.errors import DataError
 from bertram.tasks import Quoting
 
-Format = Literal["csv", "tsv", "jsonl", "parquet"]
+Format = Literal["csv", "tsv", "jsonl", "json", "parquet"]
 FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".parquet": "parquet",
 }
+OTHER_ENDINGS = {
+    ".xlsx": "an Excel file; save it as CSV UTF-8",
+    ".xls": "an Excel file; save it as CSV UTF-8",
+    ".ods": "a spreadsheet; save it as CSV",
+    ".zst": "a compressed file that is not read; decompress it by zstd -d",
+    ".bz2": "a compressed file that is not read; decompress it by bunzip2",
+    ".xz": "a compressed file that is not read; decompress it by unxz",
+    ".zip": "an archive; unpack it",
+}
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
+_URL = re.compile(r"(?:https?|ftp|s3|gs|hf):/", re.IGNORECASE)  # pathlib makes one slash of two
 LINES_WITH_KEYS = 100  # of a JSONL file, in which every column must occur
 
 
@@ -106,9 +120,12 @@ def open_table(
     Raises:
         DataError: the file is missing, empty, of an unknown format or encoding, or its header is not text.
     """
-    form = FORMATS.get(path.suffix.lower())
+    refuse_url(path)
+    form = FORMATS.get(ending(path))
+    if form is None and ending(path) in OTHER_ENDINGS:
+        raise DataError(f"{path}: {OTHER_ENDINGS[ending(path)]}")
     if form is None:
-        raise DataError(f"{path}: a file's name must end in {', '.join(FORMATS)}")
+        raise DataError(f"{path}: a file's name must end in {', '.join(FORMATS)}, or in one of them and .gz")
     if form == "parquet":
         yield _parquet(path, digest)
         return
@@ -118,27 +135,48 @@ def open_table(
 
 @contextmanager
 def open_lines(path: Path, encoding: str | None = None, digest: Digest | None = None) -> Iterator[Iterator[Line]]:
-    """The lines of a file.
+    """The lines of a file, which may be compressed by gzip.
 
     Args:
-        path: file of text.
+        path: file of text; decompressed if its name ends in .gz.
         encoding: text encoding; default: UTF-8, or what a byte order mark says.
-        digest: hash that takes in the whole file while it is read.
+        digest: hash that takes in the whole content while it is read.
 
     Raises:
-        DataError: it cannot be opened, or the encoding is unknown.
+        DataError: it cannot be opened or decompressed, or the encoding is unknown.
     """
+    refuse_url(path)
+    compressed = path.suffix.lower() == ".gz"
     try:
-        stream = path.open("rb")
+        stream = gzip.open(path, "rb") if compressed else path.open("rb")  # noqa: SIM115 - closed below
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     with stream:
+        chunks: Iterator[bytes] = _decompressed(stream, path) if compressed else iter(stream)
         if digest is None:
-            yield read_lines(stream, encoding)
+            yield read_lines(chunks, encoding)
             return
-        chunks = _hashed(stream, digest)
+        chunks = _hashed(chunks, digest)
         yield read_lines(chunks, encoding)
         deque(chunks, maxlen=0)  # to the end of the file
+
+
+def ending(path: Path) -> str:
+    """The ending of a file's name in small letters, without that of gzip."""
+    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
+
+
+def refuse_url(path: Path | str) -> None:
+    """Raise DataError for an address in the place of a file."""
+    if _URL.match(str(path)):
+        raise DataError(f"{path}: an address; download the file, and name the file")
+
+
+def _decompressed(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: a damaged gzip file: {_first_line(error)}") from None
 
 
 def _hashed(chunks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
@@ -158,8 +196,10 @@ def text_table(lines: Iterator[Line], form: Format, name: str, quoting: Quoting 
     if first is None:
         raise DataError(f"{name}: the file is empty; it needs a header and rows")
     lines = itertools.chain([first], lines)
-    if form == "jsonl":
+    if form == "jsonl" or (form == "json" and first.text.lstrip().startswith("{")):
         return _json_lines(lines, name)
+    if form == "json":
+        return _json_list(lines, name)
     return _delimited(lines, "\t" if form == "tsv" else None, name, quoting)
 
 
@@ -202,18 +242,40 @@ def _json_lines(lines: Iterator[Line], name: str) -> Table:
     return Table(name, columns, None, read)
 
 
+def _json_list(lines: Iterator[Line], name: str) -> Table:
+    """The table in a JSON list of objects; a record's line is its number in the list."""
+    content = list(lines)
+    if faulty := next((line for line in content if line.fault), None):
+        raise DataError(f"{name}:{faulty.number}: {faulty.fault}")
+    items, fault = _parsed("\n".join(line.text for line in content))
+    if not isinstance(items, list):
+        raise DataError(f"{name}: {fault or 'not a list'}; the file must hold a list of JSON objects")
+    records = [
+        Record(number, item, "") if isinstance(item, dict) else Record(number, {}, "not a JSON object")
+        for number, item in enumerate(items, start=1)
+    ]
+    columns = tuple(dict.fromkeys(key for record in records[:LINES_WITH_KEYS] for key in record.values))
+    return Table(name, columns, None, lambda _: iter(records))
+
+
 def _json_record(line: Line) -> Record:
-    fault, value = line.fault, None
-    if not fault:
-        try:
-            value = json.loads(line.text)
-        except json.JSONDecodeError as error:
-            fault = f"not JSON: {error.msg} at character {error.pos + 1}" if line.text else "empty line"
-        except (ValueError, RecursionError):  # a number of thousands of digits, brackets within brackets
-            fault = "not JSON that can be read"
-        else:
-            fault = "" if isinstance(value, dict) else "not a JSON object"
-    return Record(line.number, value if isinstance(value, dict) else {}, fault)
+    if line.fault or not line.text:
+        return Record(line.number, {}, line.fault or "empty line")
+    value, fault = _parsed(line.text)
+    if isinstance(value, dict):
+        return Record(line.number, value, "")
+    return Record(line.number, {}, fault or "not a JSON object")
+
+
+def _parsed(text: str) -> tuple[object, str]:
+    """The value of JSON text, and the reason why there is none."""
+    try:
+        return json.loads(text), ""
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, character {error.colno}" if "\n" in text else f"character {error.pos + 1}"
+        return None, f"not JSON: {error.msg} at {place}"
+    except (ValueError, RecursionError):  # a number of thousands of digits, brackets within brackets
+        return None, "not JSON that can be read"
 
 
 def _parquet(path: Path, digest: Digest | None) -> Table:

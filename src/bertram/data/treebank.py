@@ -7,6 +7,7 @@ or a word.
 import re
 from pathlib import Path
 
+from bertram.data.tables import open_lines
 from bertram.errors import DataError
 from bertram.runs.files import disk_errors, write_text
 
@@ -46,19 +47,18 @@ def write_phrases(trees: Path, out: Path) -> int:
 
 
 def _trees(path: Path) -> list[list[tuple[str, int]]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; the trees are train.txt, dev.txt and test.txt") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: is not UTF-8") from None
+    if not path.is_file():
+        raise DataError(f"{path}: No such file; the trees are train.txt, dev.txt and test.txt")
     found = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                found.append(phrases(line))
-            except ValueError as error:
-                raise DataError(f"{path}:{number}: {error}") from None
+    with open_lines(path) as lines:
+        for line in lines:
+            if line.fault:
+                raise DataError(f"{path}:{line.number}: {line.fault}")
+            if line.text.strip():
+                try:
+                    found.append(phrases(line.text))
+                except ValueError as error:
+                    raise DataError(f"{path}:{line.number}: {error}") from None
     return found
 
 

@@ -54,7 +54,8 @@ def predict_file(
     rows = read_texts(
         source,
         definition.pair,
-        columns=columns or definition.files.texts,
+        columns=columns,
+        likely_columns=definition.files.texts,
         id_columns=tuple(name for name in (definition.files.id, "id") if name),
         style=definition.text_normalization,
         form=form,
