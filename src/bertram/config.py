@@ -167,7 +167,8 @@ class SurgeryConfig(Strict):
     """Gradient surgery, which combines the gradients of the tasks."""
 
     method: str = Field(
-        "none", description="none (sum of the gradients), pcgrad, gradvac, asymmetric, or a weighting of torchjd"
+        "none",
+        description="none (sum of the gradients), pcgrad, gradvac, asymmetric, config, nash-mtl, or a rule of torchjd",
     )
     frequency: Literal["step", "epoch"] = Field(
         "step", description="time of surgery: each joint step, or once after each epoch"
