@@ -53,10 +53,7 @@ def row(rows: list[TechniqueDifference], technique: str, outcome: str) -> Techni
 def accuracies(tasks: dict[str, TaskPredictions], arm: Arm) -> list[float]:
     quora = tasks["quora"]
     gold = list(quora.gold.values())
-    scores = [
-        score_task(QUORA.label_space, gold, list(quora.predicted[run].values()), resamples=10)
-        for run in arm.runs.values()
-    ]
+    scores = [score_task(QUORA.label_space, gold, list(quora.predicted[run].values())) for run in arm.runs.values()]
     return [score["accuracy"].value or 0.0 for score in scores]
 
 

@@ -1,4 +1,4 @@
-"""Tests of two models hold their level, and intervals cover known truths: all by simulation."""
+"""Tests of two models hold their level, by simulation."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -7,14 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bertram.evaluation import metrics
-from bertram.evaluation.intervals import (
-    bootstrap,
-    bootstrap_p,
-    dependent_correlations,
-    mcnemar,
-    percentile_interval,
-)
+from bertram.evaluation.intervals import dependent_correlations, mcnemar
 
 GENERATOR = np.random.default_rng
 
@@ -85,34 +78,3 @@ def test_dependent_correlations_do_not_see_a_change_of_units() -> None:
     assert dependent_correlations(gold, 3 * a - 7, b) == pytest.approx(dependent_correlations(gold, a, b))
     assert dependent_correlations(gold, a, 3 * a - 7) == 1.0
     assert dependent_correlations(gold[:3], a[:3], b[:3]) is None
-
-
-@pytest.mark.slow
-def test_paired_bootstrap_covers_a_difference_and_holds_its_level() -> None:
-    generator, trials = GENERATOR(4), 1200
-    covered = rejected = 0
-
-    def difference(weights: np.ndarray, gold: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return metrics.f1(gold, b, weights) - metrics.f1(gold, a, weights)
-
-    for _ in range(trials):
-        gold = (generator.random(500) < 0.4).astype(np.float64)
-        hard = generator.random(500)  # both models find the same pairs hard
-        a, b, c = (np.where(generator.random(500) < 0.3 + 0.6 * hard**power, gold, 1 - gold) for power in (1, 1, 0.5))
-        rejected += bootstrap_p(bootstrap(difference, (gold, a, b), generator, 400)) < 0.05
-        low, high = percentile_interval(bootstrap(difference, (gold, a, c), generator, 400)) or (1, 0)
-        covered += low <= f1_of(0.3 + 0.6 / 1.5) - f1_of(0.3 + 0.6 / 2) <= high
-    assert rejected / trials == pytest.approx(0.05, abs=0.02)
-    assert covered / trials == pytest.approx(0.95, abs=0.02)
-
-
-def f1_of(accuracy: float) -> float:
-    """F1 in the long run with 40 % positives and equal accuracy on both labels."""
-    return 2 * 0.4 * accuracy / (0.4 + 0.4 * accuracy + 0.6 * (1 - accuracy))
-
-
-def test_a_resample_in_which_a_score_is_undefined_is_left_out_unless_there_are_many() -> None:
-    draws = np.append(np.linspace(0, 1, 100), np.nan)
-    assert percentile_interval(draws) == pytest.approx((0.025, 0.975))
-    assert percentile_interval(np.append(draws, [np.nan] * 10)) is None
-    assert bootstrap_p(draws) == pytest.approx(4 / 101)  # one of 100 is 0

@@ -200,11 +200,14 @@ def _numbers(value: object) -> Iterator[float]:
         yield float(value)
 
 
+ADDED_LATER = ("nll", "brier")  # scores that records had not when the results were frozen
+
+
 def _values(score: dict[str, Any]) -> object:
     """The scores without their confidence intervals."""
     if "value" in score:
         return score["value"]
-    return {metric: part["value"] for metric, part in score.items()}
+    return {metric: part["value"] for metric, part in score.items() if metric not in ADDED_LATER}
 
 
 def _processor() -> str:

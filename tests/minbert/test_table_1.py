@@ -43,7 +43,7 @@ def make_run(out: Path, config: Config, good: float, seconds: float = 60.0, *, t
             said = np.where(right, values, (values + 1) % task.classes)
         write_predictions(run.predictions(name), list(gold), said.tolist(), None)
         outputs[name] = TaskOutputs(task.label_space, values, said, task.scored_by)
-    dev = score_run(outputs, resamples=200)
+    dev = score_run(outputs)
     record = record_of(config, dev, data=files_of(config), trained=trained, seconds=Seconds(seconds))
     write_record(run.path, record)
     return run

@@ -17,8 +17,9 @@ NAME_WIDTH = 12
 INTERVAL_WIDTH = 17
 INTERVALS = ("95 % interval", "95 %, seeds", "and examples", "P")
 TESTS = (
-    "Tests: McNemar's (mid-p) for accuracies, Steiger & Hakstian's for Pearson's correlations, else the paired "
-    "bootstrap; intervals from the paired bootstrap; Holm's correction over all {rows} rows."
+    "Tests: McNemar's (mid-p) for accuracies, Steiger & Hakstian's for Pearson's correlations, else by the influence "
+    "of the examples, as wherever examples share texts; Newcombe's interval for accuracies; Holm's correction over all "
+    "{rows} rows."
 )
 MODELS = (
     "This compares these very models, not the techniques behind them: a verdict on a technique needs {least} seeds "

@@ -9,7 +9,7 @@ from bertram.comparison.arms import Arm, arms
 from bertram.comparison.components import Components, components
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import primary_outcome, scores_of
-from bertram.comparison.gold import labels_by_id, run_predictions, text_groups
+from bertram.comparison.gold import labels_by_id, run_predictions
 from bertram.comparison.models import ModelDifference, check_same_examples, compare_models
 from bertram.comparison.outcomes import Outcome, TaskPredictions, outcomes
 from bertram.comparison.techniques import TechniqueDifference, compare_techniques
@@ -17,8 +17,12 @@ from bertram.data.rows import read_rows
 from bertram.data.sources import Split
 from bertram.errors import DataError
 from bertram.evaluation.caveats import notes
+from bertram.evaluation.groups import text_groups
 from bertram.runs.directory import Run, open_runs
 from bertram.tasks import Task
+
+FEW_ROWS = 100
+FEW_DISAGREEMENTS = 10
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,30 @@ def compare_runs(
     tasks = read_tasks(runs, data, split, allow_rejects=allow_rejects)
     groups = arms(runs)
     if len(groups) < 2 or all(len(arm.runs) == 1 for arm in groups):
-        return Comparison(groups, compare_models(tasks), [], None, _notes(runs))
+        return Comparison(groups, compare_models(tasks), [], None, [*_notes(runs), *small_sample_notes(tasks)])
     scored = outcomes(tasks)
     primary = primary_outcome(scored, primary)
     rows = compare_techniques(scored, groups, primary=primary, smallest=smallest_effect)
-    return Comparison(groups, [], rows, _noise(scored, groups, primary), _notes(runs))
+    return Comparison(groups, [], rows, _noise(scored, groups, primary), [*_notes(runs), *small_sample_notes(tasks)])
+
+
+def small_sample_notes(tasks: Mapping[str, TaskPredictions]) -> list[str]:
+    """Tasks with few dev rows, and pairs of runs that disagree on few of them."""
+    lines = []
+    for name, task in tasks.items():
+        if len(task.ids) < FEW_ROWS:
+            lines.append(f"{name} has {len(task.ids)} rows: below {FEW_ROWS}, what other examples would give is rough.")
+        if task.space.numeric:
+            continue
+        first, *others = (task.predictions(run) for run in task.predicted)
+        counts = [int((first != other).sum()) for other in others]
+        few = [count for count in counts if 0 < count < FEW_DISAGREEMENTS]
+        if few:
+            lines.append(
+                f"{name}: {len(few)} of {len(counts)} runs differ from the first one on fewer than {FEW_DISAGREEMENTS} "
+                "rows, which tells little of other examples."
+            )
+    return lines
 
 
 def _noise(scored: Sequence[Outcome], groups: Sequence[Arm], primary: str) -> Components | None:
@@ -102,6 +125,7 @@ def read_tasks(
     tasks = {}
     for name, task in _shared_tasks(runs).items():
         rows = read_rows(task, data or config.data, split, allow_rejects=allow_rejects or config.allow_rejects)
+        groups = text_groups(rows.texts)
         read = {key: run_predictions(run, name, split) for key, run in runs.items() if name in run.config.tasks}
         tasks[name] = TaskPredictions(
             task.label_space,
@@ -109,7 +133,7 @@ def read_tasks(
             {run: values for run, (values, _) in read.items()},
             task.scored_by,
             {run: probabilities for run, (_, probabilities) in read.items() if probabilities},
-            text_groups(rows.ids, rows.texts),
+            {} if groups is None else dict(zip(rows.ids, groups.tolist(), strict=True)),
         )
     check_same_examples(tasks)
     return tasks

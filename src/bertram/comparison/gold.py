@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,23 +58,6 @@ def run_predictions(run: Run, task: str, split: Split) -> tuple[dict[str, float]
     refuse_doubles(path, (line["id"] for line in lines))
     probabilities = {line["id"]: line["probabilities"] for line in lines if "probabilities" in line}
     return {line["id"]: float(line["value"]) for line in lines}, probabilities
-
-
-def text_groups(ids: Sequence[str], texts: Sequence[tuple[str, ...]]) -> dict[str, int]:
-    """Id -> number of its group: rows that share a text, directly or by way of others, are not independent."""
-    parent = list(range(len(ids)))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    first: dict[str, int] = {}
-    for row, several in enumerate(texts):
-        for text in several:
-            parent[root(row)] = root(first.setdefault(text, row))
-    return {one: root(row) for row, one in enumerate(ids)}
 
 
 def task_named(tasks: Mapping[str, Task], name: str) -> Task:

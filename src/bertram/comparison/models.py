@@ -1,27 +1,23 @@
 """Paired comparison of models: the same examples, each run against the first, every difference with a test."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import sqrt
 
 import numpy as np
+from scipy.special import ndtr, stdtr, stdtrit
 
-from bertram.comparison.outcomes import TaskPredictions
+from bertram.comparison.outcomes import TaskPredictions, unit
 from bertram.comparison.prediction_files import counted_ids
-from bertram.comparison.verdict import NO_SCORE, Decision, Reason, Verdict, untestable, verdict
+from bertram.comparison.verdict import NO_SCORE, SAME, Decision, Reason, Verdict, untestable, verdict
 from bertram.errors import DataError
 from bertram.evaluation.holm import holm
-from bertram.evaluation.intervals import (
-    Floats,
-    Interval,
-    bootstrap,
-    bootstrap_p,
-    dependent_correlations,
-    mcnemar,
-    percentile_interval,
-)
-from bertram.evaluation.metrics import metrics_of, on_unit_scale, overall
-
-RESAMPLES = 10_000
+from bertram.evaluation.influence import by_group, influence, standard_error
+from bertram.evaluation.intervals import Floats, Interval, dependent_correlations, mcnemar
+from bertram.evaluation.mean_interval import mean_interval
+from bertram.evaluation.metrics import metrics_of, overall
+from bertram.evaluation.paired_accuracy import newcombe
+from bertram.evaluation.score_intervals import Z
 
 
 @dataclass(frozen=True)
@@ -47,19 +43,15 @@ class ModelDifference:
     verdict: Verdict = NO_SCORE
 
 
-def compare_models(
-    tasks: Mapping[str, TaskPredictions], *, seed: int = 0, resamples: int = RESAMPLES
-) -> list[ModelDifference]:
+def compare_models(tasks: Mapping[str, TaskPredictions]) -> list[ModelDifference]:
     """Compare every run with the first, task by task and, where a run has all of several tasks, overall.
 
-    Intervals are from a paired bootstrap of the examples. Tests: McNemar's for accuracies, Steiger and
-    Hakstian's for Pearson's correlations, the bootstrap's own for the rest. What is compared are these models: a
-    verdict on a technique needs several seeds (`compare_techniques`).
+    Accuracies have Newcombe's interval and McNemar's test, Pearson's correlations Steiger and Hakstian's test; all else
+    has the t-test of the examples' influence, and so have all scores where examples share texts. What is compared are
+    these models: a verdict on a technique needs several seeds (`compare_techniques`).
 
     Args:
         tasks: task -> the predictions; the first run named in the first task is the baseline.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
 
     Raises:
         DataError: runs were not evaluated on the same examples, or there is nothing to compare.
@@ -68,14 +60,13 @@ def compare_models(
     if len(runs) < 2:
         raise DataError("a comparison needs the predictions of at least two runs")
     check_same_examples(tasks)
-    generator = np.random.default_rng(seed)
     rows = []
     for run in runs[1:]:
         shared = {name: task for name, task in tasks.items() if {run, runs[0]} <= task.predicted.keys()}
-        found = [_compare_task(name, task, (runs[0], run), generator, resamples) for name, task in shared.items()]
-        rows += [row for row, _ in found]
-        if len(found) == len(tasks) > 1:
-            rows.append(_compare_overall([row for row, _ in found], [draws for _, draws in found]))
+        compared = [_compare_task(name, task, (runs[0], run)) for name, task in shared.items()]
+        rows += compared
+        if len(compared) == len(tasks) > 1:
+            rows.append(_compare_overall(compared))
     if not rows:
         raise DataError(f"no run shares a task with {runs[0]!r}: there is nothing to compare")
     return _with_verdicts(rows)
@@ -102,46 +93,67 @@ def check_same_examples(tasks: Mapping[str, TaskPredictions]) -> None:
         raise DataError(f"the runs are not on the same examples; evaluate them all on one data set:\n  - {listed}")
 
 
-def _compare_task(
-    name: str, task: TaskPredictions, pair: tuple[str, str], generator: np.random.Generator, resamples: int
-) -> tuple[ModelDifference, Floats]:
-    """Compare a baseline and a run on one task; returns the row and the bootstrapped differences [resamples]."""
-    baseline, run = pair
-    ids = list(task.predicted[baseline])
-    sources = (task.gold, task.predicted[baseline], task.predicted[run])
-    gold, a, b = (np.array([source[id_] for id_ in ids], dtype=np.float64) for source in sources)
-    metric = metrics_of(task.space)[task.main_metric]
-    reasons = [metric.why_undefined(gold, predicted) for predicted in (a, b)]
-    before, after = (None if why else metric.value(gold, x) for why, x in zip(reasons, (a, b), strict=True))
-    row = ModelDifference(name, task.main_metric, len(ids), baseline, run, before, after)
+def _compare_task(name: str, task: TaskPredictions, pair: tuple[str, str]) -> ModelDifference:
+    """Compare a baseline and a run on one task."""
+    gold, metric = task.labels(), metrics_of(task.space)[task.main_metric]
+    sides = [task.predictions(run) for run in pair]
+    reasons = [metric.why_undefined(gold, predicted) for predicted in sides]
+    before, after = (
+        None if why else metric.value(gold, predicted) for why, predicted in zip(reasons, sides, strict=True)
+    )
+    row = ModelDifference(name, task.main_metric, len(gold), *pair, before, after)
     if before is None or after is None:
-        detail = " and ".join(f"{name}: {reason}" for name, reason in zip(pair, reasons, strict=True) if reason)
-        return replace(row, verdict=untestable(Reason.UNDEFINED_SCORE, detail)), np.full(resamples, np.nan)
-
-    def difference(weights: Floats, gold: Floats, a: Floats, b: Floats) -> Floats:
-        return metric.compute(gold, b, weights) - metric.compute(gold, a, weights)
-
-    draws = bootstrap(difference, (gold, a, b), generator, resamples)
-    row = replace(row, difference=after - before, ci95=percentile_interval(draws))
-    if row.ci95 is None:
-        return replace(row, verdict=untestable(Reason.TOO_FEW_EXAMPLES)), draws
-    p, test = _test(task.main_metric, gold, a, b, draws)
-    same = Verdict(Decision.SAME_PREDICTIONS if np.array_equal(a, b) else Decision.UNDECIDED)
-    return replace(row, p=p, test=test, verdict=same), draws
-
-
-def _test(metric: str, gold: Floats, a: Floats, b: Floats, draws: Floats) -> tuple[float, str]:
-    if metric == "accuracy":
-        a_right, b_right = a == gold, b == gold
-        return mcnemar(int((a_right & ~b_right).sum()), int((b_right & ~a_right).sum())), "McNemar, mid-p"
-    if metric == "pearson":
-        p = dependent_correlations(gold, a, b)
-        if p is not None:
-            return p, "Steiger & Hakstian"
-    return bootstrap_p(draws), "paired bootstrap"
+        detail = " and ".join(f"{run}: {why}" for run, why in zip(pair, reasons, strict=True) if why)
+        return replace(row, verdict=untestable(Reason.UNDEFINED_SCORE, detail))
+    row = replace(row, difference=after - before)
+    if np.array_equal(sides[0], sides[1]):
+        return replace(row, p=1.0, verdict=SAME)
+    if len(gold) < 2:
+        return replace(row, verdict=untestable(Reason.TOO_FEW_EXAMPLES))
+    groups = task.group_numbers()
+    values = influence(metric.compute, gold, sides[1]) - influence(metric.compute, gold, sides[0])
+    error = standard_error(by_group(values, groups))
+    ci95, p, test = _t_test(after - before, error, len(gold))
+    if task.main_metric in SPECIAL:
+        alone = standard_error(by_group(values, None))
+        share = 1.0 if groups is None or error == 0 else (alone / error) ** 2  # of the examples that count
+        special = SPECIAL[task.main_metric](gold, sides[0], sides[1], share)
+        ci95 = special[0] or ci95
+        p, test = (p, test) if special[1] is None or groups is not None else (special[1], special[2])
+    return replace(row, ci95=ci95, p=p, test=test, verdict=Verdict(Decision.UNDECIDED))
 
 
-def _compare_overall(rows: list[ModelDifference], draws: list[Floats]) -> ModelDifference:
+def _t_test(difference: float, error: float, n: int) -> tuple[Interval, float, str]:
+    """Interval and test of a difference from its standard error over examples."""
+    half = float(stdtrit(n - 1, 0.975)) * error
+    p = float(2 * stdtr(n - 1, -abs(difference) / error)) if error > 0 else 1.0
+    return (difference - half, difference + half), p, "t, over examples"
+
+
+Special = tuple[Interval | None, float | None, str]
+
+
+def _accuracies(gold: Floats, first: Floats, second: Floats, share: float) -> Special:
+    """Newcombe's interval and McNemar's test."""
+    a, b = first == gold, second == gold
+    counts = [int((x & y).sum()) for x, y in ((a, b), (a, ~b), (~a, b), (~a, ~b))]
+    return newcombe(*(share * count for count in counts)), mcnemar(counts[1], counts[2]), "McNemar, mid-p"
+
+
+def _correlations(gold: Floats, first: Floats, second: Floats, share: float) -> Special:
+    """Steiger and Hakstian's test; its interval is that of the influence."""
+    del share
+    return None, dependent_correlations(gold, first, second), "Steiger & Hakstian"
+
+
+SPECIAL: dict[str, Callable[[Floats, Floats, Floats, float], Special]] = {
+    "accuracy": _accuracies,
+    "pearson": _correlations,
+}
+
+
+def _compare_overall(rows: list[ModelDifference]) -> ModelDifference:
+    """The mean over tasks, whose examples are independent."""
     first = rows[0]
     before = overall({row.task: (row.metric, row.baseline_value) for row in rows})
     after = overall({row.task: (row.metric, row.value) for row in rows})
@@ -149,13 +161,18 @@ def _compare_overall(rows: list[ModelDifference], draws: list[Floats]) -> ModelD
     untested = ", ".join(row.task for row in rows if row.p is None)
     if before is None or after is None or untested:
         return replace(row, verdict=untestable(Reason.UNDEFINED_SCORE, f"no comparison on {untested}"))
-    # The tasks' examples are different ones, so their resamples are independent.
-    scales = [on_unit_scale(row.metric, 1.0) - on_unit_scale(row.metric, 0.0) for row in rows]
-    combined = np.mean([scale * each for scale, each in zip(scales, draws, strict=True)], axis=0)
-    ci95, p = percentile_interval(combined), bootstrap_p(combined)
-    same = all(row.verdict.decision is Decision.SAME_PREDICTIONS for row in rows)
-    decision = Verdict(Decision.SAME_PREDICTIONS if same else Decision.UNDECIDED)
-    return replace(row, difference=after - before, ci95=ci95, p=p, test="paired bootstrap", verdict=decision)
+    row = replace(row, difference=after - before)
+    if all(one.verdict.decision is Decision.SAME_PREDICTIONS for one in rows):
+        return replace(row, p=1.0, verdict=SAME)
+    differences = [unit(one.metric) * (one.difference or 0.0) for one in rows]
+    bounds = [
+        (0.0, 0.0) if one.ci95 is None else (unit(one.metric) * one.ci95[0], unit(one.metric) * one.ci95[1])
+        for one in rows
+    ]
+    ci95 = mean_interval(differences, bounds)
+    error = sqrt(sum(((high - low) / 2) ** 2 for low, high in bounds)) / len(rows) / Z
+    p = float(2 * ndtr(-abs(after - before) / error)) if error > 0 else 1.0
+    return replace(row, ci95=ci95, p=p, test="normal, over examples", verdict=Verdict(Decision.UNDECIDED))
 
 
 def _with_verdicts(rows: list[ModelDifference]) -> list[ModelDifference]:
@@ -165,9 +182,6 @@ def _with_verdicts(rows: list[ModelDifference]) -> list[ModelDifference]:
 
 
 def _decided(row: ModelDifference, p_holm: float) -> ModelDifference:
-    assert row.difference is not None
-    assert row.ci95 is not None
-    assert row.p is not None
-    if row.verdict.decision is Decision.SAME_PREDICTIONS:
+    if row.ci95 is None or row.difference is None:
         return replace(row, p_holm=p_holm)
     return replace(row, p_holm=p_holm, verdict=verdict(row.difference, row.ci95, p=p_holm))

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertram.comparison.contrast import shared_variance
-from bertram.comparison.losses import LOSSES
 from bertram.evaluation.influence import by_group, influence, standard_error
 from bertram.evaluation.intervals import Floats
+from bertram.evaluation.losses import LOSSES
 from bertram.evaluation.metrics import is_error, metrics_of, on_unit_scale
 from bertram.label_spaces import LabelSpace
 
@@ -217,7 +217,7 @@ def _overall(main: Sequence[Outcome]) -> Outcome:
 
 def is_loss(metric: str) -> bool:
     """Whether lower is better."""
-    return metric in LOSSES or is_error(metric)
+    return is_error(metric)
 
 
 def unit(metric: str) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from bertram.data.examples import Examples
+from bertram.evaluation.groups import text_groups
 from bertram.evaluation.metrics import TaskOutputs, metrics_of, score_run, selection_score
 from bertram.model.outputs import output_of
 from bertram.prediction.model import Predictor
@@ -37,12 +38,17 @@ class Evaluation:
         probabilities = output_of(self.examples[task].task).probabilities(self.outputs[task])
         return None if probabilities is None else probabilities.tolist()
 
-    def scores(self, *, seed: int = 0, resamples: int = 2000) -> SplitScores:
+    def scores(self) -> SplitScores:
         """Scores of each task and over all tasks, with intervals."""
         return score_run(
-            {name: task_outputs(examples, self.values(name)) for name, examples in self.examples.items()},
-            seed=seed,
-            resamples=resamples,
+            {
+                name: replace(
+                    task_outputs(examples, self.values(name)),
+                    probabilities=self.probabilities(name),
+                    groups=text_groups([[tuple(text) for text in texts] for texts in examples.pieces]),
+                )
+                for name, examples in self.examples.items()
+            }
         )
 
     def main_scores(self) -> dict[str, float | None]:

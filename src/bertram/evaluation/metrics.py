@@ -1,7 +1,7 @@
-"""Scores of predictions against gold labels, each with its number of examples and a bootstrap interval.
+"""Scores of predictions against gold labels, each with its number of examples and an interval.
 
-A metric is written once, for weighted examples: it takes gold and predicted [m] and weights [b, m], how often
-each example counts in each of b resamples, and returns [b], nan where it is undefined. nan never leaves this
+A metric is written once, for weighted examples: it takes gold and predicted [m] and weights [b, m], how much
+each example counts, and returns [b], nan where it is undefined. nan never leaves this
 room: an undefined score is None, with a reason.
 """
 
@@ -12,12 +12,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bertram.evaluation.intervals import Floats, Interval, bootstrap, percentile_interval
+from bertram.evaluation.intervals import Floats, Interval
+from bertram.evaluation.jackknife import jackknife_error
+from bertram.evaluation.losses import LOSSES
+from bertram.evaluation.mean_interval import mean_interval
+from bertram.evaluation.score_intervals import correlation, positive, proportion
 from bertram.label_spaces import LabelSpace
 from bertram.runs.scores import Score, SplitScores
 
 Scale = TypeVar("Scale", float, Floats)
-RESAMPLES = 2000
 
 
 def accuracy(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
@@ -122,12 +125,14 @@ class Metric:
         reason: function of gold and predicted [n] to the reason why there is no value, or None.
         correlation: True if it lies on [-1, 1] instead of [0, 1].
         error: True if a lower value is better.
+        interval: function of value, standard error over examples and number of examples to the 95 % interval.
     """
 
     compute: Callable[[Floats, Floats, Floats], Floats]
     reason: Callable[[Floats, Floats], str | None] = _always_defined
     correlation: bool = False
     error: bool = False
+    interval: Callable[[float, float, int], Interval] = proportion
 
     def value(self, gold: Floats, predicted: Floats) -> float:
         """The value for examples that count once each; nan where it is undefined."""
@@ -147,11 +152,14 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy),
     "f1": Metric(f1, _nothing_positive),
     "macro_f1": Metric(macro_f1),
-    "pearson": Metric(pearson, _no_correlation, correlation=True),
-    "spearman": Metric(spearman, _no_correlation, correlation=True),
-    "mse": Metric(mse, error=True),
-    "mae": Metric(mae, error=True),
+    "pearson": Metric(pearson, _no_correlation, correlation=True, interval=correlation),
+    "spearman": Metric(spearman, _no_correlation, correlation=True, interval=correlation),
+    "mse": Metric(mse, error=True, interval=positive),
+    "mae": Metric(mae, error=True, interval=positive),
 }
+
+
+MEAN_LOSS = Metric(lambda _, losses, weights: _ratio(weights @ losses, weights.sum(1)), error=True, interval=positive)
 
 
 def metrics_of(space: LabelSpace) -> dict[str, Metric]:
@@ -161,16 +169,15 @@ def metrics_of(space: LabelSpace) -> dict[str, Metric]:
 
 def is_error(name: str) -> bool:
     """True if a lower score of this name is better."""
-    return name in METRICS and METRICS[name].error
+    return name in LOSSES or (name in METRICS and METRICS[name].error)
 
 
 def score_task(
     space: LabelSpace,
     gold: ArrayLike,
     predicted: ArrayLike,
-    *,
-    generator: np.random.Generator | None = None,
-    resamples: int = RESAMPLES,
+    probabilities: ArrayLike | None = None,
+    groups: NDArray[np.intp] | None = None,
 ) -> dict[str, Score]:
     """Score one task with every metric of its label space; for classes, `f1` is the macro-F1.
 
@@ -178,62 +185,50 @@ def score_task(
         space: label space of the task.
         gold: labels [n]: class indices, 0 or 1, or scores.
         predicted: predictions [n], in the same form.
-        generator: source of the bootstrap; a fixed seed by default.
-        resamples: number of bootstrap samples.
+        probabilities: probability of each class [n, classes], for the proper scores `nll` and `brier`.
+        groups: number of each example's group of shared texts [n]; None: every example stands alone.
 
     Returns:
         Metric -> score.
     """
-    return _scores_and_draws(space, gold, predicted, generator or np.random.default_rng(0), resamples)[0]
-
-
-def _scores_and_draws(
-    space: LabelSpace, gold: ArrayLike, predicted: ArrayLike, generator: np.random.Generator, resamples: int
-) -> tuple[dict[str, Score], dict[str, Floats]]:
     y, z = np.asarray(gold, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     assert y.shape == z.shape == (y.size,), f"{y.shape} gold labels, {z.shape} predictions"
-    metrics = metrics_of(space)
-    reasons = {name: metric.why_undefined(y, z) for name, metric in metrics.items()}
-    defined = {name: metric for name, metric in metrics.items() if reasons[name] is None}
-    draws = _draws(defined, y, z, generator, resamples) if defined else {}
-    scores: dict[str, Score] = {}
-    for name, reason in reasons.items():
-        if reason is None:
-            value = defined[name].value(y, z)
-            scores[name] = Score(value, _interval(draws[name], value), len(y))
-        else:
-            scores[name] = Score(None, None, len(y), reason)
-    return scores, draws
+    scores = {name: _score(metric, y, z, groups) for name, metric in metrics_of(space).items()}
+    if probabilities is None or len(y) == 0:
+        return scores
+    each = {name: loss(y, np.asarray(probabilities, dtype=np.float64)) for name, loss in LOSSES.items()}
+    return scores | {name: _score(MEAN_LOSS, y, losses, groups) for name, losses in each.items()}
 
 
-def _draws(
-    metrics: Mapping[str, Metric], gold: Floats, predicted: Floats, generator: np.random.Generator, resamples: int
-) -> dict[str, Floats]:
-    def statistic(weights: Floats, gold: Floats, predicted: Floats) -> Floats:
-        return np.stack([metric.compute(gold, predicted, weights) for metric in metrics.values()])
-
-    draws = dict(zip(metrics, bootstrap(statistic, (gold, predicted), generator, resamples), strict=True))
-    right = int(np.count_nonzero(gold == predicted))
-    if "accuracy" in draws and right in (0, len(gold)):
-        # Every resample would say the same. These draws give the interval of Clopper & Pearson (1934).
-        missed = generator.beta(1, len(gold), size=resamples)
-        draws["accuracy"] = 1 - missed if right else missed
-    return draws
-
-
-def _interval(draws: Floats, value: float) -> Interval | None:
-    interval = percentile_interval(draws)
-    return None if interval is None else (min(interval[0], value), max(interval[1], value))
+def _score(metric: Metric, gold: Floats, predicted: Floats, groups: NDArray[np.intp] | None) -> Score:
+    reason = metric.why_undefined(gold, predicted)
+    if reason is not None:
+        return Score(None, None, len(gold), reason)
+    value = metric.value(gold, predicted)
+    error = jackknife_error(metric.compute, gold, predicted, groups)
+    low, high = metric.interval(value, error, len(gold))
+    return Score(value, (min(low, value), max(high, value)), len(gold))
 
 
 @dataclass(frozen=True)
 class TaskOutputs:
-    """What a model said about one task: gold and predicted [n]; `metric` is the main score if not the usual one."""
+    """What a model predicts for one task.
+
+    Attributes:
+        space: label space of the task.
+        gold: labels [n].
+        predicted: predictions [n].
+        metric: main score, if it is not the usual one of the label space.
+        probabilities: probability of each class [n, classes]; None where there are none.
+        groups: number of each example's group of shared texts [n]; None: every example stands alone.
+    """
 
     space: LabelSpace
     gold: ArrayLike
     predicted: ArrayLike
     metric: str | None = None
+    probabilities: ArrayLike | None = None
+    groups: NDArray[np.intp] | None = None
 
     @property
     def main_metric(self) -> str:
@@ -241,37 +236,38 @@ class TaskOutputs:
         return self.metric or self.space.main_metrics[0]
 
 
-def score_run(tasks: Mapping[str, TaskOutputs], *, seed: int = 0, resamples: int = RESAMPLES) -> SplitScores:
+def score_run(tasks: Mapping[str, TaskOutputs]) -> SplitScores:
     """Score every task of a run and the overall.
 
     Args:
-        tasks: task -> gold labels and predictions.
-        seed: random seed of the bootstrap; its draws are independent between tasks.
-        resamples: number of bootstrap samples.
+        tasks: task -> predictions.
     """
-    generator = np.random.default_rng(seed)
-    scores: dict[str, dict[str, Score]] = {}
-    main: dict[str, tuple[str, float | None]] = {}
-    draws: dict[str, tuple[str, Floats]] = {}
-    for name, task in tasks.items():
-        scores[name], draws_ = _scores_and_draws(task.space, task.gold, task.predicted, generator, resamples)
-        metric = task.main_metric
-        main[name] = (metric, scores[name][metric].value)
-        draws[name] = (metric, draws_.get(metric, np.full(resamples, np.nan)))
-    undefined = ", ".join(f"{name} has no {metric}" for name, (metric, value) in main.items() if value is None)
+    scores = {
+        name: score_task(task.space, task.gold, task.predicted, task.probabilities, task.groups)
+        for name, task in tasks.items()
+    }
+    main = {name: (task.main_metric, scores[name][task.main_metric]) for name, task in tasks.items()}
+    values = {name: (metric, score.value) for name, (metric, score) in main.items()}
+    undefined = ", ".join(f"{name} has no {metric}" for name, (metric, value) in values.items() if value is None)
     reason = undefined or "there are no tasks"
-    plain = [draws_ for _, draws_ in draws.values()]
-    on_unit = [on_unit_scale(metric, draws_) for metric, draws_ in draws.values()]
-    return SplitScores.of(
-        scores, _mean_score(overall(main), on_unit, reason), _mean_score(overall_plain(main), plain, reason)
-    )
+    plain = [(score.value, score.ci95) for _, score in main.values()]
+    on_unit = [
+        (
+            None if value is None else on_unit_scale(metric, value),
+            None if ci95 is None else (on_unit_scale(metric, ci95[0]), on_unit_scale(metric, ci95[1])),
+        )
+        for (metric, _), (value, ci95) in zip(main.values(), plain, strict=True)
+    ]
+    return SplitScores.of(scores, _mean_score(on_unit, reason), _mean_score(plain, reason))
 
 
-def _mean_score(value: float | None, draws: Sequence[Floats], reason: str) -> Score:
-    """The score of all tasks together, with the interval of the mean of their draws."""
-    return (
-        Score(None, None, undefined=reason) if value is None else Score(value, _interval(np.mean(draws, axis=0), value))
-    )
+def _mean_score(each: Sequence[tuple[float | None, Interval | None]], reason: str) -> Score:
+    """The score of all tasks together, with the interval of the mean."""
+    values = [value for value, _ in each if value is not None]
+    intervals = [interval for _, interval in each if interval is not None]
+    if not each or len(values) < len(each):
+        return Score(None, None, undefined=reason)
+    return Score(sum(values) / len(values), mean_interval(values, intervals))
 
 
 def on_unit_scale(metric: str, value: Scale) -> Scale:
@@ -357,7 +353,7 @@ def trivial_baselines(
         train_labels: labels [train rows]; the majority class and the mean score are theirs. None if they are not known:
             then they come from the dev labels, and the names of these baselines say so.
         dev_labels: labels [n].
-        seed: random seed of the random scores and of the intervals.
+        seed: random seed of the random scores.
 
     Returns:
         Baseline -> metric -> score: `majority`, for yes or no also `always_no` and `always_yes`; for scores
@@ -367,7 +363,7 @@ def trivial_baselines(
     train = dev if train_labels is None else np.asarray(train_labels, dtype=np.float64)
     generator = np.random.default_rng(seed)
     guesses = {name: BASELINES[name](train, len(dev), generator) for name in space.baselines}
-    scores = {name: score_task(space, dev, guess, generator=generator) for name, guess in guesses.items()}
+    scores = {name: score_task(space, dev, guess) for name, guess in guesses.items()}
     if train_labels is not None:
         return scores
     return {f"{name}_of_scored_rows" if name in FITTED_BASELINES else name: score for name, score in scores.items()}

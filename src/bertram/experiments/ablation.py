@@ -10,10 +10,10 @@ from bertram.comparison.comparison import read_tasks
 from bertram.comparison.components import components
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import primary_outcome, scores_of
-from bertram.comparison.losses import LOSSES
 from bertram.comparison.outcomes import outcomes
 from bertram.config import Config
 from bertram.errors import ConfigError
+from bertram.evaluation.losses import LOSSES
 from bertram.experiments import cost, forecast
 from bertram.experiments.budget import Budget, check_data
 from bertram.experiments.design import Design, named_levels

@@ -1,0 +1,76 @@
+"""Intervals of scores over few examples cover the truth, and never have width zero."""
+
+from math import sqrt
+
+import numpy as np
+import pytest
+from tests.evaluation.coverage import CASES, Case, coverage
+
+from bertram.evaluation.groups import text_groups
+from bertram.evaluation.jackknife import jackknife_error
+from bertram.evaluation.mean_interval import mean_interval
+from bertram.evaluation.metrics import METRICS, accuracy, pearson
+from bertram.evaluation.paired_accuracy import newcombe
+from bertram.evaluation.score_intervals import proportion
+
+
+@pytest.mark.parametrize("n", [20, 50, 200])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_intervals_cover(case: Case, n: int) -> None:
+    assert coverage(case, n, 600, np.random.default_rng(1)) >= 0.915  # 0.93 but for the noise of 600 samples
+
+
+def test_wilson_s_interval_by_hand() -> None:
+    p, n = 0.8, 50
+    z = 1.959964
+    centre, half = (p + z**2 / 2 / n) / (1 + z**2 / n), z / (1 + z**2 / n) * sqrt(p * (1 - p) / n + z**2 / 4 / n**2)
+    assert proportion(p, sqrt(p * (1 - p) / n), n) == pytest.approx((centre - half, centre + half))
+
+
+def test_newcombe_s_method_10_by_hand() -> None:
+    first, second, n = 38 / 50, 48 / 50, 50  # 36 both right, 2 and 12 only one, 0 neither
+    (low_1, high_1), (low_2, high_2) = (proportion(p, sqrt(p * (1 - p) / n), n) for p in (first, second))
+    phi = (36 * 0 - 2 * 12) / sqrt(38 * 12 * 48 * 2)
+    down = sqrt((second - low_2) ** 2 - 2 * phi * (second - low_2) * (high_1 - first) + (high_1 - first) ** 2)
+    up = sqrt((high_2 - second) ** 2 - 2 * phi * (high_2 - second) * (first - low_1) + (first - low_1) ** 2)
+    assert newcombe(36, 2, 12, 0) == pytest.approx((0.2 - down, 0.2 + up))
+    swapped = newcombe(36, 12, 2, 0)
+    assert swapped == pytest.approx((-0.2 - up, -0.2 + down))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_no_interval_has_width_zero(metric: str) -> None:
+    scorer = METRICS[metric]
+    gold = np.array([0.0, 1.0, 1.0, 0.0, 1.0, 0.0])
+    for predicted in (gold, np.subtract(1.0, gold)):
+        value = scorer.value(gold, predicted)
+        low, high = scorer.interval(value, jackknife_error(scorer.compute, gold, predicted), len(gold))
+        assert low < high
+    assert newcombe(6, 0, 0, 0)[0] < newcombe(6, 0, 0, 0)[1]
+
+
+def test_the_jackknife_is_the_classical_error_and_counts_groups_once() -> None:
+    generator = np.random.default_rng(2)
+    right = (generator.random(300) < 0.7).astype(np.float64)
+    ones = np.ones(300)
+    assert jackknife_error(accuracy, ones, right) == pytest.approx(right.std(ddof=1) / sqrt(300), rel=1e-6)
+    thrice, groups = np.repeat(right, 3), np.repeat(np.arange(300), 3)
+    grouped = jackknife_error(accuracy, np.ones(900), thrice, groups)
+    assert grouped == pytest.approx(right.std(ddof=1) / sqrt(300), rel=0.01)
+    gold, noise = generator.normal(size=(2, 3000)).astype(np.float64)
+    in_blocks = jackknife_error(pearson, gold, np.add(gold, noise))
+    assert in_blocks == pytest.approx((1 - 0.5) / sqrt(3000), rel=0.1)
+
+
+def test_texts_in_common_make_groups_also_by_way_of_others() -> None:
+    assert text_groups([("a", "b"), ("c", "d"), ("b", "e"), ("e", "f")]) is not None
+    groups = text_groups([("a", "b"), ("c", "d"), ("b", "e"), ("e", "f")])
+    assert groups is not None
+    assert groups[0] == groups[2] == groups[3] != groups[1]
+    assert text_groups([("a",), ("b",)]) is None
+    assert text_groups([]) is None
+
+
+def test_the_interval_of_a_mean_adds_squares() -> None:
+    low, high = mean_interval([0.5, 0.7], [(0.4, 0.6), (0.6, 0.9)])
+    assert (low, high) == pytest.approx((0.6 - sqrt(0.02) / 2, 0.6 + sqrt(0.05) / 2))
