@@ -341,3 +341,10 @@ def test_a_json_file_holds_a_list_of_objects_or_an_object_a_line(tmp_path: Path)
 def test_what_is_not_read_is_refused_with_the_way_out(name: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         open_table(Path(name)).__enter__()
+
+
+def test_a_table_of_very_many_columns_is_refused_in_a_short_message() -> None:
+    header = ",".join(f"column {number}" for number in range(200_000)).encode()
+    with pytest.raises(DataError, match=r"column 39 and 199,960 more\)") as refusal:
+        table([header]).require(["text", "label"])
+    assert len(str(refusal.value)) < 1000

@@ -1,6 +1,5 @@
 """Files of predictions in any form, read and matched to gold labels."""
 
-import csv
 import gzip
 import io
 import json
@@ -13,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertram.data.delimited import SEPARATOR_LINE, header_fields, likely_delimiter
-from bertram.data.lines import read_lines, split_at_cr
+from bertram.data.delimited import read_header, split_rows
+from bertram.data.lines import Line, read_lines, split_at_cr
 from bertram.errors import DataError
 from bertram.evaluation.intervals import Floats
 from bertram.label_spaces import LabelSpace
@@ -198,15 +197,15 @@ def _doubles(rows: Iterable[_Row]) -> list[str]:
 
 def _rows(path: Path, columns: Columns, encoding: str | None = None) -> list[_Row]:
     """Read every row; all lines that cannot be read are reported together."""
-    text = _text(path, encoding)
+    lines = _lines(path, encoding)
     rows, faults = [], []
     try:
-        for line, names, fields in _json_lines(text) if text.startswith("{") else _table_lines(text, columns):
+        for line, names, fields in _objects(lines) if lines[0].text.startswith("{") else _table(lines, columns):
             try:
                 rows.append(_row(line, names, fields, columns))
             except ValueError as fault:
                 faults.append(f"line {line}: {fault}")
-    except csv.Error as fault:
+    except ValueError as fault:
         raise DataError(f"{path}, {fault}") from None
     if faults:
         raise DataError(f"{path}: lines that cannot be read: {counted(faults)}")
@@ -215,11 +214,9 @@ def _rows(path: Path, columns: Columns, encoding: str | None = None) -> list[_Ro
     return rows
 
 
-def _row(line: int, names: tuple[str, ...], fields: Sequence[Any], columns: Columns) -> _Row:
-    if not names:
-        raise ValueError("is no JSON object")
-    if len(fields) != len(names):
-        raise ValueError(f"fields: {len(fields)}, but the header names {len(names)}")
+def _row(line: int, names: tuple[str, ...], fields: Sequence[Any] | str, columns: Columns) -> _Row:
+    if isinstance(fields, str):
+        raise ValueError(fields)  # the line's fault
     id_at, value_at, column, is_index = _columns(names, columns)
     return _Row(line, str(fields[id_at]).strip(), fields[value_at], column, is_index)
 
@@ -246,42 +243,40 @@ def _columns(names: tuple[str, ...], columns: Columns) -> tuple[int, int, str, b
     return plain.index(ids[0]), plain.index(values[0]), values[0], is_index
 
 
-def _json_lines(text: str) -> Iterator[tuple[int, tuple[str, ...], list[Any]]]:
-    for line, raw in enumerate(text.split("\n"), start=1):
-        if not raw.strip():
+def _objects(lines: Iterable[Line]) -> Iterator[tuple[int, tuple[str, ...], list[Any] | str]]:
+    """Number, keys and values of each line, or in their place its fault."""
+    for line in lines:
+        if not line.text.strip():
             continue
         try:
-            record = json.loads(raw)
-        except json.JSONDecodeError:
+            record = json.loads(line.text)
+        except (ValueError, RecursionError):
             record = None
-        yield (line, tuple(record), list(record.values())) if isinstance(record, dict) else (line, (), [])
+        if isinstance(record, dict):
+            yield line.number, tuple(record), list(record.values())
+        else:
+            yield line.number, (), "is no JSON object"
 
 
-def _table_lines(text: str, columns: Columns) -> Iterator[tuple[int, tuple[str, ...], list[str]]]:
-    header, _, body = text.partition("\n")
-    above = 1  # lines above the body
-    delimiter = None
-    if separator := SEPARATOR_LINE.fullmatch(header):
-        delimiter, above = separator[1], 2
-        header, _, body = body.partition("\n")
-    delimiter = delimiter or likely_delimiter(header)
-    names = tuple(header_fields(header, delimiter))
+def _table(lines: Sequence[Line], columns: Columns) -> Iterator[tuple[int, tuple[str, ...], list[str] | str]]:
+    """Number, column names and fields of each row, or in their place its fault.
+
+    Raises:
+        ValueError: the header does not name the columns.
+    """
+    header, rest = read_header(iter(lines), None, "auto")
     try:
-        _columns(names, columns)
+        _columns(header.columns, columns)
     except ValueError as fault:
-        raise csv.Error(f"line {above}: {fault}; the first line must name the columns") from None
-    if delimiter not in body.lstrip().partition("\n")[0]:
-        delimiter = ","  # the leaderboard's form: tabs in the header, commas below
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
-    try:
-        for fields in reader:
-            if any(field.strip() for field in fields):
-                yield reader.line_num + above, names, fields
-    except csv.Error as fault:
-        raise csv.Error(f"line {reader.line_num + above}: {fault}") from None
+        raise ValueError(f"line 1: {fault}; the first line must name the columns") from None
+    below = [line for line in rest if line.text.strip()]
+    if below and header.delimiter not in below[0].text:
+        header = header._replace(delimiter=",")  # the leaderboard's form: tabs in the header, commas below
+    for row in split_rows(iter(below), header, "auto"):
+        yield row.line, header.columns, row.fault or row.fields
 
 
-def _text(path: Path, encoding: str | None) -> str:
+def _lines(path: Path, encoding: str | None) -> list[Line]:
     try:
         data = path.read_bytes()
         if data.startswith(b"\x1f\x8b"):
@@ -295,4 +290,4 @@ def _text(path: Path, encoding: str | None) -> str:
         raise DataError(f"{path}, line {faulty.number}: {faulty.fault}")
     if not any(line.text.strip() for line in lines):
         raise DataError(f"{path}: is empty")
-    return "\n".join(line.text for line in lines)
+    return lines

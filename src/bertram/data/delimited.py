@@ -20,7 +20,7 @@ from bertram.tasks import Quoting
 LINES_OF_A_FIELD = 10_000  # a quote that is not closed within so many lines is a fault of its line
 LINES_OF_A_HEADER = 100
 REMEDY = "set quoting (files.quoting, --quoting) to none if quotes are ordinary characters"
-SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE | re.DOTALL)
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE | re.DOTALL)
 _FIELD_OPENS = re.compile(r'(?:^|[\t,;])"')
 LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 is too short for some texts
 
@@ -65,7 +65,7 @@ def read_header(lines: Iterator[Line], delimiter: str | None, quoting: Quoting) 
         quoting: meaning of quotes.
     """
     first = next(lines)
-    if separator := SEPARATOR_LINE.fullmatch(first.text):
+    if separator := _SEPARATOR_LINE.fullmatch(first.text):
         delimiter = separator[1]
         first = next(lines, Line(2, "", "there is no header"))
     taken = [first]

@@ -112,8 +112,7 @@ def _texts(
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     chosen = next((choice for choice in choices if set(choice) <= set(table.columns)), None)
     if chosen is None:
-        there = ", ".join(column or "(no name)" for column in table.columns)
-        raise DataError(f"{table.name}: no column {_listed(choices)} (the columns are: {there})")
+        raise DataError(f"{table.name}: no column {_listed(choices)} (the columns are: {table.listed_columns()})")
     id_column = next((name for name in id_columns if name in table.columns), None)
     names = [*chosen] if id_column is None else [*chosen, id_column]
     table.require(names)

@@ -43,6 +43,7 @@ OTHER_ENDINGS = {
 }
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
 _URL = re.compile(r"(?:https?|ftp|s3|gs|hf):/", re.IGNORECASE)  # pathlib makes one slash of two
+COLUMNS_SHOWN, COLUMNS_COMPARED = 40, 1000  # in a message, and with a name that is missing
 LINES_WITH_KEYS = 100  # of a JSONL file, in which every column must occur
 
 
@@ -98,11 +99,16 @@ class Table:
                     f"{self.name}: its columns are separated by {words}, but it is read as separated by {used}; "
                     "use tabs (.tsv, .csv), commas or semicolons (.csv)"
                 )
-        close = difflib.get_close_matches(missing[0], self.columns, 1)
+        close = difflib.get_close_matches(missing[0], self.columns[:COLUMNS_COMPARED], 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        there = ", ".join(column or "(no name)" for column in self.columns)
         lacking = ", ".join(repr(name) for name in missing)
-        raise DataError(f"{self.name}: no column {lacking}{hint} (the columns are: {there})")
+        raise DataError(f"{self.name}: no column {lacking}{hint} (the columns are: {self.listed_columns()})")
+
+    def listed_columns(self) -> str:
+        """The names of the first columns, and how many more there are."""
+        names = [column or "(no name)" for column in self.columns[:COLUMNS_SHOWN]]
+        more = len(self.columns) - len(names)
+        return ", ".join(names) + (f" and {more:,} more" if more else "")
 
 
 @contextmanager

@@ -55,6 +55,11 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
     rows, problems = read_files(config.tasks, config.data, allow_rejects=config.allow_rejects)
     if problems:
         raise ConfigError(problems)
+    for name, task in config.tasks.items():
+        if task.trained:
+            limit, fraction = task.max_train_samples, config.sampling.fraction
+            all_rows = rows[name, "train"]
+            rows[name, "train"] = limit_rows(all_rows, limit=limit, fraction=fraction, seed=config.seed, name=name)
     read: list[tuple[str, Rows]] = []
     said = cautions(config.tasks, rows)
 
@@ -67,17 +72,15 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
     train, own = {}, {}
     for name, task in config.tasks.items():
         if task.trained:
-            limit, fraction = task.max_train_samples, config.sampling.fraction
-            chosen = limit_rows(rows[name, "train"], limit=limit, fraction=fraction, seed=config.seed, name=name)
-            train[name], own[name] = examples(task, chosen), len(chosen)
+            train[name], own[name] = examples(task, rows[name, "train"]), len(rows[name, "train"])
             if task.extra is not None:
                 train[name] = together(train[name], examples(task, rows[name, "extra"]))
     dev = {name: examples(task, rows[name, "dev"]) for name, task in config.tasks.items()}
-    if config.evaluation.max_eval_samples is not None:
-        limit = config.evaluation.max_eval_samples
-        dev = {name: sample(all_rows, limit, seed=0) for name, all_rows in dev.items()}
+    limit = config.evaluation.max_eval_samples
+    if limit is not None:
+        dev = {name: sample(each, limit, seed=0) for name, each in dev.items()}
     limit = config.evaluation.max_interim_samples
-    watched = dev if limit is None else {name: sample(all_rows, limit, seed=0) for name, all_rows in dev.items()}
+    watched = dev if limit is None else {name: sample(each, limit, seed=0) for name, each in dev.items()}
     train_sample = {name: sample(train[name].at(range(own[name])), TRAIN_SAMPLE, seed=0) for name in train}
     return RunData(train, own, dev, watched, train_sample, file_facts(read), said)
 
