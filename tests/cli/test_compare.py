@@ -1,5 +1,6 @@
 """Runs compared from their own predictions: which kind of verdict is given, and what is refused."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -145,3 +146,28 @@ def test_a_split_without_labels_and_predictions_that_were_not_kept_are_refused(t
     code, _, err = call("compare", *runs)
     path = runs[1] / "predictions" / "dev" / "quora.jsonl.gz"
     assert (code, err) == (1, f"bertram: {path}: missing; write it with: bertram evaluate\n")
+
+
+def test_runs_on_dev_files_with_other_contents_are_refused(tiny_runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_runs / "cross-1", tmp_path / "other")
+    record = tmp_path / "other" / "record.json"
+    values = json.loads(record.read_text())
+    values["data"]["ids-sst-dev.csv"]["sha256"] = "0" * 64
+    record.write_text(json.dumps(values))
+    code, _, err = call("compare", tiny_runs / "cross-0", tmp_path / "other")
+    assert code == 1
+    assert "the runs were scored on different dev files" in err
+    assert "sst: the dev file of cross-0 and of other had other contents" in err
+
+
+def test_a_recorded_score_that_the_predictions_do_not_give_is_said(tiny_runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_runs / "cross-1", tmp_path / "other")
+    record = tmp_path / "other" / "record.json"
+    values = json.loads(record.read_text())
+    values["scores"]["dev"]["sst"]["accuracy"]["value"] = 0.999
+    record.write_text(json.dumps(values))
+    notes = compare_runs([tiny_runs / "cross-0", tmp_path / "other"]).notes
+    assert any(note.startswith("other: its record says accuracy 0.9990 on sst") for note in notes)
+    assert not any(
+        "its record says" in note for note in compare_runs([tiny_runs / "cross-0", tiny_runs / "bi-0"]).notes
+    )

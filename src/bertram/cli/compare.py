@@ -12,6 +12,7 @@ EXAMPLES = """Examples:
 
   bertram compare runs/a runs/b           two models
   bertram compare runs/a-* runs/b-*       two configurations with several seeds
+  bertram compare --scores FILE.csv       scores of systems trained elsewhere
 """
 
 app = App(name="compare", help_epilogue=EXAMPLES, help_format="plaintext")
@@ -19,9 +20,10 @@ app = App(name="compare", help_epilogue=EXAMPLES, help_format="plaintext")
 
 @app.default
 def compare(
-    runs: Annotated[list[Path], Parameter(name="RUN", consume_multiple=True)],
+    runs: Annotated[list[Path] | None, Parameter(name="RUN", consume_multiple=True)] = None,
     /,
     *,
+    scores: Path | None = None,
     data: str | None = None,
     split: Literal["dev", "test"] = "dev",
     allow_rejects: Flag = False,
@@ -37,6 +39,8 @@ def compare(
     ----------
     runs
         Run directories; the others are compared with the first.
+    scores
+        CSV file with the columns system, seed, task, metric, value: compares systems trained elsewhere, without runs.
     data
         Source of the gold labels: a directory with the data files; or hub, or sample. Default: that of the first run.
     split
@@ -50,11 +54,18 @@ def compare(
     """
     from bertram.cli.show_comparison import parts  # noqa: PLC0415
     from bertram.cli.terminal import console, working  # noqa: PLC0415
-    from bertram.comparison.comparison import compare_runs  # noqa: PLC0415
+    from bertram.comparison.comparison import compare_runs, compare_scores  # noqa: PLC0415
+    from bertram.errors import ConfigError  # noqa: PLC0415
 
-    with working("resampling"):
-        comparison = compare_runs(
-            runs, data, split, allow_rejects=allow_rejects, primary=primary, smallest_effect=smallest_effect
+    if (scores is None) == (not runs):
+        raise ConfigError(["name runs, or a table with --scores, and not both"])
+    with working("comparing"):
+        comparison = (
+            compare_scores(scores, primary=primary, smallest_effect=smallest_effect)
+            if scores is not None
+            else compare_runs(
+                runs or [], data, split, allow_rejects=allow_rejects, primary=primary, smallest_effect=smallest_effect
+            )
         )
     for part in parts(comparison, split):
         console().print(part)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertram.comparison.arms import Arm, arms
+from bertram.comparison.comparable import check_dev_files, score_notes, training_notes
 from bertram.comparison.components import Components, components
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import primary_outcome, scores_of
+from bertram.comparison.foreign_scores import foreign_outcomes, read_scores
 from bertram.comparison.gold import labels_by_id, run_predictions
 from bertram.comparison.models import ModelDifference, check_same_examples, compare_models
 from bertram.comparison.outcomes import Outcome, TaskPredictions, outcomes
@@ -21,6 +23,7 @@ from bertram.evaluation.groups import text_groups
 from bertram.runs.directory import Run, open_runs
 from bertram.tasks import Task
 
+FOREIGN = "Only scores are known: all intervals are for other seeds on the same examples."
 FEW_ROWS = 100
 FEW_DISAGREEMENTS = 10
 
@@ -69,14 +72,17 @@ def compare_runs(
             such outcome.
     """
     runs = dict(zip(distinct_names(paths), open_runs(paths), strict=True))
+    if split == "dev":
+        check_dev_files(runs)
     tasks = read_tasks(runs, data, split, allow_rejects=allow_rejects)
     groups = arms(runs)
+    further = [*score_notes(runs, tasks, split), *training_notes(runs, groups), *small_sample_notes(tasks)]
     if len(groups) < 2 or all(len(arm.runs) == 1 for arm in groups):
-        return Comparison(groups, compare_models(tasks), [], None, [*_notes(runs), *small_sample_notes(tasks)])
+        return Comparison(groups, compare_models(tasks), [], None, [*_notes(runs), *further])
     scored = outcomes(tasks)
     primary = primary_outcome(scored, primary)
     rows = compare_techniques(scored, groups, primary=primary, smallest=smallest_effect)
-    return Comparison(groups, [], rows, _noise(scored, groups, primary), [*_notes(runs), *small_sample_notes(tasks)])
+    return Comparison(groups, [], rows, _noise(scored, groups, primary), [*_notes(runs), *further])
 
 
 def small_sample_notes(tasks: Mapping[str, TaskPredictions]) -> list[str]:
@@ -98,10 +104,29 @@ def small_sample_notes(tasks: Mapping[str, TaskPredictions]) -> list[str]:
     return lines
 
 
+def compare_scores(path: Path, *, primary: str | None = None, smallest_effect: float = SMALLEST_EFFECT) -> Comparison:
+    """Compare systems by a table of their scores: system, seed, task, metric, value.
+
+    Args:
+        path: CSV file; its first system is the baseline.
+        primary: primary outcome: a task or overall; default: overall, or the only task.
+        smallest_effect: smallest effect of interest.
+
+    Raises:
+        DataError: the table cannot be used, or there is no such outcome.
+    """
+    scored, groups = foreign_outcomes(read_scores(path))
+    primary = primary_outcome(scored, primary)
+    rows = compare_techniques(scored, groups, primary=primary, smallest=smallest_effect)
+    return Comparison(groups, [], rows, _noise(scored, groups, primary), [FOREIGN])
+
+
 def _noise(scored: Sequence[Outcome], groups: Sequence[Arm], primary: str) -> Components | None:
     """The parts of the noise of the primary outcome, for the arms of several runs."""
     several = {arm.name: arm.runs for arm in groups if len(arm.runs) > 1}
     scores = scores_of(next(outcome for outcome in scored if outcome.name == primary), several)
+    if len(several) < 2:
+        return None
     first, *others = several
     return components(scores, {other: {other: 1.0, first: -1.0} for other in others})
 

@@ -1,0 +1,57 @@
+"""What may be compared: the same dev rows, recorded scores that the predictions give, and what differs is said."""
+
+from collections.abc import Mapping, Sequence
+
+from bertram.comparison.arms import Arm
+from bertram.comparison.outcomes import TaskPredictions
+from bertram.errors import DataError
+from bertram.evaluation.metrics import metrics_of
+from bertram.runs.directory import Run
+
+TOLERANCE = 1e-4  # of a recorded score
+
+
+def check_dev_files(runs: Mapping[str, Run]) -> None:
+    """Refuse runs whose records name dev files with other contents; equal ids are not enough.
+
+    Raises:
+        DataError: every task on which the files differ.
+    """
+    faults = []
+    for name in dict.fromkeys(name for run in runs.values() for name in run.config.tasks):
+        hashes: dict[str, str] = {}
+        for key, run in runs.items():
+            task = run.config.tasks.get(name)
+            file = None if task is None else run.record.data.get(str(task.files.dev))
+            if file is not None:
+                hashes.setdefault(file.sha256, key)
+        if len(hashes) > 1:
+            faults.append(f"{name}: the dev file of {' and of '.join(hashes.values())} had other contents")
+    if faults:
+        raise DataError(
+            "the runs were scored on different dev files; evaluate them on one:\n  - " + "\n  - ".join(faults)
+        )
+
+
+def score_notes(runs: Mapping[str, Run], tasks: Mapping[str, TaskPredictions], split: str) -> list[str]:
+    """Recorded main scores that the predictions and gold labels at hand do not give."""
+    lines = []
+    for name, task in tasks.items():
+        metric = metrics_of(task.space)[task.main_metric]
+        for key in task.predicted:
+            recorded = runs[key].record.get("scores", {}).get(split, {}).get(name, {}).get(task.main_metric)
+            value = None if recorded is None else recorded["value"]
+            computed = metric.value(task.labels(), task.predictions(key))
+            if value is not None and not abs(value - computed) <= TOLERANCE:
+                lines.append(
+                    f"{key}: its record says {task.main_metric} {value:.4f} on {name}, its predictions and these gold "
+                    f"labels give {computed:.4f}."
+                )
+    return lines
+
+
+def training_notes(runs: Mapping[str, Run], arms: Sequence[Arm]) -> list[str]:
+    """Arms whose data files are not those of the first one."""
+    held = [{file.sha256 for file in runs[next(iter(arm.runs.values()))].record.data.values()} for arm in arms]
+    others = [arm.name for arm, files in zip(arms, held, strict=True) if files != held[0]]
+    return [f"{', '.join(others)}: trained on other data files than {arms[0].name}."] if others else []
