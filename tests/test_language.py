@@ -71,11 +71,11 @@ NAME_SHARE = 0.005  # ceiling for pronouns among the names that a room binds
 DESCRIPTION_SHARE = 0.03  # ceiling for dependent descriptions of a room
 NAMES_LEFT = {
     "comparison": 55, "data": 42, "evaluation": 25, "experiments": 90, "merging": 20, "minbert": 35, "model": 35,
-    "report": 80, "runs": 18, "semantic_change": 40, "training": 28,
+    "report": 80, "runs": 18, "training": 28,
 }  # fmt: skip
 DESCRIPTIONS_LEFT = {
     "comparison": 28, "data": 20, "evaluation": 20, "experiments": 40, "merging": 15, "minbert": 10, "model": 15,
-    "report": 15, "runs": 9, "semantic_change": 20,
+    "report": 15, "runs": 9,
 }  # fmt: skip
 
 

@@ -31,7 +31,7 @@ class Settings:
         layers: layers whose hidden states are added, from 1; empty for all.
         window: most tokens around the target, [CLS] and [SEP] included.
         resamples: bootstrap draws and permutations of each measure; 0 for values without intervals.
-        seed: of the draws and of the starting centres of the usage types.
+        seed: random seed of the draws and of the starting centres of the usage types.
     """
 
     layers: tuple[int, ...] = ()
@@ -52,8 +52,8 @@ class Estimate:
     Attributes:
         value: the measure.
         ci95: interval over usages; None without resamples.
-        p: of "the periods do not differ"; None without resamples.
-        p_holm: the same after Holm's correction over the words.
+        p: p-value of "the periods do not differ"; None without resamples.
+        p_holm: p-value after Holm's correction over the words.
     """
 
     value: float
@@ -112,9 +112,9 @@ class WordChange:
     Attributes:
         counts: usages by period.
         changes: between consecutive periods.
-        mean, largest: of each measure's absolute values over `changes`.
+        mean, largest: mean and maximum of each measure's absolute values over `changes`.
         types: usage types, the largest first; empty where the usages do not differ.
-        silhouette: of the usage types.
+        silhouette: mean silhouette of the usage types.
         map: one point a usage.
     """
 
@@ -133,11 +133,10 @@ class GoldComparison:
     """Measured change against gold.
 
     Attributes:
-        correlations: of each measure, for the chosen layers and for each layer alone.
+        correlations: correlation of each measure, for the chosen layers and for each layer alone.
         differences: every pair of measures, with the chosen layers.
         unknown_words: words of gold without measured change.
         words_without_gold: measured words that gold has not.
-        sentence: what so many words can tell.
         values: word -> gold.
     """
 
@@ -153,10 +152,10 @@ class ChangeStudy:
     """Everything that `bertram change` finds out.
 
     Attributes:
-        encoder: as the user called it.
+        encoder: name that the user gave.
         fingerprint: SHA-256 of its weights and tokenizer.
-        settings: how the study was made.
-        periods: in order.
+        settings: settings of the study.
+        periods: periods in order.
         words: the word that changed most first, by average pairwise distance (cosine).
         left_out: word -> why it has no measure.
         rejected: a line for each row that was not used.
@@ -200,10 +199,10 @@ def measure_change(
     """Measure how words changed.
 
     Args:
-        usages: of all words.
+        usages: usages of all words.
         encoder: makes the usage vectors.
         cache: directory of the vectors that were computed, by content.
-        settings: how.
+        settings: layers, window, resamples and seed.
         gold: word -> change, to compare with.
         periods: their order; default: alphabetical, numbers as numbers.
         advance: told how many usages have been encoded.
@@ -214,21 +213,21 @@ def measure_change(
     order = _ordered_periods(usages.rows, periods)
     _check_settings(settings, encoder)
     rejected, left_out, words, by_layer = list(usages.rejected), {}, [], _LayerValues()
-    for word, rows in by_word(usages.rows):
-        vectors, kept, faults = usage_vectors(rows, encoder, settings.window, cache, advance)
+    for word, word_usages in by_word(usages.rows):
+        vectors, rows, faults = usage_vectors(word_usages, encoder, settings.window, cache, advance)
         rejected += faults
-        counts = {period: sum(row.period == period for row in kept) for period in order}
-        few = [f"{count} in {period}" for period, count in counts.items() if count < LEAST_USAGES]
-        if few:
-            left_out[word] = f"{' and '.join(few)}; a word needs {LEAST_USAGES} usages in each period"
+        counts = {period: sum(row.period == period for row in rows) for period in order}
+        too_small = [f"{count} in {period}" for period, count in counts.items() if count < LEAST_USAGES]
+        if too_small:
+            left_out[word] = f"{' and '.join(too_small)}; a word needs {LEAST_USAGES} usages in each period"
             continue
-        words.append(_word_change(word, kept, _summed(vectors, settings.layers), order, settings))
+        words.append(_word_change(word, rows, _summed(vectors, settings.layers), order, settings))
         if gold is not None and word in gold:
-            _add_layers(by_layer, word, vectors, kept, order)
+            _add_layers(by_layer, word, vectors, rows, order)
     if not words:
         raise DataError("no word has enough usages: " + "; ".join(f"{word}: {why}" for word, why in left_out.items()))
     words = _with_holm(words)
-    words.sort(key=lambda one: -one.mean["apd-cosine"])
+    words.sort(key=lambda word: -word.mean["apd-cosine"])
     return ChangeStudy(
         encoder.name,
         encoder.fingerprint,
@@ -243,17 +242,17 @@ def measure_change(
 
 
 def _ordered_periods(rows: Sequence[Usage], periods: Sequence[str]) -> list[str]:
-    found = {row.period for row in rows}
+    present = {row.period for row in rows}
     if periods:
-        missing = sorted(set(periods) - found) + sorted(found - set(periods))
+        missing = sorted(set(periods) - present) + sorted(present - set(periods))
         if missing or len(set(periods)) < len(periods):
             raise DataError(
-                f"the periods given are {', '.join(periods)}, those of the usages {', '.join(sorted(found))}: "
+                f"the periods given are {', '.join(periods)}, those of the usages {', '.join(sorted(present))}: "
                 "name each of them once"
             )
         order = list(periods)
     else:
-        order = sorted(found, key=_period_key)
+        order = sorted(present, key=_period_key)
     if len(order) < 2:
         raise DataError(f"all usages are of one period, {order[0]!r}; change needs two")
     return order
@@ -352,11 +351,11 @@ def _with_holm(words: Sequence[WordChange]) -> list[WordChange]:
     for name in MEASURES:
         chosen = [(word, number) for word, number in places if name in word.changes[number].measures]
         estimates = [word.changes[number].measures[name] for word, number in chosen]
-        p_values = [one.p for one in estimates if one.p is not None]
+        p_values = [estimate.p for estimate in estimates if estimate.p is not None]
         if len(p_values) < len(estimates):
             continue
-        for (word, number), one, adjusted in zip(chosen, estimates, holm(p_values), strict=True):
-            word.changes[number].measures[name] = Estimate(one.value, one.ci95, one.p, adjusted)
+        for (word, number), estimate, adjusted in zip(chosen, estimates, holm(p_values), strict=True):
+            word.changes[number].measures[name] = Estimate(estimate.value, estimate.ci95, estimate.p, adjusted)
     return list(words)
 
 
@@ -374,23 +373,25 @@ def _add_layers(
 def _against_gold(
     words: Sequence[WordChange], gold: Mapping[str, float], by_layer: _LayerValues, settings: Settings
 ) -> GoldComparison:
-    known = [one for one in words if one.word in gold]
-    if not known:
+    golden = [word for word in words if word.word in gold]
+    if not golden:
         raise DataError(
             f"gold has none of the measured words; it has {', '.join(sorted(gold)[:5])} …, "
-            f"measured are {', '.join(one.word for one in words[:5])} …"
+            f"measured are {', '.join(word.word for word in words[:5])} …"
         )
-    changes = [gold[one.word] for one in known]
-    columns = {name: [one.mean[name] for one in known] for name in MEASURES if all(name in one.mean for one in known)}
-    found = [rank_correlation(name, settings.layer_name, column, changes) for name, column in columns.items()]
+    changes = [gold[word.word] for word in golden]
+    columns = {
+        name: [word.mean[name] for word in golden] for name in MEASURES if all(name in word.mean for word in golden)
+    }
+    correlations = [rank_correlation(name, settings.layer_name, column, changes) for name, column in columns.items()]
     for layer, measures in by_layer.values.items():
         for name, column in measures.items():
-            found.append(rank_correlation(name, layer, [column[one.word] for one in known], changes))
-    measured = {one.word for one in words}
+            correlations.append(rank_correlation(name, layer, [column[word.word] for word in golden], changes))
+    measured = {word.word for word in words}
     return GoldComparison(
-        [one for one in found if one is not None],
+        [correlation for correlation in correlations if correlation is not None],
         compare_measures(columns, changes, np.random.default_rng(settings.seed)),
         sorted(set(gold) - measured),
         sorted(measured - set(gold)),
-        {one.word: gold[one.word] for one in known},
+        {word.word: gold[word.word] for word in golden},
     )

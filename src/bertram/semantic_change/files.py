@@ -34,7 +34,11 @@ def _table(study: ChangeStudy) -> str:
             row: list[object] = [word.word, change.earlier, change.later]
             row += [word.counts[change.earlier], word.counts[change.later], len(word.types)]
             for name in MEASURES:
-                one = change.measures.get(name)
-                row += ["", "", "", "", ""] if one is None else [one.value, *(one.ci95 or ("", "")), one.p, one.p_holm]
+                estimate = change.measures.get(name)
+                row += (
+                    ["", "", "", "", ""]
+                    if estimate is None
+                    else [estimate.value, *(estimate.ci95 or ("", "")), estimate.p, estimate.p_holm]
+                )
             writer.writerow(row)
     return stream.getvalue()

@@ -52,7 +52,7 @@ class CorrelationDifference:
         value: correlation of the first minus that of the second.
         ci95: percentile interval of a bootstrap of the words, paired.
         p, p_holm: two-sided p-value of "no difference", and after Holm's correction over all pairs.
-        standard_error: of the difference, over words.
+        standard_error: standard error of the difference, over words.
     """
 
     first: str
@@ -120,35 +120,40 @@ def compare_measures(
     n = len(gold)
     if n < LEAST_WORDS or len(values) < 2:
         return []
-    drawn = generator.integers(0, n, size=(RESAMPLES, n))
-    golden = rankdata(np.asarray(gold)[drawn], axis=1)
+    words = generator.integers(0, n, size=(RESAMPLES, n))
+    golden = rankdata(np.asarray(gold)[words], axis=1)
     draws = {
-        name: _rows_pearson(rankdata(np.asarray(column)[drawn], axis=1), golden) for name, column in values.items()
+        name: _rows_pearson(rankdata(np.asarray(column)[words], axis=1), golden) for name, column in values.items()
     }
     exact = {name: _pearson(rankdata(column), rankdata(gold)) for name, column in values.items()}
-    found = []
+    differences = []
     for first, second in combinations(values, 2):
         difference = draws[first] - draws[second]
         defined = difference[~np.isnan(difference)]
         tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
         low, high = np.quantile(defined, [0.025, 0.975])
         p = min(1.0, 2 * (1 + tail) / (1 + defined.size))
-        found.append((first, second, exact[first] - exact[second], (float(low), float(high)), p, float(defined.std())))
-    adjusted = holm([one[4] for one in found])
-    return [CorrelationDifference(*one[:5], p_holm, one[5]) for one, p_holm in zip(found, adjusted, strict=True)]
+        differences.append(
+            (first, second, exact[first] - exact[second], (float(low), float(high)), p, float(defined.std()))
+        )
+    adjusted = holm([difference[4] for difference in differences])
+    return [
+        CorrelationDifference(*values[:5], p_holm, values[5])
+        for values, p_holm in zip(differences, adjusted, strict=True)
+    ]
 
 
 def what_words_can_tell(correlations: Sequence[RankCorrelation], differences: Sequence[CorrelationDifference]) -> str:
     """One honest sentence: how wide the intervals are, and from where on two measures can be told apart."""
     if not correlations:
         return "Too few words have gold for a correlation."
-    best = max(correlations, key=lambda one: one.value)
+    best = max(correlations, key=lambda correlation: correlation.value)
     text = (
         f"With {best.words} words, even the highest correlation, {best.value:.2f}, is known only to lie between "
         f"{best.ci95[0]:.2f} and {best.ci95[1]:.2f}."
     )
     if differences:
-        error = float(np.median([one.standard_error for one in differences]))
+        error = float(np.median([difference.standard_error for difference in differences]))
         text += (
             f" Two measures differ visibly only if their correlations are about {POWER * error:.2f} apart (80 % power)."
         )

@@ -58,11 +58,11 @@ def permutation_p(measure: Measure, pair: PairOfPeriods, generator: np.random.Ge
 
 def _resampled(pair: PairOfPeriods, generator: np.random.Generator, resamples: int) -> Iterator[tuple[Floats, Floats]]:
     for count in _chunks(resamples):
-        drawn = [np.zeros((count, len(pair.later))) for _ in range(2)]
-        for weights, members in zip(drawn, (~pair.later, pair.later), strict=True):
+        sides = [np.zeros((count, len(pair.later))) for _ in range(2)]
+        for weights, members in zip(sides, (~pair.later, pair.later), strict=True):
             size = int(members.sum())
             weights[:, members] = generator.multinomial(size, np.full(size, 1 / size), size=count)
-        yield drawn[0], drawn[1]
+        yield sides[0], sides[1]
 
 
 def _permuted(

@@ -34,7 +34,7 @@ def find_usage_types(vectors: Floats, seed: int = 0) -> UsageTypes | None:
 
     Args:
         vectors: [n, H] of one word, all periods together.
-        seed: of the starting centres.
+        seed: random seed of the starting centres.
 
     Returns:
         The types; None if there are fewer than 3 different vectors.

@@ -69,10 +69,10 @@ class Usages:
         too_many = len(self.rejected) > MAX_REJECTED * total and not allow_rejects
         if self.rows and not too_many:
             return
-        shown = "\n".join(self.rejected[:10])
-        more = f"\n… and {len(self.rejected) - 10} more" if len(self.rejected) > 10 else ""
+        first_lines = "\n".join(self.rejected[:10])
+        rest = f"\n… and {len(self.rejected) - 10} more" if len(self.rejected) > 10 else ""
         allow = "; correct them, or leave them out with --allow-rejects" if self.rows else ""
-        raise DataError(f"{len(self.rejected)} of {total} rows cannot be used{allow}\n{shown}{more}".strip())
+        raise DataError(f"{len(self.rejected)} of {total} rows cannot be used{allow}\n{first_lines}{rest}".strip())
 
 
 def read_usages(
@@ -132,9 +132,9 @@ def _read_dwug_file(path: Path, usages: Usages) -> None:
 def _read_table(
     path: Path, columns: Mapping[str, str], forms: Mapping[str, Sequence[str]] | None, usages: Usages
 ) -> None:
-    unknown = sorted(set(columns) - set(COLUMNS))
-    if unknown:
-        raise DataError(f"unknown column kind {unknown[0]!r}; choose one of {', '.join(COLUMNS)}")
+    wrong = sorted(set(columns) - set(COLUMNS))
+    if wrong:
+        raise DataError(f"unknown column kind {wrong[0]!r}; choose one of {', '.join(COLUMNS)}")
     with open_table(path) as table:
         table.require(columns.values())
         chosen = {}

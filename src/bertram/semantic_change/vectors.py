@@ -1,4 +1,4 @@
-"""Usage vectors: the hidden states of the target's word pieces, every layer apart, kept on disk by content."""
+"""Usage vectors: the hidden states of the target's word pieces, every layer apart, inputs on disk by content."""
 
 import hashlib
 import io
@@ -32,7 +32,7 @@ class UsageEncoder:
     """An encoder with its tokenizer.
 
     Attributes:
-        name: as the user called it.
+        name: name that the user gave.
         fingerprint: SHA-256 of the weights and the tokenizer.
     """
 
@@ -56,7 +56,7 @@ def load_usage_encoder(source: str) -> UsageEncoder:
     """An encoder for usage vectors.
 
     Args:
-        source: what `bertram.load_encoder` takes, or a run directory, whose trained encoder is used.
+        source: encoder as `bertram.load_encoder` takes it, or a run directory, whose trained encoder is used.
 
     Raises:
         WeightsError, RunError: not found or damaged; an ensemble, which has several encoders.
@@ -79,7 +79,7 @@ def usage_vectors(
     """The vectors of one word's usages; those that are on disk are not computed again.
 
     Args:
-        usages: of one word.
+        usages: usages of one word.
         encoder: the encoder.
         window: most tokens of a window around the target.
         cache: directory of the vectors; a file is known by the content that it was made from.
@@ -92,53 +92,53 @@ def usage_vectors(
         DataError: outputs that are not finite.
     """
     read, faults = windows(usages, encoder.tokenizer, window)
-    pairs = [(usage, one) for usage, one in zip(usages, read, strict=True) if one is not None]
-    kept = [one for _, one in pairs]
-    path = cache / f"{_file_name(usages[0].word)}-{_content(kept, encoder)[:16]}.npy"
-    vectors = _read(path, len(kept), encoder)
+    pairs = [(usage, window_read) for usage, window_read in zip(usages, read, strict=True) if window_read is not None]
+    inputs = [window_read for _, window_read in pairs]
+    path = cache / f"{_file_name(usages[0].word)}-{_content(inputs, encoder)[:16]}.npy"
+    vectors = _read(path, len(inputs), encoder)
     if vectors is None:
-        vectors = encode(kept, encoder.encoder, advance) if kept else np.zeros((0, encoder.layers, 1), np.float32)
+        vectors = encode(inputs, encoder.encoder, advance) if inputs else np.zeros((0, encoder.layers, 1), np.float32)
         if not np.isfinite(vectors).all():
             raise DataError(
                 f"encoder {encoder.name}: its outputs for {usages[0].word!r} are not finite; damaged weights"
             )
         _write(path, vectors)
     else:
-        advance(len(kept))
+        advance(len(inputs))
     return vectors, [usage for usage, _ in pairs], faults
 
 
 @torch.inference_mode()
-def encode(kept: Sequence[Window], encoder: Encoder, advance: Callable[[int], None]) -> NDArray[np.float32]:
+def encode(inputs: Sequence[Window], encoder: Encoder, advance: Callable[[int], None]) -> NDArray[np.float32]:
     """Mean hidden states over the target's word pieces.
 
     Args:
-        kept: n windows.
+        inputs: n windows.
         encoder: the encoder.
         advance: told how many windows have been done.
 
     Returns:
         [n, layers, H], first layer first.
     """
-    vectors = np.empty((len(kept), len(encoder.layers), encoder.config.hidden), np.float32)
+    vectors = np.empty((len(inputs), len(encoder.layers), encoder.config.hidden), np.float32)
     device = next(encoder.parameters()).device
-    for chosen in _batches(kept):
-        batch = pack([kept[index].token_ids for index in chosen]).to(device)
+    for chosen in _batches(inputs):
+        batch = pack([inputs[index].token_ids for index in chosen]).to(device)
         starts = batch.starts[batch.inverse_order].tolist()  # of each window of `chosen` in packed order
         outputs = torch.stack(encoder.layer_outputs(batch), dim=1)  # [N, layers, H]
         for index, start in zip(chosen, starts, strict=True):
-            pieces: Tensor = outputs[start + kept[index].start : start + kept[index].end]
+            pieces: Tensor = outputs[start + inputs[index].start : start + inputs[index].end]
             vectors[index] = pieces.float().mean(0).cpu().numpy()
         advance(len(chosen))
     return vectors
 
 
-def _batches(kept: Sequence[Window]) -> Iterator[list[int]]:
+def _batches(inputs: Sequence[Window]) -> Iterator[list[int]]:
     """Indices of windows of similar length, at most `BATCH_TOKENS` tokens together."""
     batch: list[int] = []
     tokens = 0
-    for index in sorted(range(len(kept)), key=lambda index: len(kept[index].token_ids)):
-        length = len(kept[index].token_ids)
+    for index in sorted(range(len(inputs)), key=lambda index: len(inputs[index].token_ids)):
+        length = len(inputs[index].token_ids)
         if batch and tokens + length > BATCH_TOKENS:
             yield batch
             batch, tokens = [], 0
@@ -156,8 +156,8 @@ def _fingerprint(encoder: Encoder, tokenizer: Tokenizer) -> str:
     return digest.hexdigest()
 
 
-def _content(kept: Sequence[Window], encoder: UsageEncoder) -> str:
-    read = json.dumps([[one.token_ids, one.start, one.end] for one in kept])
+def _content(inputs: Sequence[Window], encoder: UsageEncoder) -> str:
+    read = json.dumps([[window.token_ids, window.start, window.end] for window in inputs])
     return hashlib.sha256(f"{encoder.fingerprint} {read}".encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ class Window:
     """One usage as the encoder reads it.
 
     Attributes:
-        token_ids: at most `size` tokens, with [CLS] and [SEP].
+        token_ids: token ids with [CLS] and [SEP], at most `size`.
         start, end: the target's word pieces, token_ids[start:end].
     """
 
@@ -32,7 +32,7 @@ def windows(usages: Sequence[Usage], tokenizer: Tokenizer, size: int) -> tuple[l
     Returns:
         n windows, None where the target has no token or more tokens than fit; and a line for each of these.
     """
-    made: list[Window | None] = []
+    inputs: list[Window | None] = []
     faults: list[str] = []
     encoded = tokenizer.encode_with_spans([usage.text for usage in usages])
     for usage, (ids, spans) in zip(usages, encoded, strict=True):
@@ -41,20 +41,20 @@ def windows(usages: Sequence[Usage], tokenizer: Tokenizer, size: int) -> tuple[l
         ]
         if not pieces:
             faults.append(f"{usage.place}: the target {usage.start}:{usage.end} has no token; check the span")
-            made.append(None)
+            inputs.append(None)
         elif pieces[-1] + 1 - pieces[0] > size - 2:
             faults.append(
                 f"{usage.place}: the target has {pieces[-1] + 1 - pieces[0]} tokens and a window only {size - 2}; "
                 "choose a larger --window"
             )
-            made.append(None)
+            inputs.append(None)
         else:
-            made.append(_window(ids, pieces[0], pieces[-1] + 1, tokenizer, size - 2))
-    return made, faults
+            inputs.append(_window(ids, pieces[0], pieces[-1] + 1, tokenizer, size - 2))
+    return inputs, faults
 
 
 def _window(ids: list[int], start: int, end: int, tokenizer: Tokenizer, room: int) -> Window:
     """The target in the middle, moved to one side where the text ends early on the other."""
     left = max(0, min(start - (room - (end - start)) // 2, len(ids) - room))
-    kept = ids[left : left + room]
-    return Window([tokenizer.cls_id, *kept, tokenizer.sep_id], start - left + 1, end - left + 1)
+    chosen = ids[left : left + room]
+    return Window([tokenizer.cls_id, *chosen, tokenizer.sep_id], start - left + 1, end - left + 1)
