@@ -77,7 +77,7 @@ def test_sizes_scores_repetitions_and_rejects_are_told(pairs: Path, tokenizer: T
     ]
     text = shown(description)
     assert "train.tsv:5: b is empty" in text
-    assert "rows with the id of an earlier row: 1" in text
+    assert "duplicate ids: 1" in text
     assert "not integers 25.0%" in text
 
 

@@ -20,8 +20,8 @@ def description_table(description: Description, max_rejects: int = 20) -> Group:
         max_rejects: number of rejected rows listed for each file.
     """
     table = Table(
-        *("task", "part", "rows", "rejected", "labels", "tokens: mean, median, 95 %, most", "cut", "repeated"),
-        caption=f"cut: sequences above {description.max_tokens} tokens; repeated: same words as an earlier row",
+        *("task", "part", "rows", "rejected", "labels", "tokens: mean, median, 95 %, max", "truncated", "duplicates"),
+        caption=f"truncated: sequences above {description.max_tokens} tokens; duplicates: same words as an earlier row",
     )
     for task in description.tasks:
         for part in task.parts:
@@ -62,7 +62,7 @@ def _notes(description: Description, max_rejects: int) -> Iterator[str]:
             yield from _part_notes(f"{task.name} {part.part}", part, max_rejects)
         for lap in task.overlaps:
             yield (
-                f"{task.name}: {lap.same:,} rows of {lap.part} have the words of a row of {lap.other}, "
+                f"{task.name}: {lap.same:,} rows of {lap.part} are duplicates of rows of {lap.other}, "
                 f"{lap.sharing:,} share a text with one"
             )
 
@@ -71,18 +71,18 @@ def _part_notes(name: str, part: PartDescription, max_rejects: int) -> Iterator[
     if part.problem:
         yield f"{name}: {part.problem}"
     if part.lengths is not None and part.lengths.unknown:
-        yield f"{name}: tokens that the encoder does not know: {part.lengths.unknown:.2%}"
+        yield f"{name}: unknown tokens: {part.lengths.unknown:.2%}"
     if part.lengths is not None and part.lengths.unreadable:
         yield (
-            f"{name}: rows of which the encoder knows no token: {part.lengths.unreadable:,}; "
+            f"{name}: rows of unknown tokens only: {part.lengths.unreadable:,}; "
             "the model gives all of them the same answer"
         )
     if part.unlabelled:
-        yield f"{name}: rows without a label, left out: {part.unlabelled:,}"
+        yield f"{name}: rows without a label, skipped: {part.unlabelled:,}"
     if part.excluded:
-        yield f"{name}: rows left out, as the task's definition says: {part.excluded:,}"
+        yield f"{name}: rows excluded by the definition of the task: {part.excluded:,}"
     if part.duplicate_ids:
-        yield f"{name}: rows with the id of an earlier row: {part.duplicate_ids:,}"
+        yield f"{name}: duplicate ids: {part.duplicate_ids:,}"
     yield from (f"rejected {reject}" for reject in part.rejects[:max_rejects])
     if len(part.rejects) > max_rejects:
         yield f"{name}: and {len(part.rejects) - max_rejects:,} more rejected"
