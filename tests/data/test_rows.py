@@ -343,7 +343,7 @@ def test_a_label_without_a_training_row_is_said(tmp_path: Path) -> None:
     written(tmp_path, ["a\tlow", "b\thigh"])
     written(tmp_path, ["c\tlow", "d\tmid", "e\tmid"], name="dev.tsv")
     assert cautions_of(tmp_path, task_of(kind="class", labels=("low", "mid", "high", "top"))) == [
-        "own: the label mid has no training row, but 2 dev rows have it; it can never be predicted",
+        "own: the label mid has no training row (2 in dev); it can never be predicted",
         "own: the label top has no training row; it can never be predicted",
     ]
 

@@ -100,7 +100,7 @@ def _cautions(task: Task, train: Rows | None, extra: Rows | None, dev: Rows) -> 
         for value in range(len(space.names)):
             if value not in trained:
                 count = int(np.count_nonzero(dev.labels == value))
-                where = f", but {count:,} dev rows have it" if count else ""
+                where = f" ({count:,} in dev)" if count else ""
                 yield f"the label {space.display(value)} has no training row{where}; it can never be predicted"
     if train.sha256 == dev.sha256:
         yield f"dev is the training file {train.name}; its scores do not show what the model does with new texts"
