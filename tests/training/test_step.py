@@ -297,3 +297,16 @@ def test_a_task_s_gradient_does_not_depend_on_the_tasks_packed_with_it(tiny_enco
             torch.testing.assert_close(
                 torch.stack([p for p in parts if p is not None]).sum(0), gradient, rtol=1e-4, atol=1e-5
             )
+
+
+@pytest.mark.parametrize("method", ["config", "gradvac", "nash-mtl"])
+def test_a_rule_trains_and_goes_on_from_a_checkpoint(method: str, tiny_encoder: Path) -> None:
+    if method == "nash-mtl":
+        pytest.importorskip("ecos")
+    config = tiny_config(tiny_encoder, model=NO_DROPOUT, surgery={"method": method, "granularity": "layer"})
+    whole, first, resumed = (begin_training(config) for _ in range(3))
+    take_steps(whole, 4)
+    take_steps(first, 2)
+    resumed.load_state_dict(first.state_dict())
+    take_steps(resumed, 2)
+    assert equal_weights(copy_weights(whole), copy_weights(resumed))
