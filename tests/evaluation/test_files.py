@@ -50,7 +50,7 @@ def test_without_the_training_file_the_baseline_says_what_it_is(run: Run, tmp_pa
     assert list(evaluate_run(Run(moved)).baselines["mood"]) == ["majority_of_scored_rows"]
 
 
-@pytest.mark.parametrize("output_format", ["jsonl", "labels"])
+@pytest.mark.parametrize("output_format", ["jsonl", "csv", "labels"])
 def test_what_predict_writes_is_scored_with_own_ids_and_names(run: Run, tmp_path: Path, output_format: str) -> None:
     dev = Path(run.config.data) / "dev.csv"
     code, out, _ = call("predict", run.path, dev, "--task", "mood")
@@ -61,6 +61,15 @@ def test_what_predict_writes_is_scored_with_own_ids_and_names(run: Run, tmp_path
     predictions = tmp_path / "p"
     if output_format == "labels":
         out = "ticket,mood\n" + "".join(f"{line['id']},{line['label']}\n" for line in lines)
+    if output_format == "csv":
+        out = call("predict", run.path, dev, "--task", "mood", "--output-format", "csv")[1]
+        header, *rows = out.splitlines()
+        assert header == "id,index,label,probability of sad,probability of glad"
+        shares = [line["probabilities"].values() for line in lines]
+        assert rows == [
+            ",".join(map(str, (line["id"], line["value"], line["label"], *values)))
+            for line, values in zip(lines, shares, strict=True)
+        ]
     predictions.write_text(out)
     code, out, _ = call("score", predictions, dev, "--task", "mood", "--config", run.path / "config.toml")
     assert code == 0
@@ -85,3 +94,10 @@ def test_dev_predictions_are_kept_for_the_same_rows_only(run: Run, tmp_path: Pat
     shutil.copy(Path(run.config.data) / "dev.csv", tmp_path / "data")
     evaluate_run(copy, str(tmp_path / "data"))
     assert kept.exists()
+
+
+def test_a_table_is_not_written_where_jsonl_is_continued(run: Run, tmp_path: Path) -> None:
+    code, _, err = call("predict", run.path, "--task", "mood", "--out", tmp_path / "o", "--output-format", "csv")
+    assert code == 1
+    assert "--out writes JSONL" in err
+    assert not (tmp_path / "o").exists()

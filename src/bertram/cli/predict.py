@@ -1,5 +1,6 @@
 """``bertram predict``."""
 
+import csv
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -11,8 +12,9 @@ from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
-from bertram.cli.terminal import CONTROL
+from bertram.cli.terminal import CONTROL, printable
 from bertram.errors import BertramError
+from bertram.label_spaces import LabelSpace
 
 ROWS_PER_STEP = 64
 Item = TypeVar("Item")
@@ -38,9 +40,10 @@ def predict(
     column: Annotated[list[str], Parameter(negative="")] | None = None,
     encoding: str | None = None,
     quoting: Literal["auto", "standard", "none"] = "auto",
+    output_format: Literal["jsonl", "csv"] = "jsonl",
     batch_size: PositiveInt = 64,
 ) -> None:
-    """Predict texts from a file or standard input; the output is JSONL in the order of the input.
+    """Predict texts from a file or standard input; the output is in the order of the input.
 
     Parameters
     ----------
@@ -65,6 +68,8 @@ def predict(
     quoting
         Quotes in a table: fields in quotes may span lines (standard), or quotes are ordinary characters (none); auto
         is standard, except where a quote would swallow rows.
+    output_format
+        Format of standard output: one JSON object per line, or a table with a column for each probability.
     batch_size
         Examples per batch.
     """
@@ -74,6 +79,8 @@ def predict(
     from bertram.prediction.resumable_output import Output  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
 
+    if out is not None and output_format != "jsonl":
+        raise BertramError("--out writes JSONL, which it can continue; for CSV redirect standard output instead")
     opened = open_run(run)
     model = load(opened)
     if task not in model.tasks:
@@ -93,7 +100,7 @@ def predict(
             remaining=iter if output is None else partial(output.remaining, step=partial(step, 1)),
             complain=say,
         )
-        write = _print if output is None else output.write
+        write = _printer(model.tasks[task].label_space, output_format) if output is None else output.write
         written = 0
         for line in _counted(lines, step):
             write(line)
@@ -139,6 +146,24 @@ def _standard_input() -> BinaryIO:
     if sys.stdin is None:
         raise BertramError("standard input is closed; name a file")
     return sys.stdin.buffer
+
+
+def _printer(space: LabelSpace, output_format: str) -> Callable[[dict[str, Any]], None]:
+    """A function that writes a prediction to standard output; of a table the header is written at once."""
+    if output_format == "jsonl":
+        return _print
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(
+        ["id", "index", "label", *map("probability of {}".format, space.names)] if space.names else ["id", "value"]
+    )
+
+    def write(line: dict[str, Any]) -> None:
+        shown = [line["id"], line["value"]]
+        if space.names:
+            shown += [line["label"], *line["probabilities"].values()]
+        writer.writerow([printable(str(cell)) for cell in shown] if sys.stdout.isatty() else shown)
+
+    return write
 
 
 def _print(line: dict[str, Any]) -> None:
