@@ -268,8 +268,8 @@ def test_combinations_that_cannot_work_are_refused_together(tiny_encoder: Path) 
 @pytest.mark.parametrize(
     ("method", "explanation"),
     [
-        ("graddrop", "it needs the whole Jacobian"),
-        ("nash-mtl", "it needs the whole Jacobian"),
+        ("graddrop", "it looks at every coordinate of the gradients"),
+        ("cr-mogm", "it only smooths the weights of another rule"),
         ("pcgard", "did you mean pcgrad?"),
     ],
 )
