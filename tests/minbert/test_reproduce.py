@@ -10,12 +10,15 @@ import pytest
 
 from bertram import options
 from bertram.cli.board import Board
+from bertram.errors import RunError
+from bertram.experiments import ablation
 from bertram.experiments.ablation import Ablation, known_forecast, pilot, result, write
 from bertram.experiments.ablation import jobs as ablation_jobs
 from bertram.experiments.budget import Budget
-from bertram.experiments.design import full
+from bertram.experiments.design import full, leave_one_out
 from bertram.experiments.events import Event, Reporter
 from bertram.experiments.factors import parse
+from bertram.experiments.looks import read_looks, write_looks
 from bertram.experiments.schedule import Job, main_scores, run_jobs
 from bertram.experiments.study_tables import read_table
 from bertram.minbert import catalogue, published
@@ -180,3 +183,24 @@ def test_an_ablation_from_pilot_to_effects(budget: Budget, tmp_path: Path) -> No
     cell = found["design"]["cells"][3]
     assert cell["levels"] == {"mse": True, "pcgrad": True}
     assert cell["scores"]["overall"].keys() == {0, 1}
+
+
+def test_an_ablation_until_it_is_decided_keeps_its_looks_and_goes_on(budget: Budget, tmp_path: Path) -> None:
+    factors = parse("mse,pcgrad")
+    names = [one.name for one in factors]
+    asked = Ablation("e4", catalogue.recipe("e4"), factors, leave_one_out(names), range(3), budget, tmp_path / "out")
+    plan = ablation.plan_of(asked, 3)
+    assert plan.effects == ("mse", "pcgrad")
+    wanted = ablation.next_jobs(asked, plan, [])
+    assert len(wanted) == 9
+    with pytest.raises(RunError, match="no finished runs"):
+        ablation.take_look(asked, plan, [])
+    run_jobs(wanted, Board())
+    looks = [ablation.take_look(asked, plan, [])]
+    write_looks(asked.out, plan, looks)
+    assert read_looks(asked.out, plan) == looks
+    found = ablation.with_looks(result(asked, ablation_jobs(asked), None), plan, looks)
+    write(asked.out, found)
+    assert "look after 3 seeds of at most 3" in (asked.out / "ablation.md").read_text()
+    verdicts = {row["name"]: row["verdict"]["decision"] for row in found["effects"] if row["primary"]}
+    assert verdicts == {name: looks[0].decisions.get(name, "undecided") for name in names}

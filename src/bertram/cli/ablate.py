@@ -48,6 +48,8 @@ def ablate(
     seeds: PositiveInt = 3,
     smallest_effect: Annotated[PositiveFloat, Parameter(name=("--smallest-effect", "--effect"))] = 0.005,
     primary: str | None = None,
+    until_decided: Flag = False,
+    max_seeds: PositiveInt = 12,
     epochs: int | None = None,
     fraction: float = 1.0,
     max_eval_samples: int | None = None,
@@ -80,6 +82,10 @@ def ablate(
         Smallest effect of interest on the overall score, an accuracy, F1 or a correlation.
     primary
         Primary outcome: a task, or overall (default). Its verdicts are corrected for the factors alone.
+    until_decided
+        Run seed after seed until every factor is decided or --max-seeds is reached. Replaces --seeds.
+    max_seeds
+        Largest number of seeds with --until-decided; at least 3.
     epochs
         Epochs of a recipe that has 10; the others are scaled alike. Default: those of the recipe.
     fraction
@@ -111,6 +117,9 @@ def ablate(
     limits = budget(words, epochs, fraction, max_eval_samples, data, encoder)
     base, folders = catalogue.recipe(recipe), (records,)
     request = study.Ablation(recipe, base, selected, runs, range(seeds), limits, out, folders, smallest_effect, primary)
+    if until_decided:
+        _until_decided(request, max_seeds, at_once=jobs, keep_models=keep_models)
+        return
     _run(request, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
 
 
@@ -140,6 +149,41 @@ def _run(request: "Ablation", *, dry_run: bool, at_once: int, keep_models: bool)
     console().print(f"effects: {request.out / study.TABLE}{_forest_plot(request.out, result)}", soft_wrap=True)
     if failures:
         raise RunError(failed_runs(failures, len(jobs)))
+
+
+def _until_decided(request: "Ablation", most: int, *, at_once: int, keep_models: bool) -> None:
+    """Look after 3, 4, … seeds; factors that are decided stop, and so do configurations that serve no open one."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from bertram.cli.board import Board  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.comparison.contrast import LEAST_SEEDS  # noqa: PLC0415
+    from bertram.errors import ConfigError, RunError  # noqa: PLC0415
+    from bertram.experiments import ablation as study  # noqa: PLC0415
+    from bertram.experiments.looks import open_effects, read_looks, write_looks  # noqa: PLC0415
+    from bertram.experiments.render import noise_lines  # noqa: PLC0415
+    from bertram.experiments.request import note_ablation  # noqa: PLC0415
+    from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
+
+    if most < LEAST_SEEDS:
+        raise ConfigError([f"--max-seeds: at least {LEAST_SEEDS}"])
+    plan = study.plan_of(request, most)
+    looks = read_looks(request.out, plan)
+    note_ablation(replace(request, seeds=range(most)), None)
+    while open_effects(plan, looks) and (not looks or looks[-1].seeds < most):
+        jobs = study.next_jobs(request, plan, looks)
+        failures = run_jobs(jobs, Board(), at_once=at_once, keep_models=keep_models)
+        if failures:
+            raise RunError(failed_runs(failures, len(jobs)))
+        looks.append(study.take_look(request, plan, looks))
+        write_looks(request.out, plan, looks)
+    finished = replace(request, seeds=range(looks[-1].seeds))
+    result = study.with_looks(study.result(finished, study.jobs(finished), None), plan, looks)
+    study.write(request.out, result)
+    console().print(effect_table(result))
+    for line in noise_lines(result):
+        console().print(line)
+    console().print(f"effects: {request.out / study.TABLE}{_forest_plot(request.out, result)}", soft_wrap=True)
 
 
 def _forest_plot(out: Path, result: "Mapping[str, Any]") -> str:

@@ -1,7 +1,7 @@
 """What each technique is worth: a design of factors, its runs, and effects with intervals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,25 @@ from bertram.comparison.comparison import read_tasks
 from bertram.comparison.components import components
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import primary_outcome, scores_of
-from bertram.comparison.outcomes import outcomes
+from bertram.comparison.outcomes import OVERALL, outcomes
+from bertram.comparison.verdict import Decision, Verdict
 from bertram.config import Config
-from bertram.errors import ConfigError
+from bertram.errors import ConfigError, RunError
 from bertram.evaluation.losses import LOSSES
 from bertram.experiments import cost, forecast
 from bertram.experiments.budget import Budget, check_data
 from bertram.experiments.design import Design, named_levels
 from bertram.experiments.effects import contrasts, effects
 from bertram.experiments.factors import Factor, configuration, label
+from bertram.experiments.looks import (
+    Look,
+    Plan,
+    decided,
+    first_seeds,
+    make_look,
+    needed_arms,
+    open_effects,
+)
 from bertram.experiments.render import markdown
 from bertram.experiments.schedule import Job, finished_runs, make_job
 from bertram.experiments.study_tables import FORM
@@ -212,6 +222,52 @@ def result(ablation: Ablation, wanted: Sequence[Job], expected: forecast.Forecas
         "noise": {name: None if one is None else asdict(one) for name, one in noise.items()},
         "effects": [asdict(row) for row in rows],
     }
+
+
+def plan_of(ablation: Ablation, most: int) -> Plan:
+    """What the looks of an ablation that runs until it is decided are about."""
+    names = tuple(one.name for one in contrasts(ablation.design) if one.main)
+    several = len(ablation.base.tasks) > 1
+    primary = ablation.primary or (OVERALL if several else next(iter(ablation.base.tasks)))
+    return Plan(names, primary, ablation.smallest_effect, most)
+
+
+def next_jobs(ablation: Ablation, plan: Plan, looks: Sequence[Look]) -> list[Job]:
+    """The runs that the next look needs; configurations that serve no open effect are left out."""
+    wanted = jobs(replace(ablation, seeds=range(first_seeds(looks))))
+    cells = needed_arms(contrasts(ablation.design), open_effects(plan, looks))
+    count = len(ablation.design.cells)
+    return [job for number, job in enumerate(wanted) if str(number % count) in cells]
+
+
+def take_look(ablation: Ablation, plan: Plan, looks: Sequence[Look]) -> Look:
+    """The next look, from finished runs.
+
+    Raises:
+        RunError: runs are missing.
+    """
+    seeds = first_seeds(looks)
+    wanted = jobs(replace(ablation, seeds=range(seeds)))
+    runs = _runs(ablation, wanted)
+    every = {run.path.name: run for several in runs.values() for run in several.values()}
+    if not every:
+        raise RunError(f"no look after {seeds} seeds: there are no finished runs")
+    names = {cell: {seed: run.path.name for seed, run in several.items()} for cell, several in runs.items()}
+    scored = outcomes(read_tasks(every, wanted[0].config.data), losses=False)
+    primary = next(outcome for outcome in scored if outcome.name == primary_outcome(scored, plan.primary))
+    return make_look(plan, looks, contrasts(ablation.design), scores_of(primary, names), names, seeds)
+
+
+def with_looks(found: Mapping[str, Any], plan: Plan, looks: Sequence[Look]) -> dict[str, Any]:
+    """The table of a study whose verdicts on the primary outcome are those of its looks."""
+    known = decided(looks)
+    effects = [
+        {**row, "verdict": asdict(Verdict(known.get(row["name"], Decision.UNDECIDED)))}
+        if row["primary"] and row["effect"] is not None
+        else row
+        for row in found["effects"]
+    ]
+    return {**found, "effects": effects, "plan": asdict(plan), "looks": [asdict(one) for one in looks]}
 
 
 def write(out: Path, found: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from bertram.comparison.sentences import noise_sentence, pair_sentence, scaled, 
 from bertram.evaluation.intervals import Interval
 from bertram.experiments.effects import Measured
 from bertram.experiments.forecast import EffectForecast, Forecast
+from bertram.experiments.looks import look_lines
 
 HEADINGS = (
     "outcome",
@@ -63,6 +64,11 @@ def family_sentence(table: Mapping[str, Any]) -> str:
     first = sum(row.primary for row in tested)
     if not tested:
         return "No tests: with fewer than 3 seeds the intervals hold for other examples and these very models."
+    if table.get("looks"):
+        return (
+            f"Verdicts of the main effects on {table['primary']} are those of the looks, whose spending keeps false "
+            "ones below 5 % of the studies. All other rows are not corrected for the looks."
+        )
     return (
         f"Holm's correction: over the {first} main effects on {table['primary']}, and for every other row over all "
         f"{len(tested)}. Smallest effect of interest: {table['smallest_effect']:g} of overall, an accuracy or a "
@@ -77,7 +83,7 @@ def noise_lines(table: Mapping[str, Any]) -> list[str]:
     for outcome, values in table.get("noise", {}).items():
         errors = {row.name: row.example_error for row in rows if row.outcome == outcome and row.order == 1}
         lines += [] if values is None else [noise_sentence(outcome, Components(**values), errors)]
-    return lines
+    return [*lines, *(look_lines(table["plan"], table["looks"]) if table.get("looks") else [])]
 
 
 def forecast_lines(found: Forecast, primary: str = "overall") -> list[str]:

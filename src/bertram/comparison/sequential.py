@@ -1,0 +1,75 @@
+"""Seeds until decided: group-sequential tests after 3, 4, 5, … seeds.
+
+Spending of O'Brien and Fleming's type (Lan & DeMets, 1983) gives each look a nominal level, by the recursion of
+Armitage, McPherson & Rowe (1969) for a Brownian motion. The t-tests of the looks use these levels (Jennison & Turnbull,
+2000, section 4.4). Each effect has its equal share of 5 %, for "differs" and for "equivalent": of an effect only one of
+the two can be false, so a study holds a false verdict in at most 5 %.
+"""
+
+from functools import lru_cache
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtr
+
+from bertram.comparison.contrast import LEAST_SEEDS
+from bertram.evaluation.intervals import Floats
+
+POINTS = 1601  # of the grid of the Brownian motion
+WIDE = 8.0  # standard deviations that the grid reaches
+
+
+def spent(fraction: float, level: float) -> float:
+    """Share of a one-sided level that is spent at a fraction of the information, of O'Brien and Fleming's type."""
+    return float(2 * ndtr(-ndtri(1 - level / 2) / sqrt(fraction)))
+
+
+@lru_cache(maxsize=64)
+def nominal_levels(most: int, level: float) -> tuple[float, ...]:
+    """The one-sided nominal level of each look, after 3, 4, … seeds up to a maximum.
+
+    Args:
+        most: largest number of seeds.
+        level: one-sided level of all looks together.
+    """
+    grid = np.linspace(-WIDE, WIDE, POINTS)
+    step = grid[1] - grid[0]
+    levels, density, before, used = [], np.empty(0), 0.0, 0.0
+    for seeds in range(LEAST_SEEDS, most + 1):
+        now = seeds / most
+        if before == 0:
+            density = np.exp(-(grid**2) / (2 * now)) / sqrt(2 * np.pi * now)
+        else:
+            distance = grid[:, None] - grid
+            kernel = np.exp(-(distance**2) / (2 * (now - before))) / sqrt(2 * np.pi * (now - before))
+            density = kernel @ density * step
+        above = np.cumsum(density[::-1])[::-1] * step  # chance to lie at or above each point, not having crossed before
+        wanted = spent(now, level) - used
+        border = float(np.interp(-wanted, -above, grid - step / 2))
+        levels.append(float(ndtr(-border / sqrt(now))))
+        density = np.where(grid < border, density, 0.0)
+        before, used = now, spent(now, level)
+    return tuple(levels)
+
+
+def look(
+    means: Floats, errors: Floats, seeds: int, *, most: int, tests: int, smallest: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """What a look decides: which effects are significant, and which are smaller than the smallest of interest.
+
+    Args:
+        means: estimated effects.
+        errors: their standard errors over seeds.
+        seeds: seeds so far.
+        most: largest number of seeds.
+        tests: number of effects of the study.
+        smallest: smallest effect of interest.
+    """
+    at = seeds - LEAST_SEEDS
+    two_sided = nominal_levels(most, 0.025 / tests)[at]
+    one_sided = nominal_levels(most, 0.05 / tests)[at]
+    safe = np.maximum(errors, 1e-300)
+    significant = stdtr(seeds - 1, -np.abs(means) / safe) < two_sided
+    inside = stdtr(seeds - 1, (np.abs(means) - smallest) / safe) < one_sided
+    return significant, inside
