@@ -74,7 +74,7 @@ def test_version() -> None:
 def test_wrong_usage_exits_2(words: list[str]) -> None:
     code, out, err = call(*words)
     assert (code, out) == (2, "")
-    assert "Error" in err
+    assert "Error" in err or err.startswith("bertram: ")
     assert "Traceback" not in err
 
 

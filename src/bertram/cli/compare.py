@@ -52,13 +52,13 @@ def compare(
     primary
         Primary outcome: a task, or overall (default). Its verdicts are corrected for the configurations alone.
     """
+    from bertram.cli.failures import UsageError  # noqa: PLC0415
     from bertram.cli.show_comparison import parts  # noqa: PLC0415
     from bertram.cli.terminal import console, working  # noqa: PLC0415
     from bertram.comparison.comparison import compare_runs, compare_scores  # noqa: PLC0415
-    from bertram.errors import ConfigError  # noqa: PLC0415
 
     if (scores is None) == (not runs):
-        raise ConfigError(["name runs, or a table with --scores, and not both"])
+        raise UsageError("name either runs or a table with --scores")
     with working("comparing"):
         comparison = (
             compare_scores(scores, primary=primary, smallest_effect=smallest_effect)

@@ -20,6 +20,10 @@ CONTINUE = {
 }
 
 
+class UsageError(BertramError):
+    """Arguments that do not go together."""
+
+
 def run_command(command: Callable[[], None], words: Sequence[str], *, debug: bool) -> int:
     """Run a command and explain whatever it raises.
 
@@ -35,6 +39,9 @@ def run_command(command: Callable[[], None], words: Sequence[str], *, debug: boo
         command()
         sys.stdout.flush()  # a full disk is noticed while it can still be reported
     except CycloptsError:  # cyclopts has written its message
+        return WRONG_USAGE
+    except UsageError as error:
+        say(f"bertram: {error}")
         return WRONG_USAGE
     except KeyboardInterrupt:
         say(f"bertram: interrupted{_how_to_continue(words)}")
