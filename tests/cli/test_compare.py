@@ -10,6 +10,7 @@ from tests.common.commands import call
 from bertram import options
 from bertram.comparison.comparison import compare_runs, distinct_names
 from bertram.comparison.sentences import model_sentence
+from bertram.comparison.verdict import Decision
 from bertram.runs.directory import Run, read_predictions, write_predictions
 
 
@@ -98,6 +99,11 @@ def test_a_merged_run_is_not_another_seed_of_its_first_member(tiny_runs: Path, t
     found = compare_runs([*members, tmp_path / "soup"])
     assert [list(arm.runs.values()) for arm in found.arms] == [["cross-0", "cross-1"], ["soup"]]
     assert found.notes[0].startswith("soup: a soup, greedy: the members were chosen by the dev overall")
+    assert any(note.startswith("soup: no seed of its own, so it is compared with the mean") for note in found.notes)
+    sts = next(row for row in found.techniques if row.outcome == "sts")
+    assert sts.baseline_value is not None
+    assert sts.effect == pytest.approx((sts.value or 0) - sts.baseline_value)
+    assert sts.verdict.decision is Decision.SAME_PREDICTIONS or sts.ci95_new is not None
 
 
 def test_names_are_as_short_as_they_can_be() -> None:

@@ -47,7 +47,7 @@ def parts(comparison: Comparison, split: str) -> Iterator[Table | str]:
         if comparison.noise is not None:
             errors = {row.technique: row.example_error for row in primary}
             yield noise_sentence(primary[0].outcome, comparison.noise, errors)
-        if _tested(comparison.techniques):
+        if primary and _tested(comparison.techniques):
             yield TECHNIQUES.format(
                 first=_tested(primary), primary=primary[0].outcome, rows=_tested(comparison.techniques)
             )

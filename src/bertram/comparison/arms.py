@@ -15,10 +15,17 @@ UNLIKE = {"seed": 0, "data": "", "threads": None, "device": "auto"}  # fields th
 
 @dataclass(frozen=True)
 class Arm:
-    """The runs of one configuration: seed -> name of the run."""
+    """The runs of one configuration.
+
+    Attributes:
+        name: what their names have in common.
+        runs: seed -> name of the run.
+        merged: whether it is a soup or an ensemble, which has no seed of its own.
+    """
 
     name: str
     runs: Mapping[int, str]
+    merged: bool = False
 
 
 class Recorded(Protocol):
@@ -71,8 +78,13 @@ def arms(runs: Mapping[str, Recorded]) -> list[Arm]:
     stems = [_stem(list(group.values())) for group in groups]
     unclear = len(set(stems)) < len(stems)
     return [
-        Arm(next(iter(group.values())) if unclear else stem, group) for stem, group in zip(stems, groups, strict=True)
+        Arm(next(iter(group.values())) if unclear else stem, group, _is_merged(runs[next(iter(group.values()))]))
+        for stem, group in zip(stems, groups, strict=True)
     ]
+
+
+def _is_merged(run: Recorded) -> bool:
+    return run.record is not None and run.record.merged is not None
 
 
 def _stem(names: list[str]) -> str:

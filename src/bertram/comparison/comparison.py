@@ -23,6 +23,10 @@ from bertram.evaluation.groups import text_groups
 from bertram.runs.directory import Run, open_runs
 from bertram.tasks import Task
 
+MERGED = (
+    "{names}: no seed of its own, so it is compared with the mean of the runs of {baseline}; the intervals are for "
+    "other examples and these very models, each test alone."
+)
 FOREIGN = "Only scores are known: all intervals are for other seeds on the same examples."
 FEW_ROWS = 100
 FEW_DISAGREEMENTS = 10
@@ -76,7 +80,9 @@ def compare_runs(
         check_dev_files(runs)
     tasks = read_tasks(runs, data, split, allow_rejects=allow_rejects)
     groups = arms(runs)
-    further = [*score_notes(runs, tasks, split), *training_notes(runs, groups), *small_sample_notes(tasks)]
+    merged = [arm.name for arm in groups[1:] if arm.merged and not groups[0].merged and len(groups[0].runs) > 1]
+    further = [MERGED.format(names=", ".join(merged), baseline=groups[0].name)] if merged else []
+    further += [*score_notes(runs, tasks, split), *training_notes(runs, groups), *small_sample_notes(tasks)]
     if len(groups) < 2 or all(len(arm.runs) == 1 for arm in groups):
         return Comparison(groups, compare_models(tasks), [], None, [*_notes(runs), *further])
     scored = outcomes(tasks)

@@ -1,14 +1,17 @@
 """Comparison of techniques: runs that differ only by their seed are one arm, and arms are compared over seeds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
+
+from scipy.special import ndtr, ndtri
 
 from bertram.comparison.arms import Arm
 from bertram.comparison.contrast import common_seeds
-from bertram.comparison.equivalence import SMALLEST_EFFECT
+from bertram.comparison.equivalence import SMALLEST_EFFECT, margin
 from bertram.comparison.evidence import Contrast, Evidence, measure, scores_of
 from bertram.comparison.outcomes import Outcome
+from bertram.comparison.verdict import SAME, verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +48,34 @@ def compare_techniques(
     """
     baseline = arms[0].name
     runs = {arm.name: arm.runs for arm in arms}
-    contrasts = [Contrast(arm.name, {arm.name: 1.0, baseline: -1.0}) for arm in arms[1:]]
+    merged = [arm for arm in arms[1:] if arm.merged and not arms[0].merged]
+    contrasts = [Contrast(arm.name, {arm.name: 1.0, baseline: -1.0}) for arm in arms[1:] if arm not in merged]
     by_name = {outcome.name: outcome for outcome in outcomes}
     rows = [
         _row(baseline, contrast.name, evidence, by_name[evidence.outcome], runs)
         for contrast, evidence in measure(contrasts, outcomes, runs, primary=primary, smallest=smallest)
     ]
+    rows += [_against_mean(arms[0], arm, outcome, smallest) for arm in merged for outcome in outcomes]
     return sorted(rows, key=lambda row: list(runs).index(row.technique))
+
+
+def _against_mean(baseline: Arm, arm: Arm, outcome: Outcome, smallest: float) -> TechniqueDifference:
+    """A soup or an ensemble against the mean of the baseline's runs, over examples: it has no seed of its own."""
+    merged, runs = next(iter(arm.runs.values())), list(baseline.runs.values())
+    row = TechniqueDifference(outcome=outcome.name, task=outcome.task, metric=outcome.metric, baseline=baseline.name,
+                              technique=arm.name, smallest=margin(outcome.metric, smallest))  # fmt: skip
+    if any(run not in outcome.runs for run in (merged, *runs)):
+        return row
+    mean = fmean(outcome.runs[run].value for run in runs)
+    effect = outcome.runs[merged].value - mean
+    error = outcome.example_error({merged: 1.0, **dict.fromkeys(runs, -1 / len(runs))})
+    row = replace(row, seeds=len(runs), baseline_value=mean, value=outcome.runs[merged].value, effect=effect)
+    if error == 0:
+        return replace(row, verdict=SAME)
+    ci95, ci90 = ((effect - z * error, effect + z * error) for z in (float(ndtri(0.975)), float(ndtri(0.95))))
+    p = float(2 * ndtr(-abs(effect) / error))
+    decision = verdict(outcome.sign * effect, ci95, p=p, ci90=ci90, smallest=row.smallest, ci95_new=ci95)
+    return replace(row, example_error=error, ci95=ci95, ci90=ci90, ci95_new=ci95, p=p, p_holm=p, verdict=decision)
 
 
 def _row(
