@@ -246,7 +246,7 @@ class Config(Strict):
     recipe: str = Field("cross", description="recipe that this configuration started from")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="random seed")
     data: str = Field("sample", description="directory with the data files; or hub, or sample")
-    encoder: str = Field("minilm", description="minilm, a directory in the Hugging Face layout, or a Hub id")
+    encoder: str = Field("minilm", description="minilm, mpnet, a directory in the Hugging Face layout, or a Hub id")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="precision of the matrix multiplications; auto: bf16 if it is faster"
     )

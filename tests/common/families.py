@@ -1,10 +1,12 @@
-"""Tiny encoders of every family, written by `transformers` with random weights."""
+"""Tiny encoders of every family, written by `transformers` with random weights, and tokenizers as they have them."""
 
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 import transformers
+from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
 VOCABULARY, HIDDEN, POSITIONS = 300, 24, 140
 USUAL: dict[str, Any] = {
@@ -43,3 +45,50 @@ def save_peer(family: str, directory: Path, **changes: Any) -> torch.nn.Module:
     peer.save_pretrained(directory)
     loaded: torch.nn.Module = model_class.from_pretrained(directory).eval()
     return loaded
+
+
+BERT_TOKENS = {"before": "[CLS]", "after": "[SEP]", "padding": "[PAD]", "unknown": "[UNK]"}
+ROBERTA_TOKENS = {"before": "<s>", "after": "</s>", "padding": "<pad>", "unknown": "<unk>"}
+
+
+def save_tokenizer(family: str, directory: Path, texts: list[str]) -> None:
+    """Write a tokenizer of the kind that a family has, trained on some texts."""
+    inner, trainer, tokens = _untrained(family)
+    inner.train_from_iterator(texts, trainer)
+    before, after = tokens["before"], tokens["after"]
+    vocabulary = inner.get_vocab()
+    ids = {token: vocabulary[token] for token in (before, after)}
+    if family in ("roberta", "mpnet"):
+        inner.post_processor = processors.RobertaProcessing((after, ids[after]), (before, ids[before]))
+    else:
+        between = f"{after} {after}" if family == "xlm-roberta" else after
+        second = "" if family == "xlm-roberta" else ":1"
+        inner.post_processor = processors.TemplateProcessing(
+            single=f"{before} $A {after}",
+            pair=f"{before} $A {between} $B{second} {after}{second}",
+            special_tokens=list(ids.items()),
+        )
+    inner.save(str(directory / "tokenizer.json"))
+
+
+def _untrained(family: str) -> tuple[tokenizers.Tokenizer, Any, dict[str, str]]:
+    tokens = ROBERTA_TOKENS if family in ("roberta", "xlm-roberta", "mpnet") else BERT_TOKENS
+    special = [tokens[name] for name in ("before", "padding", "after", "unknown")]  # padding is 1, as RoBERTa's
+    if family in ("roberta", "modernbert"):
+        inner = tokenizers.Tokenizer(models.BPE())
+        inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        return inner, trainers.BpeTrainer(
+            vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        ), tokens  # fmt: skip
+    if family == "xlm-roberta":
+        inner = tokenizers.Tokenizer(models.Unigram())
+        inner.pre_tokenizer = pre_tokenizers.Metaspace()
+        return inner, trainers.UnigramTrainer(
+            vocab_size=VOCABULARY, special_tokens=special, unk_token=tokens["unknown"], show_progress=False
+        ), tokens  # fmt: skip
+    inner = tokenizers.Tokenizer(models.WordPiece(unk_token=tokens["unknown"]))
+    inner.normalizer = normalizers.BertNormalizer()
+    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=special, show_progress=False)
+    return inner, trainer, tokens

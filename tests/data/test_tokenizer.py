@@ -140,5 +140,5 @@ def test_a_tokenizer_of_another_family_is_refused(tmp_path: Path) -> None:
     import tokenizers
 
     tokenizers.Tokenizer(tokenizers.models.BPE()).save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(WeightsError, match=r"not a tokenizer of the BERT family: it has no \[CLS\], \[SEP\]"):
+    with pytest.raises(WeightsError, match=r"no special tokens around a text.* has no \[CLS\], \[SEP\]"):
         load_tokenizer(tmp_path)

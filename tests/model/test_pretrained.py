@@ -21,8 +21,8 @@ from torch import Tensor
 from bertram.errors import WeightsError
 from bertram.model.encoders import Encoder, EncoderConfig
 from bertram.model.encoders.bert import BertEncoder
+from bertram.model.installed import check_sha256
 from bertram.model.pretrained import (
-    check_sha256,
     find,
     load_encoder,
     read_config,
@@ -314,12 +314,12 @@ def test_an_encoder_is_downloaded_once_and_needs_no_network_afterwards(
     *cached, absent = asked(tmp_path / "cache", 9, "owner/new", "owner/old", "owner/never", HF_HUB_OFFLINE="1")
     assert cached == [new, old]
     assert len(absent.splitlines()) <= 2
-    assert absent.startswith("encoder owner/never: not minilm and no directory here;")
+    assert absent.startswith("encoder owner/never: not minilm or mpnet, and no directory here;")
 
 
 def test_without_a_network_two_lines_say_what_to_do(tmp_path: Path) -> None:
     said, misspelt = asked(tmp_path, 9, "google-bert/bert-base-uncased", "minilmm")
     assert len(said.splitlines()) <= 2
-    assert said.startswith("encoder google-bert/bert-base-uncased: not minilm and no directory here;")
+    assert said.startswith("encoder google-bert/bert-base-uncased: not minilm or mpnet, and no directory here;")
     assert "HF_HUB_OFFLINE" in said
     assert "encoder minilmm: not minilm" in misspelt

@@ -97,7 +97,7 @@ def ablate(
     data
         Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: sample.
     encoder
-        minilm, a directory in the Hugging Face layout, or a Hub id. Default: that of the recipe.
+        minilm, mpnet, a directory in the Hugging Face layout, or a Hub id. Default: that of the recipe.
     out
         Results folder.
     records

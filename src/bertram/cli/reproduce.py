@@ -66,7 +66,7 @@ def reproduce(
     data
         Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: sample.
     encoder
-        minilm, a directory in the Hugging Face layout, or a Hub id. Default: minilm.
+        minilm, mpnet, a directory in the Hugging Face layout, or a Hub id. Default: minilm.
     out
         Results folder.
     as_published

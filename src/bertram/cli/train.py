@@ -72,7 +72,7 @@ def train(
     data
         Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: sample.
     encoder
-        minilm, a directory in the Hugging Face layout, or a Hub id. Default: that of the recipe.
+        minilm, mpnet, a directory in the Hugging Face layout, or a Hub id. Default: that of the recipe.
     out
         Run directory to create. Default: runs/RECIPE-seedN-TIME.
     seed

@@ -20,6 +20,7 @@ class Batch:
     """Examples of one task, ready for the encoder.
 
     `share` is what part of a larger batch this is; a mean over the larger batch is the sum of share times mean.
+    `separators` is the number of special tokens between the two texts of one sequence.
     """
 
     task: str
@@ -27,6 +28,7 @@ class Batch:
     sequences: Sequences  # n, or 2n for pairs encoded text by text: first texts first
     labels: Tensor | None  # [n]
     share: float = 1.0
+    separators: int = 1
 
     def __len__(self) -> int:
         """How many examples there are."""
@@ -81,6 +83,7 @@ class Examples:
             ids=tuple(self.ids[int(i)] for i in places),
             sequences=self._sequences(chosen),
             labels=None if self.labels is None else self.labels[torch.as_tensor(np.asarray(places, dtype=np.int64))],
+            separators=len(self.tokenizer.template.between),
         )
 
     def at(self, places: Sequence[int] | npt.NDArray[np.int64]) -> "Examples":

@@ -1,39 +1,71 @@
-"""WordPiece: from texts to token ids, and from token ids to the sequences that the encoder reads."""
+"""From texts to token ids, and from token ids to the sequences that the encoder reads."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tokenizers
 from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.processors import TemplateProcessing
 
 from bertram.errors import WeightsError
 
 CHARACTERS_AT_ONCE = 1 << 20  # bounds the memory of all that the library notes of a text beside its ids
 
 
-class Tokenizer:
-    """The WordPiece tokenizer of one encoder, without padding and without cutting.
+PROBES = ("a", "the", "1", ".")  # texts of which at least one has a token in any vocabulary
+PADDING_TOKENS = ("[PAD]", "<pad>")
+MASK_TOKENS = ("[MASK]", "<mask>")
+
+
+@dataclass(frozen=True)
+class Template:
+    """The special tokens around one text and around two, as a tokenizer's file has them.
 
     Attributes:
-        cls_id, sep_id, pad_id, unk_id: ids of [CLS], [SEP], [PAD] and [UNK].
-        vocab_size: how many ids there are.
+        before: id of the token before the first text.
+        between: ids of the tokens between two texts.
+        after: id of the token after the last text.
+    """
+
+    before: int
+    between: tuple[int, ...]
+    after: int
+
+
+class Tokenizer:
+    """The tokenizer of one encoder, without padding and without cutting.
+
+    Attributes:
+        template: special tokens around one text and around two.
+        cls_id: id of the token before a text.
+        sep_id: id of the token after a text.
+        pad_id: id of the padding token.
+        unk_id: id of the unknown token; -1 where every text has tokens, such as its bytes.
+        vocab_size: number of ids.
     """
 
     def __init__(self, inner: tokenizers.Tokenizer, source: str) -> None:
         inner.no_padding()
         inner.no_truncation()
         vocabulary = inner.get_vocab()
-        missing = [token for token in ("[CLS]", "[SEP]", "[PAD]", "[UNK]") if token not in vocabulary]
+        unknown = getattr(inner.model, "unk_token", None)
+        padding = next((token for token in PADDING_TOKENS if token in vocabulary), None)
+        self.template = _template(inner, source)
+        missing = [] if padding else [" or ".join(PADDING_TOKENS)]
+        missing += [unknown] if isinstance(unknown, str) and unknown not in vocabulary else []
         if missing:
-            raise WeightsError(f"{source}: not a tokenizer of the BERT family: it has no {', '.join(missing)}")
+            raise WeightsError(f"{source}: not a tokenizer of an encoder: it has no {', '.join(missing)}")
+        assert padding is not None
         self._inner = inner
-        self.cls_id = vocabulary["[CLS]"]
-        self.sep_id = vocabulary["[SEP]"]
-        self.pad_id = vocabulary["[PAD]"]
-        self.unk_id = vocabulary["[UNK]"]
+        self.cls_id, self.sep_id = self.template.before, self.template.after
+        self.pad_id = vocabulary[padding]
+        self.unk_id = vocabulary[unknown] if isinstance(unknown, str) else -1
         self.vocab_size = inner.get_vocab_size()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -65,7 +97,7 @@ class Tokenizer:
         return shares
 
     def joined(self, pieces: Sequence[list[int]], max_tokens: int) -> tuple[list[int], list[int], bool]:
-        """One sequence for the encoder: [CLS] a [SEP], or [CLS] a [SEP] b [SEP].
+        """One sequence for the encoder: such as [CLS] a [SEP] or [CLS] a [SEP] b [SEP], as the template has it.
 
         Args:
             pieces: token ids of one text or of two.
@@ -73,20 +105,21 @@ class Tokenizer:
                 equal length, as BERT does.
 
         Returns:
-            The token ids, their segments (0, and 1 for the second text), and whether something was cut.
+            The token ids, their segments (1 for the second text and what follows it, else 0), and whether something
+            was cut.
         """
-        room = max_tokens - 1 - len(pieces)
+        between = self.template.between if len(pieces) > 1 else ()
+        room = max_tokens - 2 - len(between)
         if len(pieces) == 1:
             kept = [pieces[0][:room]]
         else:
             a, b = pieces
             of_a = min(len(a), max(room - len(b), room - room // 2))
             kept = [a[:of_a], b[: room - of_a]]
-        ids, segments = [self.cls_id], [0]
-        for segment, piece in enumerate(kept):
-            ids += [*piece, self.sep_id]
-            segments += [segment] * (len(piece) + 1)
-        return ids, segments, sum(map(len, pieces)) > room
+        first = [self.cls_id, *kept[0], *between]
+        second = [*(kept[1] if len(kept) > 1 else ()), self.sep_id]
+        segments = [0] * len(first) + [len(kept) - 1] * len(second)
+        return first + second, segments, sum(map(len, pieces)) > room
 
     def to_json(self) -> str:
         """The tokenizer as the text of a ``tokenizer.json``."""
@@ -96,6 +129,9 @@ class Tokenizer:
         """Write the tokenizer's files in the Hugging Face layout, from which `load_tokenizer` reads it again."""
         directory.mkdir(parents=True, exist_ok=True)
         self._inner.save(str(directory / "tokenizer.json"))
+        if not isinstance(self._inner.normalizer, BertNormalizer) or self._token(self.cls_id) != "[CLS]":
+            _write_settings(directory, {"tokenizer_class": "PreTrainedTokenizerFast", **self._special_tokens()})
+            return
         vocabulary = sorted(self._inner.get_vocab().items(), key=lambda entry: entry[1])
         (directory / "vocab.txt").write_text("".join(f"{token}\n" for token, _ in vocabulary), encoding="utf-8")
         normalizer = self._inner.normalizer
@@ -106,7 +142,79 @@ class Tokenizer:
             "tokenize_chinese_chars": getattr(normalizer, "handle_chinese_chars", True),
             **{f"{name.lower()}_token": f"[{name}]" for name in ("UNK", "SEP", "PAD", "CLS", "MASK")},
         }
-        (directory / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        _write_settings(directory, settings)
+
+    def save_with_segments(self, directory: Path) -> None:
+        """As `save`, with a file whose type ids are our segments, also where the encoder reads none."""
+        self.save(directory)
+        a, b = self._inner.encode(PROBES[0]), self._inner.encode(PROBES[0], PROBES[0])
+        pieces = self.encode([PROBES[0]])
+        if (a.type_ids, b.type_ids) == (self.joined(pieces, 1 << 20)[1], self.joined(pieces * 2, 1 << 20)[1]):
+            return
+        before, after = self._token(self.cls_id), self._token(self.sep_id)
+        between = [self._token(number) for number in self.template.between]
+        single, first = f"{before}:0 $A:0 {after}:0", " ".join(f"{token}:0" for token in (before, "$A", *between))
+        copied = tokenizers.Tokenizer.from_str(self._inner.to_str())
+        ids = {before: self.cls_id, after: self.sep_id} | dict(zip(between, self.template.between, strict=True))
+        copied.post_processor = TemplateProcessing(
+            single=single, pair=f"{first} $B:1 {after}:1", special_tokens=list(ids.items())
+        )
+        copied.save(str(directory / "tokenizer.json"))
+
+    def _special_tokens(self) -> dict[str, str]:
+        vocabulary = self._inner.get_vocab()
+        mask = next((token for token in MASK_TOKENS if token in vocabulary), None)
+        tokens = {"cls": self.cls_id, "sep": self.sep_id, "pad": self.pad_id, "unk": self.unk_id}
+        named = {f"{name}_token": self._token(number) for name, number in tokens.items() if number >= 0}
+        return named | ({} if mask is None else {"mask_token": mask})
+
+    def _token(self, number: int) -> str:
+        token = self._inner.id_to_token(number)
+        assert token is not None
+        return token
+
+
+def _write_settings(directory: Path, settings: Mapping[str, Any]) -> None:
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _template(inner: tokenizers.Tokenizer, source: str) -> Template:
+    """The special tokens that a tokenizer's file puts around texts; those of BERT where it has them and says nothing.
+
+    Raises:
+        WeightsError: there is not one token before and one after a text, or the tokens of a pair are others.
+    """
+    probe = next((text for text in PROBES if inner.encode(text, add_special_tokens=False).ids), None)
+    if probe is not None:
+        single, pair = inner.encode(probe), inner.encode(probe, probe)
+        around, parts = _special_parts(single), _special_parts(pair)
+        if [len(part) for part in around] == [1, 1]:
+            if len(parts) != 3 or not parts[1] or [parts[0], parts[2]] != around:
+                raise WeightsError(f"{source}: not a tokenizer of an encoder: it joins two texts in no known way")
+            return Template(around[0][0], tuple(parts[1]), around[1][0])
+        if any(around):
+            raise WeightsError(f"{source}: not a tokenizer of an encoder: it needs one token before and after a text")
+    vocabulary = inner.get_vocab()
+    missing = [token for token in ("[CLS]", "[SEP]") if token not in vocabulary]
+    if missing:
+        raise WeightsError(
+            f"{source}: not a tokenizer of an encoder: it puts no special tokens around a text, and it has no "
+            f"{', '.join(missing)}"
+        )
+    return Template(vocabulary["[CLS]"], (vocabulary["[SEP]"],), vocabulary["[SEP]"])
+
+
+def _special_parts(encoding: tokenizers.Encoding) -> list[list[int]]:
+    """The special tokens before, between and after the texts."""
+    parts: list[list[int]] = [[]]
+    text: int | None = None
+    for token, owner in zip(encoding.ids, encoding.sequence_ids, strict=True):
+        if owner is None:
+            parts[-1].append(token)
+        elif owner != text:
+            text = owner
+            parts.append([])
+    return parts
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -129,7 +237,7 @@ def load_tokenizer(directory: Path) -> Tokenizer:
     ``tokenizer_config.json`` and is true without it.
 
     Raises:
-        WeightsError: the files are missing, damaged, or not of the BERT family.
+        WeightsError: the files are missing, damaged, or of a tokenizer without the special tokens of an encoder.
     """
     whole, vocabulary = directory / "tokenizer.json", directory / "vocab.txt"
     try:

@@ -38,11 +38,22 @@ def save_encoder(model: Model, directory: Path) -> None:
     save_tokenizer(model, directory)
 
 
-def save_tokenizer(model: Model, directory: Path) -> None:
-    """Write the tokenizer, with the maximum length of the model."""
-    model.tokenizer.save(directory)
+def save_tokenizer(model: Model, directory: Path, *, segments: bool = False) -> None:
+    """Write the tokenizer, with the maximum length of the model.
+
+    Args:
+        model: model to export.
+        directory: directory to write to.
+        segments: let the type ids be our segments, also where the encoder reads none.
+    """
+    if segments:
+        model.tokenizer.save_with_segments(directory)
+    else:
+        model.tokenizer.save(directory)
     path = directory / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8")) | {"model_max_length": model.max_tokens}
+    if not model.network.encoder.reads_segments:
+        settings["model_input_names"] = ["input_ids", "attention_mask"]
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 

@@ -20,6 +20,7 @@ from bertram.errors import BertramError
 from bertram.export.hf import save_tokenizer
 from bertram.model.dropout import NO_DROPOUT
 from bertram.model.encoders.base import TokenLayout
+from bertram.model.encoders.modernbert import ModernBertEncoder
 from bertram.model.heads import ComparingHead
 from bertram.prediction.model import Model
 from bertram.tasks import Task
@@ -70,6 +71,7 @@ class Padded(nn.Module):
     def __init__(self, model: Model, task: Task) -> None:
         super().__init__()
         self.task, self.pooling = task, model.network.pooling
+        self.orders = _orders(model, task)
         self.encoder, self.head = model.network.encoder, model.network.head(task.name)
         self.output = self.head.output
 
@@ -77,12 +79,14 @@ class Padded(nn.Module):
         """[n, K] probabilities or [n] scores in label units, from the [n, L] tensors that `input_names` lists."""
         if self.task.encodings_per_example == 2:
             return self.output.graph(self.compared(self.pooled(*inputs[:2]), self.pooled(*inputs[2:])))
-        orders = [self.joint(*inputs[start : start + 3]) for start in range(0, len(inputs), 3)]
+        each = len(inputs) // self.orders
+        orders = [self.joint(*inputs[start : start + each]) for start in range(0, len(inputs), each)]
         return torch.stack([self.output.graph(raw) for raw in orders]).mean(0)
 
-    def joint(self, token_ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+    def joint(self, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
         """Raw output of the head for inputs of one sequence each."""
         if self.task.compares:
+            assert segments is not None
             hidden = self.encoder.encode(PaddedLayout(token_ids, mask, segments))
             return self.compared(_mean(hidden, mask * (1 - segments)), _mean(hidden, mask * segments))
         raw: Tensor = self.head(self.pooled(token_ids, mask, segments), NO_DROPOUT)
@@ -150,12 +154,18 @@ class PaddedLayout(TokenLayout):
 def input_names(model: Model, task: Task) -> list[str]:
     """Names of the inputs of a graph.
 
-    Ids and mask, and segments unless pairs are bi-encoded; with ``_1`` and ``_2`` if two sequences are read.
+    Ids and mask, and segments where encoder or head reads them and pairs are not bi-encoded; with ``_1`` and ``_2`` if
+    two sequences are read.
     """
     apart = task.encodings_per_example == 2
-    names = ("input_ids", "attention_mask") if apart else ("input_ids", "attention_mask", "token_type_ids")
-    twice = apart or (model.both_orders and task.pair)
-    return [name + end for end in (("_1", "_2") if twice else ("",)) for name in names]
+    segments = not apart and (model.network.encoder.reads_segments or task.compares)
+    names = ["input_ids", "attention_mask"] + (["token_type_ids"] if segments else [])
+    return [name + end for end in (("_1", "_2") if apart or _orders(model, task) == 2 else ("",)) for name in names]
+
+
+def _orders(model: Model, task: Task) -> int:
+    """Number of orders in which the texts of an example are read in one sequence."""
+    return 2 if model.both_orders and task.pair and task.encodings_per_example == 1 else 1
 
 
 def save_graphs(model: Model, tasks: Sequence[Task], directory: Path) -> None:
@@ -167,10 +177,12 @@ def save_graphs(model: Model, tasks: Sequence[Task], directory: Path) -> None:
     missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
     if missing:
         raise BertramError(f"--format onnx needs {' and '.join(missing)}; run: pip install 'bertram[onnx]'")
+    if isinstance(model.network.encoder, ModernBertEncoder):
+        raise BertramError("--format onnx does not hold a ModernBERT: its graph gives other outputs; use --format hf")
     directory.mkdir(parents=True, exist_ok=True)
     for task in tasks:
         _save_graph(model, task, directory / f"{task.name}.onnx")
-    save_tokenizer(model, directory)
+    save_tokenizer(model, directory, segments=True)
     described = {task.name: _described(model, task) for task in tasks}
     text = json.dumps(described, indent=2, ensure_ascii=False)
     (directory / "tasks.json").write_text(text + "\n", encoding="utf-8")

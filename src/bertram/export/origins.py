@@ -28,6 +28,13 @@ ENCODERS = {
         APACHE,
         "sentence-transformers/all-MiniLM-L6-v2",
     ),
+    "mpnet": Origin(
+        f"all-mpnet-base-v2 by the Sentence Transformers team, {APACHE}; made from microsoft/mpnet-base (Song et al., "
+        "2020, arXiv 2004.09297) by training on 1.17 billion pairs of texts, question pairs of Quora and "
+        "natural-language inference among them.",
+        APACHE,
+        "sentence-transformers/all-mpnet-base-v2",
+    ),
     "google-bert/bert-base-uncased": Origin(
         f"bert-base-uncased (Devlin et al., 2019, arXiv 1810.04805), {APACHE}.", APACHE, "google-bert/bert-base-uncased"
     ),

@@ -127,7 +127,7 @@ def notes(reference: Config, rows: Sequence[Row]) -> list[str]:
 
 
 def _knows(config: Config) -> bool:
-    return config.encoder == "minilm"
+    return config.encoder in ("minilm", "mpnet")
 
 
 def _row(experiment: Experiment, budget: Budget, seeds: Sequence[int], finished: Mapping[str, Run]) -> Row:

@@ -77,7 +77,7 @@ class Multitask(nn.Module):
             example=torch.tensor(_examples(batches))[torch.argsort(packed.inverse_order)][packed.sequence].to(
                 self.device
             ),
-            movable=_movable(packed).to(self.device),
+            movable=_movable(packed, max(batch.separators for batch in batches)).to(self.device),
         )
 
     def forward(
@@ -159,10 +159,12 @@ def _examples(batches: Sequence[Batch]) -> list[int]:
     return owners
 
 
-def _movable(packed: Packed) -> Tensor:
-    """False for [CLS] and [SEP]: the ends of a sequence, and the end of its first segment."""
+def _movable(packed: Packed, separators: int) -> Tensor:
+    """False for special tokens: the ends of a sequence, and as many tokens at the end of its first segment."""
     movable = torch.ones(len(packed.token_ids), dtype=torch.bool)
     movable[packed.starts] = False
     movable[packed.starts + packed.lengths - 1] = False
-    movable[:-1] &= ~((packed.segments[:-1] == 0) & (packed.segments[1:] == 1))
+    ends = ((packed.segments[:-1] == 0) & (packed.segments[1:] == 1)).nonzero().flatten()
+    for number in range(separators):
+        movable[ends - number] = False
     return movable

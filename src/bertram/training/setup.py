@@ -81,6 +81,8 @@ def build_model(config: Config, device: torch.device) -> tuple[Model, Precision]
     positions = encoder.config.max_tokens
     if config.model.max_length and config.model.max_length > positions:
         raise ConfigError([f"model.max_length: the encoder has {positions} positions"])
+    if config.model.pooling == "pooler" and encoder.pooler is None:
+        raise ConfigError(["model.pooling: this encoder has no pooler; use cls or mean"])
     if tokenizer.vocab_size > encoder.config.vocabulary:
         words = encoder.config.vocabulary
         raise ConfigError([f"encoder: its tokenizer knows {tokenizer.vocab_size} tokens, its table {words}"])
