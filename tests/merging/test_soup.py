@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from bertram.errors import RunError
 from bertram.merging.ensemble import ensemble
 from bertram.merging.soup import averaged, soup
 from bertram.runs.directory import Run, read_predictions
+from bertram.runs.record import write_record
 
 WEIGHTS = "model/model.safetensors"
 
@@ -44,6 +46,14 @@ def test_a_uniform_soup_is_a_run_made_of_all_members(tiny_runs: Path, tmp_path: 
         Run(member).record["scores"]["dev"]["overall"]["value"] for member in members
     ]
     assert made.record["config_hash"] not in [Run(member).record["config_hash"] for member in members]
+
+
+def test_it_has_the_cautions_of_its_members(tiny_runs: Path, tmp_path: Path) -> None:
+    for name, cautions in (("cross-0", ["sst: a", "sts: b"]), ("cross-1", ["sts: b", "sts: c"])):
+        shutil.copytree(tiny_runs / name, tmp_path / name)
+        write_record(tmp_path / name, replace(Run(tiny_runs / name).record, cautions=cautions))
+    made = soup([tmp_path / "cross-0", tmp_path / "cross-1"], tmp_path / "soup", say=silent)
+    assert list(made.record.cautions) == ["sst: a", "sts: b", "sts: c"]
 
 
 def test_its_predictions_and_scores_are_those_of_its_model(tiny_runs: Path, tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ def _record(config: Config, model: MergedModel, dev: Dev) -> Record:
     return replace(
         record,
         config_hash=hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16],
+        cautions=list(dict.fromkeys(caution for run in model.members for caution in run.record.cautions)),
         merged=Merged(model.how, model.choice, members, [_member(run) for run in model.left_out]),
         encoder=model.members[0].record.encoder,
         parameters=Parameters(all=model.parameters, trained=0),
