@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from tests.comparison.sequential_studies import STUDIES, Study, simulate
 
-from bertram.comparison.sequential import look, nominal_levels, spent
+from bertram.comparison.sequential import LEVEL, look, nominal_levels, spent
 
 
 def test_the_levels_of_the_looks_spend_the_whole_level() -> None:
@@ -40,4 +40,4 @@ def test_a_look_is_two_sided_for_a_difference_and_one_sided_twice_for_none() -> 
     assert significant.tolist() == [True, False, False]
     assert inside.tolist() == [False, True, False]
     alone = look(np.array([0.01]), np.array([0.01 / 2.5 * sqrt(1)]), 8, most=8, tests=1, smallest=0.005)
-    assert alone[0].tolist() == [stats.t.sf(2.5, 7) < nominal_levels(8, 0.025)[-1]]
+    assert alone[0].tolist() == [stats.t.sf(2.5, 7) < nominal_levels(8, LEVEL / 2)[-1]]
