@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bertram.surgery.names import why_not
-from bertram.tasks import Strict, Task
+from bertram.tasks import Strict, Task, is_task_name
 
 OrderName = Literal[
     "sequential",
@@ -296,7 +296,7 @@ class Config(Strict):
             if name.casefold() in spellings:
                 yield f"task names {spellings[name.casefold()]!r} and {name!r} differ only in case"
             spellings[name.casefold()] = name
-            if not name.replace("-", "").replace("_", "").isalnum():
+            if not is_task_name(name):
                 yield f"tasks: invalid name {name!r}; use letters, digits, - and _"
         for field, chosen in (("smart.tasks", self.smart.tasks), ("rdrop.tasks", self.rdrop.tasks)):
             for name in chosen:

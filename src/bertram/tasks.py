@@ -169,6 +169,11 @@ class Extra(TextFile):
     share: float = Field(0.5, gt=0, lt=1, description="share of each batch that is drawn from these rows")
 
 
+def is_task_name(name: str) -> bool:
+    """Whether a task may have this name: letters, digits, - and _, so that it is also a safe name of a file."""
+    return name.replace("-", "").replace("_", "").isalnum()
+
+
 class Task(Strict):
     """One task: its texts, its labels, how it is learned and how it is scored."""
 

@@ -48,6 +48,9 @@ def run(tiny_runs: Path) -> Path:
     return tiny_runs / "cross-0"
 
 
+HASHES = ("files", "sha256")
+
+
 class TestRuns:
     def test_missing(self, tmp_path: Path) -> None:
         for words in (("predict", tmp_path / "x", "--task", "sst"), ("evaluate", tmp_path / "x")):
@@ -67,6 +70,12 @@ class TestRuns:
         shutil.copytree(run, tmp_path / "run")
         path = tmp_path / "run" / "model" / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"intermediate_size": 96}))
+        assert "config.json: damaged: its SHA-256 is not the recorded one" in fails(
+            "predict", tmp_path / "run", "--task", "sst"
+        )
+        record = tmp_path / "run" / "record.json"  # as before there were hashes
+        values = {name: value for name, value in json.loads(record.read_text()).items() if name not in HASHES}
+        record.write_text(json.dumps(values))
         assert "weights do not fit config.json" in fails("predict", tmp_path / "run", "--task", "sst", lines=20)
 
 

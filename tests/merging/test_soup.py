@@ -84,6 +84,7 @@ def test_greedy_leaves_out_what_makes_it_worse_and_says_on_what_it_was_chosen(ti
     save_file(state, broken / WEIGHTS)
     record = json.loads((broken / "record.json").read_text())
     record["scores"]["dev"]["overall"] = {"value": None, "ci95": None, "undefined": "broken"}  # so it is tried last
+    del record["sha256"], record["files"]  # as before there were hashes
     (broken / "record.json").write_text(json.dumps(record))
     said: list[str] = []
     best = max(Run(tiny_runs / name).record["scores"]["dev"]["overall"]["value"] for name in ("cross-0", "cross-1"))

@@ -15,7 +15,7 @@ from tests.common.child_processes import kill_at, run_in_child
 
 from bertram.errors import RunError
 from bertram.runs import checkpoint
-from bertram.runs.checkpoint import DamagedCheckpointWarning, newest, save
+from bertram.runs.checkpoint import FORMAT, DamagedCheckpointWarning, newest, save
 
 
 def state_of(step: int) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def test_every_single_flipped_byte_of_the_plain_part_is_noticed(tmp_path: Path) 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             if sound[:place].endswith(b'"format": '):  # refused by name
-                with pytest.raises(RunError, match="checkpoint format version 0 is unknown"):
+                with pytest.raises(RunError, match=f"checkpoint format version {FORMAT ^ 1} is unknown"):
                     newest(tmp_path)
                 continue
             found = newest(tmp_path)
@@ -138,14 +138,14 @@ def test_where_all_are_damaged_there_is_none(tmp_path: Path) -> None:
     assert len(told) == 2
 
 
-@pytest.mark.parametrize("version", [2, "1", None])
+@pytest.mark.parametrize("version", [FORMAT + 1, str(FORMAT), None])
 def test_an_unknown_format_version_is_refused_by_name(version: object, tmp_path: Path) -> None:
     save(tmp_path, 1, state_of(1), keep=2)
     path = save(tmp_path, 2, state_of(2), keep=2) / "state.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": version}))
     with pytest.raises(RunError, match="step-000000002: checkpoint format version") as refused:
         newest(tmp_path)
-    assert f"version {version!r} is unknown; this BERTram reads 1" in str(refused.value)
+    assert f"version {version!r} is unknown; this BERTram reads {FORMAT}" in str(refused.value)
 
 
 @pytest.mark.parametrize("keep", [1, 2])

@@ -151,11 +151,17 @@ def test_an_address_that_is_not_ours_is_refused(host: str) -> None:
         listen(host, 0)
 
 
+HASHES = ("files", "sha256")
+
+
 def test_what_is_no_sound_run_is_refused(run: Run, tmp_path: Path) -> None:
     def broken(name: str, file: str, content: bytes) -> Path:
         path = tmp_path / name
         shutil.copytree(run.path, path)
         (path / file).write_bytes(content)
+        if file == "model/config.json":  # of a run of before there were hashes
+            record = json.loads((path / "record.json").read_text())
+            (path / "record.json").write_text(json.dumps({k: record[k] for k in record if k not in HASHES}))
         return path
 
     half = (run.path / "model" / "model.safetensors").read_bytes()[:5000]

@@ -87,6 +87,8 @@ def train(
     if resume and out is None:
         raise RunError("--resume needs --out with the directory of the run to continue")
     started = resume and out is not None and (out / "config.toml").is_file()
+    if resume and out is not None and not started and not has_options and not (out / "record.json").is_file():
+        raise RunError(f"{out}: there is no run to continue here; without --resume a new one is trained")
     settings = read_config(out) if started and out is not None else resolved(recipe, config, words, changes)
     if started and has_options and options.digest(settings) != options.digest(resolved(recipe, config, words, changes)):
         raise RunError(f"{out}: this run has other options (see its config.toml); resume it with --out alone")

@@ -47,7 +47,7 @@ class Tokenizer:
         sep_id: id of the token after a text.
         pad_id: id of the padding token.
         unk_id: id of the unknown token; -1 where every text has tokens, such as its bytes.
-        vocab_size: number of ids.
+        vocab_size: number of ids, the largest one plus 1.
     """
 
     def __init__(self, inner: tokenizers.Tokenizer, source: str) -> None:
@@ -66,7 +66,7 @@ class Tokenizer:
         self.cls_id, self.sep_id = self.template.before, self.template.after
         self.pad_id = vocabulary[padding]
         self.unk_id = vocabulary[unknown] if isinstance(unknown, str) else -1
-        self.vocab_size = inner.get_vocab_size()
+        self.vocab_size = max(vocabulary.values()) + 1
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, without [CLS] and [SEP], however many they are."""

@@ -1,6 +1,7 @@
 """From scores to the record of a run: one way for trainings, soups and ensembles, and constant answers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
@@ -9,6 +10,7 @@ from bertram.config import Config
 from bertram.evaluation.evaluate import Evaluation
 from bertram.evaluation.files import confusions, keep_predictions
 from bertram.runs.directory import Run
+from bertram.runs.hashes import sha256_of
 from bertram.runs.provenance import provenance
 from bertram.runs.record import DataFile, Record, Seconds, write_record
 from bertram.runs.scores import Baselines, RunScores
@@ -56,4 +58,6 @@ def finish(run: Run, record: Record, dev: Evaluation) -> None:
         RunError: the disk is full or cannot be written.
     """
     keep_predictions(run, dev, "dev")
-    write_record(run.path, record)
+    paths = [*run.model.rglob("*"), *(run.predictions(name) for name in dev.examples), run.metrics]
+    files = {path.relative_to(run.path).as_posix(): sha256_of(path) for path in sorted(paths) if path.is_file()}
+    write_record(run.path, replace(record, files=files))

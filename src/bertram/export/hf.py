@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from bertram.prediction.model import Model
+from bertram.runs.tensors import write_tensors
 
 USAGE = """\
 ```python
@@ -34,7 +33,7 @@ def save_encoder(model: Model, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     config = encoder.config_values(encoder.config) | {"dtype": "float32"}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    save_file(encoder.hugging_face_state(), str(directory / "model.safetensors"), metadata={"format": "pt"})
+    write_tensors(directory / "model.safetensors", encoder.hugging_face_state(), metadata={"format": "pt"})
     save_tokenizer(model, directory)
 
 

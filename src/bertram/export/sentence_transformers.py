@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bertram.errors import BertramError
@@ -19,6 +18,7 @@ from bertram.export.hf import save_encoder
 from bertram.model.heads import COSINE, MLPHead, SimilarityHead
 from bertram.model.outputs import DenseForm
 from bertram.prediction.model import Model
+from bertram.runs.tensors import write_tensors
 from bertram.tasks import Task
 
 TRANSFORMER = "sentence_transformers.models.Transformer"  # the old names, which all versions understand
@@ -198,8 +198,9 @@ def _save_dense(
     if target != "sentence_embedding":
         settings |= {"module_input_name": source, "module_output_name": target}
     _write(directory / "config.json", settings)
-    save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()},
-              str(directory / "model.safetensors"))  # fmt: skip
+    write_tensors(
+        directory / "model.safetensors", {name: tensor.detach().contiguous() for name, tensor in weights.items()}
+    )
 
 
 def _write_modules(directory: Path, modules: list[tuple[str, str]]) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from bertram.errors import RunError
@@ -15,6 +13,7 @@ from bertram.merging.merge import MergedModel, config_of, meaning, read_dev, req
 from bertram.model.storage import WEIGHTS, load_state
 from bertram.prediction.load import MEMBERS, load_model, save_model
 from bertram.runs.directory import Run, open_runs, refuse_existing
+from bertram.runs.tensors import read_tensors
 
 State = dict[str, Tensor]
 HEAD_FIELDS = ("encoding", "head", "trained_by", "raw_cosine")  # what makes two heads the same
@@ -107,12 +106,9 @@ def _greedy(
 
 
 def _read(path: Path) -> State:
-    try:
-        return load_file(str(path))
-    except FileNotFoundError:
-        raise RunError(f"{path}: missing; the run has no model of its own") from None
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{path}: damaged, it cannot be read: {error}") from None
+    if not path.exists():
+        raise RunError(f"{path}: missing; the run has no model of its own")
+    return read_tensors(path)
 
 
 def _weights(run: Run) -> Path:

@@ -5,23 +5,25 @@ weights have their usual names, so the directory also serves as an `--encoder`.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bertram.errors import RunError
-from bertram.model.encoders import class_of
+from bertram.model.encoders import EncoderConfig, class_of
 from bertram.model.linear import Precision
 from bertram.model.multitask import Multitask
 from bertram.model.pretrained import read_config
 from bertram.options import old_names
-from bertram.tasks import Strict, Task
+from bertram.runs.tensors import read_tensors, tensor_shapes, write_tensors
+from bertram.runs.typed_json import one_line, read_object
+from bertram.tasks import Strict, Task, is_task_name
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -98,7 +100,7 @@ def save_network(stored: StoredNetwork, directory: Path, state: dict[str, Tensor
     }
     config = network.encoder.config_values(network.encoder.config) | {"bertram": ours}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    save_file(state or state_of(network), str(directory / WEIGHTS), metadata={"format": "pt"})
+    write_tensors(directory / WEIGHTS, state or state_of(network), metadata={"format": "pt"})
 
 
 def load_network(directory: Path, precision: Precision = "fp32") -> StoredNetwork:
@@ -107,35 +109,56 @@ def load_network(directory: Path, precision: Precision = "fp32") -> StoredNetwor
     Raises:
         RunError: not a model of ours, of an unknown format version, or damaged.
     """
-    ours = _read_ours(directory)
+    path = directory / "config.json"
     try:
-        saved = _Saved.model_validate(old_names.renamed(ours))
+        saved = _Saved.model_validate(old_names.renamed(_read_ours(directory)))
     except ValidationError as error:
-        raise RunError(f"{directory / 'config.json'}: damaged, its tasks cannot be read: {error}") from None
-    try:
-        state = load_file(str(directory / WEIGHTS))
-    except FileNotFoundError:
-        raise RunError(f"{directory / WEIGHTS}: missing") from None
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{directory / WEIGHTS}: damaged, it cannot be read: {error}") from None
+        first = error.errors()[0]
+        place, reason = ".".join(map(str, first["loc"])), one_line(first["msg"])
+        raise RunError(f"{path}: damaged, its tasks cannot be read: {one_line(place)}: {reason}") from None
+    for name in saved.tasks:
+        if not is_task_name(name):
+            raise RunError(f"{path}: damaged: {one_line(repr(name))} cannot be the name of a task")
     config = read_config(directory)
-    family = class_of(config)
-    encoder = family.new(config, pooler=family.has_pooler([family.plain_key(key) for key in state]))
-    network = Multitask(encoder, saved.tasks, saved.pooling)
+    if not 3 <= saved.max_tokens <= config.max_tokens:
+        raise RunError(f"{path}: damaged: max_tokens is {saved.max_tokens}; the encoder has {config.max_tokens}")
+    _check_shapes(directory / WEIGHTS, config, saved)
+    state = read_tensors(directory / WEIGHTS)
+    network = _new_network(config, saved, state)
     load_state(network, state)
     network.encoder.set_precision(precision)
     return StoredNetwork(network.eval(), saved.max_tokens, saved.both_orders)
 
 
+def _new_network(config: EncoderConfig, saved: _Saved, names: Iterable[str]) -> Multitask:
+    """A network of the stored shape, with new weights; a pooler only where the names have one."""
+    family = class_of(config)
+    encoder = family.new(config, pooler=family.has_pooler([family.plain_key(name) for name in names]))
+    tasks = {name: task.model_copy(update={"name": name}) for name, task in saved.tasks.items()}
+    return Multitask(encoder, tasks, saved.pooling)
+
+
+def _check_shapes(path: Path, config: EncoderConfig, saved: _Saved) -> None:
+    """Raise RunError unless the file has tensors of these shapes; nothing of their size is allocated before."""
+    shapes = tensor_shapes(path)
+    numbers = sum(prod(shape) for shape in shapes.values())
+    for name, size in vars(config).items():
+        if isinstance(size, int) and size > (len(shapes) if name == "layers" else max(numbers, 1)):
+            raise RunError(f"{path}: weights do not fit config.json: {numbers:,} numbers, but {name} is {size}")
+    with torch.device("meta"):
+        network = _new_network(config, saved, shapes)
+    for name, tensor in state_of(network).items():
+        shape = list(tensor.shape)
+        if shapes.get(name, shape) != shape:
+            raise RunError(f"{path}: weights do not fit config.json: {name} has shape {shapes[name]}, not {shape}")
+
+
 def _read_ours(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        ours = read_object(path).get("bertram")
     except FileNotFoundError:
         raise RunError(f"{directory}: not a trained model: it has no config.json") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: damaged: {error}") from None
-    ours = config.get("bertram") if isinstance(config, dict) else None
     if not isinstance(ours, dict):
         raise RunError(f"{path}: an encoder without heads, not a trained model")
     if ours.get("format") != FORMAT:

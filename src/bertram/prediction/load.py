@@ -1,9 +1,8 @@
 """Models and ensembles, loaded from and saved to directories."""
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from bertram.model.linear import Precision
 from bertram.model.storage import FORMAT, StoredNetwork, load_network, save_network
 from bertram.prediction.model import Model, Prediction, Text, predict
 from bertram.runs.directory import Run, open_run
+from bertram.runs.typed_json import one_line, read_object, typed
 
 MEMBERS = "ensemble.json"
 
@@ -62,6 +62,7 @@ def load(run: Path | str | Run, precision: Precision = "fp32") -> Model | Ensemb
     directory = opened.model
     if not directory.is_dir():
         raise RunError(f"{opened.path}: no model yet; continue the training with --resume")
+    opened.check_model()
     if not (directory / MEMBERS).is_file():
         return load_model(directory, precision)
     return Ensemble([load_model(member, precision) for member in members(directory)])
@@ -94,8 +95,11 @@ def load_model(directory: Path, precision: Precision = "fp32") -> Model:
     Raises:
         RunError: the model is missing or damaged, or has an unknown format version.
     """
-    stored = load_network(directory, precision)
-    return Model(stored.network, load_tokenizer(directory), stored.max_tokens, both_orders=stored.both_orders)
+    stored, tokenizer = load_network(directory, precision), load_tokenizer(directory)
+    words = stored.network.encoder.config.vocabulary
+    if tokenizer.vocab_size > words:
+        raise RunError(f"{directory}: damaged: its tokenizer has {tokenizer.vocab_size} tokens, its encoder {words}")
+    return Model(stored.network, tokenizer, stored.max_tokens, both_orders=stored.both_orders)
 
 
 def members(directory: Path) -> list[Path]:
@@ -105,11 +109,20 @@ def members(directory: Path) -> list[Path]:
         RunError: the list of members is damaged or has an unknown format version.
     """
     path = directory / MEMBERS
-    try:
-        listing = json.loads(path.read_text(encoding="utf-8"))
-        version, directories = listing["format"], [directory / str(name) for name in listing["members"]]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: damaged: {error}") from None
-    if version != FORMAT:
-        raise RunError(f"{path}: unknown format version {version!r}; this BERTram reads {FORMAT}")
-    return directories
+    listing = typed(read_object(path), _Members, path)
+    if listing.format != FORMAT:
+        raise RunError(f"{path}: unknown format version {listing.format!r}; this BERTram reads {FORMAT}")
+    if not listing.members:
+        raise RunError(f"{path}: damaged: it names no members")
+    for name in listing.members:
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise RunError(f"{path}: damaged: member {one_line(repr(name))} is not a folder beside it")
+    return [directory / name for name in listing.members]
+
+
+@dataclass(frozen=True)
+class _Members:
+    """The content of ensemble.json."""
+
+    format: int
+    members: list[str]

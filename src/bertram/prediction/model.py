@@ -11,7 +11,7 @@ from torch import Tensor
 from bertram.data.examples import Examples, tokenize
 from bertram.data.rows import styled, text_of
 from bertram.data.tokenizer import Tokenizer
-from bertram.errors import BertramError, Fault
+from bertram.errors import BertramError, Fault, RunError
 from bertram.model.multitask import Multitask
 from bertram.model.outputs import output_of
 from bertram.tasks import Task
@@ -86,6 +86,9 @@ class Model:
         Args:
             examples: examples of one task.
             batch_size: examples per batch.
+
+        Raises:
+            RunError: an output is not finite.
         """
         output = self.network.output(examples.task.name)
         swaps = self.orders(examples.task)
@@ -96,6 +99,11 @@ class Model:
             outputs.append(torch.stack([output.meaning(logits) for logits in raw]).mean(0).cpu())
             places += chosen
         stacked = torch.cat(outputs)
+        if not stacked.isfinite().all():
+            raise RunError(
+                f"task {examples.task.name}: outputs of the model are not finite; its weights are damaged, or its "
+                "training diverged"
+            )
         return torch.empty_like(stacked).index_copy_(0, torch.tensor(places), stacked)
 
 

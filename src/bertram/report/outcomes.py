@@ -12,7 +12,7 @@ from bertram import options
 from bertram.config import Config
 from bertram.data.rows import Rows, limit_rows, read_extra, read_rows
 from bertram.data.sources import HubUnreachableError
-from bertram.errors import BertramError, DataError
+from bertram.errors import BertramError, DataError, RunError
 from bertram.evaluation.metrics import metrics_of
 from bertram.runs.directory import Run, read_metrics, read_predictions
 from bertram.runs.record import Record
@@ -86,7 +86,14 @@ class RunView:
     @cached_property
     def lines(self) -> list[dict[str, Any]]:
         """Of metrics.jsonl; none where only the record was kept."""
-        return list(read_metrics(self.run.metrics))
+        lines: list[dict[str, Any]] = []
+        try:
+            lines.extend(read_metrics(self.run.metrics))
+        except RunError as error:
+            lines.append({"log_fault": f"is shown up to its fault: {error}"})
+        if self.run.metrics.is_file() and not self.run.is_as_recorded(self.run.metrics):
+            lines.append({"log_fault": "is not the one that the run wrote: its SHA-256 is not the recorded one"})
+        return lines
 
     @property
     def merged(self) -> bool:

@@ -67,6 +67,8 @@ def _state(view: RunView) -> Iterator[Finding]:
     for line in view.lines:
         if "warning" in line:
             yield Finding("warning", "a technique did nothing", f"Step {line['step']:,}: {line['warning']}.")
+        if "log_fault" in line:
+            yield Finding("warning", "the log of the training is damaged", f"It {line['log_fault']}.")
     if view.config.data == "sample":
         yield Finding("note", "the sample is a toy",
                       "Its scores, of the project's own sentences, say nothing about methods.")  # fmt: skip

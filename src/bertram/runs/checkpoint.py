@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from bertram.errors import RunError
 from bertram.runs.files import WRITING, guarded
+from bertram.runs.tensors import write_tensors
 
 FORMAT = 2  # 1: parameters of the optimizer by number, of the network by former names
 PREFIX = "step-"
@@ -46,7 +47,7 @@ def save(directory: Path, step: int, state: dict[str, Any], keep: int) -> Path:
         temporary.mkdir()
         tensors: dict[str, Tensor] = {}
         plain = _take_out(state, "", tensors)
-        save_file(tensors, str(temporary / "state.safetensors"))
+        write_tensors(temporary / "state.safetensors", tensors)
         digest = _digest(temporary / "state.safetensors", step, plain)
         text = json.dumps({"format": FORMAT, "step": step, "sha256": digest, "state": plain})
         (temporary / "state.json").write_text(text, encoding="utf-8")

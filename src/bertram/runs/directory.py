@@ -9,6 +9,7 @@ predictions/<split>/      id and output of each example, no text and no gold lab
 """
 
 import gzip
+import hashlib
 import json
 import math
 import os
@@ -24,7 +25,12 @@ from bertram import options
 from bertram.config import Config
 from bertram.errors import BertramError, RunError
 from bertram.runs.files import WRITING, disk_errors, write_json_lines_gz, write_text
+from bertram.runs.hashes import check_hashes, sha256_of
+from bertram.runs.lock import LOCK
 from bertram.runs.record import RECORD, Record, read_record
+from bertram.runs.typed_json import one_line
+
+CONFIG = "config.toml"
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,21 @@ class Run:
         """Where the metrics are."""
         return self.path / "metrics.jsonl"
 
+    def check_model(self) -> None:
+        """Raise RunError if the model is not, file by file, what the record of a finished run says."""
+        recorded = self.record.files if self.finished else {}
+        prefix = f"{self.model.name}/"
+        files = {name.removeprefix(prefix): sha256 for name, sha256 in recorded.items() if name.startswith(prefix)}
+        if files:
+            check_hashes(self.model, files)
+
+    def is_as_recorded(self, path: Path) -> bool:
+        """Whether a file is the one that the record of a finished run knows; True where there is no hash of it."""
+        if not self.finished:
+            return True
+        recorded = self.record.files.get(path.relative_to(self.path).as_posix())
+        return recorded is None or recorded == sha256_of(path)
+
     def predictions(self, task: str, split: str = "dev") -> Path:
         """Where a task's predictions are."""
         return self.path / "predictions" / split / f"{task}.jsonl.gz"
@@ -85,10 +106,15 @@ def refuse_existing(path: Path, *, resumable: bool = True) -> None:
         path: where.
         resumable: True if an existing run can be continued.
     """
-    if path.exists() and (not path.is_dir() or any(not one.name.endswith(WRITING) for one in path.iterdir())):
+    if path.exists() and (not path.is_dir() or any(not _is_remnant(file) for file in path.iterdir())):
         begun = resumable and (path / "config.toml").exists()
         hint = "continue it with --resume, or choose another --out" if begun else "choose another --out"
         raise RunError(f"{path}: exists already; {hint}")
+
+
+def _is_remnant(path: Path) -> bool:
+    """Whether a file is what a kill leaves before a run has begun."""
+    return path.name == LOCK or path.name.endswith(WRITING)
 
 
 def create(path: Path, config: Config) -> Run:
@@ -149,7 +175,7 @@ def read_config(path: Path) -> Config:
     Raises:
         RunError: missing or damaged.
     """
-    file = path / "config.toml"
+    file = path / CONFIG
     try:
         return options.make(tomllib.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -177,11 +203,23 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
     """
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
+            lines = [json.loads(line) for line in file]
     except FileNotFoundError:
         raise RunError(f"{path}: missing; write it with: bertram evaluate") from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise RunError(f"{path}: damaged: {error}") from None
+    except PermissionError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from None
+    except (OSError, EOFError, ValueError, zlib.error, RecursionError) as error:
+        raise RunError(f"{path}: damaged: {one_line(error)}") from None
+    if not lines:
+        raise RunError(f"{path}: damaged: it has no predictions")
+    for number, line in enumerate(lines, 1):
+        if not (isinstance(line, dict) and isinstance(line.get("id"), str) and _is_number(line.get("value"))):
+            raise RunError(f"{path}, line {number}: damaged: not a prediction")
+    return lines
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 class MetricsLog:
@@ -199,6 +237,10 @@ class MetricsLog:
         self._place = path.parent
         with disk_errors(self._place):
             self._file = path.open("ab", buffering=0)  # no buffer, which a full disk would leave full
+            position = min(position, self._file.tell())
+            with path.open("rb") as file:  # a torn last line would be glued to the next
+                kept = file.read(position)
+            position = kept.rfind(b"\n") + 1
             if self._file.tell() > position:
                 self._file.truncate(position)
                 self._file.seek(position)
@@ -232,6 +274,28 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def log_hash(path: Path, size: int) -> str:
+    """SHA-256 of the first bytes of a log."""
+    with path.open("rb") as file:
+        return hashlib.sha256(file.read(size)).hexdigest()
+
+
+def log_fault(path: Path, size: int, sha256: str | None) -> str | None:
+    """What is wrong with a log of which a checkpoint knows the first bytes; None where nothing is.
+
+    Args:
+        path: the log.
+        size: number of bytes that the checkpoint knows.
+        sha256: their SHA-256; None in checkpoints that do not have it.
+    """
+    found = path.stat().st_size if path.is_file() else 0
+    if found < size:
+        return f"has {found} bytes, but had {size} at the checkpoint: lines are lost"
+    if sha256 is not None and log_hash(path, size) != sha256:
+        return "is not what was written before the checkpoint"
+    return None
+
+
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of metrics.jsonl, but for a last one that is not yet whole.
 
@@ -244,6 +308,9 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(file, 1):
             if line.endswith(b"\n"):
                 try:
-                    yield json.loads(line)
-                except ValueError as error:
-                    raise RunError(f"{path}, line {number}: damaged: {error}") from None
+                    values = json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise RunError(f"{path}, line {number}: damaged: {one_line(error)}") from None
+                if not isinstance(values, dict):
+                    raise RunError(f"{path}, line {number}: damaged: not a JSON object")
+                yield values

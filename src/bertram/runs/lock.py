@@ -1,12 +1,88 @@
 """One process at a time in a run directory."""
 
+import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from bertram.errors import RunError
+from bertram.runs.typed_json import one_line
 
 LOCKS = ".locks"
+LOCK = ".lock"
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a run directory while it is written; it is made if it is missing, and removed again if it stays empty.
+
+    The lock is the file ``.lock`` in it, which says who holds it, and ends with its process, however that ends. Where
+    the operating system or the disk has no locks, nothing is held.
+
+    Args:
+        path: run directory.
+
+    Raises:
+        RunError: another process holds it, or the directory cannot be made.
+    """
+    is_new = not path.exists()
+    file = _locked(path)
+    try:
+        yield
+    finally:
+        if file is not None:
+            with suppress(OSError):
+                (path / LOCK).unlink()
+            file.close()
+        if is_new:
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
+
+
+def remove_remnant(path: Path) -> None:
+    """Remove the lock file that a killed process has left in a finished run."""
+    if (path / LOCK).exists():
+        with suppress(RunError), held(path):  # else it is about to end
+            pass
+
+
+def _locked(path: Path) -> IO[bytes] | None:
+    """The locked file of a run directory; None where there are no locks."""
+    try:
+        import fcntl  # noqa: PLC0415 - Linux and macOS have it
+    except ModuleNotFoundError:
+        return None
+    while True:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            file = (path / LOCK).open("a+b", buffering=0)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be made: {error.strerror}") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read(200).decode(errors="replace").strip() or "another process"
+            file.close()
+            raise RunError(f"{path}: is being trained by {one_line(holder)}; wait for its end") from None
+        except OSError:  # a network disk without locks
+            file.close()
+            return None
+        if _is_same_file(file, path / LOCK):
+            with suppress(OSError):  # a full disk; then the holder has no name
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+            return file
+        file.close()  # its holder has removed it meanwhile
+
+
+def _is_same_file(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
@@ -34,7 +110,7 @@ def claimed(path: Path) -> Iterator[bool]:
     lock = path.parent / LOCKS / path.name
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
+        file = lock.open("a")
     except OSError as error:
         raise RunError(f"{path.parent}: cannot be written: {error.strerror}") from None
     with file:

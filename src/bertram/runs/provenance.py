@@ -44,12 +44,15 @@ def peak_memory_mib() -> int | None:
 
 
 def _git_commit() -> str | None:
-    """The commit of the working tree that runs, if it is one."""
+    """The commit of BERTram's own checkout; None where the package is installed, also inside another repository."""
+    root = Path(__file__).resolve().parents[3]
+    if not ((root / ".git").exists() and (root / "src" / "bertram" / "runs").is_dir()):
+        return None
     try:
-        found = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
+        commit = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--short", "HEAD"],
             capture_output=True, text=True, check=True, timeout=5,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip()
+    return commit.stdout.strip()

@@ -4,6 +4,8 @@ Version 2 is written. Version 1, which is that of all records before it, is conv
 knows of it. Fields that a later minor version has added are ignored.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +19,7 @@ from bertram.runs.typed_json import Scalar, plain, read_object, typed
 
 How = Literal["soup", "ensemble"]  # how runs are merged
 FORMAT = 2
+CHECKSUM = "sha256"  # of the other fields; a record without it is not checked
 RECORD = "record.json"
 MOVED = {  # name in version 1, and as item of a `Record` still -> place in version 2
     "cut": ("truncated",),
@@ -29,10 +32,17 @@ MOVED = {  # name in version 1, and as item of a `Record` still -> place in vers
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """The encoder that a run started from: its source, and its sizes by name."""
+    """The encoder that a run started from.
+
+    Attributes:
+        source: name or directory of the encoder.
+        shape: its sizes by name.
+        files: file of its directory -> SHA-256; none of an encoder that is named.
+    """
 
     source: str
     shape: Mapping[str, Scalar]
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -186,6 +196,7 @@ class Record(Mapping[str, Any]):
         confusion: task with classes -> counts by gold class and predicted class, [classes, classes].
         baselines: task -> trivial answer -> metric -> score on dev.
         seconds: time that the run took.
+        files: file below the run directory -> its SHA-256: model, log and dev predictions.
         peak_memory_mib: most memory of the first process, MiB; None where the system does not say.
     """
 
@@ -209,6 +220,7 @@ class Record(Mapping[str, Any]):
     confusion: Mapping[str, list[list[int]]]
     baselines: Mapping[str, Baselines]
     seconds: Seconds
+    files: Mapping[str, str] = field(default_factory=dict)
     peak_memory_mib: int | None = None
 
     @cached_property
@@ -245,7 +257,10 @@ def read_record(directory: Path) -> Record:
         return typed(_from_version_1(values), Record, path, {".".join(new): old for old, new in MOVED.items()})
     if version != FORMAT:
         raise RunError(f"{path}: format version {version!r} is unknown; this BERTram reads 1 and {FORMAT}")
-    return typed(values, Record, path)
+    record = typed(values, Record, path)
+    if CHECKSUM in values and values[CHECKSUM] != _checksum(values):
+        raise RunError(f"{path}: damaged: its SHA-256 is not that of its other fields")
+    return record
 
 
 def write_record(directory: Path, record: Record) -> None:
@@ -254,7 +269,14 @@ def write_record(directory: Path, record: Record) -> None:
     Raises:
         RunError: the disk is full or cannot be written.
     """
-    write_json(directory / RECORD, record.json_values)
+    values = dict(record.json_values)
+    write_json(directory / RECORD, {**values, CHECKSUM: _checksum(values)})
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    """SHA-256 of the fields of a record, in whatever order and layout they stand in the file."""
+    others = {name: value for name, value in values.items() if name != CHECKSUM}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
 def _from_version_1(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,9 @@ def read_object(path: Path) -> dict[str, Any]:
         raise
     except RecursionError:
         raise RunError(f"{path}: damaged: nested too deeply") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:  # not JSON, or not UTF-8
         raise RunError(f"{path}: damaged: {one_line(error)}") from None
     if not isinstance(values, dict):
         raise RunError(f"{path}: damaged: not a JSON object")

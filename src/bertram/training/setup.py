@@ -1,6 +1,7 @@
 """The composition root: everything that a training works on, built from a configuration."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,9 +15,10 @@ from bertram.model.dropout import Dropout
 from bertram.model.encoders import Encoder
 from bertram.model.linear import Precision, choose_precision
 from bertram.model.multitask import Multitask
-from bertram.model.pretrained import find, read_encoder
+from bertram.model.pretrained import INSTALLED, find, read_encoder
 from bertram.optimizer import AdamW
 from bertram.prediction.model import Model
+from bertram.runs.hashes import hashes_in
 from bertram.training import processes
 from bertram.training.average import Average
 from bertram.training.diagnostics import Idle
@@ -57,12 +59,19 @@ def begin(config: Config, device: torch.device) -> Training:
         model=model,
         data=data,
         generators=generators,
+        encoder_files=encoder_files(config.encoder),
         sampler=sampler,
         context=context,
         epoch_context=epoch_context,
         average=Average(network, config.average, sampler.total_steps),
         idle=Idle(config),
     )
+
+
+def encoder_files(source: str) -> dict[str, str]:
+    """SHA-256 of the files of an encoder that is a directory; nothing of others, which their names tell apart."""
+    directory = Path(source).expanduser()
+    return hashes_in(directory) if source not in INSTALLED and directory.is_dir() else {}
 
 
 def check_surgery(config: Config) -> None:

@@ -43,6 +43,7 @@ class Training:
     epoch_context: StepContext | None  # for one update by surgery after each epoch
     average: Average
     idle: Idle
+    encoder_files: dict[str, str] = field(default_factory=dict)  # of an encoder's directory: name -> SHA-256
     best: Best = field(default_factory=Best)
     latest: dict[str, Places] = field(default_factory=dict)  # the latest batch of each task
     smoothed: dict[str, float] = field(default_factory=dict)  # losses, for show
@@ -62,6 +63,7 @@ class Training:
         generators = {name: generator.get_state() for name, generator in vars(self.generators).items()}
         return {
             "data": self._files(),
+            "encoder": dict(self.encoder_files),
             "precision": self.precision,
             "device": self.model.network.device.type,
             "network": dict(self.model.network.state_dict()),
@@ -96,6 +98,10 @@ class Training:
         changed = [name for name, file in self.data.files.items() if hashes.get(name) != file.sha256]
         if changed:
             raise RunError(f"the data have changed since the run began: {', '.join(changed)}; start a new run")
+        source, files = self.config.encoder, state.get("encoder", self.encoder_files)
+        changed = sorted(name for name, _ in files.items() ^ self.encoder_files.items())
+        if changed:
+            raise RunError(f"the encoder {source} has changed since the run began ({changed[0]}); start a new run")
         self.precision = state["precision"]  # auto might measure something else now
         self.model.network.encoder.set_precision(self.precision)
         self.context.objective.set_teacher_precision(self.precision)

@@ -2,27 +2,29 @@
 
 import shutil
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from bertram import options
 from bertram.config import Config
-from bertram.errors import RunError
+from bertram.errors import BertramError, RunError
 from bertram.evaluation.evaluate import Evaluation
 from bertram.evaluation.files import baselines
 from bertram.evaluation.recording import describe, finish
 from bertram.model.storage import WEIGHTS, load_state
 from bertram.runs import checkpoint
-from bertram.runs.directory import Run, create, refuse_existing
+from bertram.runs.directory import Run, create, log_fault, refuse_existing
 from bertram.runs.files import restore_directory
+from bertram.runs.lock import held, remove_remnant
 from bertram.runs.provenance import peak_memory_mib
 from bertram.runs.record import EncoderInfo, Parameters, Record, Seconds, Steps
 from bertram.runs.scores import RunScores
+from bertram.runs.tensors import read_tensors
 from bertram.training import processes
 from bertram.training.display import Display, Silent
 from bertram.training.process_state import own_process_state
@@ -57,16 +59,25 @@ def train(
     if resume and path.is_dir() and Run(path).finished:
         if (path / "config.toml").is_file():
             _require_same_settings(Run(path), config)
+        processes.on_first(lambda: remove_remnant(path))
         return Run(path)
     if not (resume and (path / "config.toml").is_file()):
         processes.on_first(lambda: refuse_existing(path))  # before the data are read
     shown = display if display is not None and processes.is_first() else Silent()
-    with own_process_state(config):
-        training = begin(config, choose_device(config))
+    with own_process_state(config), _held(path):
+        if resume and Run(path).finished:  # by the process that held the run until now
+            return Run(path)
+        is_new = not (path / "config.toml").is_file()
+        run = _directory(path, config, resume=resume)  # before anything slow begins, so that --resume always works
+        try:
+            training = begin(config, choose_device(config))
+        except BertramError:
+            if is_new:  # nothing was trained; the next attempt shall find no run here
+                processes.on_first(lambda: (path / "config.toml").unlink(missing_ok=True))
+            raise
         for caution in training.data.cautions:
             shown.say(f"caution: {caution}")
-        run = _directory(path, config, resume=resume)
-        with _continue(training, run, resume=resume) as writer:
+        with _continue(training, run, resume=resume, say=shown.say) as writer:
             trainer = Trainer(training, writer, shown)
             trainer.fit()
         _finish(trainer, run)
@@ -93,6 +104,11 @@ def default_path(config: Config) -> Path:
     return Path(processes.from_first(f"runs/{config.recipe}-seed{config.seed}-{now}"))
 
 
+def _held(path: Path) -> AbstractContextManager[None]:
+    """The lock of a run directory, in the first process."""
+    return held(path) if processes.is_first() else nullcontext()
+
+
 def _directory(path: Path, config: Config, *, resume: bool) -> Run:
     run = Run(path)
     if not (resume and (path / "config.toml").is_file()):
@@ -111,17 +127,22 @@ def _require_same_settings(run: Run, config: Config) -> None:
         raise RunError(f"{run.path}: was started with other settings (config.toml there); resume it with those")
 
 
-def _continue(training: Training, run: Run, *, resume: bool) -> Writer:
+def _continue(training: Training, run: Run, *, resume: bool, say: Callable[[str], None]) -> Writer:
     """Restore the newest checkpoint, if there is one, and give this process's writer."""
     newest = checkpoint.newest(run.checkpoints) if resume else None
-    position = 0
+    position, fault = 0, None
     if newest is not None:
         _, state = newest
         position = state.pop("metrics")
+        fault = log_fault(run.metrics, position, state.pop("metrics_sha256", None))
         training.load_state_dict(state)
     if not processes.is_first():
         return NoWriter()
-    return RunWriter(run, checkpoints=training.config.checkpoint.save_total_limit, log_position=position)
+    writer = RunWriter(run, checkpoints=training.config.checkpoint.save_total_limit, log_position=position)
+    if fault is not None:
+        say(f"{run.metrics}: {fault}; training continues; its weights are not concerned")
+        writer.log({"step": training.sampler.step, "log_fault": fault})
+    return writer
 
 
 def _finish(trainer: Trainer, run: Run) -> None:
@@ -159,9 +180,9 @@ def _use_final_weights(training: Training, run: Run) -> None:
     processes.wait()
     path = run.model / WEIGHTS
     try:
-        state = load_file(str(path))
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{path}: missing or damaged ({error}), and no checkpoint has it; start a new run") from None
+        state = read_tensors(path)
+    except RunError as error:
+        raise RunError(f"{error}, and no checkpoint has it; start a new run") from None
     load_state(training.model.network, state)
 
 
@@ -171,7 +192,7 @@ def _with_training(record: Record, training: Training) -> Record:
     parameters = list(network.parameters())
     return replace(
         record,
-        encoder=EncoderInfo(config.encoder, vars(network.encoder.config)),
+        encoder=EncoderInfo(config.encoder, vars(network.encoder.config), training.encoder_files),
         parameters=Parameters(
             all=sum(p.numel() for p in parameters), trained=sum(p.numel() for p in parameters if p.requires_grad)
         ),

@@ -5,7 +5,7 @@ from typing import Any, Protocol, Self
 from bertram.prediction.load import save_model
 from bertram.prediction.model import Model
 from bertram.runs import checkpoint
-from bertram.runs.directory import MetricsLog, Run
+from bertram.runs.directory import MetricsLog, Run, log_hash
 from bertram.runs.files import replace_directory
 
 
@@ -52,7 +52,8 @@ class RunWriter:
 
     def save_checkpoint(self, step: int, state: dict[str, Any]) -> None:
         """Add a checkpoint, and remove the oldest ones."""
-        whole = {**state, "metrics": self._log.position()}
+        position = self._log.position()
+        whole = {**state, "metrics": position, "metrics_sha256": log_hash(self._run.metrics, position)}
         checkpoint.save(self._run.checkpoints, step, whole, self._checkpoints)
 
     def __enter__(self) -> Self:
