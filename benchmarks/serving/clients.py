@@ -49,7 +49,8 @@ def bodies(generator: random.Random) -> dict[str, bytes]:
 
 def request(path: str, body: bytes) -> bytes:
     """The bytes of a request."""
-    return b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(body)) + body
+    head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (path.encode(), len(body)) + body
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bool]:

@@ -1,6 +1,7 @@
 """The JSON API, spoken to as an ASGI application."""
 
 import asyncio
+import copy
 import json
 import sys
 from collections.abc import Iterator
@@ -9,14 +10,17 @@ from typing import Any
 
 import httpx
 import pytest
+import torch
 from fastapi import FastAPI
 from tests.common.models import PAIRS, TEXTS, changed_task, random_model, study_tasks
 
 from bertram.prediction.model import Model
+from bertram.serving import batching
 from bertram.serving.app import create_app
 from bertram.serving.messages import NOT_EMPTY, Limits
 from bertram.tasks import SST
 
+JSON = {"content-type": "application/json"}
 ABOUT = {"version": "0", "tasks": []}
 LIMITS = Limits(body_bytes=5000, texts=4, characters=100, body_seconds=0.3)
 
@@ -34,7 +38,7 @@ class Client:
         self.life = app.router.lifespan_context(app)
         self.loop.run_until_complete(self.life.__aenter__())
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        self.inner = httpx.AsyncClient(transport=transport, base_url="http://here")
+        self.inner = httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=JSON)
 
     def ask(self, method: str, path: str, **sent: Any) -> httpx.Response:
         return self.loop.run_until_complete(self.inner.request(method, path, **sent))
@@ -140,10 +144,8 @@ def test_who_waits_for_leave_to_send_too_much_is_refused_at_once(client: Client)
 
 
 def test_a_full_queue_and_a_late_answer_have_statuses_of_their_own(model: Model, monkeypatch: Any) -> None:
-    from bertram.serving import batching
-
     client = Client(create_app(model, ABOUT, Limits(seconds=0.05)))
-    monkeypatch.setattr(batching, "predict_together", lambda *_, **__: __import__("time").sleep(0.3))
+    monkeypatch.setattr(batching, "predict_rows", lambda *_: __import__("time").sleep(0.3))
     late = client.ask("POST", "/predict/sst", json={"text": "a"})
     assert (late.status_code, late.json()["detail"]) == (504, "no answer within 0.05 s; try again with fewer texts")
 
@@ -157,11 +159,9 @@ def test_a_full_queue_and_a_late_answer_have_statuses_of_their_own(model: Model,
 
 
 def test_a_failure_of_the_model_is_500_for_that_request_only(model: Model, monkeypatch: Any) -> None:
-    from bertram.serving import batching
-
     client = Client(create_app(model, ABOUT))
     with monkeypatch.context() as patch:
-        patch.setattr(batching, "predict_together", lambda *_, **__: 1 / 0)
+        patch.setattr(batching, "predict_rows", lambda *_: 1 / 0)
         assert client.ask("POST", "/predict/sst", json={"text": "a"}).status_code == 500
     assert client.ask("POST", "/predict/sst", json={"text": "a"}).status_code == 200
     client.close()
@@ -223,3 +223,138 @@ def test_the_page_asks_nobody_but_this_server(client: Client) -> None:
     assert "/* script */" not in answer.text
     links = [part.split('"')[0] for part in answer.text.split('="http')[1:]]
     assert links == []
+
+
+FAULTS = {
+    "an unknown path": ("GET", "/nowhere", {}, 404),
+    "an unknown task": ("POST", "/predict/nli", {"json": {"text": "a"}}, 404),
+    "a wrong method": ("GET", "/predict/sst", {}, 405),
+    "an unknown method": ("BREW", "/tasks", {}, 405),
+    "too large": ("POST", "/predict/sst", {"content": b"a" * 6000}, 413),
+    "no content type": ("POST", "/predict/sst", {"content": b'{"text": "a"}', "headers": {"content-type": ""}}, 415),
+    "another host": ("GET", "/tasks", {"headers": {"host": "evil.example"}}, 421),
+    "another field": ("POST", "/predict/sst", {"json": {"words": "a"}}, 422),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "sent", "status"), FAULTS.values(), ids=FAULTS)
+def test_every_fault_has_the_same_form(
+    method: str, path: str, sent: dict[str, Any], status: int, client: Client
+) -> None:
+    answer = client.ask(method, path, **sent)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+    assert list(answer.json()) == ["detail"]
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_what_a_web_page_can_send_without_permission_is_refused(content_type: str, client: Client) -> None:
+    answer = client.ask("POST", "/predict/sst", content=b'{"text": "a"}', headers={"content-type": content_type})
+    assert answer.status_code == 415
+    assert "send application/json" in answer.json()["detail"]
+
+
+def test_json_may_name_its_encoding(client: Client) -> None:
+    headers = {"content-type": "Application/JSON; charset=utf-8"}
+    assert client.ask("POST", "/predict/sst", content=b'{"text": "a"}', headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/tasks", "/health", "/metrics", "/openapi.json"])
+def test_head_is_get_without_a_body(path: str, client: Client) -> None:
+    head, get = client.ask("HEAD", path), client.ask("GET", path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+@pytest.mark.parametrize("path", ["/", "/tasks", "/health", "/predict/sst"])
+def test_other_hosts_reach_nothing(path: str, client: Client) -> None:
+    answer = client.ask("GET", path, headers={"host": "evil.example:8000"})
+    assert (answer.status_code, answer.headers["connection"]) == (421, "close")
+    assert "--allowed-hosts" in answer.json()["detail"]
+
+
+def test_an_output_that_is_not_finite_is_an_error_of_its_request(model: Model, monkeypatch: Any) -> None:
+    client = Client(create_app(model, ABOUT))
+    damaged = damaged_copy(model)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "network", damaged)
+        answer = client.ask("POST", "/predict/sst", json={"text": "a"})
+    assert answer.status_code == 500
+    assert answer.json()["detail"] == "task sst: the model's output is not finite; its weights are damaged"
+    assert client.ask("POST", "/predict/sst", json={"text": "a"}).status_code == 200
+    client.close()
+
+
+def damaged_copy(model: Model) -> Any:
+    """A copy of a model's network whose weights are not numbers."""
+    network = copy.deepcopy(model.network)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(float("nan"))
+    return network
+
+
+def test_a_client_that_is_gone_is_not_computed_for(model: Model, monkeypatch: Any) -> None:
+    cancelled: list[bool] = []
+
+    async def wait(*_: Any) -> None:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    monkeypatch.setattr(batching.Batcher, "predict", wait)
+    client = Client(create_app(model, ABOUT))
+    messages = [{"type": "http.request", "body": b'{"text": "a"}'}, {"type": "http.disconnect"}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/predict/sst", "headers": headers, "query_string": b""}
+    client.loop.run_until_complete(client.app(scope, receive, send))
+    assert (cancelled, sent) == ([True], [])
+    lines = client.ask("GET", "/metrics").text.splitlines()
+    assert 'bertram_requests_total{path="/predict/sst",status="499"} 1' in lines
+    client.close()
+
+
+def test_requests_in_progress_are_limited_by_client_and_in_all_but_health_is_answered(
+    model: Model, monkeypatch: Any
+) -> None:
+    waiting = asyncio.Event()
+
+    async def wait(*_: Any) -> Any:
+        await waiting.wait()
+        return model.predict("sst", ["a"])
+
+    monkeypatch.setattr(batching.Batcher, "predict", wait)
+    client = Client(create_app(model, ABOUT, Limits(requests=3, client_requests=2)))
+
+    def caller(host: str) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(client.app, client=(host, 1))
+        return httpx.AsyncClient(transport=transport, base_url="http://localhost")
+
+    async def all_of_it() -> None:
+        first, second, third = caller("192.0.2.1"), caller("192.0.2.2"), caller("192.0.2.3")
+        body = {"text": "a"}
+        asked = [asyncio.create_task(one.post("/predict/sst", json=body)) for one in (first, first, second)]
+        await asyncio.sleep(0.1)
+        own, others = await first.post("/predict/sst", json=body), await third.get("/tasks")
+        assert (own.status_code, own.headers["retry-after"]) == (429, "1")
+        assert (others.status_code, others.headers["retry-after"]) == (503, "1")
+        assert "at once" in own.json()["detail"]
+        assert "at once" in others.json()["detail"]
+        for path in ("/health", "/metrics"):
+            assert (await first.get(path)).status_code == 200
+        waiting.set()
+        assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200] * 3
+        assert (await third.get("/tasks")).status_code == 200
+
+    client.loop.run_until_complete(all_of_it())
+    client.close()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bertram.data.examples import Examples
 from bertram.prediction.model import Model
-from bertram.serving.batching import Batcher, FullError, StoppingError
+from bertram.serving.batching import PASS_TOKENS, Batcher, FullError, StoppingError, TooLongError
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +28,13 @@ class Held:
         self.tasks, self.tokenizer, self.max_tokens = inner.tasks, inner.tokenizer, inner.max_tokens
         self.gate, self.asked = threading.Event(), threading.Semaphore(0)
         self.sizes: list[int] = []
+        self.tokens: list[int] = []
 
     def outputs(self, examples: Examples, batch_size: int = 64) -> Tensor:
         self.asked.release()
         self.gate.wait(30)
         self.sizes.append(len(examples))
+        self.tokens.append(sum(len(ids) for ids, _ in examples.batch(range(len(examples))).sequences))
         if self.poison is not None and any(len(pieces[0]) == self.poison for pieces in examples.pieces):
             raise MemoryError("too much")
         return self.inner.outputs(examples, batch_size)
@@ -154,5 +156,133 @@ def test_a_request_that_fails_does_not_take_others_with_it(model: Model) -> None
             await bad
         assert len(await good) == 3
         assert batcher.alive
+
+    run(held, work)
+
+
+LONG = "good " * 100  # truncated to the 64 tokens that the model reads
+LARGEST = [LONG] * 256
+
+
+def test_the_passes_of_a_lone_request_are_the_batches_of_predict(model: Model) -> None:
+    texts = [f"good {'film ' * (number % 7)}" for number in range(40)]
+
+    async def work() -> None:
+        batcher = Batcher(model, together=16)
+        batcher.start()
+        assert await batcher.predict("sst", texts, 30) == model.predict("sst", texts, batch_size=16)
+        await batcher.stop()
+
+    asyncio.run(work())
+
+
+def test_no_pass_has_more_tokens_than_allowed(held: Held) -> None:
+    async def work(batcher: Batcher) -> None:
+        held.gate.set()
+        assert len(await batcher.predict("sst", LARGEST, 60)) == 256
+        assert max(held.tokens) == PASS_TOKENS
+        assert held.sizes == [16] * 16
+
+    run(held, work, room=1)  # an empty queue takes a request of any number of texts
+
+
+def test_small_requests_wait_for_the_pass_under_way_and_their_own(held: Held) -> None:
+    """However many large requests came before them."""
+
+    async def work(batcher: Batcher) -> None:
+        large = [asyncio.create_task(batcher.predict("sst", LARGEST[:200], 60)) for _ in range(3)]
+        await asyncio.get_running_loop().run_in_executor(None, held.asked.acquire)  # the first pass is under way
+        small = [asyncio.create_task(batcher.predict("sst", TEXTS[:1], 60)) for _ in range(16)]
+        while batcher.waiting < 3 * 200 - 16 + 16:
+            await asyncio.sleep(0.01)
+        held.gate.set()
+        await asyncio.gather(*small)
+        assert len(held.sizes) <= 4  # the two passes, and those that began before the answers were delivered
+        assert not any(request.done() for request in large)
+        await asyncio.gather(*large)
+        assert held.sizes[1] > 16  # the rest of the pass goes to the large ones
+        assert sum(held.sizes) == 3 * 200 + 16
+
+    run(held, work)
+
+
+def test_a_large_request_advances_while_small_ones_never_end(held: Held) -> None:
+    async def work(batcher: Batcher) -> None:
+        held.gate.set()
+        ended = asyncio.Event()
+
+        async def caller() -> None:
+            while not ended.is_set():
+                await batcher.predict("sst", [*TEXTS, *TEXTS], 60)
+
+        callers = [asyncio.create_task(caller()) for _ in range(8)]  # more than a pass of 8 texts
+        await asyncio.sleep(0.05)
+        answers = await batcher.predict("sst", LARGEST[:20], 60)
+        ended.set()
+        await asyncio.gather(*callers)
+        assert len(answers) == 20
+
+    run(held, work, together=8)
+
+
+def test_large_requests_take_turns(held: Held) -> None:
+    async def work(batcher: Batcher) -> None:
+        first = await busy(batcher, held)
+        requests = [asyncio.create_task(batcher.predict(task, LARGEST[:32], 60)) for task in ("sst", "sst")]
+        while batcher.waiting < 64:
+            await asyncio.sleep(0.01)
+        both = list(batcher._jobs)
+        passes = [batcher._next_pass() for _ in range(2)]
+        assert [next(iter(taken.places)) for taken in passes] == both
+        assert all(len(taken.places) == 2 for taken in passes[1:])
+        for request in requests:
+            request.cancel()
+        held.gate.set()
+        await first
+
+    run(held, work)
+
+
+def test_a_request_whose_caller_is_gone_is_dropped_between_passes(held: Held) -> None:
+    async def work(batcher: Batcher) -> None:
+        large = asyncio.create_task(batcher.predict("sst", LARGEST, 60))
+        await asyncio.get_running_loop().run_in_executor(None, held.asked.acquire)
+        large.cancel()
+        await asyncio.gather(large, return_exceptions=True)
+        assert (batcher.waiting, batcher.waiting_tokens) == (0, 0)
+        held.gate.set()
+        assert len(await batcher.predict("sst", TEXTS, 30)) == 3
+        assert held.sizes == [16, 3]
+
+    run(held, work)
+
+
+def test_the_queue_is_limited_in_tokens(held: Held) -> None:
+    async def work(batcher: Batcher) -> None:
+        first = await busy(batcher, held)
+        with pytest.raises(TooLongError, match="256 tokens; at most 200 in one request"):
+            await batcher.predict("sst", LARGEST[:4], 30)
+        second = asyncio.create_task(batcher.predict("sst", LARGEST[:3], 30))
+        while not batcher.waiting:
+            await asyncio.sleep(0.01)
+        assert batcher.waiting_tokens == 192
+        with pytest.raises(FullError):
+            await batcher.predict("sst", LARGEST[:1], 30)
+        held.gate.set()
+        assert [len(answers) for answers in await asyncio.gather(first, second)] == [1, 3]
+
+    run(held, work, room_tokens=200)
+
+
+def test_a_request_that_fails_in_a_later_pass_leaves_the_queue(model: Model) -> None:
+    held = Held(model, poison=64)  # the pieces of the longest rows, which come last
+
+    async def work(batcher: Batcher) -> None:
+        held.gate.set()
+        texts = [*(["good film"] * 64), *LARGEST[:64]]
+        with pytest.raises(MemoryError):
+            await batcher.predict("sst", texts, 30)
+        assert batcher.waiting == 0
+        assert len(await batcher.predict("sst", TEXTS, 30)) == 3
 
     run(held, work)

@@ -22,10 +22,13 @@ from tests.common.servers import exchange_bytes, running_server
 
 from bertram.errors import BertramError, RunError
 from bertram.runs.directory import Run
+from bertram.serving import batching
 from bertram.serving.app import create_app
+from bertram.serving.batched_predict import predict_rows
 from bertram.serving.messages import Limits
-from bertram.serving.server import listen, serve
+from bertram.serving.server import CONNECTIONS, listen, serve
 
+JSON = {"Content-Type": "application/json"}
 LIMITS = Limits(body_bytes=20_000, body_seconds=0.5, characters=500, texts=8)
 
 
@@ -38,7 +41,8 @@ def address(tiny_encoder: Path) -> Iterator[str]:
 
 def post(body: bytes, path: bytes = b"/predict/sst", head: bytes = b"") -> bytes:
     length = b"Content-Length: %d\r\n" % len(body)
-    return b"POST " + path + b" HTTP/1.1\r\nHost: here\r\nConnection: close\r\n" + length + head + b"\r\n" + body
+    fixed = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    return b"POST " + path + fixed + length + head + b"\r\n" + body
 
 
 def status(answer: bytes) -> int:
@@ -67,6 +71,10 @@ HOSTILE = {
     "a deep field": (post(b'{"text": ' + b'{"a": ' * 2000 + b"1" + b"}" * 2001), 400),
     "broken UTF-8": (post(b'{"text": "\xc3\x28"}'), 400),
     "a path that is no UTF-8": (post(b"{}", b"/predict/%ff%fe"), 404),
+    "no host": (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
+    "no host in HTTP/1.0": (b"GET / HTTP/1.0\r\n\r\n", 421),
+    "another host": (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421),
+    "a form": (post(b'{"text": "a"}').replace(b"application/json", b"text/plain"), 415),
     "an upgrade": (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n", None),
     "HTTP/2 at once": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", None),
 }  # fmt: skip
@@ -83,6 +91,10 @@ def test_hostile_bytes_are_answered_or_dropped_in_time_and_harm_nobody(
     if wanted is not None and answer:
         assert status(answer) == wanted
     assert not answer or status(answer) < 500
+    if answer:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b"content-type: application/json" in head
+        assert list(json.loads(body)) == ["detail"]
     assert is_well(address)
 
 
@@ -111,10 +123,62 @@ def test_others_are_served_while_many_send_slowly(address: str) -> None:
         one.close()
 
 
+def test_health_and_others_are_served_while_one_client_opens_more_connections_than_there_may_be(address: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    held = [socket.create_connection((host, int(port))) for _ in range(CONNECTIONS)]
+    try:
+        for number in range(100):
+            held.append(socket.create_connection((host, int(port))))
+            held[-1].sendall(b"POST /predict/sst HTTP/1.1\r\nContent-Le")
+            if number % 20 == 0:
+                assert is_well(address)
+                assert status(exchange_bytes(address, b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")) == 200
+        held[0].settimeout(10)
+        assert held[0].recv(1) == b""  # the one that waited longest was closed
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_head_is_answered_without_a_body(address: str) -> None:
+    answer = exchange_bytes(address, b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert status(answer) == 200
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_request_whose_client_is_gone_is_dropped(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest request, and a client that does not wait for the answer."""
+    passes: list[int] = []
+
+    def predict_slowly(model: Any, rows: Any) -> Any:
+        passes.append(len(rows))
+        time.sleep(0.2)
+        return predict_rows(model, rows)
+
+    monkeypatch.setattr(batching, "predict_rows", predict_slowly)
+    limits = Limits()
+    model = random_model(tiny_encoder, study_tasks())
+    app = create_app(model, {"version": "0", "tasks": []}, limits)
+    with running_server(app, limits) as where:
+        host, port = where.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as hasty:
+            hasty.sendall(post(json.dumps({"texts": ["good film " * 190] * 256}).encode()))
+            while not passes:
+                time.sleep(0.005)
+        while b'path="/predict/sst",status="499"} 1' not in (metrics := metrics_of(where)):
+            assert len(passes) < 16, "the whole request was computed"
+            time.sleep(0.005)
+    assert b"bertram_waiting_texts 0" in metrics
+
+
+def metrics_of(address: str) -> bytes:
+    return exchange_bytes(address, b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+
+
 def test_a_connection_is_kept_for_several_requests(address: str) -> None:
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
     for text in ("one", "two", "three"):
-        connection.request("POST", "/predict/sst", json.dumps({"text": text}))
+        connection.request("POST", "/predict/sst", json.dumps({"text": text}), JSON)
         answer = connection.getresponse()
         assert (answer.status, answer.will_close) == (200, False)
         answer.read()
@@ -199,7 +263,7 @@ class Caller(threading.Thread):
         closing = False
         while not closing:
             try:
-                connection.request("POST", "/predict/sts", json.dumps({"pair": ["a fine film " * 5, "a film"]}))
+                connection.request("POST", "/predict/sts", json.dumps({"pair": ["a fine film " * 5, "a film"]}), JSON)
                 answer = connection.getresponse()
                 answer.read()
             except (OSError, http.client.HTTPException) as error:

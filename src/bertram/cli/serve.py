@@ -1,15 +1,15 @@
 """``bertram serve``."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from cyclopts.types import Port, PositiveFloat, PositiveInt
 
 EXAMPLES = """Examples:
 
   bertram serve RUN
-  curl localhost:8000/predict/sst -d '{"text": "a lovely film"}'
+  curl localhost:8000/predict/sst --json '{"text": "a lovely film"}'
 """
 
 app = App(name="serve", help_epilogue=EXAMPLES, help_format="plaintext")
@@ -21,8 +21,12 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: Port = 8000,
+    allowed_hosts: Annotated[
+        list[str] | None, Parameter(name=["--allowed-hosts", "--allowed-host"], negative="")
+    ] = None,
     batch_size: PositiveInt = 64,
     max_waiting: PositiveInt = 2048,
+    max_waiting_tokens: PositiveInt = 1 << 17,
     max_texts: PositiveInt = 256,
     max_characters: PositiveInt = 10_000,
     max_body: PositiveInt = 1 << 20,
@@ -39,10 +43,15 @@ def serve(
         Address to listen on; 0.0.0.0 accepts requests from other machines.
     port
         Port to listen on; 0 chooses a free one.
+    allowed_hosts
+        Further host name under which the server answers, beside localhost and loopback addresses; repeat the option
+        for several, * allows all. With an unspecified address (0.0.0.0) every IP address is allowed, but no name.
     batch_size
         Maximum number of texts that are computed together; 1 computes each request alone.
     max_waiting
         Maximum number of texts in the queue; further requests get status 503.
+    max_waiting_tokens
+        Maximum number of tokens in the queue; further requests get status 503, and a request of more tokens 422.
     max_texts
         Maximum number of texts per request.
     max_characters
@@ -66,7 +75,8 @@ def serve(
         texts=max_texts,
         characters=max_characters,
         waiting=max_waiting,
+        waiting_tokens=max_waiting_tokens,
         together=batch_size,
         seconds=timeout,
     )
-    run_server(run, host, port, limits, precision)
+    run_server(run, host, port, limits, precision, allowed_hosts or [])

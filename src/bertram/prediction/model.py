@@ -150,7 +150,13 @@ def checked(task: Task, number: int, text: Text) -> tuple[str, ...]:
 
 
 def predictions(task: Task, outputs: Tensor) -> list[Prediction]:
-    """Predictions from the result of `Predictor.outputs`."""
+    """Predictions from the result of `Predictor.outputs`.
+
+    Raises:
+        BertramError: an output is not finite.
+    """
+    if not torch.isfinite(outputs).all():
+        raise BertramError(f"task {task.name}: the model's output is not finite; its weights are damaged")
     output = output_of(task)
     values, shares = output.decide(outputs).tolist(), output.probabilities(outputs)
     if shares is None:

@@ -1,6 +1,7 @@
 """The web application: a route per task, the page, health and metrics."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -8,10 +9,21 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
-from bertram.prediction.model import Predictor
+from bertram.errors import BertramError
+from bertram.prediction.model import Prediction, Predictor, Text
 from bertram.serving import page
-from bertram.serving.batching import Batcher, FullError, StoppingError
-from bertram.serving.messages import BadRequestError, Limits, answer, answer_schema, read_request, request_schema
+from bertram.serving.batching import Batcher, FullError, StoppingError, TooLongError
+from bertram.serving.hosts import Hosts
+from bertram.serving.messages import (
+    BadRequestError,
+    Limits,
+    answer,
+    answer_schema,
+    check_content_type,
+    problem,
+    read_request,
+    request_schema,
+)
 from bertram.serving.metrics import CONTENT_TYPE, Metrics
 from bertram.serving.middleware import Gate
 from bertram.tasks import Task
@@ -20,24 +32,37 @@ PROBLEMS = {
     400: "the body is not JSON",
     408: "the body did not arrive in time",
     413: "the body is too large",
+    415: "the content type is not application/json",
+    421: "the Host header is none of the allowed hosts",
     422: "the request does not fit the task or exceeds a limit",
-    503: "too many texts are waiting; see Retry-After",
+    429: "too many requests of one client at once; see Retry-After",
+    500: "the server failed, or the model's output is not finite",
+    503: "too many texts are waiting, or the server stops; see Retry-After",
     504: "no answer in time",
 }
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(model: Predictor, about: dict[str, Any], limits: Limits | None = None) -> FastAPI:
+def create_app(
+    model: Predictor, about: dict[str, Any], limits: Limits | None = None, hosts: Hosts | None = None
+) -> FastAPI:
     """The ASGI application that serves a model.
 
     Args:
         model: a model or an ensemble.
         about: answer of ``GET /tasks``; see `bertram.serving.about`.
         limits: limits on requests; default: those of `Limits`.
+        hosts: hosts under which the server answers; default: loopback addresses and ``localhost``.
     """
     limits = limits or Limits()
     metrics = Metrics()
-    batcher = Batcher(model, together=limits.together, room=limits.waiting, watch=metrics.batch)
+    batcher = Batcher(
+        model,
+        together=limits.together,
+        room=limits.waiting,
+        room_tokens=limits.waiting_tokens,
+        watch=metrics.batch,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -52,7 +77,7 @@ def create_app(model: Predictor, about: dict[str, Any], limits: Limits | None = 
     _add_unknown_task(app, list(model.tasks))
     _add_about(app, about, batcher, metrics)
     page.add(app)
-    app.add_middleware(Gate, limits=limits, metrics=metrics)
+    app.add_middleware(Gate, limits=limits, metrics=metrics, hosts=hosts or Hosts())
     app.add_exception_handler(BadRequestError, _bad_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _failure)
@@ -63,19 +88,52 @@ def predictor(task: Task, batcher: Batcher, limits: Limits, metrics: Metrics) ->
     """The handler of requests for one task."""
 
     async def predict(request: Request) -> Response:
+        check_content_type(request.headers.get("content-type", ""))
         texts = read_request(task, await request.body(), limits)
-        try:
-            results = await batcher.predict(task.name, texts, limits.seconds)
-        except FullError as error:
-            return _problem(503, str(error), {"Retry-After": str(error.retry_after)})
-        except StoppingError:
-            return _problem(503, "the server is stopping", {"Retry-After": "5"})
-        except TimeoutError:
-            return _problem(504, f"no answer within {limits.seconds:g} s; try again with fewer texts")
+        results = await _unless_gone(request, _predict(batcher, task, texts, limits))
         metrics.texts[task.name] += len(texts)
         return JSONResponse(answer(task, results))
 
     return predict
+
+
+async def _predict(batcher: Batcher, task: Task, texts: Sequence[Text], limits: Limits) -> list[Prediction]:
+    try:
+        return await batcher.predict(task.name, texts, limits.seconds)
+    except TooLongError as error:
+        raise BadRequestError(422, str(error)) from None
+    except FullError as error:
+        raise BadRequestError(503, str(error), error.retry_after) from None
+    except StoppingError:
+        raise BadRequestError(503, "the server is stopping", 5) from None
+    except TimeoutError:
+        raise BadRequestError(504, f"no answer within {limits.seconds:g} s; try again with fewer texts") from None
+    except BertramError as error:
+        raise BadRequestError(500, str(error)) from None
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[Prediction]]) -> list[Prediction]:
+    """The result of some work, which is cancelled when the client closes the connection.
+
+    Raises:
+        ConnectionResetError: the client is gone.
+    """
+    working, disconnect = asyncio.create_task(work), asyncio.create_task(_client_gone(request))
+    try:
+        await asyncio.wait({working, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ConnectionResetError
+        return working.result()
+    finally:
+        for task in (working, disconnect):
+            task.cancel()
+        await asyncio.gather(working, disconnect, return_exceptions=True)
+
+
+async def _client_gone(request: Request) -> None:
+    """Return when the client has closed the connection; the body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _add_predict(app: FastAPI, task: Task, handler: Handler, limits: Limits) -> None:
@@ -83,9 +141,9 @@ def _add_predict(app: FastAPI, task: Task, handler: Handler, limits: Limits) -> 
     responses: dict[int | str, dict[str, Any]] = {
         200: {"description": "predictions, in order", "content": {"application/json": {"schema": answer_schema(task)}}}
     }
-    problem = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
+    problem_schema = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
     responses |= {
-        status: {"description": text, "content": {"application/json": {"schema": problem}}}
+        status: {"description": text, "content": {"application/json": {"schema": problem_schema}}}
         for status, text in PROBLEMS.items()
     }
     app.add_api_route(
@@ -102,7 +160,7 @@ def _add_predict(app: FastAPI, task: Task, handler: Handler, limits: Limits) -> 
 
 def _add_unknown_task(app: FastAPI, names: list[str]) -> None:
     async def unknown_task(_: Request) -> Response:
-        return _problem(404, f"unknown task; choose one of {', '.join(names)}")
+        return problem(404, f"unknown task; choose one of {', '.join(names)}")
 
     app.add_api_route("/predict/{task}", unknown_task, methods=["POST"], include_in_schema=False)
 
@@ -122,22 +180,18 @@ def _add_about(app: FastAPI, about: dict[str, Any], batcher: Batcher, metrics: M
     @app.get("/metrics", response_class=PlainTextResponse)
     async def prometheus() -> Response:
         """Counters for Prometheus."""
-        return Response(metrics.render(batcher.waiting), media_type=CONTENT_TYPE)
-
-
-def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status, headers)
+        return Response(metrics.render(batcher.waiting, batcher.waiting_tokens), media_type=CONTENT_TYPE)
 
 
 async def _bad_request(_: Request, error: Exception) -> Response:
     assert isinstance(error, BadRequestError)
-    return _problem(error.status, error.message)
+    return error.response()
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _problem(error.status_code, str(error.detail), dict(error.headers or {}))
+    return problem(error.status_code, str(error.detail), error.headers)
 
 
 async def _failure(_: Request, __: Exception) -> Response:
-    return _problem(500, "the server failed; its log says why")
+    return problem(500, "the server failed; its log says why")

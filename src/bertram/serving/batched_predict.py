@@ -1,54 +1,107 @@
-"""Requests for different tasks of one model, in one packed pass."""
+"""Tokenized inputs of any tasks of one model, predicted in one pass."""
 
 from collections.abc import Sequence
-from itertools import islice
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from bertram.data.examples import Batch, Examples, tokenize
-from bertram.prediction.model import Model, Prediction, Predictor, Text, checked, predict, predictions
+from bertram.prediction.load import Ensemble
+from bertram.prediction.model import Model, Prediction, Predictor, Text, checked, predictions
 
-PredictRequest = tuple[str, Sequence[Text]]  # name of a task, and texts or pairs
+
+@dataclass(frozen=True)
+class Row:
+    """One input, ready for the model.
+
+    Attributes:
+        task: name of its task.
+        pieces: token ids of its text or texts, truncated to what the model can read.
+        length: number of tokens before truncation, without special tokens.
+        cost: number of tokens that the encoders read for it, over all members of an ensemble.
+    """
+
+    task: str
+    pieces: tuple[list[int], ...]
+    length: int
+    cost: int
 
 
-def predict_together(model: Predictor, requests: Sequence[PredictRequest], limit: int) -> list[list[Prediction]]:
-    """The predictions of each request.
+def prepare(model: Predictor, task: str, texts: Sequence[Text]) -> list[Row]:
+    """The texts or pairs of a request as rows, in order.
 
     Args:
-        model: a model or an ensemble; an ensemble computes each task separately.
-        requests: requests for any tasks of the model.
-        limit: maximum number of texts in one pass.
+        model: a model or an ensemble.
+        task: name of one of its tasks.
+        texts: texts or pairs.
 
     Raises:
-        BertramError: a text does not fit its task.
+        BertramError: a text does not fit the task.
     """
-    texts: dict[str, list[Text]] = {}
-    for task, task_texts in requests:
-        texts.setdefault(task, []).extend(task_texts)
-    if isinstance(model, Model) and sum(map(len, texts.values())) <= limit:
-        results = _one_pass(model, texts)
-    else:
-        results = {
-            task: predict(model, task, task_texts, batch_size=max(limit, 16)) for task, task_texts in texts.items()
-        }
-    remaining = {task: iter(predictions) for task, predictions in results.items()}
-    return [list(islice(remaining[task], len(task_texts))) for task, task_texts in requests]
+    definition = model.tasks[task]
+    encoders = model.members if isinstance(model, Ensemble) else [model]
+    longest = max(encoder.max_tokens for encoder in encoders)
+    checked_texts = [checked(definition, number, text) for number, text in enumerate(texts)]
+    return [
+        Row(
+            task,
+            tuple(piece[:longest] for piece in pieces),
+            sum(map(len, pieces)),
+            sum(_cost(encoder, task, pieces) for encoder in encoders),
+        )
+        for pieces in tokenize(checked_texts, model.tokenizer)
+    ]
+
+
+def _cost(model: Predictor, name: str, pieces: tuple[list[int], ...]) -> int:
+    """Number of tokens that one encoder reads for an input, special tokens and both orders included."""
+    task = model.tasks[name]
+    orders = len(model.orders(task)) if isinstance(model, Model) else 1
+    sequences = [[piece] for piece in pieces] if task.encodings_per_example == 2 else [list(pieces)]
+    return orders * sum(min(sum(map(len, sequence)) + 1 + len(sequence), model.max_tokens) for sequence in sequences)
 
 
 @torch.inference_mode()
-def _one_pass(model: Model, texts: dict[str, list[Text]]) -> dict[str, list[Prediction]]:
-    batches: dict[str, list[Batch]] = {}
-    for name, task_texts in texts.items():
-        task = model.tasks[name]
-        rows = [checked(task, number, text) for number, text in enumerate(task_texts)]
-        ids = [str(number) for number in range(len(rows))]
-        pieces = tokenize(rows, model.tokenizer)
-        examples = Examples(task, ids, pieces, None, model.tokenizer, model.max_tokens)
-        batches[name] = [examples.batch(range(len(rows)), swapped=swapped) for swapped in model.orders(task)]
+def predict_rows(model: Predictor, rows: Sequence[Row]) -> list[Prediction]:
+    """The predictions of rows of any tasks, in order.
+
+    A model encodes all rows in one packed pass, an ensemble those of each task separately. Rows of a single task get
+    exactly what `model.predict` gives for their texts as one batch.
+
+    Raises:
+        BertramError: an output is not finite.
+    """
+    places: dict[str, list[int]] = {}
+    for place in sorted(range(len(rows)), key=lambda number: rows[number].length):
+        places.setdefault(rows[place].task, []).append(place)
+    examples = {task: _examples(model, task, [rows[place] for place in chosen]) for task, chosen in places.items()}
+    if isinstance(model, Model):
+        outputs = _one_pass(model, examples)
+    else:
+        outputs = {task: model.outputs(part, len(part)) for task, part in examples.items()}
+    results = {
+        place: prediction
+        for task, chosen in places.items()
+        for place, prediction in zip(chosen, predictions(model.tasks[task], outputs[task]), strict=True)
+    }
+    return [results[place] for place in range(len(rows))]
+
+
+def _examples(model: Predictor, task: str, rows: Sequence[Row]) -> Examples:
+    ids = [str(number) for number in range(len(rows))]
+    pieces = [row.pieces for row in rows]
+    return Examples(model.tasks[task], ids, pieces, None, model.tokenizer, model.max_tokens)
+
+
+def _one_pass(model: Model, examples: dict[str, Examples]) -> dict[str, Tensor]:
+    """The outputs of each task's examples, [n, K] or [n]."""
+    batches: dict[str, list[Batch]] = {
+        name: [part.batch(range(len(part)), swapped=swapped) for swapped in model.orders(part.task)]
+        for name, part in examples.items()
+    }
     raw = iter(model.network([batch for task_batches in batches.values() for batch in task_batches]))
-    results = {}
-    for name, task_batches in batches.items():
-        output = model.network.output(name)
-        meaning = torch.stack([output.meaning(next(raw)) for _ in task_batches]).mean(0).cpu()
-        results[name] = predictions(model.tasks[name], meaning)
-    return results
+    return {
+        name: torch.stack([model.network.output(name).meaning(next(raw)) for _ in task_batches]).mean(0).cpu()
+        for name, task_batches in batches.items()
+    }

@@ -1,9 +1,10 @@
 """Requests and answers: reading, limits and JSON schemas, from the definition of a task."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastapi.responses import JSONResponse
 from pydantic_core import from_json
 
 from bertram.errors import BertramError
@@ -23,7 +24,10 @@ class Limits:
     texts: int = 256  # in one request
     characters: int = 10_000  # of one text
     waiting: int = 2048  # texts in the queue
+    waiting_tokens: int = 1 << 17  # tokens in the queue, and so in one request
     together: int = 64  # texts computed together; 1 computes each request alone
+    requests: int = 448  # in progress at once, health and metrics apart
+    client_requests: int = 256  # of these, from one address
     seconds: float = 30.0  # until an answer
     body_seconds: float = 10.0  # until a request's head has arrived, and then its body
 
@@ -34,11 +38,33 @@ class BadRequestError(Exception):
     Attributes:
         status: HTTP status code.
         message: fault and remedy.
+        retry_after: seconds after which the request may succeed; None: never as it is.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
-        self.status, self.message = status, message
+        self.status, self.message, self.retry_after = status, message, retry_after
+
+    def response(self) -> JSONResponse:
+        """The answer to the request."""
+        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return problem(self.status, self.message, headers)
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer to every request that fails: a status, and what is wrong."""
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+def check_content_type(content_type: str) -> None:
+    """Demand JSON; a web page of another site cannot send it without permission.
+
+    Raises:
+        BadRequestError: 415 if the content type is another one.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise BadRequestError(415, f"content type {media_type or 'missing'}; send application/json")
 
 
 def fields(task: Task) -> tuple[str, str]:

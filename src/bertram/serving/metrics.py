@@ -58,15 +58,16 @@ class Metrics:
         self.batch_texts.add(texts)
         self.batch_seconds.add(seconds)
 
-    def render(self, waiting: int) -> str:
+    def render(self, waiting: int, waiting_tokens: int) -> str:
         """All metrics as text.
 
         Args:
             waiting: number of texts in the queue.
+            waiting_tokens: number of their tokens.
         """
-        return "\n".join(self._lines(waiting)) + "\n"
+        return "\n".join(self._lines(waiting, waiting_tokens)) + "\n"
 
-    def _lines(self, waiting: int) -> Iterator[str]:
+    def _lines(self, waiting: int, waiting_tokens: int) -> Iterator[str]:
         yield from _head("bertram_requests_total", "counter", "Requests answered.")
         for (path, status), count in sorted(self.requests.items()):
             yield f"{_line('bertram_requests_total', {'path': path, 'status': str(status)})} {count}"
@@ -81,6 +82,8 @@ class Metrics:
         yield from self.batch_seconds.lines("bertram_batch_seconds")
         yield from _head("bertram_waiting_texts", "gauge", "Texts and pairs in the queue.")
         yield f"bertram_waiting_texts {waiting}"
+        yield from _head("bertram_waiting_tokens", "gauge", "Tokens in the queue.")
+        yield f"bertram_waiting_tokens {waiting_tokens}"
         yield from _head("process_resident_memory_bytes", "gauge", "Resident memory.")
         yield f"process_resident_memory_bytes {resident_bytes()}"
 

@@ -1,11 +1,13 @@
-"""Middleware: reads each request within its limits of size and time, and counts it."""
+"""Middleware: admits each request, reads it within its limits of size and time, and counts it."""
 
 import asyncio
-import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
+from bertram.serving.hosts import Hosts
 from bertram.serving.messages import BadRequestError, Limits
 from bertram.serving.metrics import Metrics
 
@@ -17,6 +19,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 DISCARDED = 16  # multiple of the limit that is read and discarded, so that the sender can read the answer
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 CLOSE = (b"connection", b"close")
+ALWAYS = ("/health", "/metrics")  # paths that are answered under any load
+CLIENT_GONE = 499  # the status code of nginx for a client that closed the connection
 
 
 class Gate:
@@ -24,12 +28,14 @@ class Gate:
 
     Args:
         app: wrapped application.
-        limits: limits on size and time of a body.
+        limits: limits on number, size and time of requests.
         metrics: counters of requests, by the path of the route.
+        hosts: hosts under which the server answers.
     """
 
-    def __init__(self, app: App, limits: Limits, metrics: Metrics) -> None:
-        self.app, self.limits, self.metrics = app, limits, metrics
+    def __init__(self, app: App, limits: Limits, metrics: Metrics, hosts: Hosts) -> None:
+        self.app, self.limits, self.metrics, self.hosts = app, limits, metrics, hosts
+        self.in_progress: Counter[str] = Counter()  # requests by client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -38,25 +44,55 @@ class Gate:
             return
         start = time.perf_counter()
         status = 500
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope  # the server sends no body for HEAD
+        refused = False  # here, so that the body may not have been read; the connection must then end
 
         async def tracked_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                closing = [CLOSE] if scope["app"].state.stopping or status in (408, 413) else []
+                closing = [CLOSE] if scope["app"].state.stopping or refused else []
                 message["headers"] = [*message.get("headers", []), *HEADERS, *closing]
             await send(message)
 
         try:
-            body = await self._body(scope, receive)
-            await self.app(scope, _replayed(body, receive), tracked_send)
+            self._check_host(scope)
+            with self._admitted(scope):
+                body = await self._body(scope, receive)
+                await self.app(inner, _replayed(body, receive), tracked_send)
         except BadRequestError as error:
-            await _refuse(error, tracked_send)
+            refused = True
+            await error.response()(scope, receive, tracked_send)
         except ConnectionResetError:
-            status = 499  # the client is gone; the status code of nginx for that
+            status = CLIENT_GONE
         finally:
-            route = scope.get("route")
+            route = inner.get("route")
             self.metrics.request(getattr(route, "path", "other"), status, time.perf_counter() - start)
+
+    def _check_host(self, scope: Scope) -> None:
+        names = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(names) != 1 or not self.hosts.allow(names[0]):
+            host = names[0][:100] if names else "missing"
+            raise BadRequestError(421, f"host {host}: not allowed here; the server's --allowed-hosts names others")
+
+    @contextmanager
+    def _admitted(self, scope: Scope) -> Iterator[None]:
+        """Count a request as in progress."""
+        if scope["path"] in ALWAYS:
+            yield
+            return
+        client = scope["client"][0] if scope.get("client") else ""
+        if self.in_progress[client] >= self.limits.client_requests:
+            raise BadRequestError(429, f"more than {self.limits.client_requests} requests of one client at once", 1)
+        if self.in_progress.total() >= self.limits.requests:
+            raise BadRequestError(503, f"more than {self.limits.requests} requests at once", 1)
+        self.in_progress[client] += 1
+        try:
+            yield
+        finally:
+            self.in_progress[client] -= 1
+            if not self.in_progress[client]:
+                del self.in_progress[client]
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         limit = self.limits.body_bytes
@@ -105,10 +141,3 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
-
-
-async def _refuse(error: BadRequestError, send: Send) -> None:
-    body = json.dumps({"detail": error.message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -4,10 +4,12 @@ import asyncio
 import math
 import socket
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -18,10 +20,11 @@ from bertram.prediction.load import load
 from bertram.runs.directory import open_run
 from bertram.serving.about import describe
 from bertram.serving.app import create_app
-from bertram.serving.messages import Limits
+from bertram.serving.hosts import allowed_hosts
+from bertram.serving.messages import Limits, problem
 
 DRAIN_SECONDS = 1.0  # time to answer requests that are already arriving on open connections
-CONNECTIONS = 512
+CONNECTIONS = 512  # open at once; one more closes the connection that has waited longest without a request
 
 
 def serve(
@@ -30,6 +33,7 @@ def serve(
     port: int,
     limits: Limits,
     precision: Precision = "fp32",
+    hosts: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve a run until the process is told to stop; requests accepted by then are answered.
@@ -40,6 +44,7 @@ def serve(
         port: port to listen on; 0 for a free one.
         limits: limits on requests.
         precision: precision of the matrix multiplications.
+        hosts: further names and addresses under which the server answers; ``*`` for all.
         say: called with the messages for the user.
 
     Raises:
@@ -49,7 +54,7 @@ def serve(
     with listen(host, port) as sock:  # before the slow loading of the model, so that a port in use is reported at once
         opened = open_run(run)
         model = load(opened, precision)
-        app = create_app(model, describe(opened, model.tasks, limits), limits)
+        app = create_app(model, describe(opened, model.tasks, limits), limits, allowed_hosts(host, hosts))
         say(f"{run}: {', '.join(model.tasks)} at {address(sock)} (Ctrl+C stops)")
         if not _is_loopback(sock):
             say("warning: no authentication; anyone who can reach this address can send requests")
@@ -89,14 +94,21 @@ def address(sock: socket.socket) -> str:
 
 
 class Connection(H11Protocol):
-    """An HTTP connection that is closed if the head of a request does not arrive in time."""
+    """An HTTP connection that is closed if the head of a request does not arrive in time.
+
+    Faults of the protocol are answered as JSON, like all others.
+    """
 
     _head_timer: asyncio.TimerHandle | None = None
+    _idle_since = 0.0  # on the clock of the event loop
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer for the first request."""
         super().connection_made(transport)
+        self._idle_since = self.loop.time()
         self._watch()
+        if len(self.connections) > CONNECTIONS:
+            close_idle([connection for connection in self.connections if isinstance(connection, Connection)])
 
     def data_received(self, data: bytes) -> None:
         """Handle received bytes."""
@@ -108,8 +120,38 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
         self._forget()
 
+    def on_response_complete(self) -> None:
+        """Note since when the connection is idle."""
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer bytes that are no HTTP, and close the connection."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            response = problem(400, msg, {"Connection": "close"})
+            headers = [(name, value) for name, value in response.raw_headers]
+            head = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    @property
+    def idle(self) -> bool:
+        """True while no request is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def client_host(self) -> str:
+        """Address of the client."""
+        return self.client[0] if self.client else ""
+
+    @property
+    def idle_since(self) -> float:
+        """Begin of the wait for a request, on the clock of the event loop."""
+        return self._idle_since
+
     def _watch(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:  # a whole head has arrived
+        if not self.idle:  # a whole head has arrived
             self._forget()
         elif self._head_timer is None:
             seconds = self.config.app.state.limits.body_seconds  # type: ignore[union-attr]
@@ -122,8 +164,17 @@ class Connection(H11Protocol):
 
     def _late(self) -> None:
         self._head_timer = None
-        if self.cycle is None or self.cycle.response_complete:
+        if self.idle:
             self.transport.close()
+
+
+def close_idle(connections: Collection[Connection]) -> None:
+    """Close the connection that has waited longest for a request, of the client that has the most connections."""
+    count = Counter(connection.client_host for connection in connections)
+    idle = [connection for connection in connections if connection.idle and not connection.transport.is_closing()]
+    if idle:
+        longest = max(idle, key=lambda connection: (count[connection.client_host], -connection.idle_since))
+        longest.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -147,7 +198,6 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=math.ceil(limits.seconds + limits.body_seconds),
         )

@@ -139,7 +139,7 @@ function show(wanted, found) {
   const cards = wanted.map((task, index) => card(task, found[index]));
   results.replaceChildren(...(cards.length ? cards : [make("p", { class: "missing" }, "Type a text, or take an example.")]));
   byId("curl").textContent = wanted.filter(complete).map((task) =>
-    `curl ${location.origin}${task.path} -d ${shell(JSON.stringify(input(task)))}`).join("\n\n");
+    `curl ${location.origin}${task.path} --json ${shell(JSON.stringify(input(task)))}`).join("\n\n");
 }
 
 function problem(text) {
