@@ -151,7 +151,7 @@ def _run(request: "Ablation", *, dry_run: bool, at_once: int, keep_models: bool)
         raise RunError(failed_runs(failures, len(jobs)))
 
 
-def _until_decided(request: "Ablation", most: int, *, at_once: int, keep_models: bool) -> None:
+def _until_decided(request: "Ablation", max_seeds: int, *, at_once: int, keep_models: bool) -> None:
     """Look after 3, 4, … seeds; factors that are decided stop, and so do configurations that serve no open one."""
     from dataclasses import replace  # noqa: PLC0415
 
@@ -165,12 +165,12 @@ def _until_decided(request: "Ablation", most: int, *, at_once: int, keep_models:
     from bertram.experiments.request import note_ablation  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
 
-    if most < LEAST_SEEDS:
+    if max_seeds < LEAST_SEEDS:
         raise ConfigError([f"--max-seeds: at least {LEAST_SEEDS}"])
-    plan = study.plan_of(request, most)
+    plan = study.plan_of(request, max_seeds)
     looks = read_looks(request.out, plan)
-    note_ablation(replace(request, seeds=range(most)), None)
-    while open_effects(plan, looks) and (not looks or looks[-1].seeds < most):
+    note_ablation(replace(request, seeds=range(max_seeds)), None)
+    while open_effects(plan, looks) and (not looks or looks[-1].seeds < max_seeds):
         jobs = study.next_jobs(request, plan, looks)
         failures = run_jobs(jobs, Board(), at_once=at_once, keep_models=keep_models)
         if failures:

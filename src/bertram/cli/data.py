@@ -58,7 +58,7 @@ def check(data: str, *words: Words, config: Path | None = None) -> None:
     show = partial(console().print, soft_wrap=True)
     for problem in problems:
         show(problem)
-    for line in dict.fromkeys(line for (name, _), several in rows.items() for line in left_out(name, several)):
+    for line in dict.fromkeys(line for (name, _), task_rows in rows.items() for line in left_out(name, task_rows)):
         show(line)
     for caution in [*cautions(settings.tasks, rows), *_token_cautions(settings, rows)]:
         show(f"caution: {caution}")
@@ -94,8 +94,10 @@ def _token_cautions(settings: Config, rows: "FileRows") -> list[str]:
 
     tokenizer = load_tokenizer(find(settings.encoder))
     lines: list[str] = []
-    for (name, part), several in rows.items():
-        pieces = [tokenizer.encode([texts[side] for texts in several.texts]) for side in range(len(several.texts[0]))]
+    for (name, part), task_rows in rows.items():
+        pieces = [
+            tokenizer.encode([texts[side] for texts in task_rows.texts]) for side in range(len(task_rows.texts[0]))
+        ]
         lines += token_cautions(name, part, tokenizer.unknown_shares(list(zip(*pieces, strict=True))))
     return lines
 

@@ -158,10 +158,10 @@ def _printer(space: LabelSpace, output_format: str) -> Callable[[dict[str, Any]]
     )
 
     def write(line: dict[str, Any]) -> None:
-        shown = [line["id"], line["value"]]
+        cells = [line["id"], line["value"]]
         if space.names:
-            shown += [line["label"], *line["probabilities"].values()]
-        writer.writerow([printable(str(cell)) for cell in shown] if sys.stdout.isatty() else shown)
+            cells += [line["label"], *line["probabilities"].values()]
+        writer.writerow([printable(str(cell)) for cell in cells] if sys.stdout.isatty() else cells)
 
     return write
 
