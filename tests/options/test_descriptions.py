@@ -41,7 +41,8 @@ def test_every_parameter_of_a_command_is_described(app: App) -> None:
 
 @pytest.mark.parametrize("app", commands(), ids=lambda app: app.name[0])
 def test_examples_fit_into_80_columns(app: App) -> None:
-    lines = str(app.help_epilogue).splitlines()
+    examples, _, _ = str(app.help_epilogue).partition("Fields of the configuration")  # wrapped by the terminal
+    lines = examples.splitlines()
     assert [line for line in lines if line.startswith(" ") and len(line) > 80] == []
 
 
