@@ -332,7 +332,11 @@ def set_to(place: str, value: Any) -> Callable[[Path], None]:
 
 def replaced(name: str, content: bytes) -> Callable[[Path], None]:
     """Another file."""
-    return lambda model: (model / name).write_bytes(content) and None
+
+    def replace(model: Path) -> None:
+        (model / name).write_bytes(content)
+
+    return replace
 
 
 HUGE = [10**9, 2**31, 2**63, 10**30]
@@ -355,6 +359,7 @@ NAMES = [
 ]
 WRONG: list[Any] = [-5, 0, 1, None, "many", [], {}, 1.5, True]
 SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings")
+TASKS: list[Any] = [None, [], 3, {"sst": 3}, {"sst": {}}]
 DEEP = b'{"a":' * 20_000 + b"1" + b"}" * 20_000
 HOSTILE: dict[str, Callable[[Path], None]] = {
     **{f"task named {name!r}": renamed(name) for name in NAMES},
@@ -362,7 +367,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
     **{f"layers = {value}": set_to("num_hidden_layers", value) for value in (10**7, *HUGE[2:])},
     **{f"max_tokens = {value!r}": set_to("bertram.max_tokens", value) for value in (*WRONG, *HUGE)},
     **{f"format = {value!r}": set_to("bertram.format", value) for value in (*WRONG[:2], 99, "1", [1])},
-    **{f"tasks = {value!r}": set_to("bertram.tasks", value) for value in (None, [], 3, {"sst": 3}, {"sst": {}})},
+    **{f"tasks = {value!r}": set_to("bertram.tasks", value) for value in TASKS},
     **{f"{name} is deep": replaced(name, DEEP) for name in ("config.json", "tokenizer.json")},
     **{f"{name} is empty": replaced(name, b"") for name in ("config.json", "tokenizer.json", "model.safetensors")},
     **{f"{name} is noise": replaced(name, bytes(range(256)) * 9) for name in ("config.json", "model.safetensors")},

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,8 +64,7 @@ def _locked(path: Path) -> IO[bytes] | None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
-            holder = file.read(200).decode(errors="replace").strip() or "another process"
+            holder = _holder(file)
             file.close()
             raise RunError(f"{path}: is being trained by {one_line(holder)}; wait for its end") from None
         except OSError:  # a network disk without locks
@@ -76,6 +76,16 @@ def _locked(path: Path) -> IO[bytes] | None:
                 file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
             return file
         file.close()  # its holder has removed it meanwhile
+
+
+def _holder(file: IO[bytes]) -> str:
+    """What the holder of a lock has written, which it does just after it took it."""
+    for _ in range(20):
+        file.seek(0)
+        if name := file.read(200).decode(errors="replace").strip():
+            return name
+        time.sleep(0.05)
+    return "another process"
 
 
 def _is_same_file(file: IO[bytes], path: Path) -> bool:
