@@ -95,8 +95,8 @@ def test_texts_that_the_encoder_does_not_know_are_described(tmp_path: Path) -> N
     )
     code, out, _ = call("data", "describe", tmp_path, "--config", tmp_path / "mine.toml")
     assert code == 0
-    assert "mood train: tokens that the encoder does not know: 50.00%" in out
-    assert "mood train: rows of which the encoder knows no token: 2; the model gives all of them the same" in out
+    assert "mood train: unknown tokens: 50.00%" in out
+    assert "mood train: rows of unknown tokens only: 2; the model gives all of them the same answer" in out
 
 
 def test_a_run_records_its_cautions_and_shows_them_beside_its_scores(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_the_command_shows_verdicts_and_noise(tmp_path: Path) -> None:
     assert "sst: new is better than base by 0.020" in out
     assert "noise of overall, standard deviations over 4 seeds" in out
     assert "Only scores are known" in out
-    assert call("compare")[0] == 1
+    assert call("compare")[0] == 2
 
 
 def test_all_faults_of_a_table_are_listed(tmp_path: Path) -> None:

@@ -270,7 +270,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     for seed in range(3):
-        make_run(folder / f"e4-{seed}")
+        make_run(folder / f"e4-{seed}", seed=seed)
     return folder
 
 
