@@ -242,3 +242,4 @@ def test_a_full_disk_is_a_clear_error_of_the_log_too() -> None:
 def test_the_log_of_a_process_that_does_not_write_goes_nowhere() -> None:
     with MetricsLog(Path(os.devnull), position=100) as log:
         log.write({"step": 1})
+    assert list(read_metrics(Path(os.devnull))) == []

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
 from bertram.cli.layout import Flag
+
+if TYPE_CHECKING:
+    from bertram.semantic_change.analysis import ChangeStudy
 
 EXAMPLES = """Examples:
 
@@ -124,10 +127,9 @@ def _pairs(columns: list[str]) -> dict[str, str]:
     return dict(text.split("=", 1) for text in columns)
 
 
-def _write_page(study: object, out: Path) -> Path:
+def _write_page(study: "ChangeStudy", out: Path) -> Path:
     from bertram.errors import BertramError  # noqa: PLC0415
     from bertram.runs.files import write_text  # noqa: PLC0415
-    from bertram.semantic_change.analysis import ChangeStudy  # noqa: PLC0415
 
     try:
         from bertram.report.change_page import change_page  # noqa: PLC0415
@@ -136,7 +138,6 @@ def _write_page(study: object, out: Path) -> Path:
         if error.name not in ("matplotlib", "jinja2", "markupsafe"):
             raise
         raise BertramError(f"the page needs {error.name}; install it with: pip install 'bertram[report]'") from None
-    assert isinstance(study, ChangeStudy)
     write_text(out / "change.html", render(change_page(study)))
     return out / "change.html"
 
