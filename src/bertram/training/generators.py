@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from bertram.training import processes
@@ -36,5 +37,9 @@ def make_generators(seed: int, device: torch.device) -> Generators:
 
 
 def seeded_generator(seed: int, name: str, device: torch.device | None = None) -> torch.Generator:
-    """A generator for one purpose, independent of those with other names; on the CPU by default."""
-    return torch.Generator(device or "cpu").manual_seed((seed << 32) + zlib.crc32(name.encode()))
+    """A generator for one purpose, independent of those with other seeds or names; on the CPU by default.
+
+    Seed and name are mixed into 32 bits, since PyTorch's generator on the CPU reads no more of its seed than these.
+    """
+    mixed = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)
+    return torch.Generator(device or "cpu").manual_seed(int(mixed[0]))
