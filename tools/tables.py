@@ -12,7 +12,7 @@ from bertram.comparison.comparison import read_tasks
 from bertram.comparison.contrast import LEAST_SEEDS, estimate, interval_with_examples
 from bertram.comparison.outcomes import outcomes
 from bertram.experiments import ablation
-from bertram.experiments.request import ASKED
+from bertram.experiments.request import REQUEST
 from bertram.experiments.schedule import main_scores
 from bertram.minbert import reproduce
 from bertram.minbert.remake import make_again
@@ -22,7 +22,7 @@ from bertram.runs.record import Record, read_record
 from bertram.runs.scores import Score
 from tools import RESULTS, frontier
 
-STUDY_FILES = (ASKED, reproduce.TABLE, ablation.TABLE)
+STUDY_FILES = (REQUEST, reproduce.TABLE, ablation.TABLE)
 TASKS = {"sst": "accuracy", "quora": "accuracy", "sts": "pearson"}
 INTRODUCTION = """# Records of real runs
 

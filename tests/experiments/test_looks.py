@@ -67,5 +67,5 @@ def test_a_look_without_all_its_runs_is_refused() -> None:
 
 
 def test_looks_in_words() -> None:
-    lines = look_lines({"effects": ["a", "b"], "most": 8}, [{"seeds": 3, "decisions": {"a": "better"}}])
+    lines = look_lines({"effects": ["a", "b"], "max_seeds": 8}, [{"seeds": 3, "decisions": {"a": "better"}}])
     assert lines == ["look after 3 seeds of at most 8: a better decided", "open: b"]

@@ -16,7 +16,7 @@ from bertram.experiments.budget import Budget
 from bertram.experiments.design import fractional
 from bertram.experiments.factors import parse
 from bertram.experiments.forecast import EffectForecast, Forecast, Noise
-from bertram.experiments.request import ASKED, note_ablation
+from bertram.experiments.request import REQUEST, note_ablation
 from bertram.minbert import catalogue, reproduce
 from bertram.minbert.published import EXPERIMENTS
 from bertram.minbert.remake import make_again, note_study
@@ -58,9 +58,9 @@ def test_table_1_comes_out_as_it_was(tmp_path: Path) -> None:
     assert make_again(tmp_path)
     assert before == ((tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes())
 
-    moved = json.loads((tmp_path / ASKED).read_text())
+    moved = json.loads((tmp_path / REQUEST).read_text())
     moved["budget"]["changes"]["data"] = str(tmp_path / "away")
-    write_json(tmp_path / ASKED, moved)
+    write_json(tmp_path / REQUEST, moved)
     (tmp_path / "table.md").unlink()
     assert not make_again(tmp_path)
     assert before == ((tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes())
@@ -94,6 +94,6 @@ def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
 def test_a_folder_that_was_asked_for_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"neither asked\.json"):
         make_again(tmp_path)
-    (tmp_path / ASKED).write_text('{"form": 1, "kind": "reproduction", "budget": {"changes": {}, "months": 3}}')
+    (tmp_path / REQUEST).write_text('{"form": 1, "kind": "reproduction", "budget": {"changes": {}, "months": 3}}')
     with pytest.raises(RunError, match=r"asked\.json: damaged"):
         make_again(tmp_path)

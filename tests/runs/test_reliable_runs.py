@@ -30,7 +30,7 @@ from bertram.report.write import write_report
 from bertram.runs import provenance
 from bertram.runs.directory import MetricsLog, Run, open_run, read_metrics
 from bertram.runs.files import replace_directory
-from bertram.runs.lock import LOCK, held
+from bertram.runs.lock import LOCK, run_lock
 from bertram.runs.record import read_record
 from bertram.training import train as training_module
 from bertram.training.train import train
@@ -256,7 +256,7 @@ def test_two_processes_on_one_run_lose_nothing(times: int, tiny_encoder: Path, t
 
 
 def test_a_run_that_is_held_says_by_whom(tiny_encoder: Path, tmp_path: Path) -> None:
-    with held(tmp_path / "run"), pytest.raises(RunError) as refused:
+    with run_lock(tmp_path / "run"), pytest.raises(RunError) as refused:
         train(tiny_config(tiny_encoder), tmp_path / "run")
     assert str(refused.value).startswith(f"{tmp_path / 'run'}: is being trained by process {os.getpid()} on ")
     assert not (tmp_path / "run").exists()

@@ -108,12 +108,12 @@ def ablate(
         Print the design, its power and the estimated hours, without training.
     """
     from bertram.experiments import ablation as study  # noqa: PLC0415  (torch loads only now)
-    from bertram.experiments.design import made  # noqa: PLC0415
+    from bertram.experiments.design import make_design  # noqa: PLC0415
     from bertram.experiments.factors import parse  # noqa: PLC0415
     from bertram.minbert import catalogue  # noqa: PLC0415
 
     selected = parse(factors)
-    runs = made(design, [factor.name for factor in selected], resolution)
+    runs = make_design(design, [factor.name for factor in selected], resolution)
     limits = budget(words, epochs, fraction, max_eval_samples, data, encoder)
     base, folders = catalogue.recipe(recipe), (records,)
     request = study.Ablation(recipe, base, selected, runs, range(seeds), limits, out, folders, smallest_effect, primary)

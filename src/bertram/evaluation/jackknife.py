@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bertram.evaluation.intervals import Floats
 
-MOST = 2000  # units; more are put together at random
+MAX_UNITS = 2000  # units; more are put together at random
 CHUNK = 1 << 20  # weights held at a time
 
 
@@ -32,13 +32,13 @@ def jackknife_error(
     """
     if groups is None:
         pairs, counts = np.unique(np.stack([gold, predicted], axis=1), axis=0, return_counts=True)
-        if len(pairs) <= MOST:  # of equal examples it is the same whichever is left out
+        if len(pairs) <= MAX_UNITS:  # of equal examples it is the same whichever is left out
             return _spread(_without(metric, pairs, counts.astype(np.float64), np.arange(len(pairs))), counts)
         groups = np.arange(len(gold))
     units = int(groups.max()) + 1
-    if units > MOST:
+    if units > MAX_UNITS:
         order = np.random.default_rng(0).permutation(units)
-        groups, units = (order % MOST)[groups], MOST
+        groups, units = (order % MAX_UNITS)[groups], MAX_UNITS
     pairs = np.stack([gold, predicted], axis=1)
     return _spread(_without(metric, pairs, np.ones(len(gold)), groups), np.ones(units))
 
@@ -51,16 +51,16 @@ def _without(
     at_once = max(1, CHUNK // len(pairs))
     scores = np.empty(count)
     for start in range(0, count, at_once):
-        which = np.arange(start, min(start + at_once, count))
-        left = weights - (units == which[:, None])
-        scores[which] = metric(pairs[:, 0], pairs[:, 1], left)
+        chunk = np.arange(start, min(start + at_once, count))
+        left = weights - (units == chunk[:, None])
+        scores[chunk] = metric(pairs[:, 0], pairs[:, 1], left)
     return scores
 
 
 def _spread(scores: Floats, counts: NDArray[np.generic]) -> float:
     defined = ~np.isnan(scores)
-    kept, times = scores[defined], np.asarray(counts, dtype=np.float64)[defined]
+    defined_scores, times = scores[defined], np.asarray(counts, dtype=np.float64)[defined]
     if times.sum() < 2:
         return 0.0
-    mean = float(kept @ times / times.sum())
-    return sqrt(float((kept - mean) ** 2 @ times) * (times.sum() - 1) / times.sum())
+    mean = float(defined_scores @ times / times.sum())
+    return sqrt(float((defined_scores - mean) ** 2 @ times) * (times.sum() - 1) / times.sum())

@@ -196,8 +196,8 @@ def score_task(
     scores = {name: _score(metric, y, z, groups) for name, metric in metrics_of(space).items()}
     if probabilities is None or len(y) == 0:
         return scores
-    each = {name: loss(y, np.asarray(probabilities, dtype=np.float64)) for name, loss in LOSSES.items()}
-    return scores | {name: _score(MEAN_LOSS, y, losses, groups) for name, losses in each.items()}
+    losses_by_name = {name: loss(y, np.asarray(probabilities, dtype=np.float64)) for name, loss in LOSSES.items()}
+    return scores | {name: _score(MEAN_LOSS, y, losses, groups) for name, losses in losses_by_name.items()}
 
 
 def _score(metric: Metric, gold: Floats, predicted: Floats, groups: NDArray[np.intp] | None) -> Score:
@@ -261,11 +261,11 @@ def score_run(tasks: Mapping[str, TaskOutputs]) -> SplitScores:
     return SplitScores.of(scores, _mean_score(on_unit, reason), _mean_score(plain, reason))
 
 
-def _mean_score(each: Sequence[tuple[float | None, Interval | None]], reason: str) -> Score:
+def _mean_score(scores: Sequence[tuple[float | None, Interval | None]], reason: str) -> Score:
     """The score of all tasks together, with the interval of the mean."""
-    values = [value for value, _ in each if value is not None]
-    intervals = [interval for _, interval in each if interval is not None]
-    if not each or len(values) < len(each):
+    values = [value for value, _ in scores if value is not None]
+    intervals = [interval for _, interval in scores if interval is not None]
+    if not scores or len(values) < len(scores):
         return Score(None, None, undefined=reason)
     return Score(sum(values) / len(values), mean_interval(values, intervals))
 

@@ -6,20 +6,22 @@ from bertram.evaluation.intervals import Interval
 from bertram.evaluation.score_intervals import proportion
 
 
-def newcombe(both: float, only_first: float, only_second: float, neither: float) -> Interval:
+def newcombe(both_right: float, only_first: float, only_second: float, none_right: float) -> Interval:
     """95 % interval of the second accuracy minus the first: method 10 of Newcombe (1998), from Wilson's intervals.
 
     Args:
-        both: examples that both got right; counts may be fractions, where examples are not independent.
+        both_right: examples that both got right; counts may be fractions, where examples are not independent.
         only_first: examples that only the first got right.
         only_second: examples that only the second got right.
-        neither: examples that both got wrong.
+        none_right: examples that both got wrong.
     """
-    n = both + only_first + only_second + neither
-    first, second = (both + only_first) / n, (both + only_second) / n
+    n = both_right + only_first + only_second + none_right
+    first, second = (both_right + only_first) / n, (both_right + only_second) / n
     (low_1, high_1), (low_2, high_2) = (_wilson(value, n) for value in (first, second))
-    margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
-    product = both * neither - only_first * only_second
+    margins = (
+        (both_right + only_first) * (only_second + none_right) * (both_right + only_second) * (only_first + none_right)
+    )
+    product = both_right * none_right - only_first * only_second
     phi = (max(product - n / 2, 0.0) if product > 0 else product) / sqrt(margins) if margins > 0 else 0.0
     down = _combined(second - low_2, high_1 - first, phi)
     up = _combined(high_2 - second, first - low_1, phi)

@@ -45,11 +45,11 @@ class Ablation:
 
     Attributes:
         recipe: name of the recipe that the factors change.
-        base: its configuration.
-        factors: in the order of the design.
-        design: which combinations are run.
-        seeds: of each combination.
-        budget: how much of the study is run.
+        base: configuration of that recipe.
+        factors: factors in the order of the design.
+        design: combinations of levels that are run.
+        seeds: random seeds of each combination.
+        budget: epochs and share of the data that each run uses.
         out: the results folder; records of it count.
         folders: further results folders, whose finished runs count.
         smallest_effect: smallest effect of interest, of overall, an accuracy, F1 or a correlation.
@@ -79,11 +79,11 @@ def configurations(ablation: Ablation, seed: int) -> list[Config]:
         ConfigError: all combinations that cannot work, or that are no combinations of their own, together.
     """
     base = ablation.budget.applied(ablation.base, seed)
-    made: list[Config] = []
+    configs: list[Config] = []
     faults: dict[str, list[str]] = {}
     for levels in ablation.design.cells:
         try:
-            made.append(configuration(base, ablation.factors, levels))
+            configs.append(configuration(base, ablation.factors, levels))
         except ConfigError as error:
             for problem in error.problems:
                 faults.setdefault(problem, []).append(label(ablation.factors, levels))
@@ -92,10 +92,10 @@ def configurations(ablation: Ablation, seed: int) -> list[Config]:
         f"{problem} ({len(cells)} of {count} configurations, such as {cells[0]}){_remedy(problem, ablation.factors)}"
         for problem, cells in faults.items()
     ]
-    listed += _doubles(made)
+    listed += _doubles(configs)
     if listed:
         raise ConfigError(listed)
-    return made
+    return configs
 
 
 def _remedy(problem: str, factors: Sequence[Factor]) -> str:
@@ -109,12 +109,12 @@ def _remedy(problem: str, factors: Sequence[Factor]) -> str:
 def _doubles(configs: Sequence[Config]) -> list[str]:
     """Combinations that are one and the same run, because a factor does nothing there."""
     first: dict[str, str] = {}
-    found = []
+    faults = []
     for config in configs:
-        known = first.setdefault(options.digest(config), config.recipe)
-        if known != config.recipe:
-            found.append(f"{known} and {config.recipe} are one run: a factor does nothing there; leave it out")
-    return found
+        name = first.setdefault(options.digest(config), config.recipe)
+        if name != config.recipe:
+            faults.append(f"{name} and {config.recipe} are one run: a factor does nothing there; leave it out")
+    return faults
 
 
 def jobs(ablation: Ablation) -> list[Job]:
@@ -129,29 +129,29 @@ def jobs(ablation: Ablation) -> list[Job]:
     return [make_job(config.recipe, config, ablation.out, finished) for configs in every.values() for config in configs]
 
 
-def pilot(ablation: Ablation, wanted: Sequence[Job]) -> list[Job]:
+def pilot(ablation: Ablation, jobs: Sequence[Job]) -> list[Job]:
     """Those runs of the design that tell the noise of the seeds: two cells with all seeds."""
     count = len(ablation.design.cells)
-    return [job for number, job in enumerate(wanted) if number % count < PILOT_CELLS]
+    return [job for number, job in enumerate(jobs) if number % count < PILOT_CELLS]
 
 
-def known_forecast(ablation: Ablation, wanted: Sequence[Job]) -> forecast.Forecast | None:
+def known_forecast(ablation: Ablation, jobs: Sequence[Job]) -> forecast.Forecast | None:
     """What the verdict on each effect would need, as far as the runs at hand tell; None where they tell nothing."""
-    cells = [job.config for job in wanted[: len(ablation.design.cells)]]
+    cells = [job.config for job in jobs[: len(ablation.design.cells)]]
     alike = forecast.comparable(ablation.finished().values(), cells[0])
     per_work = cost.seconds_per_work(alike, cells[0].data)
-    own = [job for job in wanted if job.finished]
-    known = forecast.known_runs([*alike, *(Run(job.path) for job in own)], cells[0])
-    if known is None or per_work is None:
+    own = [job for job in jobs if job.finished]
+    prior = forecast.noise_runs([*alike, *(Run(job.path) for job in own)], cells[0])
+    if prior is None or per_work is None:
         return None
-    arms = {cell: {seed: str(run.path) for seed, run in runs.items()} for cell, runs in _runs(ablation, wanted).items()}
+    arms = {cell: {seed: str(run.path) for seed, run in runs.items()} for cell, runs in _runs(ablation, jobs).items()}
     effects = contrasts(ablation.design)
     return forecast.forecast(
         effects,
-        known.scored,
+        prior.scored,
         arms,
-        known.arms,
-        source=known.source,
+        prior.arms,
+        source=prior.source,
         seeds=len(ablation.seeds),
         target=ablation.smallest_effect,
         hours=sum(map(cost.work, cells)) * per_work / 3600,
@@ -165,17 +165,17 @@ def _outcome_count(config: Config) -> int:
     return len(tasks) + (len(tasks) > 1) + sum(1 if task.label_space.numeric else len(LOSSES) for task in tasks)
 
 
-def _runs(ablation: Ablation, wanted: Sequence[Job]) -> dict[str, dict[int, Run]]:
+def _runs(ablation: Ablation, jobs: Sequence[Job]) -> dict[str, dict[int, Run]]:
     """Cell (its number as text) -> seed -> finished run."""
     count = len(ablation.design.cells)
-    cells = [wanted[number::count] for number in range(count)]
+    cells = [jobs[number::count] for number in range(count)]
     return {
-        str(number): {job.config.seed: Run(job.path) for job in several if job.finished}
-        for number, several in enumerate(cells)
+        str(number): {job.config.seed: Run(job.path) for job in cell if job.finished}
+        for number, cell in enumerate(cells)
     }
 
 
-def result(ablation: Ablation, wanted: Sequence[Job], expected: forecast.Forecast | None) -> dict[str, Any]:
+def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast | None) -> dict[str, Any]:
     """The effects as plain values, as they are written to ablation.json: the numbers of a forest plot.
 
     Returns:
@@ -186,13 +186,13 @@ def result(ablation: Ablation, wanted: Sequence[Job], expected: forecast.Forecas
         `Components`, or null) and `effects`: a list of the fields of `effects.Measured`.
     """
     design = ablation.design
-    runs = _runs(ablation, wanted)
-    every = {run.path.name: run for several in runs.values() for run in several.values()}
-    names = {cell: {seed: run.path.name for seed, run in several.items()} for cell, several in runs.items()}
-    scored = outcomes(read_tasks(every, wanted[0].config.data)) if every else []
+    runs = _runs(ablation, jobs)
+    every = {run.path.name: run for by_seed in runs.values() for run in by_seed.values()}
+    names = {cell: {seed: run.path.name for seed, run in by_seed.items()} for cell, by_seed in runs.items()}
+    scored = outcomes(read_tasks(every, jobs[0].config.data)) if every else []
     scores = {outcome.name: scores_of(outcome, names) for outcome in scored}
-    weights = {one.name: one.weights for one in contrasts(design) if one.main}
-    noise = {name: components(each, weights) for name, each in scores.items()}
+    weights = {contrast.name: contrast.weights for contrast in contrasts(design) if contrast.main}
+    noise = {name: components(cells, weights) for name, cells in scores.items()}
     rows = effects(design, scored, names, primary=ablation.primary, smallest=ablation.smallest_effect) if scored else []
     return {
         "form": FORM,
@@ -213,31 +213,31 @@ def result(ablation: Ablation, wanted: Sequence[Job], expected: forecast.Forecas
                 {
                     "levels": levels,
                     "runs": names[str(number)],
-                    "scores": {outcome: each[str(number)] for outcome, each in scores.items()},
+                    "scores": {outcome: by_cell[str(number)] for outcome, by_cell in scores.items()},
                 }
                 for number, levels in enumerate(named_levels(design))
             ],
         },
         "power": None if expected is None else asdict(expected),
-        "noise": {name: None if one is None else asdict(one) for name, one in noise.items()},
+        "noise": {name: None if parts is None else asdict(parts) for name, parts in noise.items()},
         "effects": [asdict(row) for row in rows],
     }
 
 
-def plan_of(ablation: Ablation, most: int) -> Plan:
+def plan_of(ablation: Ablation, max_seeds: int) -> Plan:
     """What the looks of an ablation that runs until it is decided are about."""
-    names = tuple(one.name for one in contrasts(ablation.design) if one.main)
-    several = len(ablation.base.tasks) > 1
-    primary = ablation.primary or (OVERALL if several else next(iter(ablation.base.tasks)))
-    return Plan(names, primary, ablation.smallest_effect, most)
+    names = tuple(contrast.name for contrast in contrasts(ablation.design) if contrast.main)
+    has_overall = len(ablation.base.tasks) > 1
+    primary = ablation.primary or (OVERALL if has_overall else next(iter(ablation.base.tasks)))
+    return Plan(names, primary, ablation.smallest_effect, max_seeds)
 
 
 def next_jobs(ablation: Ablation, plan: Plan, looks: Sequence[Look]) -> list[Job]:
     """The runs that the next look needs; configurations that serve no open effect are left out."""
-    wanted = jobs(replace(ablation, seeds=range(first_seeds(looks))))
+    needed = jobs(replace(ablation, seeds=range(first_seeds(looks))))
     cells = needed_arms(contrasts(ablation.design), open_effects(plan, looks))
     count = len(ablation.design.cells)
-    return [job for number, job in enumerate(wanted) if str(number % count) in cells]
+    return [job for number, job in enumerate(needed) if str(number % count) in cells]
 
 
 def take_look(ablation: Ablation, plan: Plan, looks: Sequence[Look]) -> Look:
@@ -247,31 +247,31 @@ def take_look(ablation: Ablation, plan: Plan, looks: Sequence[Look]) -> Look:
         RunError: runs are missing.
     """
     seeds = first_seeds(looks)
-    wanted = jobs(replace(ablation, seeds=range(seeds)))
-    runs = _runs(ablation, wanted)
-    every = {run.path.name: run for several in runs.values() for run in several.values()}
+    needed = jobs(replace(ablation, seeds=range(seeds)))
+    runs = _runs(ablation, needed)
+    every = {run.path.name: run for by_seed in runs.values() for run in by_seed.values()}
     if not every:
         raise RunError(f"no look after {seeds} seeds: there are no finished runs")
-    names = {cell: {seed: run.path.name for seed, run in several.items()} for cell, several in runs.items()}
-    scored = outcomes(read_tasks(every, wanted[0].config.data), losses=False)
+    names = {cell: {seed: run.path.name for seed, run in by_seed.items()} for cell, by_seed in runs.items()}
+    scored = outcomes(read_tasks(every, needed[0].config.data), losses=False)
     primary = next(outcome for outcome in scored if outcome.name == primary_outcome(scored, plan.primary))
     return make_look(plan, looks, contrasts(ablation.design), scores_of(primary, names), names, seeds)
 
 
-def with_looks(found: Mapping[str, Any], plan: Plan, looks: Sequence[Look]) -> dict[str, Any]:
+def with_looks(table: Mapping[str, Any], plan: Plan, looks: Sequence[Look]) -> dict[str, Any]:
     """The table of a study whose verdicts on the primary outcome are those of its looks."""
-    known = decided(looks)
+    decisions = decided(looks)
     effects = [
-        {**row, "verdict": asdict(Verdict(known.get(row["name"], Decision.UNDECIDED)))}
+        {**row, "verdict": asdict(Verdict(decisions.get(row["name"], Decision.UNDECIDED)))}
         if row["primary"] and row["effect"] is not None
         else row
-        for row in found["effects"]
+        for row in table["effects"]
     ]
-    return {**found, "effects": effects, "plan": asdict(plan), "looks": [asdict(one) for one in looks]}
+    return {**table, "effects": effects, "plan": asdict(plan), "looks": [asdict(look) for look in looks]}
 
 
-def write(out: Path, found: Mapping[str, Any]) -> None:
+def write(out: Path, table: Mapping[str, Any]) -> None:
     """Write ablation.json and ablation.md."""
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / TABLE, found)
-    write_text(out / "ablation.md", markdown(found))
+    write_json(out / TABLE, table)
+    write_text(out / "ablation.md", markdown(table))

@@ -24,7 +24,7 @@ class Budget:
     """How much of the study is run.
 
     Attributes:
-        epochs: of a row that has 10 in the study; rows with more have more in proportion.
+        epochs: epochs of a row that has 10 in the study; rows with more have more in proportion.
         fraction: share of each task's training rows; a row's own limits shrink with it.
         dev_limit: dev rows of each task that are used.
         changes: further fields of every configuration, such as data and encoder, as tables.
@@ -42,19 +42,21 @@ class Budget:
             ConfigError: what cannot work, all of it together.
         """
         values = options.merge(options.dump(config), {**self.changes, "seed": seed})
-        made = options.make(values)
-        sampling: dict[str, Any] = {"fraction": self.fraction * made.sampling.fraction}
+        changed = options.make(values)
+        sampling: dict[str, Any] = {"fraction": self.fraction * changed.sampling.fraction}
         if self.epochs is not None:
-            sampling["epochs"] = max(1, round(made.sampling.epochs * self.epochs / STUDY_EPOCHS))
+            sampling["epochs"] = max(1, round(changed.sampling.epochs * self.epochs / STUDY_EPOCHS))
         limits = {
             name: {
-                "max_train_samples": max(2, round(self.fraction * min(task.max_train_samples, train_rows(task, made))))
+                "max_train_samples": max(
+                    2, round(self.fraction * min(task.max_train_samples, train_rows(task, changed)))
+                )
             }
-            for name, task in made.tasks.items()
+            for name, task in changed.tasks.items()
             if task.max_train_samples is not None and task.trained
         }
         evaluation = {} if self.dev_limit is None else {"max_eval_samples": self.dev_limit}
-        return options.change(made, sampling=sampling, tasks=limits, evaluation=evaluation)
+        return options.change(changed, sampling=sampling, tasks=limits, evaluation=evaluation)
 
     def in_words(self) -> str:
         """For titles."""
@@ -62,9 +64,9 @@ class Budget:
         epochs = "the study's epochs" if self.epochs is None else f"{self.epochs} epochs for the study's {STUDY_EPOCHS}"
         parts = [f"encoder {encoder}", f"data {data}", epochs, f"{self.fraction:.0%} of the training rows"]
         parts.append("all dev rows" if self.dev_limit is None else f"{self.dev_limit:,} dev rows a task")
-        known = ("data", "encoder")
-        others = {name: value for name, value in self.changes.items() if name not in known}
-        return ", ".join([*parts, *(f"{name} = {value}" for name, value in options.leaves(others))])
+        named_fields = ("data", "encoder")
+        changes = {name: value for name, value in self.changes.items() if name not in named_fields}
+        return ", ".join([*parts, *(f"{name} = {value}" for name, value in options.leaves(changes))])
 
 
 def check_data(config: Config) -> None:
@@ -80,7 +82,7 @@ def identity(config: Config, *, constant: bool = False) -> str:
     So a record that was made from another directory with the same files counts, and one from other files does not.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         constant: nothing is trained; then the recipe's name counts too.
     """
     return _hash(config, held_files(config), constant=constant)
@@ -116,9 +118,9 @@ def held_files_of(record: Record) -> frozenset[str]:
     return frozenset({"hub"} if hub else {file.sha256 for file in record.data.values()})
 
 
-def _hash(config: Config, held: frozenset[str], *, constant: bool) -> str:
-    what = " ".join([*sorted(held), config.recipe if constant else ""])
-    data = hashlib.sha256(what.encode()).hexdigest()
+def _hash(config: Config, file_hashes: frozenset[str], *, constant: bool) -> str:
+    content = " ".join([*sorted(file_hashes), config.recipe if constant else ""])
+    data = hashlib.sha256(content.encode()).hexdigest()
     return options.digest(options.change(config, data=data))[:12]
 
 

@@ -44,8 +44,8 @@ def seconds_per_work(runs: Sequence[Run], data: str) -> float | None:
     """What a unit of work took in finished runs; None where they do not tell.
 
     Args:
-        runs: trained on the same data files.
-        data: where these are now; the directory that a record names need not be here.
+        runs: finished runs, trained on the same data files.
+        data: directory of these files now; the one that a record names need not be here.
     """
     done = [run for run in runs if run.record.trained]
     try:
@@ -69,12 +69,12 @@ def seconds(run: Run) -> float:
 
 def hours(jobs: Sequence[Job], per_work: float) -> dict[str, float]:
     """Expected hours of each run that is not finished, by its key; from the same experiment's seeds where they are."""
-    known: dict[str, list[float]] = {}
+    seconds_by_name: dict[str, list[float]] = {}
     for job in jobs:
         if job.finished:
-            known.setdefault(job.name, []).append(seconds(Run(job.path)))
+            seconds_by_name.setdefault(job.name, []).append(seconds(Run(job.path)))
     return {
-        job.key: (fmean(known[job.name]) if job.name in known else _guess(job, per_work)) / 3600
+        job.key: (fmean(seconds_by_name[job.name]) if job.name in seconds_by_name else _guess(job, per_work)) / 3600
         for job in jobs
         if not job.finished
     }

@@ -26,7 +26,7 @@ class Effect:
     Attributes:
         name: main effects are named by their factor, interactions as a×b, sums with +.
         order: 1 for a main effect, 2 for an interaction of two factors.
-        weights: of each cell's mean score; they sum to 0.
+        weights: weight of each cell's mean score [cells]; they sum to 0.
         aliases: effects of one or two factors that are part of the sum, the first one excepted.
     """
 
@@ -41,11 +41,11 @@ class Design:
     """Which combinations of levels are run.
 
     Attributes:
-        kind: of design.
-        factors: their names.
+        kind: kind of design.
+        factors: names of the factors.
         cells: levels of all factors, in the order to run.
         words: defining words other than 1, as bit sets of factors.
-        generators: of a fraction, in words: "d = a×b×c".
+        generators: generators of a fraction, in words: "d = a×b×c".
     """
 
     kind: Kind
@@ -68,26 +68,31 @@ class Design:
             return [self._left_out(number) for number in range(len(self.factors))]
         count = len(self.factors)
         pairs = [1 << a | 1 << b for a, b in combinations(range(count), 2)]
-        found, seen = [], set()
+        effects, covered = [], set()
         for mask in [*(1 << number for number in range(count)), *pairs]:
-            if mask not in seen:
-                together = [mask, *(other for other in self._aliases(mask) if other.bit_count() <= 2)]
-                seen |= set(together)
-                found.append(self._sum(together))
-        return found
+            if mask not in covered:
+                together = [mask, *(alias for alias in self._aliases(mask) if alias.bit_count() <= 2)]
+                covered |= set(together)
+                effects.append(self._sum(together))
+        return effects
 
     def _aliases(self, mask: int) -> list[int]:
-        return sorted((mask ^ word for word in self.words), key=lambda other: (other.bit_count(), other))
+        return sorted((mask ^ word for word in self.words), key=lambda alias: (alias.bit_count(), alias))
 
     def _sum(self, together: Sequence[int]) -> Effect:
         names = [_name(self.factors, mask) for mask in together]
         signs = [sign(cell, together[0]) for cell in self.cells]
         scale = 2 / len(self.cells)
-        return Effect(" + ".join(names), together[0].bit_count(), tuple(scale * one for one in signs), tuple(names[1:]))
+        return Effect(
+            " + ".join(names),
+            together[0].bit_count(),
+            tuple(scale * cell_sign for cell_sign in signs),
+            tuple(names[1:]),
+        )
 
     def _left_out(self, number: int) -> Effect:
         """With all others on: all factors minus all but this one."""
-        weights = [1.0] + [-1.0 * (other == number) for other in range(len(self.factors))]
+        weights = [1.0] + [-1.0 * (column == number) for column in range(len(self.factors))]
         return Effect(self.factors[number], 1, tuple(weights))
 
     def in_words(self) -> list[str]:
@@ -101,9 +106,9 @@ class Design:
         if not self.words:
             return [f"full: all {count} configurations of {len(self.factors)} factors; every effect stands alone"]
         sums = [effect.name for effect in self.effects() if effect.aliases]
-        said = [f"fractional: {count} of {2 ** len(self.factors)} configurations, resolution {self.resolution}"]
-        said += [f"generators: {', '.join(self.generators)}"]
-        return [*said, *(f"aliased: {one}" for one in sums)]
+        lines = [f"fractional: {count} of {2 ** len(self.factors)} configurations, resolution {self.resolution}"]
+        lines += [f"generators: {', '.join(self.generators)}"]
+        return [*lines, *(f"aliased: {name}" for name in sums)]
 
 
 def _name(factors: Sequence[str], mask: int) -> str:
@@ -126,16 +131,16 @@ def full(factors: Sequence[str]) -> Design:
 def leave_one_out(factors: Sequence[str]) -> Design:
     """All factors on, and all but each."""
     _check(factors)
-    everything = tuple(True for _ in factors)
-    without = [tuple(other != number for other in range(len(factors))) for number in range(len(factors))]
-    return Design("leave-one-out", tuple(factors), (everything, *without))
+    all_on = tuple(True for _ in factors)
+    without = [tuple(column != number for column in range(len(factors))) for number in range(len(factors))]
+    return Design("leave-one-out", tuple(factors), (all_on, *without))
 
 
 def fractional(factors: Sequence[str], resolution: int = 4) -> Design:
     """The smallest regular fraction of at least a resolution; of those the one with the fewest short words.
 
     Args:
-        factors: their names.
+        factors: names of the factors.
         resolution: 3 mixes main effects with interactions of two factors, 4 these with each other, 5 neither.
 
     Raises:
@@ -147,9 +152,9 @@ def fractional(factors: Sequence[str], resolution: int = 4) -> Design:
         basic = count - generated
         products = [mask for mask in range(1, 1 << basic) if mask.bit_count() + 1 >= resolution]
         candidates = ((_words(chosen, basic), chosen) for chosen in combinations(products, generated))
-        sound = [one for one in candidates if min(word.bit_count() for word in one[0]) >= resolution]
+        sound = [candidate for candidate in candidates if min(word.bit_count() for word in candidate[0]) >= resolution]
         if sound:
-            words, chosen = min(sound, key=lambda one: _lengths(one[0], count))
+            words, chosen = min(sound, key=lambda candidate: _lengths(candidate[0], count))
             return _fraction(tuple(factors), words, chosen)
     raise BertramError(
         f"--resolution {resolution}: no fraction of {count} factors has it; use --design full, or a lower resolution"
@@ -167,7 +172,7 @@ def _fraction(factors: tuple[str, ...], words: Sequence[int], chosen: Sequence[i
 def _words(chosen: Iterable[int], basic: int) -> list[int]:
     """All products of the generators' words."""
     own = [mask | 1 << (basic + number) for number, mask in enumerate(chosen)]
-    return [reduce(xor, several) for count in range(1, len(own) + 1) for several in combinations(own, count)]
+    return [reduce(xor, factors) for count in range(1, len(own) + 1) for factors in combinations(own, count)]
 
 
 def _lengths(words: Sequence[int], longest: int) -> tuple[int, ...]:
@@ -180,7 +185,7 @@ def _check(factors: Sequence[str]) -> None:
         raise BertramError(f"--factors: a design has 2 to {MOST_FACTORS} factors, not {len(factors)}")
 
 
-def made(kind: Kind, factors: Sequence[str], resolution: int) -> Design:
+def make_design(kind: Kind, factors: Sequence[str], resolution: int) -> Design:
     """The design that a command line asks for."""
     if kind == "full":
         return full(factors)

@@ -20,7 +20,7 @@ class Measured(Evidence):
     Attributes:
         name: name of the effect; sums of aliased effects are named as such.
         order: 1 for a main effect, 2 for an interaction.
-        aliases: what else is part of it.
+        aliases: names of further effects that are part of a sum.
     """
 
     name: str
@@ -55,15 +55,15 @@ def effects(
     """Estimate every effect of a design on every outcome.
 
     Args:
-        design: what was run.
+        design: design that was run.
         outcomes: scores of the runs.
         runs: cell (its number as text) -> seed -> run.
         primary: the primary outcome; default: overall, or the only task's main score.
         smallest: smallest effect of interest.
     """
     by_name = {effect.name: effect for effect in design.effects()}
-    found = measure(contrasts(design), outcomes, runs, primary=primary, smallest=smallest)
+    measured = measure(contrasts(design), outcomes, runs, primary=primary, smallest=smallest)
     return [
-        Measured(**vars(evidence), name=one.name, order=by_name[one.name].order, aliases=by_name[one.name].aliases)
-        for one, evidence in found
+        Measured(**vars(evidence), name=name, order=by_name[name].order, aliases=by_name[name].aliases)
+        for name, evidence in ((contrast.name, evidence) for contrast, evidence in measured)
     ]

@@ -14,10 +14,10 @@ class Event:
     """Something that happened to a run; plain values, so that it passes between processes.
 
     Attributes:
-        key: which run.
-        state: what it is now; `said` leaves it as it is.
+        key: name of the run.
+        state: state of the run; `said` leaves the state as it was.
         scores: main scores, of a finished run.
-        text: what there is to say, such as where the training stands.
+        text: message, such as the step that a training has reached.
     """
 
     key: str
@@ -33,26 +33,26 @@ class Reporter:
     """A training's display that tells a board where the training stands.
 
     Args:
-        key: of the run.
-        tell: of the board, or of a queue that leads to it.
+        key: name of the run.
+        tell: function that takes events: the board's, or that of a queue that leads to the board.
     """
 
     def __init__(self, key: str, tell: Tell) -> None:
         self.key, self.tell = key, tell
-        self.total, self.first, self.begun, self.last = 0, 0, 0.0, 0.0
+        self.total, self.first, self.start_time, self.last = 0, 0, 0.0, 0.0
 
     def begin(self, done: int, total: int) -> None:
         """Note the time."""
-        self.total, self.first, self.begun = total, done, time.monotonic()
+        self.total, self.first, self.start_time = total, done, time.monotonic()
 
     def step(self, step: int, losses: Mapping[str, float], examples_per_second: float) -> None:
         """Tell, at most every second."""
         now = time.monotonic()
         if now - self.last >= EVERY:
             self.last = now
-            left = (now - self.begun) / max(step - self.first, 1) * (self.total - step) / 60
-            shown = " ".join(f"{task} {loss:.3f}" for task, loss in losses.items())
-            self.say(f"{step}/{self.total}  {shown}  {examples_per_second:.0f}/s  {left:.0f} min left")
+            left = (now - self.start_time) / max(step - self.first, 1) * (self.total - step) / 60
+            loss_text = " ".join(f"{task} {loss:.3f}" for task, loss in losses.items())
+            self.say(f"{step}/{self.total}  {loss_text}  {examples_per_second:.0f}/s  {left:.0f} min left")
 
     def evaluating(self, tasks: Iterable[str]) -> Iterator[str]:
         """Nothing but the tasks."""

@@ -16,10 +16,10 @@ class Factor:
     """A switch with two levels.
 
     Attributes:
-        name: as it is shown.
-        off: fields of the configuration, as tables, when it is off.
-        on: the same when it is on.
-        text: what it means.
+        name: name in tables and on the command line.
+        off: fields of the configuration, as tables, when the factor is off.
+        on: fields of the configuration, as tables, when the factor is on.
+        text: meaning of the factor, in words.
     """
 
     name: str
@@ -95,25 +95,25 @@ def parse(text: str) -> list[Factor]:
         ConfigError: everything that is wrong with them, together.
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
-    faults = [f"--factors: {word} is named twice" for word in {one for one in words if words.count(one) > 1}]
-    found: list[Factor] = []
+    faults = [f"--factors: {word} is named twice" for word in {word for word in words if words.count(word) > 1}]
+    factors: list[Factor] = []
     for word in words:
         if word in FACTORS:
-            found.append(FACTORS[word])
+            factors.append(FACTORS[word])
         elif "=" in word and ":" in word.partition("=")[2]:
             name, _, levels = word.partition("=")
             off, _, on = levels.partition(":")
-            found.append(
+            factors.append(
                 Factor(name, options.nest([(name, off)]), options.nest([(name, on)]), f"{on} instead of {off}")
             )
         else:
             faults.append(f"--factors: there is no {word!r}; there are {', '.join(FACTORS)}, and FIELD=OFF:ON")
-    faults += _conflicts(found)
+    faults += _conflicts(factors)
     if len(words) < 2:
         faults.append("--factors: name at least two; one technique alone is a comparison: bertram compare")
     if faults:
         raise ConfigError(faults)
-    return found
+    return factors
 
 
 def configuration(base: Config, factors: Sequence[Factor], levels: Levels) -> Config:
@@ -141,9 +141,11 @@ def label(factors: Sequence[Factor], levels: Levels) -> str:
 
 def _conflicts(factors: Sequence[Factor]) -> Iterator[str]:
     """Factors that set one field to different values when they are on: neither level would be their own."""
-    for number, one in enumerate(factors):
-        for other in factors[number + 1 :]:
-            mine, theirs = dict(options.leaves(one.on)), dict(options.leaves(other.on))
-            fields = [name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]]
+    for number, first in enumerate(factors):
+        for second in factors[number + 1 :]:
+            first_fields, second_fields = dict(options.leaves(first.on)), dict(options.leaves(second.on))
+            fields = [
+                name for name in first_fields.keys() & second_fields.keys() if first_fields[name] != second_fields[name]
+            ]
             if fields:
-                yield f"--factors: {one.name} and {other.name} both decide {', '.join(sorted(fields))}; choose one"
+                yield f"--factors: {first.name} and {second.name} both decide {', '.join(sorted(fields))}; choose one"

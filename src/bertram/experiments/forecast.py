@@ -26,7 +26,7 @@ class Noise:
         sd: standard deviation over seeds, with `df` degrees of freedom.
         df: degrees of freedom.
         example_error: standard error over examples; None where it is not known.
-        own: whether runs of the contrast itself tell it, and not differences of other configurations.
+        own: True if runs of the contrast itself tell the noise; False if differences of other configurations do.
     """
 
     sd: float
@@ -42,7 +42,7 @@ class EffectForecast:
     Attributes:
         name: name of the effect.
         outcome: name of the outcome.
-        noise: its noise as far as it is known.
+        noise: noise of the effect, as far as the runs tell.
         visible: smallest effect that the seeds asked for show, at the upper 80 % bound of the noise; None where there
             are too few of them for a verdict.
         needed: seeds that show the target, at the estimated noise and at its upper bound; None where none do.
@@ -81,9 +81,9 @@ class Forecast:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The forecast of a table of results."""
         effects = tuple(
-            EffectForecast(**{**one, "noise": Noise(**one["noise"]), "needed": tuple(one["needed"]),
-                              "equivalence": tuple(one["equivalence"])})
-            for one in values["effects"]
+            EffectForecast(**{**effect, "noise": Noise(**effect["noise"]), "needed": tuple(effect["needed"]),
+                              "equivalence": tuple(effect["equivalence"])})
+            for effect in values["effects"]
         )  # fmt: skip
         return cls(**{**values, "effects": effects})
 
@@ -92,7 +92,7 @@ def forecast(
     contrasts: Sequence[Contrast],
     scored: Sequence[Outcome],
     arms: Mapping[str, Mapping[int, str]],
-    others: Mapping[str, Mapping[int, str]],
+    all_arms: Mapping[str, Mapping[int, str]],
     *,
     source: str,
     seeds: int,
@@ -106,7 +106,7 @@ def forecast(
         contrasts: the effects; only main ones are looked at.
         scored: outcomes of all runs at hand.
         arms: arm of the design -> seed -> run, as far as they are finished.
-        others: the configurations of all runs at hand, for effects whose own runs do not tell.
+        all_arms: the configurations of all runs at hand, for effects whose own runs do not tell.
         source: runs at hand, in words.
         seeds: seeds asked for.
         target: effect that one wants to see.
@@ -116,17 +116,17 @@ def forecast(
     Returns:
         None where the runs at hand do not tell the noise of every effect on the primary outcome.
     """
-    main = [one for one in contrasts if one.main]
+    main = [contrast for contrast in contrasts if contrast.main]
     first = primary_outcome(scored)
-    found = []
-    for outcome in [one for one in scored if one.sign > 0]:
+    forecasts = []
+    for outcome in [outcome for outcome in scored if outcome.sign > 0]:
         tests = len(main) if outcome.name == first else rows
-        for one in main:
-            noise = contrast_noise(one, outcome, arms) or borrowed_noise(one, outcome, others)
+        for contrast in main:
+            noise = contrast_noise(contrast, outcome, arms) or borrowed_noise(contrast, outcome, all_arms)
             if noise is not None:
-                found.append(_effect(one.name, outcome.name, noise, tests=tests, seeds=seeds, target=target))
-    known = any(one.outcome == first for one in found)
-    return Forecast(source, seeds, target, hours, tuple(found)) if known else None
+                forecasts.append(_effect(contrast.name, outcome.name, noise, tests=tests, seeds=seeds, target=target))
+    has_primary = any(forecast.outcome == first for forecast in forecasts)
+    return Forecast(source, seeds, target, hours, tuple(forecasts)) if has_primary else None
 
 
 def _effect(name: str, outcome: str, noise: Noise, *, tests: int, seeds: int, target: float) -> EffectForecast:
@@ -142,36 +142,36 @@ def _effect(name: str, outcome: str, noise: Noise, *, tests: int, seeds: int, ta
     )
 
 
-def contrast_noise(one: Contrast, outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> Noise | None:
+def contrast_noise(contrast: Contrast, outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> Noise | None:
     """The noise of a contrast from its own runs; None where these have fewer than two seeds in common."""
-    each = by_seed(scores_of(outcome, arms), one.weights)
-    found = estimate(list(each.values())) if len(each) > 1 else None
-    if found is None or not found.sd:
+    differences = by_seed(scores_of(outcome, arms), contrast.weights)
+    estimated = estimate(list(differences.values())) if len(differences) > 1 else None
+    if estimated is None or not estimated.sd:
         return None
-    sides = [{arms[arm][seed]: weight for arm, weight in one.weights.items() if weight} for seed in each]
-    return Noise(found.sd, found.df, outcome.shared_error(sides), own=True)
+    sides = [{arms[arm][seed]: weight for arm, weight in contrast.weights.items() if weight} for seed in differences]
+    return Noise(estimated.sd, estimated.df, outcome.shared_error(sides), own=True)
 
 
-def borrowed_noise(one: Contrast, outcome: Outcome, others: Mapping[str, Mapping[int, str]]) -> Noise | None:
+def borrowed_noise(contrast: Contrast, outcome: Outcome, all_arms: Mapping[str, Mapping[int, str]]) -> Noise | None:
     """The noise that a contrast would have if its differences were as noisy as those of other configurations."""
     pairs = [
         Contrast("", {a: 1.0, b: -1.0})
-        for a, b in combinations(others, 2)
-        if len(common_seeds(scores_of(outcome, others), {a: 1.0, b: -1.0})) > 1
+        for a, b in combinations(all_arms, 2)
+        if len(common_seeds(scores_of(outcome, all_arms), {a: 1.0, b: -1.0})) > 1
     ]
-    known = [noise for pair in pairs if (noise := contrast_noise(pair, outcome, others)) is not None]
-    if not known:
+    noises = [noise for pair in pairs if (noise := contrast_noise(pair, outcome, all_arms)) is not None]
+    if not noises:
         return None
-    share = sum(weight**2 for weight in one.weights.values()) / 2  # of the variance of a difference of two runs
-    df = max(noise.df for noise in known)  # pairs share arms and seeds, so they add little
-    sd = sqrt(share * sum(noise.sd**2 for noise in known) / len(known))
-    errors = [noise.example_error**2 for noise in known if noise.example_error is not None]
+    share = sum(weight**2 for weight in contrast.weights.values()) / 2  # of the variance of a difference of two runs
+    df = max(noise.df for noise in noises)  # pairs share arms and seeds, so they add little
+    sd = sqrt(share * sum(noise.sd**2 for noise in noises) / len(noises))
+    errors = [noise.example_error**2 for noise in noises if noise.example_error is not None]
     return Noise(sd, df, sqrt(share * sum(errors) / len(errors)), own=False)
 
 
 def comparable(runs: Iterable[Run], like: Config) -> list[Run]:
     """Those that trained the same encoder on the same tasks and data."""
-    held = held_files(like)
+    files = held_files(like)
     return [
         run
         for run in runs
@@ -179,18 +179,18 @@ def comparable(runs: Iterable[Run], like: Config) -> list[Run]:
         and run.config.encoder == like.encoder
         and run.config.tasks.keys() == like.tasks.keys()
         and not run.config.model.freeze_encoder
-        and held_files_of(run.record) <= held
+        and held_files_of(run.record) <= files
     ]
 
 
 @dataclass(frozen=True)
-class Known:
+class NoiseRuns:
     """Finished runs that tell the noise.
 
     Attributes:
         source: number and budget of the runs, in words.
-        scored: their outcomes.
-        arms: their configurations: number -> seed -> run.
+        scored: outcomes of the runs.
+        arms: configurations of the runs: number -> seed -> run.
     """
 
     source: str
@@ -198,16 +198,16 @@ class Known:
     arms: dict[str, dict[int, str]]
 
 
-def known_runs(runs: Iterable[Run], like: Config) -> Known | None:
+def noise_runs(runs: Iterable[Run], like: Config) -> NoiseRuns | None:
     """Comparable runs with their outcomes: at the same budget if these have two seeds, else at other budgets.
 
     Args:
-        runs: finished and comparable ones.
+        runs: finished and comparable runs.
         like: a configuration of the study.
     """
     every = {str(run.path): run for run in runs}
-    same = {name: run for name, run in every.items() if _budget(run.config) == _budget(like)}
-    for chosen, where in ((same, "at this budget"), (every, "at other budgets")):
+    same_budget = {name: run for name, run in every.items() if _budget(run.config) == _budget(like)}
+    for chosen, where in ((same_budget, "at this budget"), (every, "at other budgets")):
         groups = by_configuration(chosen)
         if sum(len(group) > 1 for group in groups) < 2 or not _same_dev(chosen.values()):
             continue
@@ -215,10 +215,10 @@ def known_runs(runs: Iterable[Run], like: Config) -> Known | None:
             scored = outcomes(read_tasks(chosen, like.data), losses=False)
         except DataError:
             continue  # not the same dev rows
-        several = [group for group in groups if len(group) > 1]
-        count = sum(map(len, several))
+        repeated = [group for group in groups if len(group) > 1]
+        count = sum(map(len, repeated))
         arms = {str(number): group for number, group in enumerate(groups)}
-        return Known(f"{count} runs of {len(several)} configurations {where}", scored, arms)
+        return NoiseRuns(f"{count} runs of {len(repeated)} configurations {where}", scored, arms)
     return None
 
 

@@ -31,13 +31,13 @@ class Plan:
         effects: names of the effects that are decided.
         primary: outcome that decides.
         smallest_effect: smallest effect of interest.
-        most: largest number of seeds.
+        max_seeds: largest number of seeds.
     """
 
     effects: tuple[str, ...]
     primary: str
     smallest_effect: float
-    most: int
+    max_seeds: int
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,18 @@ def read_looks(folder: Path, plan: Plan) -> list[Look]:
 def write_looks(folder: Path, plan: Plan, looks: Sequence[Look]) -> None:
     """Keep the looks."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / LOOKS, {"form": FORM, "plan": asdict(plan), "looks": [asdict(one) for one in looks]})
+    write_json(folder / LOOKS, {"form": FORM, "plan": asdict(plan), "looks": [asdict(look) for look in looks]})
 
 
 def decided(looks: Sequence[Look]) -> dict[str, Decision]:
     """Effect -> what the looks have decided on it."""
-    return {name: Decision(decision) for one in looks for name, decision in one.decisions.items()}
+    return {name: Decision(decision) for look in looks for name, decision in look.decisions.items()}
 
 
 def open_effects(plan: Plan, looks: Sequence[Look]) -> list[str]:
     """The effects that no look has decided."""
-    known = decided(looks)
-    return [name for name in plan.effects if name not in known]
+    decisions = decided(looks)
+    return [name for name in plan.effects if name not in decisions]
 
 
 def make_look(
@@ -100,7 +100,7 @@ def make_look(
     """Look at the open effects after some seeds.
 
     Args:
-        plan: of the study.
+        plan: plan of the study.
         looks: looks before this one.
         contrasts: the effects, by name.
         scores: arm -> seed -> score of the primary outcome.
@@ -111,30 +111,32 @@ def make_look(
         RunError: an open effect lacks a seed.
     """
     waiting = open_effects(plan, looks)
-    chosen = [one for one in contrasts if one.name in waiting]
-    each = {one.name: by_seed(scores, one.weights) for one in chosen}
-    lacking = [name for name, values in each.items() if set(values) != set(range(seeds))]
+    chosen = [contrast for contrast in contrasts if contrast.name in waiting]
+    differences = {contrast.name: by_seed(scores, contrast.weights) for contrast in chosen}
+    lacking = [name for name, values in differences.items() if set(values) != set(range(seeds))]
     if lacking:
         raise RunError(f"no look after {seeds} seeds: runs of {', '.join(lacking)} are missing; start again to go on")
-    table = np.array([list(values.values()) for values in each.values()])
+    table = np.array([list(values.values()) for values in differences.values()])
     means, errors = table.mean(1), table.std(1, ddof=1) / sqrt(seeds)
     significant, inside = look(
-        means, errors, seeds, most=plan.most, tests=len(plan.effects), smallest=plan.smallest_effect
+        means, errors, seeds, most=plan.max_seeds, tests=len(plan.effects), smallest=plan.smallest_effect
     )
     decisions = {}
-    for name, mean, differs, small in zip(each, means, significant, inside, strict=True):
+    for name, mean, differs, small in zip(differences, means, significant, inside, strict=True):
         if differs:
             decisions[name] = str(Decision.BETTER if mean > 0 else Decision.WORSE)
         elif small:
             decisions[name] = str(Decision.EQUIVALENT)
-    arms = {arm for one in chosen for arm, weight in one.weights.items() if weight}
+    arms = {arm for contrast in chosen for arm, weight in contrast.weights.items() if weight}
     used = sorted(run for arm in arms for run in runs[arm].values())
-    return Look(seeds, dict(zip(each, means.tolist(), strict=True)), decisions, used)
+    return Look(seeds, dict(zip(differences, means.tolist(), strict=True)), decisions, used)
 
 
 def needed_arms(contrasts: Sequence[Contrast], effects: Sequence[str]) -> set[str]:
     """The arms that serve an open effect; the others need no further seeds."""
-    return {arm for one in contrasts if one.name in effects for arm, weight in one.weights.items() if weight}
+    return {
+        arm for contrast in contrasts if contrast.name in effects for arm, weight in contrast.weights.items() if weight
+    }
 
 
 def first_seeds(looks: Sequence[Look]) -> int:
@@ -145,9 +147,9 @@ def first_seeds(looks: Sequence[Look]) -> int:
 def look_lines(plan: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -> list[str]:
     """What each look decided, in words."""
     lines = []
-    for one in looks:
-        said = ", ".join(f"{name} {decision}" for name, decision in one["decisions"].items()) or "nothing"
-        lines.append(f"look after {one['seeds']} seeds of at most {plan['most']}: {said} decided")
-    known = {name for one in looks for name in one["decisions"]}
-    still = [name for name in plan["effects"] if name not in known]
+    for entry in looks:
+        decisions = ", ".join(f"{name} {decision}" for name, decision in entry["decisions"].items()) or "nothing"
+        lines.append(f"look after {entry['seeds']} seeds of at most {plan['max_seeds']}: {decisions} decided")
+    decided_effects = {name for entry in looks for name in entry["decisions"]}
+    still = [name for name in plan["effects"] if name not in decided_effects]
     return [*lines, *([f"open: {', '.join(still)}"] if still else [])]

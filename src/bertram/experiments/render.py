@@ -86,30 +86,31 @@ def noise_lines(table: Mapping[str, Any]) -> list[str]:
     return [*lines, *(look_lines(table["plan"], table["looks"]) if table.get("looks") else [])]
 
 
-def forecast_lines(found: Forecast, primary: str = "overall") -> list[str]:
+def forecast_lines(forecast: Forecast, primary: str = "overall") -> list[str]:
     """What the verdict on each effect on the primary outcome would need."""
-    lines = [f"noise from {found.source}; one seed of all configurations takes about {found.hours:.1f} hours"]
-    for one in [each for each in found.effects if each.outcome == primary] or found.effects:
-        seen = (
-            f"{found.seeds} seed{'s' * (found.seeds != 1)} give no verdict"
-            if one.visible is None
-            else f"{found.seeds} seeds show {one.visible:.3f}"
+    lines = [f"noise from {forecast.source}; one seed of all configurations takes about {forecast.hours:.1f} hours"]
+    for effect in [effect for effect in forecast.effects if effect.outcome == primary] or forecast.effects:
+        verdict = (
+            f"{forecast.seeds} seed{'s' * (forecast.seeds != 1)} give no verdict"
+            if effect.visible is None
+            else f"{forecast.seeds} seeds show {effect.visible:.3f}"
         )
-        floor = "" if one.floor is None else f"; on other examples effects below {one.floor:.3f} stay unseen"
+        floor = "" if effect.floor is None else f"; on other examples effects below {effect.floor:.3f} stay unseen"
         lines.append(
-            f"{one.name} on {one.outcome}: {seen}; to see an effect of {found.target:g} takes {seeds_text(one.needed)} "
-            f"seeds; to exclude it, if there is none, {seeds_text(one.equivalence)}{floor}"
+            f"{effect.name} on {effect.outcome}: {verdict}; to see an effect of {forecast.target:g} takes "
+            f"{seeds_text(effect.needed)} seeds; to exclude it, if there is none, "
+            f"{seeds_text(effect.equivalence)}{floor}"
         )
     return lines
 
 
-def forecast_cells(one: EffectForecast) -> list[str]:
+def forecast_cells(effect: EffectForecast) -> list[str]:
     """A row of the forecast's table."""
-    noise = one.noise
-    visible = "–" if one.visible is None else f"{one.visible:.3f}"
-    floor = "–" if one.floor is None else f"{one.floor:.3f}"
+    noise = effect.noise
+    visible = "–" if effect.visible is None else f"{effect.visible:.3f}"
+    floor = "–" if effect.floor is None else f"{effect.floor:.3f}"
     sd = f"{noise.sd:.4f} ({noise.df} df{'' if noise.own else ', of other differences'})"
-    return [one.name, one.outcome, sd, visible, seeds_text(one.needed), seeds_text(one.equivalence), floor]
+    return [effect.name, effect.outcome, sd, visible, seeds_text(effect.needed), seeds_text(effect.equivalence), floor]
 
 
 def seeds_text(bounds: Sequence[int | None]) -> str:

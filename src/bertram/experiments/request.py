@@ -12,26 +12,26 @@ from bertram.experiments.ablation import Ablation
 from bertram.experiments.forecast import Forecast
 from bertram.runs.files import write_json
 
-ASKED = "asked.json"
+REQUEST = "asked.json"
 FORM = 1
 
 
-def note_ablation(asked: Ablation, expected: Forecast | None) -> None:
+def note_ablation(ablation: Ablation, expected: Forecast | None) -> None:
     """Keep what is asked of an ablation, and what it was expected to see."""
     values = {
-        "recipe": asked.recipe,
-        "factors": [asdict(factor) for factor in asked.factors],
-        "design": asdict(asked.design),
-        "seeds": list(asked.seeds),
-        "folders": [str(folder) for folder in asked.folders],
-        "budget": asdict(asked.budget),
-        "smallest_effect": asked.smallest_effect,
-        "primary": asked.primary,
+        "recipe": ablation.recipe,
+        "factors": [asdict(factor) for factor in ablation.factors],
+        "design": asdict(ablation.design),
+        "seeds": list(ablation.seeds),
+        "folders": [str(folder) for folder in ablation.folders],
+        "budget": asdict(ablation.budget),
+        "smallest_effect": ablation.smallest_effect,
+        "primary": ablation.primary,
         "power": None if expected is None else asdict(expected),
     }
-    note_request(asked.out, "ablation", values)
+    note_request(ablation.out, "ablation", values)
 
 
 def note_request(out: Path, kind: str, values: Mapping[str, Any]) -> None:
     """Keep what a results folder is asked for."""
-    write_json(out / ASKED, {"form": FORM, "kind": kind, **values})
+    write_json(out / REQUEST, {"form": FORM, "kind": kind, **values})

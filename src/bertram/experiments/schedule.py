@@ -45,8 +45,8 @@ class Artifact:
     """A folder that is made of a finished run while its model is there.
 
     Attributes:
-        name: its name in the run directory.
-        make: makes it; a BertramError is told, and does not fail the run.
+        name: name of the folder in the run directory.
+        make: function that makes the folder; a BertramError is reported, and does not fail the run.
     """
 
     name: str
@@ -58,13 +58,13 @@ class Job:
     """A run that is wanted.
 
     Attributes:
-        name: of the experiment or cell.
-        config: its configuration.
-        path: its run directory.
-        identity: what tells it apart from other runs.
-        constant: whether nothing is trained.
-        produce: makes the run; a function of a module, so that it passes between processes.
-        artifact: what is made of the finished run.
+        name: name of the experiment or cell.
+        config: configuration of the run.
+        path: run directory.
+        identity: hash of configuration and data, which tells runs apart.
+        constant: True for constant answers, where nothing is trained.
+        produce: function of a module that makes the run; other processes can import it.
+        artifact: folder that is made of the finished run; None for none.
     """
 
     name: str
@@ -88,17 +88,17 @@ class Job:
 
 def finished_runs(folders: Iterable[Path]) -> dict[str, Run]:
     """The finished trainings of some results folders, by identity; of two with one identity the first counts."""
-    found: dict[str, Run] = {}
+    runs: dict[str, Run] = {}
     for folder in folders:
         for path in sorted(folder.glob("*/record.json")):
             run = Run(path.parent)
             try:
-                known = None if run.record.merged is not None else identity_of(run.record)
+                run_identity = None if run.record.merged is not None else identity_of(run.record)
             except RunError:
                 continue
-            if known is not None:
-                found.setdefault(known, run)
-    return found
+            if run_identity is not None:
+                runs.setdefault(run_identity, run)
+    return runs
 
 
 def make_job(
@@ -114,17 +114,17 @@ def make_job(
     """The job for a configuration: the run directory that has it already, or a new one in `out`.
 
     Args:
-        name: of the experiment or cell.
-        config: its configuration.
+        name: name of the experiment or cell.
+        config: configuration of the run.
         out: folder of new runs.
         finished: runs by identity.
-        constant: whether nothing is trained.
-        produce: makes the run.
-        artifact: what is made of the finished run.
+        constant: True for constant answers, where nothing is trained.
+        produce: function that makes the run.
+        artifact: folder that is made of the finished run; None for none.
     """
     key = identity(config, constant=constant)
-    begun = [path for path in sorted(out.glob(f"*-{key}")) if (path / "config.toml").is_file()]
-    path = finished[key].path if key in finished else (*begun, out / f"{name}-{key}")[0]
+    unfinished = [path for path in sorted(out.glob(f"*-{key}")) if (path / "config.toml").is_file()]
+    path = finished[key].path if key in finished else (*unfinished, out / f"{name}-{key}")[0]
     return Job(name, config, path, key, constant, produce, artifact)
 
 
@@ -142,10 +142,10 @@ def run_jobs(jobs: Sequence[Job], display: StudyDisplay, *, at_once: int = 1, ke
     """Run what is not finished.
 
     Args:
-        jobs: in the order to start them.
-        display: shows the progress.
-        at_once: processes; they share the threads that PyTorch has here.
-        keep_models: leave model/ in the run directories.
+        jobs: runs in the order to start them.
+        display: display of the progress.
+        at_once: number of processes; they share the threads that PyTorch has here.
+        keep_models: True leaves model/ in the run directories.
 
     Returns:
         What went wrong, a line for each run that failed; the others are finished, or being run elsewhere.
@@ -175,8 +175,8 @@ def run_jobs(jobs: Sequence[Job], display: StudyDisplay, *, at_once: int = 1, ke
 def work(job: Job, tell: Tell, *, keep_models: bool) -> None:
     """Run or continue one job; a failure is reported and does not end the study."""
     try:
-        with claimed(job.path) as mine:
-            if not mine:
+        with claimed(job.path) as is_claimed:
+            if not is_claimed:
                 tell(Event(job.key, "elsewhere"))
                 return
             _run(job, tell, keep_models=keep_models)
@@ -217,8 +217,8 @@ def _mend(job: Job, tell: Tell) -> None:
     lacking = job.artifact is not None and run.model.is_dir() and not (run.path / job.artifact.name).is_dir()
     if not lacking and not run.checkpoints.is_dir():
         return
-    with claimed(job.path) as mine:
-        if mine:
+    with claimed(job.path) as is_claimed:
+        if is_claimed:
             shutil.rmtree(run.checkpoints, ignore_errors=True)
             if lacking:
                 _make_artifact(job, run, tell)

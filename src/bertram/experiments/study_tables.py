@@ -28,11 +28,15 @@ def read_table(path: Path) -> dict[str, Any]:
     table = read_json(path)
     if table["form"] == FORM:
         return table
-    effects = [_evidence(one, one["value"]) for one in table.get("effects", ())]
+    effects = [_evidence(row, row["value"]) for row in table.get("effects", ())]
     for row in table.get("rows", ()):
-        for outcome, one in row["differences"].items():
-            row["differences"][outcome] = None if one is None else _evidence(one, one["difference"])
-        row["compared_as"] = next((one["technique"] for one in row["differences"].values() if one is not None), None)
+        for outcome, difference in row["differences"].items():
+            row["differences"][outcome] = (
+                None if difference is None else _evidence(difference, difference["difference"])
+            )
+        row["compared_as"] = next(
+            (difference["technique"] for difference in row["differences"].values() if difference is not None), None
+        )
     changed = {"effects": effects, "primary": "overall", "power": None} if "effects" in table else {}
     return {**table, "smallest_effect": SMALLEST_EFFECT, **changed, "form": FORM}
 
@@ -58,9 +62,9 @@ def _evidence(row: Mapping[str, Any], effect: float | None) -> dict[str, Any]:
     """A row of form 1: its numbers, and no verdict."""
     outcome = row.get("outcome", row.get("task"))
     fields = asdict(Evidence(outcome=outcome, task=outcome, metric=row.get("metric", "")))
-    kept = {name: value for name, value in row.items() if name not in ("difference", "seed_sd", "df")}
+    numbers = {name: value for name, value in row.items() if name not in ("difference", "seed_sd", "df")}
     reason = untestable(Reason.UNDEFINED_SCORE, row["verdict"]) if effect is None else untestable(Reason.OLD_RULE)
     changed = {"effect": effect, "p": None, "p_holm": None, "verdict": asdict(reason)}
     if "name" in row:
-        kept.pop("value", None)
-    return {**fields, **kept, **changed}
+        numbers.pop("value", None)
+    return {**fields, **numbers, **changed}

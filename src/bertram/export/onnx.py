@@ -78,8 +78,10 @@ class Padded(nn.Module):
         """[n, K] probabilities or [n] scores in label units, from the [n, L] tensors that `input_names` lists."""
         if self.task.encodings_per_example == 2:
             return self.output.graph(self.compared(self.pooled(*inputs[:2]), self.pooled(*inputs[2:])))
-        each = len(inputs) // self.orders
-        orders = [self.joint(*inputs[start : start + each]) for start in range(0, len(inputs), each)]
+        inputs_per_order = len(inputs) // self.orders
+        orders = [
+            self.joint(*inputs[start : start + inputs_per_order]) for start in range(0, len(inputs), inputs_per_order)
+        ]
         return torch.stack([self.output.graph(raw) for raw in orders]).mean(0)
 
     def joint(self, token_ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:

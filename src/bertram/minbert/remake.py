@@ -13,7 +13,7 @@ from bertram.experiments.budget import Budget
 from bertram.experiments.design import Design
 from bertram.experiments.factors import Factor
 from bertram.experiments.forecast import Forecast
-from bertram.experiments.request import ASKED, note_request
+from bertram.experiments.request import REQUEST, note_request
 from bertram.experiments.study_tables import read_json, read_table
 from bertram.minbert import catalogue, reproduce
 from bertram.minbert.reproduce import Study
@@ -36,16 +36,16 @@ def make_again(folder: Path) -> bool:
     Raises:
         RunError: the folder has neither asked.json nor a table, or one is damaged.
     """
-    request = read_json(folder / ASKED) if (folder / ASKED).is_file() else None
+    request = read_json(folder / REQUEST) if (folder / REQUEST).is_file() else None
     if request is not None and _has_data(request["budget"]):
         try:
             _compute(folder, request)
         except (KeyError, TypeError) as error:
-            raise RunError(f"{folder / ASKED}: damaged: {error!r}") from None
+            raise RunError(f"{folder / REQUEST}: damaged: {error!r}") from None
         return True
     tables = {name: folder / name for name in (reproduce.TABLE, ablation.TABLE) if (folder / name).is_file()}
     if not tables:
-        raise RunError(f"{folder}: neither {ASKED} with its data here, nor {reproduce.TABLE}, nor {ablation.TABLE}")
+        raise RunError(f"{folder}: neither {REQUEST} with its data here, nor {reproduce.TABLE}, nor {ablation.TABLE}")
     for name, path in tables.items():
         write = reproduce.write_table if name == reproduce.TABLE else ablation.write
         write(folder, read_table(path))

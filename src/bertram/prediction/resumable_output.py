@@ -127,12 +127,12 @@ class Output:
     def _id(self, number: int, line: bytes) -> str:
         try:
             entry = json.loads(line)
-            found, _, names = entry["id"], entry["value"], tuple(entry.get("probabilities", ()))
+            example_id, _, names = entry["id"], entry["value"], tuple(entry.get("probabilities", ()))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise DataError(f"{self.path}:{number}: not a prediction; {CHOOSE}") from None
         if names != self.task.label_space.names:
             raise DataError(f"{self.path}:{number}: a prediction of another task; {CHOOSE}")
-        return str(found)
+        return str(example_id)
 
     def __enter__(self) -> Self:
         return self

@@ -58,11 +58,11 @@ def save(directory: Path, step: int, state: dict[str, Any], keep: int) -> Path:
         temporary.rename(path)
 
     guarded(write, temporary)
-    everything = _all(directory)
-    kept = [one for one in everything if one.name <= path.name][-keep:]
-    for one in everything:
-        if one not in kept:
-            shutil.rmtree(one, ignore_errors=True)
+    checkpoints = _all(directory)
+    remaining = [checkpoint for checkpoint in checkpoints if checkpoint.name <= path.name][-keep:]
+    for checkpoint in checkpoints:
+        if checkpoint not in remaining:
+            shutil.rmtree(checkpoint, ignore_errors=True)
     return path
 
 
@@ -105,9 +105,9 @@ def _load(path: Path) -> tuple[int, dict[str, Any]]:
 
 def _digest(tensors: Path, step: int, plain: Any) -> str:
     with tensors.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256")
-    found.update(json.dumps([step, plain]).encode())
-    return found.hexdigest()
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(json.dumps([step, plain]).encode())
+    return digest.hexdigest()
 
 
 def _take_out(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:

@@ -38,7 +38,7 @@ class Run:
     """A run directory.
 
     Attributes:
-        path: of the directory.
+        path: path of the directory.
     """
 
     path: Path
@@ -103,12 +103,12 @@ def refuse_existing(path: Path, *, resumable: bool = True) -> None:
     What a kill has left of an attempt to write the first file does not count.
 
     Args:
-        path: where.
+        path: path of the run to make.
         resumable: True if an existing run can be continued.
     """
     if path.exists() and (not path.is_dir() or any(not _is_remnant(file) for file in path.iterdir())):
-        begun = resumable and (path / "config.toml").exists()
-        hint = "continue it with --resume, or choose another --out" if begun else "choose another --out"
+        has_config = resumable and (path / "config.toml").exists()
+        hint = "continue it with --resume, or choose another --out" if has_config else "choose another --out"
         raise RunError(f"{path}: exists already; {hint}")
 
 
@@ -154,19 +154,19 @@ def open_runs(paths: Sequence[Path], least: int = 2) -> list[Run]:
     if len(paths) < least:
         raise RunError(f"name at least {least} runs; there is only {', '.join(map(str, paths)) or 'none'}")
     faults: list[str] = []
-    found: dict[Path, Run] = {}
+    runs: dict[Path, Run] = {}
     for path in paths:
-        if path.resolve() in found:
+        if path.resolve() in runs:
             faults.append(f"{path}: is named twice")
             continue
         try:
-            run = found[path.resolve()] = open_run(path)
+            run = runs[path.resolve()] = open_run(path)
             _ = run.record, run.config
         except BertramError as error:
             faults.append(str(error))
     if faults:
         raise RunError("\n".join(faults))
-    return list(found.values())
+    return list(runs.values())
 
 
 def read_config(path: Path) -> Config:
@@ -188,10 +188,10 @@ def write_predictions(
     path: Path, ids: Sequence[str], values: Sequence[Any], probabilities: Sequence[Any] | None
 ) -> None:
     """Write id and output of each example: no text, no gold label."""
-    lines: list[dict[str, Any]] = [{"id": one, "value": value} for one, value in zip(ids, values, strict=True)]
+    lines: list[dict[str, Any]] = [{"id": example, "value": value} for example, value in zip(ids, values, strict=True)]
     if probabilities is not None:
-        for line, several in zip(lines, probabilities, strict=True):
-            line["probabilities"] = [round(value, 4) for value in several]
+        for line, vector in zip(lines, probabilities, strict=True):
+            line["probabilities"] = [round(value, 4) for value in vector]
     write_json_lines_gz(path, lines)
 
 
@@ -226,7 +226,7 @@ class MetricsLog:
     """metrics.jsonl, cut back on resuming so that no line stands twice.
 
     Args:
-        path: of the file.
+        path: path of the log.
         position: bytes that are kept of a file that exists.
 
     Raises:
@@ -239,8 +239,8 @@ class MetricsLog:
             self._file = path.open("ab", buffering=0)  # no buffer, which a full disk would leave full
             position = min(position, self._file.tell())
             with path.open("rb") as file:  # a torn last line would be glued to the next
-                kept = file.read(position)
-            position = kept.rfind(b"\n") + 1
+                content = file.read(position)
+            position = content.rfind(b"\n") + 1
             if self._file.tell() > position:
                 self._file.truncate(position)
                 self._file.seek(position)
@@ -288,9 +288,9 @@ def log_fault(path: Path, size: int, sha256: str | None) -> str | None:
         size: number of bytes that the checkpoint knows.
         sha256: their SHA-256; None in checkpoints that do not have it.
     """
-    found = path.stat().st_size if path.is_file() else 0
-    if found < size:
-        return f"has {found} bytes, but had {size} at the checkpoint: lines are lost"
+    length = path.stat().st_size if path.is_file() else 0
+    if length < size:
+        return f"has {length} bytes, but had {size} at the checkpoint: lines are lost"
     if sha256 is not None and log_hash(path, size) != sha256:
         return "is not what was written before the checkpoint"
     return None

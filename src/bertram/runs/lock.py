@@ -16,14 +16,14 @@ LOCK = ".lock"
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def run_lock(path: Path) -> Iterator[None]:
     """Hold a run directory while it is written; it is made if it is missing, and removed again if it stays empty.
 
     The lock is the file ``.lock`` in it, which says who holds it, and ends with its process, however that ends. Where
     the operating system or the disk has no locks, nothing is held.
 
     Args:
-        path: run directory.
+        path: path of the run directory.
 
     Raises:
         RunError: another process holds it, or the directory cannot be made.
@@ -45,7 +45,7 @@ def held(path: Path) -> Iterator[None]:
 def remove_remnant(path: Path) -> None:
     """Remove the lock file that a killed process has left in a finished run."""
     if (path / LOCK).exists():
-        with suppress(RunError), held(path):  # else it is about to end
+        with suppress(RunError), run_lock(path):  # else it is about to end
             pass
 
 
@@ -103,7 +103,7 @@ def claimed(path: Path) -> Iterator[bool]:
     processes of other machines that share the folder.
 
     Args:
-        path: run directory.
+        path: path of the run directory.
 
     Yields:
         True with the lock; False if another process holds it.

@@ -36,7 +36,7 @@ class EncoderInfo:
 
     Attributes:
         source: name or directory of the encoder.
-        shape: its sizes by name.
+        shape: sizes of the encoder by name.
         files: file of its directory -> SHA-256; none of an encoder that is named.
     """
 
@@ -158,7 +158,7 @@ class Merged:
 
     Attributes:
         how: kind of merging.
-        choice: how the members were chosen, in words.
+        choice: rule that chose the members, in words.
         members: runs that it is made of.
         left_out: runs that were tried and not used.
     """
@@ -180,12 +180,12 @@ class Record(Mapping[str, Any]):
         seed: random seed.
         config_hash: hash of everything that decides the result.
         config: resolved configuration, as plain values under the names of its time; `options.make` reads them.
-        trained: whether a model answers; False for constant answers.
+        trained: True if a model answers; False for constant answers.
         merged: making of a soup or an ensemble; None for other runs.
         encoder: encoder that the run started from; None for constant answers.
         parameters: size of the model; None for constant answers.
         data: data file -> what it held.
-        cautions: what a reader of the scores should know of the rows, a sentence each.
+        cautions: sentences on the rows that a reader of the scores should know.
         truncated: task -> training sequences that were not read to their end.
         steps: steps of a training; None for other runs.
         examples_seen: task -> examples that a training has seen.
@@ -275,8 +275,8 @@ def write_record(directory: Path, record: Record) -> None:
 
 def _checksum(values: Mapping[str, Any]) -> str:
     """SHA-256 of the fields of a record, in whatever order and layout they stand in the file."""
-    others = {name: value for name, value in values.items() if name != CHECKSUM}
-    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
+    fields = {name: value for name, value in values.items() if name != CHECKSUM}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _from_version_1(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def typed(values: Any, form: type[Form], path: Path, renamed: Mapping[str, str] 
     """Make values of a JSON file what their type says; fields that the type does not have are ignored.
 
     Args:
-        values: what JSON gives.
+        values: parsed JSON.
         form: a dataclass, or another type that pydantic checks.
         path: the file, for errors.
         renamed: start of a field's name -> how it starts in the file; for errors.
@@ -64,15 +64,17 @@ def typed(values: Any, form: type[Form], path: Path, renamed: Mapping[str, str] 
         if fault is None:
             value: Form = _adapter(form).validate_json(json.dumps(values), strict=True)
             return value
-        more = 0
+        further_faults = 0
     except RecursionError:
         raise RunError(f"{path}: damaged: nested too deeply") from None
     except ValidationError as error:
-        fault, more = _explained(error.errors()[0]), error.error_count() - 1
+        fault, further_faults = _explained(error.errors()[0]), error.error_count() - 1
     field, reason = fault
     for new, old in (renamed or {}).items():
         field = field if not field.startswith(new) else old + field.removeprefix(new)
-    raise RunError(f"{path}: damaged: {one_line(field)}{reason}{f' (and {more} more)' if more else ''}")
+    raise RunError(
+        f"{path}: damaged: {one_line(field)}{reason}{f' (and {further_faults} more)' if further_faults else ''}"
+    )
 
 
 def plain(value: Any, form: type[Any]) -> Any:
@@ -112,5 +114,5 @@ def _explained(fault: ErrorDetails) -> tuple[str, str]:
     if fault["type"] == "missing":
         return field, " is missing"
     value, message = repr(fault["input"]), one_line(fault["msg"].removeprefix("Value error, "))
-    shown = value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
-    return field, f" = {shown}: {message[0].lower()}{message[1:]}"
+    excerpt = value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
+    return field, f" = {excerpt}: {message[0].lower()}{message[1:]}"

@@ -175,15 +175,15 @@ def _require_usable(task_gradients: Sequence[Gradients]) -> None:
 
 def _without_aliases(task_gradients: Sequence[Gradients]) -> list[list[Tensor | None]]:
     """The gradients, with a copy of each whose memory is that of an earlier one, or overlaps itself after an expand."""
-    seen: set[int] = set()
+    addresses: set[int] = set()
 
     def own(gradient: Tensor | None) -> Tensor | None:
         if gradient is None or not gradient.numel():
             return gradient
         expanded = any(step == 0 and size > 1 for step, size in zip(gradient.stride(), gradient.shape, strict=True))
-        if gradient.data_ptr() in seen or expanded:
+        if gradient.data_ptr() in addresses or expanded:
             return gradient.clone(memory_format=torch.contiguous_format)
-        seen.add(gradient.data_ptr())
+        addresses.add(gradient.data_ptr())
         return gradient
 
     return [[own(gradient) for gradient in gradients] for gradients in task_gradients]

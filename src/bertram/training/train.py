@@ -20,7 +20,7 @@ from bertram.model.storage import WEIGHTS, load_state
 from bertram.runs import checkpoint
 from bertram.runs.directory import Run, create, log_fault, refuse_existing
 from bertram.runs.files import restore_directory
-from bertram.runs.lock import held, remove_remnant
+from bertram.runs.lock import remove_remnant, run_lock
 from bertram.runs.provenance import peak_memory_mib
 from bertram.runs.record import EncoderInfo, Parameters, Record, Seconds, Steps
 from bertram.runs.scores import RunScores
@@ -106,7 +106,7 @@ def default_path(config: Config) -> Path:
 
 def _held(path: Path) -> AbstractContextManager[None]:
     """The lock of a run directory, in the first process."""
-    return held(path) if processes.is_first() else nullcontext()
+    return run_lock(path) if processes.is_first() else nullcontext()
 
 
 def _directory(path: Path, config: Config, *, resume: bool) -> Run:
