@@ -25,11 +25,12 @@ def outcome(error: BaseException, words: tuple[str, ...] = ()) -> tuple[int, str
     def command() -> None:
         raise error
 
-    stderr, sys.stderr = sys.stderr, io.StringIO()
+    stdout, stderr = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = io.StringIO(), io.StringIO()  # a command that cannot write redirects its output
     try:
         return run_command(command, words, debug=False), sys.stderr.getvalue()
     finally:
-        sys.stderr = stderr
+        sys.stdout, sys.stderr = stdout, stderr
 
 
 @pytest.mark.parametrize(
