@@ -30,6 +30,7 @@ def outcome(error: BaseException, words: tuple[str, ...] = ()) -> tuple[int, str
     try:
         return run_command(command, words, debug=False), sys.stderr.getvalue()
     finally:
+        sys.stdout.close()
         sys.stdout, sys.stderr = stdout, stderr
 
 
