@@ -206,8 +206,8 @@ def test_training_stops_after_so_many_evaluations_without_a_better_score(
 def test_the_run_ends_with_the_best_weights_or_with_the_last_ones(tiny_encoder: Path, tmp_path: Path) -> None:
     def run(name: str, keep: str, epochs: int) -> Any:
         sampling = {"epochs": epochs, "steps_per_epoch": 1}
-        rates = {"lr": 3e-3, "head_lr": 3e-2}
-        config = tiny_config(tiny_encoder, sampling=sampling, evaluation={"final_weights": keep}, optimizer=rates)
+        rates, evaluation = {"lr": 3e-3, "head_lr": 3e-2}, {"final_weights": keep}
+        config = tiny_config(tiny_encoder, seed=1, sampling=sampling, evaluation=evaluation, optimizer=rates)
         return train(config, tmp_path / name)
 
     best, last = run("best", "best", 6), run("last", "last", 6)

@@ -114,7 +114,7 @@ def test_r_drop_averages_the_losses_of_both_passes(tiny_encoder: Path) -> None:
             network.output(batch.task).losses(raw, batch.labels).mean().item()
             for raw in (outputs[number], outputs[len(batches) + number])
         )
-        assert first != pytest.approx(second, rel=1e-3)
+        assert first != pytest.approx(second, rel=1e-4)  # ten times the tolerance below
         assert loss.loss.item() == pytest.approx((first + second) / 2, rel=1e-5)
 
 
