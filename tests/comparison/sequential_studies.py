@@ -48,7 +48,7 @@ def simulate(study: Study, most: int, studies: int, generator: np.random.Generat
     seeds = np.full(each.shape[:2], most)
     for count in range(3, most + 1):
         means, errors = each[..., :count].mean(-1), each[..., :count].std(-1, ddof=1) / sqrt(count)
-        significant, inside = look(means, errors, count, most=most, tests=len(effects), smallest=1.0)
+        significant, inside = look(means, errors, count, max_seeds=most, tests=len(effects), smallest=1.0)
         wrong = np.where(significant, means * effects <= 0, inside & (np.abs(effects) >= 1))
         now = waiting & (significant | inside)
         false |= now & wrong

@@ -36,8 +36,8 @@ def test_clear_effects_are_decided_early() -> None:
 
 def test_a_look_is_two_sided_for_a_difference_and_one_sided_twice_for_none() -> None:
     means, errors = np.array([0.02, 0.0, 0.004]), np.array([0.001, 0.0002, 0.004])
-    significant, inside = look(means, errors, 8, most=8, tests=3, smallest=0.005)
+    significant, inside = look(means, errors, 8, max_seeds=8, tests=3, smallest=0.005)
     assert significant.tolist() == [True, False, False]
     assert inside.tolist() == [False, True, False]
-    alone = look(np.array([0.01]), np.array([0.01 / 2.5 * sqrt(1)]), 8, most=8, tests=1, smallest=0.005)
+    alone = look(np.array([0.01]), np.array([0.01 / 2.5 * sqrt(1)]), 8, max_seeds=8, tests=1, smallest=0.005)
     assert alone[0].tolist() == [stats.t.sf(2.5, 7) < nominal_levels(8, LEVEL / 2)[-1]]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from bertram.config import ORDER_OPTIONS, OrderName, SamplingConfig
 from bertram.errors import ConfigError
-from bertram.training.orders import ORDERS, Drawn, Pool, Sequential, WorstLast
+from bertram.training.orders import ORDERS, Pool, SampledOrder, Sequential, WorstLast
 from bertram.training.sampler import Sampler, Stream
 
 ANY = settings(deadline=None, max_examples=40)
 ANY_ORDER = st.sampled_from(get_args(OrderName))
-DRAWN = tuple(name for name, order in ORDERS.items() if issubclass(order, Drawn))
+SAMPLED = tuple(name for name, order in ORDERS.items() if issubclass(order, SampledOrder))
 WHOLE_PASSES = tuple(name for name, order in ORDERS.items() if issubclass(order, Sequential))
 SIZES = st.lists(st.integers(2, 60), min_size=1, max_size=4)
 
@@ -47,7 +47,7 @@ def epoch(source: Sampler) -> list[dict[str, list[int]]]:
 
 def probabilities(source: Sampler) -> list[float]:
     """The probability of each task in the next step."""
-    assert isinstance(source.order, Drawn)
+    assert isinstance(source.order, SampledOrder)
     values: list[float] = source.order.probabilities(source.step).tolist()
     return values
 
@@ -137,7 +137,7 @@ def test_round_robin_takes_turns(sizes: list[int]) -> None:
 
 
 @ANY
-@given(sizes=SIZES, order=st.sampled_from(DRAWN))
+@given(sizes=SIZES, order=st.sampled_from(SAMPLED))
 def test_an_epoch_of_drawn_tasks_has_as_many_examples_as_all_have(sizes: list[int], order: str) -> None:
     source = sampler(sizes, order)
     found = epoch(source)
@@ -145,7 +145,7 @@ def test_an_epoch_of_drawn_tasks_has_as_many_examples_as_all_have(sizes: list[in
     assert sum(sizes) <= sum(source.seen().values()) < sum(sizes) + 4
 
 
-@pytest.mark.parametrize("order", DRAWN)
+@pytest.mark.parametrize("order", SAMPLED)
 def test_an_epoch_of_drawn_tasks_with_unequal_batches_has_as_many_examples_on_average(order: str) -> None:
     unequal = {"large": Pool(3000, 16), "small": Pool(1000, 4)}
     config = SamplingConfig.model_validate(
@@ -345,7 +345,7 @@ def test_an_order_asks_for_scores_only_if_it_says_so(name: OrderName) -> None:
 def test_the_expected_examples_are_those_of_a_run(name: OrderName, steps_per_epoch: int | None) -> None:
     source = sampler([90, 300, 50], name, epochs=20, steps_per_epoch=steps_per_epoch)
     steps(source, source.total_steps)
-    tolerance = 0.15 if isinstance(source.order, Drawn) else 0.02
+    tolerance = 0.15 if isinstance(source.order, SampledOrder) else 0.02
     for task, seen in source.seen().items():
         assert source.order.expected_examples(task) == pytest.approx(seen, rel=tolerance)
 

@@ -18,9 +18,9 @@ class Arm:
     """The runs of one configuration.
 
     Attributes:
-        name: what their names have in common.
+        name: common part of the names of its runs.
         runs: seed -> name of the run.
-        merged: whether it is a soup or an ensemble, which has no seed of its own.
+        merged: True for a soup or an ensemble, which has no seed of its own.
     """
 
     name: str
@@ -64,7 +64,7 @@ def by_configuration(runs: Mapping[str, Recorded]) -> list[dict[int, str]]:
     groups: list[tuple[str, dict[int, str]]] = []
     for name, run in runs.items():
         key = configuration_key(name, run)
-        group = next((group for known, group in groups if known == key and run.config.seed not in group), None)
+        group = next((group for group_key, group in groups if group_key == key and run.config.seed not in group), None)
         if group is None:
             group = {}
             groups.append((key, group))

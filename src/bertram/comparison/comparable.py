@@ -52,6 +52,6 @@ def score_notes(runs: Mapping[str, Run], tasks: Mapping[str, TaskPredictions], s
 
 def training_notes(runs: Mapping[str, Run], arms: Sequence[Arm]) -> list[str]:
     """Arms whose data files are not those of the first one."""
-    held = [{file.sha256 for file in runs[next(iter(arm.runs.values()))].record.data.values()} for arm in arms]
-    others = [arm.name for arm, files in zip(arms, held, strict=True) if files != held[0]]
-    return [f"{', '.join(others)}: trained on other data files than {arms[0].name}."] if others else []
+    hashes = [{file.sha256 for file in runs[next(iter(arm.runs.values()))].record.data.values()} for arm in arms]
+    differing = [arm.name for arm, files in zip(arms, hashes, strict=True) if files != hashes[0]]
+    return [f"{', '.join(differing)}: trained on other data files than {arms[0].name}."] if differing else []

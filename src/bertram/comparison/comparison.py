@@ -40,7 +40,7 @@ class Comparison:
         arms: the runs by configuration, the first one the baseline.
         models: every run against the first, where no configuration was run with several seeds.
         techniques: every arm against the first, where one was.
-        noise: of the primary outcome, the parts of its noise; None where it is not known.
+        noise: parts of the noise of the primary outcome; None where they are not known.
         notes: caveats of the runs.
     """
 
@@ -99,12 +99,12 @@ def small_sample_notes(tasks: Mapping[str, TaskPredictions]) -> list[str]:
             lines.append(f"{name} has {len(task.ids)} rows: below {FEW_ROWS}, what other examples would give is rough.")
         if task.space.numeric:
             continue
-        first, *others = (task.predictions(run) for run in task.predicted)
-        counts = [int((first != other).sum()) for other in others]
-        few = [count for count in counts if 0 < count < FEW_DISAGREEMENTS]
-        if few:
+        first, *remaining = (task.predictions(run) for run in task.predicted)
+        counts = [int((first != predictions).sum()) for predictions in remaining]
+        low = [count for count in counts if 0 < count < FEW_DISAGREEMENTS]
+        if low:
             lines.append(
-                f"{name}: {len(few)} of {len(counts)} runs differ from the first one on fewer than {FEW_DISAGREEMENTS} "
+                f"{name}: {len(low)} of {len(counts)} runs differ from the first one on fewer than {FEW_DISAGREEMENTS} "
                 "rows, which tells little of other examples."
             )
     return lines
@@ -129,12 +129,12 @@ def compare_scores(path: Path, *, primary: str | None = None, smallest_effect: f
 
 def _noise(scored: Sequence[Outcome], groups: Sequence[Arm], primary: str) -> Components | None:
     """The parts of the noise of the primary outcome, for the arms of several runs."""
-    several = {arm.name: arm.runs for arm in groups if len(arm.runs) > 1}
-    scores = scores_of(next(outcome for outcome in scored if outcome.name == primary), several)
-    if len(several) < 2:
+    repeated = {arm.name: arm.runs for arm in groups if len(arm.runs) > 1}
+    scores = scores_of(next(outcome for outcome in scored if outcome.name == primary), repeated)
+    if len(repeated) < 2:
         return None
-    first, *others = several
-    return components(scores, {other: {other: 1.0, first: -1.0} for other in others})
+    first, *compared = repeated
+    return components(scores, {arm: {arm: 1.0, first: -1.0} for arm in compared})
 
 
 def read_tasks(
@@ -183,9 +183,13 @@ def _notes(runs: Mapping[str, Run]) -> list[str]:
     """The making of merged runs, tasks that a run did not train, and what holds for any of the runs, said once."""
     article = {"soup": "a", "ensemble": "an"}
     merged = {name: run.record.merged for name, run in runs.items()}
-    lines = [f"{name}: {article[made.how]} {made.how}, {made.choice}." for name, made in merged.items() if made]
+    lines = [
+        f"{name}: {article[merging.how]} {merging.how}, {merging.choice}."
+        for name, merging in merged.items()
+        if merging
+    ]
     for name, run in runs.items():
-        idle = [task for task, its in run.config.tasks.items() if not its.trained]
+        idle = [task for task, settings in run.config.tasks.items() if not settings.trained]
         if idle:
             lines.append(f"{name} did not train {', '.join(idle)}: its scores there, and overall, are of new heads.")
     return [*lines, *dict.fromkeys(note for run in runs.values() for note in notes(run))]
@@ -199,9 +203,9 @@ def _shared_tasks(runs: Mapping[str, Run]) -> dict[str, Task]:
     for run, opened in runs.items():
         for name, task in opened.config.tasks.items():
             first = tasks.setdefault(name, task)
-            other = owner.setdefault(name, run)
+            first_run = owner.setdefault(name, run)
             if (first.kind, first.labels, first.range) != (task.kind, task.labels, task.range):
-                faults.append(f"task {name} differs between {other} and {run} (kind, labels or range)")
+                faults.append(f"task {name} differs between {first_run} and {run} (kind, labels or range)")
     if faults:
         raise DataError("\n".join(faults))
     return tasks

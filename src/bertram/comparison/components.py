@@ -16,9 +16,9 @@ class Components:
 
     Attributes:
         seeds: seeds that all arms have.
-        common: of what a seed does to all arms alike; contrasts do not have it.
-        effects: of each effect: what another seed makes of it, seed × factor and rest together.
-        rest: of one run, after the arm's mean, the seed's mean and seed × factor are taken out; None where nothing is
+        common: standard deviation of what a seed does to all arms alike; contrasts do not have it.
+        effects: effect -> its standard deviation over seeds, seed × factor and rest together.
+        rest: standard deviation of one run without the means of arm and seed and seed × factor; None where nothing is
             left to tell it by.
     """
 
@@ -45,13 +45,13 @@ def components(scores: Scores, effects: Mapping[str, Mapping[str, float]]) -> Co
     y = np.array([[scores[arm][seed] for seed in seeds] for arm in arms])  # [arms, seeds]
     residual = y - y.mean(1, keepdims=True) - y.mean(0) + y.mean()
     df = (len(arms) - 1) * (len(seeds) - 1)
-    weights = {name: np.array([each.get(arm, 0.0) for arm in arms]) for name, each in effects.items()}
+    weights = {name: np.array([arm_weights.get(arm, 0.0) for arm in arms]) for name, arm_weights in effects.items()}
     rest = _rest(residual, list(weights.values()))
     own = float((residual**2).sum()) / df if rest is None else rest**2
     return Components(
         seeds=len(seeds),
         common=sqrt(max(0.0, float(y.mean(0).var(ddof=1)) - own / len(arms))),
-        effects={name: float((each @ y).std(ddof=1)) for name, each in weights.items()},
+        effects={name: float((arm_weights @ y).std(ddof=1)) for name, arm_weights in weights.items()},
         rest=rest,
     )
 

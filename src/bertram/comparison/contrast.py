@@ -65,8 +65,10 @@ class Estimate:
 
 def estimate(values: Sequence[float] | Floats) -> Estimate:
     """The estimate from the contrast of each seed."""
-    each = np.asarray(values, dtype=np.float64)
-    return Estimate(float(each.mean()), len(each), float(each.std(ddof=1)) if len(each) > 1 else None)
+    differences = np.asarray(values, dtype=np.float64)
+    return Estimate(
+        float(differences.mean()), len(differences), float(differences.std(ddof=1)) if len(differences) > 1 else None
+    )
 
 
 def common_seeds(scores: Scores, weights: Mapping[str, float]) -> list[int]:
@@ -83,7 +85,7 @@ def by_seed(scores: Scores, weights: Mapping[str, float]) -> dict[int, float]:
     }
 
 
-def interval_with_examples(found: Estimate, example_error: float, level: float = 0.95) -> Interval | None:
+def interval_with_examples(estimate: Estimate, example_error: float, level: float = 0.95) -> Interval | None:
     """The interval of an estimate for other seeds and other examples.
 
     The variance over seeds has S - 1 degrees of freedom, that of the examples is as good as known: Satterthwaite
@@ -92,20 +94,20 @@ def interval_with_examples(found: Estimate, example_error: float, level: float =
     94.3 to 95.5 % whatever the two variances are.
 
     Args:
-        found: the estimate over seeds.
+        estimate: the estimate over seeds.
         example_error: standard error over examples of what the seeds have in common, from `shared_error`.
         level: coverage.
 
     Returns:
         The interval; None where there are too few seeds.
     """
-    narrow = found.interval(level)
-    if narrow is None or found.standard_error is None:
+    narrow = estimate.interval(level)
+    if narrow is None or estimate.standard_error is None:
         return None
-    seed_part, total = found.standard_error**2, found.standard_error**2 + example_error**2
-    df = min(1e9, found.df * (total / seed_part) ** 2) if seed_part > 0 else 1e9
-    half = max(sqrt(total) * float(stdtrit(df, (1 + level) / 2)), found.value - narrow[0])
-    return found.value - half, found.value + half
+    seed_part, total = estimate.standard_error**2, estimate.standard_error**2 + example_error**2
+    df = min(1e9, estimate.df * (total / seed_part) ** 2) if seed_part > 0 else 1e9
+    half = max(sqrt(total) * float(stdtrit(df, (1 + level) / 2)), estimate.value - narrow[0])
+    return estimate.value - half, estimate.value + half
 
 
 def shared_variance(units: Floats) -> float:

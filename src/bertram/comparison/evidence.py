@@ -12,7 +12,7 @@ from bertram.comparison.equivalence import SMALLEST_EFFECT, margin
 from bertram.comparison.families import corrected
 from bertram.comparison.outcomes import OVERALL, Outcome
 from bertram.comparison.superiority import probability
-from bertram.comparison.verdict import NO_RUNS, SAME, Decision, Reason, Verdict, untestable, verdict
+from bertram.comparison.verdict import NO_RUNS, SAME_ANSWERS, Decision, Reason, Verdict, untestable, verdict
 from bertram.errors import DataError
 from bertram.evaluation.intervals import Interval
 
@@ -26,9 +26,9 @@ class Contrast:
     """A weighted sum of arms: a difference of two, or an effect of a design.
 
     Attributes:
-        name: its name.
+        name: name of the contrast.
         weights: arm -> weight; they sum to 0.
-        main: whether it is one of the questions that the study asks: a technique, or the main effect of a factor.
+        main: True for a question that the study asks: a technique, or the main effect of a factor.
     """
 
     name: str
@@ -42,19 +42,19 @@ class Evidence:
 
     Attributes:
         outcome: name of the outcome.
-        task: its task, or overall.
-        metric: its score.
-        primary: whether it is in the primary family of tests.
+        task: task of the outcome, or overall.
+        metric: score of the outcome.
+        primary: True for a test of the primary family.
         effect: the contrast, mean over the common seeds; None where it cannot be had.
         seeds: seeds that every arm of it has.
         sd: standard deviation of the contrast over seeds.
         example_error: standard error over examples, of what the seeds have in common.
         ci95: interval for other seeds on these examples; None with fewer than 3 seeds.
-        ci90: the same for the two one-sided tests of equivalence.
+        ci90: 90 % interval, for the two one-sided tests of equivalence.
         ci95_new: interval for other seeds and other examples; with fewer than 3 seeds for these very models and other
             examples.
         p: p-value of "no difference".
-        p_holm: the same, corrected for its family.
+        p_holm: p-value corrected for its family of tests.
         superiority: probability that a new seed favours it, that is P(A > B).
         superiority_ci95: interval of that.
         smallest: smallest effect of interest; None for losses.
@@ -102,7 +102,7 @@ def measure(
     """Estimate every contrast on every outcome, outcome by outcome, with corrected verdicts.
 
     Args:
-        contrasts: what is compared.
+        contrasts: contrasts to measure.
         outcomes: scores of the runs.
         arms: arm -> seed -> run.
         primary: the primary outcome; default: overall, or the only task's main score.
@@ -118,7 +118,10 @@ def measure(
         for contrast in contrasts
     ]
     adjusted = corrected([row.p for _, row in rows], [row.primary for _, row in rows])
-    tests = {which: sum(row.p is not None and (row.primary or not which) for _, row in rows) for which in (True, False)}
+    tests = {
+        is_primary: sum(row.p is not None and (row.primary or not is_primary) for _, row in rows)
+        for is_primary in (True, False)
+    }
     signs = {outcome.name: outcome.sign for outcome in outcomes}
     return [
         (contrast, _decided(row, p, signs[row.outcome], tests[row.primary]))
@@ -126,16 +129,16 @@ def measure(
     ]
 
 
-def primary_outcome(outcomes: Sequence[Outcome], wanted: str | None = None) -> str:
+def primary_outcome(outcomes: Sequence[Outcome], requested: str | None = None) -> str:
     """The outcome whose tests are the primary family: the wanted one, else overall, else the only task.
 
     Raises:
         DataError: there is no such outcome.
     """
     names = [outcome.name for outcome in outcomes]
-    if wanted is not None and wanted not in names:
-        raise DataError(f"there is no outcome {wanted!r}; choose one of {', '.join(names)}")
-    return wanted or (OVERALL if OVERALL in names else names[0])
+    if requested is not None and requested not in names:
+        raise DataError(f"there is no outcome {requested!r}; choose one of {', '.join(names)}")
+    return requested or (OVERALL if OVERALL in names else names[0])
 
 
 def scores_of(outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> dict[str, dict[int, float]]:
@@ -156,25 +159,25 @@ def _estimated(
     reason = _obstacle(weights, outcome, arms)
     if reason is not None:
         return replace(row, verdict=reason)
-    each = by_seed(scores_of(outcome, arms), weights)
-    if not each:
+    differences = by_seed(scores_of(outcome, arms), weights)
+    if not differences:
         return replace(row, verdict=untestable(Reason.NO_COMMON_SEED))
-    sides = [_runs(weights, arms, seed) for seed in each]
-    found, error = estimate(list(each.values())), outcome.shared_error(sides)
-    row = replace(row, effect=found.value, seeds=found.seeds, sd=found.sd, example_error=error)
+    sides = [_runs(weights, arms, seed) for seed in differences]
+    estimated, error = estimate(list(differences.values())), outcome.shared_error(sides)
+    row = replace(row, effect=estimated.value, seeds=estimated.seeds, sd=estimated.sd, example_error=error)
     if all(outcome.same_answers(side) for side in sides):
-        return replace(row, verdict=SAME)
-    if not found.testable:
+        return replace(row, verdict=SAME_ANSWERS)
+    if not estimated.testable:
         half = 1.96 * outcome.example_error(_mean(sides))
-        interval = (found.value - half, found.value + half)
+        interval = (estimated.value - half, estimated.value + half)
         return replace(row, ci95_new=interval, verdict=untestable(Reason.TOO_FEW_SEEDS))
-    better = probability(replace(found, value=outcome.sign * found.value))
+    better = probability(replace(estimated, value=outcome.sign * estimated.value))
     return replace(
         row,
-        ci95=found.interval(),
-        ci90=found.interval(0.9),
-        ci95_new=interval_with_examples(found, error),
-        p=found.p(),
+        ci95=estimated.interval(),
+        ci90=estimated.interval(0.9),
+        ci95_new=interval_with_examples(estimated, error),
+        p=estimated.p(),
         superiority=None if better is None else better[0],
         superiority_ci95=None if better is None else better[1],
     )
@@ -197,10 +200,10 @@ def _obstacle(weights: Mapping[str, float], outcome: Outcome, arms: Mapping[str,
 
 def _runs(weights: Mapping[str, float], arms: Mapping[str, Mapping[int, str]], seed: int) -> dict[str, float]:
     """Run -> weight of a contrast with one seed."""
-    found: dict[str, float] = {}
+    run_weights: dict[str, float] = {}
     for arm, weight in weights.items():
-        found[arms[arm][seed]] = found.get(arms[arm][seed], 0.0) + weight
-    return found
+        run_weights[arms[arm][seed]] = run_weights.get(arms[arm][seed], 0.0) + weight
+    return run_weights
 
 
 def _mean(sides: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -215,6 +218,6 @@ def _decided(row: Evidence, p_holm: float | None, sign: int, tests: int) -> Evid
         sign * row.effect, row.ci95, p=p_holm, ci90=row.ci90, smallest=row.smallest, ci95_new=row.ci95_new
     )
     if decision.decision is Decision.UNDECIDED:
-        found = Estimate(row.effect, row.seeds, row.sd)
-        decision = replace(decision, more_seeds=more_seeds(found, tests=tests, smallest=row.smallest))
+        estimated = Estimate(row.effect, row.seeds, row.sd)
+        decision = replace(decision, more_seeds=more_seeds(estimated, tests=tests, smallest=row.smallest))
     return replace(row, p_holm=p_holm, verdict=decision)

@@ -15,7 +15,7 @@ def corrected(p_values: Sequence[float | None], primary: Sequence[bool]) -> list
 
     Args:
         p_values: p-value of each row.
-        primary: whether each row is in the primary family.
+        primary: True for each row of the primary family.
     """
     every = _holm_of(p_values, [True] * len(p_values))
     return [

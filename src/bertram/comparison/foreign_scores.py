@@ -43,7 +43,7 @@ def read_scores(path: Path) -> list[Line]:
         raise DataError(f"{path}: cannot be read: {error}") from None
     lines: list[Line] = []
     faults: list[str] = []
-    known: set[tuple[str, int, str, str]] = set()
+    keys: set[tuple[str, int, str, str]] = set()
     for number, row in rows:
         try:
             line = Line(row["system"], int(row["seed"]), row["task"], row["metric"], float(row["value"]))
@@ -52,9 +52,9 @@ def read_scores(path: Path) -> list[Line]:
             continue
         if not math.isfinite(line.value):
             faults.append(f"line {number}: {row['value']} is not a finite number")
-        if line[:4] in known:
+        if line[:4] in keys:
             faults.append(f"line {number}: {line.system}, seed {line.seed}, {line.task} {line.metric} stands twice")
-        known.add(line[:4])
+        keys.add(line[:4])
         lines.append(line)
     if faults:
         raise DataError("\n  - ".join([f"{path}:", *faults]))
@@ -78,9 +78,9 @@ def foreign_outcomes(lines: list[Line]) -> tuple[list[Outcome], list[Arm]]:
         for (task, metric), scores in values.items()
     ]
     if len(main) > 1:
-        each = [values[task, metric] for task, metric in main.items()]
-        units = [_on_unit(metric, scores) for metric, scores in zip(main.values(), each, strict=True)]
-        complete = [run for run in units[0] if all(run in one for one in units)]
+        task_scores = [values[task, metric] for task, metric in main.items()]
+        units = [_on_unit(metric, scores) for metric, scores in zip(main.values(), task_scores, strict=True)]
+        complete = [run for run in units[0] if all(run in scores for scores in units)]
         scored.append(
             _outcome(OVERALL, OVERALL, OVERALL, {run: float(np.mean([u[run] for u in units])) for run in complete})
         )
@@ -93,6 +93,6 @@ def _on_unit(metric: str, scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def _outcome(name: str, task: str, metric: str, scores: Mapping[str, float]) -> Outcome:
-    nothing = {task: np.zeros(2)}  # of the examples nothing is known
-    runs = {run: RunScore(value, nothing, hash((run, value))) for run, value in scores.items()}
+    no_influence = {task: np.zeros(2)}  # of the examples nothing is known
+    runs = {run: RunScore(value, no_influence, hash((run, value))) for run, value in scores.items()}
     return Outcome(name, task, metric, runs, {}, 0)

@@ -81,9 +81,10 @@ def score_file(
     """Score a file of predictions against a file of gold labels.
 
     Args:
-        predictions: in any form that `match_predictions` takes.
+        predictions: predictions in any form that `match_predictions` takes.
         gold: a data file with the columns that the task's files have, or its files on the Hub.
-        task: what the labels mean; the baselines' constants come from its training file, if that is beside `gold`.
+        task: task that says what the labels mean; constants of the baselines come from its training file, if that is
+            beside `gold`.
         allow_rejects: accept a gold file of which more than 1 % of the rows cannot be used.
         partial: score only the rows that have a prediction.
         encoding: text encoding of the predictions; default: UTF-8, or what a byte order mark says.
@@ -165,6 +166,6 @@ def labels_by_id(rows: Rows) -> dict[str, float]:
 
 def refuse_doubles(path: Path, ids: Iterable[str]) -> None:
     """Raise DataError if an id of a file occurs twice."""
-    doubles = [one for one, count in Counter(ids).items() if count > 1]
+    doubles = [id_ for id_, count in Counter(ids).items() if count > 1]
     if doubles:
         raise DataError(f"{path}: ids that occur more than once: {counted_ids(doubles)}; ids must tell rows apart")

@@ -9,7 +9,7 @@ from scipy.special import ndtr, stdtr, stdtrit
 
 from bertram.comparison.outcomes import TaskPredictions, unit
 from bertram.comparison.prediction_files import counted_ids
-from bertram.comparison.verdict import NO_SCORE, SAME, Decision, Reason, Verdict, untestable, verdict
+from bertram.comparison.verdict import NO_SCORE, SAME_ANSWERS, Decision, Reason, Verdict, untestable, verdict
 from bertram.errors import DataError
 from bertram.evaluation.holm import holm
 from bertram.evaluation.influence import by_group, influence, standard_error
@@ -76,16 +76,16 @@ def check_same_examples(tasks: Mapping[str, TaskPredictions]) -> None:
     """Raise DataError with all that differs unless all runs have predicted the same ids, each with a gold label."""
     problems = []
     for name, task in tasks.items():
-        first, *others = task.predicted
+        first, *remaining = task.predicted
         ids = task.predicted[first].keys()
-        for run in others:
-            theirs = task.predicted[run].keys()
-            lacking = [id_ for id_ in ids if id_ not in theirs]
-            further = [id_ for id_ in theirs if id_ not in ids]
-            for whose, only in ((first, lacking), (run, further)):
-                problems += [f"{name}: ids only in {whose!r}: {counted_ids(only)}"] if only else []
-        if unknown := [id_ for id_ in ids if id_ not in task.gold]:
-            problems.append(f"{name}: ids without a gold label: {counted_ids(unknown)}")
+        for run in remaining:
+            run_ids = task.predicted[run].keys()
+            lacking = [id_ for id_ in ids if id_ not in run_ids]
+            further = [id_ for id_ in run_ids if id_ not in ids]
+            for owner, only in ((first, lacking), (run, further)):
+                problems += [f"{name}: ids only in {owner!r}: {counted_ids(only)}"] if only else []
+        if unlabelled := [id_ for id_ in ids if id_ not in task.gold]:
+            problems.append(f"{name}: ids without a gold label: {counted_ids(unlabelled)}")
         if not ids:
             problems.append(f"{name}: {first!r} has no predictions")
     if problems:
@@ -107,7 +107,7 @@ def _compare_task(name: str, task: TaskPredictions, pair: tuple[str, str]) -> Mo
         return replace(row, verdict=untestable(Reason.UNDEFINED_SCORE, detail))
     row = replace(row, difference=after - before)
     if np.array_equal(sides[0], sides[1]):
-        return replace(row, p=1.0, verdict=SAME)
+        return replace(row, p=1.0, verdict=SAME_ANSWERS)
     if len(gold) < 2:
         return replace(row, verdict=untestable(Reason.TOO_FEW_EXAMPLES))
     groups = task.group_numbers()
@@ -162,12 +162,14 @@ def _compare_overall(rows: list[ModelDifference]) -> ModelDifference:
     if before is None or after is None or untested:
         return replace(row, verdict=untestable(Reason.UNDEFINED_SCORE, f"no comparison on {untested}"))
     row = replace(row, difference=after - before)
-    if all(one.verdict.decision is Decision.SAME_PREDICTIONS for one in rows):
-        return replace(row, p=1.0, verdict=SAME)
-    differences = [unit(one.metric) * (one.difference or 0.0) for one in rows]
+    if all(task_row.verdict.decision is Decision.SAME_PREDICTIONS for task_row in rows):
+        return replace(row, p=1.0, verdict=SAME_ANSWERS)
+    differences = [unit(task_row.metric) * (task_row.difference or 0.0) for task_row in rows]
     bounds = [
-        (0.0, 0.0) if one.ci95 is None else (unit(one.metric) * one.ci95[0], unit(one.metric) * one.ci95[1])
-        for one in rows
+        (0.0, 0.0)
+        if task_row.ci95 is None
+        else (unit(task_row.metric) * task_row.ci95[0], unit(task_row.metric) * task_row.ci95[1])
+        for task_row in rows
     ]
     ci95 = mean_interval(differences, bounds)
     error = sqrt(sum(((high - low) / 2) ** 2 for low, high in bounds)) / len(rows) / Z

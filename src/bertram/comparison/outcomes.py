@@ -63,7 +63,7 @@ class TaskPredictions:
         if not self.groups:
             return None
         numbers: dict[Hashable, int] = {}
-        every = np.array([numbers.setdefault(self.groups[one], len(numbers)) for one in self.ids], dtype=np.intp)
+        every = np.array([numbers.setdefault(self.groups[id_], len(numbers)) for id_ in self.ids], dtype=np.intp)
         return None if len(numbers) == len(every) else every
 
 
@@ -73,7 +73,7 @@ class RunScore:
 
     Attributes:
         value: the score.
-        units: by part of the outcome, the summed influence of each independent unit of examples, [units].
+        units: part of the outcome -> summed influence of each independent unit of examples [units].
         answers: hash of the predictions, by which equal ones are known.
     """
 
@@ -119,8 +119,8 @@ class Outcome:
 
     def shared_error(self, by_seed: Iterable[Mapping[str, float]]) -> float:
         """Standard error over examples of what a weighted sum of runs has in common for all seeds."""
-        each = [self.units(weights) for weights in by_seed]
-        variances = (shared_variance(np.stack([units[part] for units in each])) for part in each[0])
+        influences = [self.units(weights) for weights in by_seed]
+        variances = (shared_variance(np.stack([units[part] for units in influences])) for part in influences[0])
         return sqrt(max(0.0, sum(variances)))  # tasks have other examples
 
     def same_answers(self, weights: Mapping[str, float]) -> bool:
@@ -139,7 +139,7 @@ def outcomes(tasks: Mapping[str, TaskPredictions], *, losses: bool = True) -> li
         losses: negative log-likelihood and Brier score of classes, squared error of scores.
     """
     main = [_scored(name, name, task, task.main_metric) for name, task in tasks.items()]
-    further = [one for name, task in tasks.items() for one in _losses(name, task)] if losses else []
+    further = [outcome for name, task in tasks.items() for outcome in _losses(name, task)] if losses else []
     return [*main, *([_overall(main)] if len(main) > 1 else []), *further]
 
 
@@ -157,9 +157,9 @@ def _loss(name: str, task: TaskPredictions, loss: str) -> Outcome:
     def score(run: str) -> Scored | str:
         if run not in task.probabilities:
             return "no probabilities are kept"
-        probabilities = np.array([task.probabilities[run][one] for one in task.ids], dtype=np.float64)
-        each = LOSSES[loss](task.labels(), probabilities)
-        return float(each.mean()), each - each.mean(), probabilities.tobytes()
+        probabilities = np.array([task.probabilities[run][id_] for id_ in task.ids], dtype=np.float64)
+        losses = LOSSES[loss](task.labels(), probabilities)
+        return float(losses.mean()), losses - losses.mean(), probabilities.tobytes()
 
     return _outcome(f"{name} {loss}", name, loss, task, score)
 
@@ -188,11 +188,11 @@ def _outcome(
     groups = task.group_numbers()
     runs, undefined = {}, {}
     for run in task.predicted:
-        found = score(run)
-        if isinstance(found, str):
-            undefined[run] = found
+        scored = score(run)
+        if isinstance(scored, str):
+            undefined[run] = scored
         else:
-            runs[run] = RunScore(found[0], {name: by_group(found[1], groups)}, hash(found[2]))
+            runs[run] = RunScore(scored[0], {name: by_group(scored[1], groups)}, hash(scored[2]))
     return Outcome(outcome, name, metric, runs, undefined, len(task.ids))
 
 
@@ -227,4 +227,4 @@ def unit(metric: str) -> float:
 
 def column(values: Mapping[str, float], ids: Sequence[str]) -> Floats:
     """The values of ids, [n]."""
-    return np.array([values[one] for one in ids], dtype=np.float64)
+    return np.array([values[id_] for id_ in ids], dtype=np.float64)

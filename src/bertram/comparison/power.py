@@ -16,7 +16,7 @@ from bertram.evaluation.intervals import Floats
 TRIALS = 4000
 POWER = 0.8
 SURE = 0.8  # of the upper bound of a standard deviation
-MOST = 512  # seeds that are looked at
+MAX_SEEDS = 512  # seeds that are looked at
 
 
 def upper_sd(sd: float, df: int, sure: float = SURE) -> float:
@@ -88,7 +88,7 @@ def _first(power: Callable[[int], float], least: int) -> int | None:
     high = least
     while power(high) < POWER:
         high *= 2
-        if high > MOST:
+        if high > MAX_SEEDS:
             return None
     low = max(least, high // 2)
     while low < high:

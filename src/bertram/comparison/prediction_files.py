@@ -19,7 +19,7 @@ from bertram.evaluation.intervals import Floats
 from bertram.label_spaces import LabelSpace
 
 _PREDICTION_NAMES = ("output", "value", "prediction", "index")
-_SHOWN = 5  # of each kind of problem
+_MAX_LISTED = 5  # of each kind of problem
 
 
 class Columns(NamedTuple):
@@ -102,21 +102,21 @@ def match_predictions(
     values, faults = _values(path, rows, space, columns)
     predicted = {row.id: value for row, value in zip(rows, values, strict=True)}
     missing = [id_ for id_ in gold if id_ not in predicted]
-    unknown = [id_ for id_ in predicted if id_ not in gold and id_ not in ignore]
-    elsewhere = [name for name, ids in (other_files or {}).items() if unknown and set(unknown) <= set(ids)]
+    unlabelled = [id_ for id_ in predicted if id_ not in gold and id_ not in ignore]
+    elsewhere = [name for name, ids in (other_files or {}).items() if unlabelled and set(unlabelled) <= set(ids)]
     kinds = {
         "ids without a prediction": [] if partial and len(missing) < len(gold) else [repr(id_) for id_ in missing],
-        "ids without a gold label": [repr(id_) for id_ in unknown],
+        "ids without a gold label": [repr(id_) for id_ in unlabelled],
         "double ids": _doubles(rows),
         "values that the task does not have": faults,
     }
-    problems = [f"{what}: {counted(found)}" for what, found in kinds.items() if found]
+    problems = [f"{kind}: {counted(items)}" for kind, items in kinds.items() if items]
     problems += [f"all of these ids are in {name}; is that the file to compare with?" for name in elsewhere]
     if problems:
         raise DataError(listed(f"{path}: does not fit the gold labels", problems))
-    kept = {id_: label for id_, label in gold.items() if id_ in predicted}
-    labels = np.array(list(kept.values()), dtype=np.float64)
-    return Matched(labels, np.array([predicted[id_] for id_ in kept]), len(gold) - len(kept))
+    labelled = {id_: label for id_, label in gold.items() if id_ in predicted}
+    labels = np.array(list(labelled.values()), dtype=np.float64)
+    return Matched(labels, np.array([predicted[id_] for id_ in labelled]), len(gold) - len(labelled))
 
 
 def _values(path: Path, rows: Sequence["_Row"], space: LabelSpace, columns: Columns) -> tuple[list[float], list[str]]:
@@ -172,12 +172,12 @@ def counted_ids(ids: Sequence[str]) -> str:
 
 def counted(items: Sequence[str]) -> str:
     """Number of items, with the first few."""
-    return f"{len(items)} ({'; '.join(items[:_SHOWN])}{'; …' if len(items) > _SHOWN else ''})"
+    return f"{len(items)} ({'; '.join(items[:_MAX_LISTED])}{'; …' if len(items) > _MAX_LISTED else ''})"
 
 
-def listed(what: str, problems: Sequence[str]) -> str:
+def listed(heading: str, problems: Sequence[str]) -> str:
     """One message of all problems."""
-    return f"{what}: {problems[0]}" if len(problems) == 1 else "\n  - ".join([f"{what}:", *problems])
+    return f"{heading}: {problems[0]}" if len(problems) == 1 else "\n  - ".join([f"{heading}:", *problems])
 
 
 class _Row(NamedTuple):
@@ -229,17 +229,17 @@ def _columns(names: tuple[str, ...], columns: Columns) -> tuple[int, int, str, b
     ids = [name for name in (own_id, "id") if name and name in plain]
     if not ids:
         raise ValueError(f"no {own_id or 'id'!r} among {', '.join(map(repr, plain))}")
-    others = [name for name in plain if name not in (ids[0], "id", "")]  # a nameless column holds row numbers
+    candidates = [name for name in plain if name not in (ids[0], "id", "")]  # a nameless column holds row numbers
     tiers = [
-        [name for name in others if name in _PREDICTION_NAMES or name.startswith("predicted")],
-        [name for name in others if name == "label"],
-        [name for name in others if name == own_label],
-        others,
+        [name for name in candidates if name in _PREDICTION_NAMES or name.startswith("predicted")],
+        [name for name in candidates if name == "label"],
+        [name for name in candidates if name == own_label],
+        candidates,
     ]
     values = next((names for names in tiers if names), [])
     if len(values) != 1:
         raise ValueError(f"which of {', '.join(map(repr, plain))} is the value? Call it 'prediction'")
-    is_index = values[0] == "index" or (values[0] == "value" and "probabilities" in others)
+    is_index = values[0] == "index" or (values[0] == "value" and "probabilities" in candidates)
     return plain.index(ids[0]), plain.index(values[0]), values[0], is_index
 
 

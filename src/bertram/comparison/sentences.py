@@ -105,14 +105,14 @@ def noise_sentence(outcome: str, noise: Components, errors: Mapping[str, float |
     """The parts of an outcome's noise.
 
     Args:
-        outcome: its name.
+        outcome: name of the outcome.
         noise: the parts over seeds.
         errors: effect -> standard error over examples.
     """
     own = ", ".join(f"{name} {sd:.4f}" for name, sd in noise.effects.items())
-    known = ", ".join(f"{name} {error:.4f}" for name, error in errors.items() if error is not None)
+    error_texts = ", ".join(f"{name} {error:.4f}" for name, error in errors.items() if error is not None)
     rest = "" if noise.rest is None else f"; rest of a run {noise.rest:.4f}"
-    examples = f"; standard error over examples: {known}" if known else ""
+    examples = f"; standard error over examples: {error_texts}" if error_texts else ""
     return (
         f"noise of {outcome}, standard deviations over {noise.seeds} seeds: common to a seed {noise.common:.4f} (no "
         f"contrast has it); seed × factor: {own}{rest}{examples}"
@@ -152,18 +152,18 @@ def _size(difference: float, interval: Interval, digits: int = DIGITS) -> str:
 
 
 def _limits(row: Evidence) -> str:
-    said = f"; smaller than the smallest effect of interest, {row.smallest:g}" if row.verdict.negligible else ""
+    text = f"; smaller than the smallest effect of interest, {row.smallest:g}" if row.verdict.negligible else ""
     if row.verdict.these_examples_only and row.ci95_new is not None:
-        said += f"; on these examples only: the interval for other examples is {interval_text(row.ci95_new)}"
-    return said
+        text += f"; on these examples only: the interval for other examples is {interval_text(row.ci95_new)}"
+    return text
 
 
 def _excluded(verdict: Verdict, digits: int) -> str:
-    said = "" if verdict.excluded is None else f"; effects above {verdict.excluded:.{digits}f} are excluded"
+    text = "" if verdict.excluded is None else f"; effects above {verdict.excluded:.{digits}f} are excluded"
     if verdict.more_seeds is None:
-        return said
-    more = verdict.more_seeds
-    return f"{said}; about {more} more seed{'s' * (more != 1)} would decide"
+        return text
+    further = verdict.more_seeds
+    return f"{text}; about {further} more seed{'s' * (further != 1)} would decide"
 
 
 def _chance(p: float | None, p_holm: float | None) -> str:

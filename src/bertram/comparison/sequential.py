@@ -27,18 +27,18 @@ def spent(fraction: float, level: float) -> float:
 
 
 @lru_cache(maxsize=64)
-def nominal_levels(most: int, level: float) -> tuple[float, ...]:
+def nominal_levels(max_seeds: int, level: float) -> tuple[float, ...]:
     """The one-sided nominal level of each look, after 3, 4, … seeds up to a maximum.
 
     Args:
-        most: largest number of seeds.
+        max_seeds: largest number of seeds.
         level: one-sided level of all looks together.
     """
     grid = np.linspace(-WIDE, WIDE, POINTS)
     step = grid[1] - grid[0]
     levels, density, before, used = [], np.empty(0), 0.0, 0.0
-    for seeds in range(LEAST_SEEDS, most + 1):
-        now = seeds / most
+    for seeds in range(LEAST_SEEDS, max_seeds + 1):
+        now = seeds / max_seeds
         if before == 0:
             density = np.exp(-(grid**2) / (2 * now)) / sqrt(2 * np.pi * now)
         else:
@@ -46,8 +46,8 @@ def nominal_levels(most: int, level: float) -> tuple[float, ...]:
             kernel = np.exp(-(distance**2) / (2 * (now - before))) / sqrt(2 * np.pi * (now - before))
             density = kernel @ density * step
         above = np.cumsum(density[::-1])[::-1] * step  # chance to lie at or above each point, not having crossed before
-        wanted = spent(now, level) - used
-        border = float(np.interp(-wanted, -above, grid - step / 2))
+        to_spend = spent(now, level) - used
+        border = float(np.interp(-to_spend, -above, grid - step / 2))
         levels.append(float(ndtr(-border / sqrt(now))))
         density = np.where(grid < border, density, 0.0)
         before, used = now, spent(now, level)
@@ -55,7 +55,7 @@ def nominal_levels(most: int, level: float) -> tuple[float, ...]:
 
 
 def look(
-    means: Floats, errors: Floats, seeds: int, *, most: int, tests: int, smallest: float
+    means: Floats, errors: Floats, seeds: int, *, max_seeds: int, tests: int, smallest: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """What a look decides: which effects are significant, and which are smaller than the smallest of interest.
 
@@ -63,13 +63,13 @@ def look(
         means: estimated effects.
         errors: their standard errors over seeds.
         seeds: seeds so far.
-        most: largest number of seeds.
+        max_seeds: largest number of seeds.
         tests: number of effects of the study.
         smallest: smallest effect of interest.
     """
     at = seeds - LEAST_SEEDS
-    two_sided = nominal_levels(most, LEVEL / 2 / tests)[at]
-    one_sided = nominal_levels(most, LEVEL / tests)[at]
+    two_sided = nominal_levels(max_seeds, LEVEL / 2 / tests)[at]
+    one_sided = nominal_levels(max_seeds, LEVEL / tests)[at]
     safe = np.maximum(errors, 1e-300)
     significant = stdtr(seeds - 1, -np.abs(means) / safe) < two_sided
     inside = stdtr(seeds - 1, (np.abs(means) - smallest) / safe) < one_sided

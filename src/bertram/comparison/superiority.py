@@ -6,21 +6,21 @@ from bertram.comparison.contrast import Estimate
 from bertram.evaluation.intervals import Interval
 
 
-def probability(found: Estimate) -> tuple[float, Interval] | None:
+def probability(estimate: Estimate) -> tuple[float, Interval] | None:
     """P(A > B) for normal differences, and its 95 % interval from the noncentral t.
 
     The standardized mean δ = μ/σ has √S·δ as noncentrality of the t-value; the interval of δ inverts that distribution
     (Reiser & Guttman, 1986), and Φ(δ) is the probability.
 
     Args:
-        found: A minus B over seeds, higher being better.
+        estimate: A minus B over seeds, higher being better.
 
     Returns:
         None where there are too few seeds, or all seeds agree to the last digit.
     """
-    error = found.standard_error
-    if error is None or not found.testable or error < 1e-12:
+    error = estimate.standard_error
+    if error is None or not estimate.testable or error < 1e-12:
         return None
-    t, root = found.value / error, found.seeds**0.5
-    low, high = (float(nctdtrinc(found.df, p, t)) / root for p in (0.975, 0.025))
+    t, root = estimate.value / error, estimate.seeds**0.5
+    low, high = (float(nctdtrinc(estimate.df, p, t)) / root for p in (0.975, 0.025))
     return float(ndtr(t / root)), (float(ndtr(low)), float(ndtr(high)))

@@ -11,7 +11,7 @@ from bertram.comparison.contrast import common_seeds
 from bertram.comparison.equivalence import SMALLEST_EFFECT, margin
 from bertram.comparison.evidence import Contrast, Evidence, measure, scores_of
 from bertram.comparison.outcomes import Outcome
-from bertram.comparison.verdict import SAME, verdict
+from bertram.comparison.verdict import SAME_ANSWERS, verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def compare_techniques(
 
     Args:
         outcomes: scores of all runs on the same examples.
-        arms: at least two; the first is the baseline.
+        arms: two or more arms; the first is the baseline.
         primary: the primary outcome; default: overall, or the only task's main score.
         smallest: smallest effect of interest.
     """
@@ -71,7 +71,7 @@ def _against_mean(baseline: Arm, arm: Arm, outcome: Outcome, smallest: float) ->
     error = outcome.example_error({merged: 1.0, **dict.fromkeys(runs, -1 / len(runs))})
     row = replace(row, seeds=len(runs), baseline_value=mean, value=outcome.runs[merged].value, effect=effect)
     if error == 0:
-        return replace(row, verdict=SAME)
+        return replace(row, verdict=SAME_ANSWERS)
     ci95, ci90 = ((effect - z * error, effect + z * error) for z in (float(ndtri(0.975)), float(ndtri(0.95))))
     p = float(2 * ndtr(-abs(effect) / error))
     decision = verdict(outcome.sign * effect, ci95, p=p, ci90=ci90, smallest=row.smallest, ci95_new=ci95)

@@ -39,12 +39,12 @@ class Verdict:
 
     Attributes:
         decision: the answer.
-        reason: why the difference is untestable; None for every other decision.
+        reason: reason why the difference is untestable; None for every other decision.
         detail: the reason's particulars, such as the names of the runs concerned.
         these_examples_only: the difference is significant, but an interval for other examples includes zero.
         negligible: the difference is significant and also smaller than the smallest effect of interest.
-        excluded: of an undecided difference, the size above which effects are excluded (95 % interval).
-        more_seeds: of an undecided difference, seeds that would decide if its size and noise are as estimated; None
+        excluded: size above which effects are excluded (95 % interval), if the difference is undecided.
+        more_seeds: seeds that would decide if its size and noise are as estimated; None
             where no number of them up to a thousand would.
     """
 
@@ -75,7 +75,7 @@ def untestable(reason: Reason, detail: str = "") -> Verdict:
 
 NO_RUNS = untestable(Reason.MISSING_RUNS)
 NO_SCORE = untestable(Reason.UNDEFINED_SCORE)
-SAME = Verdict(Decision.SAME_PREDICTIONS)
+SAME_ANSWERS = Verdict(Decision.SAME_PREDICTIONS)
 
 
 def verdict(
@@ -91,9 +91,9 @@ def verdict(
 
     Args:
         gain: estimate, higher being better.
-        ci95: its 95 % interval.
+        ci95: 95 % interval.
         p: p-value of "no difference", corrected where the difference is one of several.
-        ci90: its 90 % interval, for the two one-sided tests of equivalence; None: they are not made.
+        ci90: 90 % interval, for the two one-sided tests of equivalence; None: they are not made.
         smallest: smallest effect of interest, in the same unit; None where none is set.
         ci95_new: 95 % interval for other examples.
     """

@@ -105,8 +105,8 @@ def _cautions(task: Task, train: Rows | None, extra: Rows | None, dev: Rows) -> 
     if train.sha256 == dev.sha256:
         yield f"dev is the training file {train.name}; its scores do not show what the model does with new texts"
         return
-    known = set(train.texts)
-    common = sum(texts in known for texts in dev.texts)
+    train_texts = set(train.texts)
+    common = sum(texts in train_texts for texts in dev.texts)
     if common >= COMMON * len(dev):
         yield f"{common:,} of {len(dev):,} dev rows have the texts of a training row"
 
@@ -122,8 +122,8 @@ def token_cautions(name: str, part: Part, unknown_shares: NDArray[np.float64]) -
     count = int(np.count_nonzero(unknown_shares > 0.5))
     if count < COMMON * len(unknown_shares):
         return []
-    nothing = int(np.count_nonzero(unknown_shares == 1))
-    alike = f"; it knows no token of {nothing:,}, and gives all of them the same answer" if nothing else ""
+    fully_unknown = int(np.count_nonzero(unknown_shares == 1))
+    alike = f"; it knows no token of {fully_unknown:,}, and gives all of them the same answer" if fully_unknown else ""
     rows = f"{count:,} of {len(unknown_shares):,} {part} rows"
     return [f"{name}: the encoder knows less than half of the tokens of {rows}{alike}"]
 

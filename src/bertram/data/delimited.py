@@ -59,7 +59,7 @@ def read_header(lines: Iterator[Line], delimiter: str | None, quoting: Quoting) 
     """The header of a table, and the lines below it.
 
     Args:
-        lines: at least one line.
+        lines: lines of the file, at least one.
         delimiter: one character; default: the one that the header shows. A line ``sep=;`` before it, as Excel writes,
             goes before either.
         quoting: meaning of quotes.
@@ -68,16 +68,18 @@ def read_header(lines: Iterator[Line], delimiter: str | None, quoting: Quoting) 
     if separator := _SEPARATOR_LINE.fullmatch(first.text):
         delimiter = separator[1]
         first = next(lines, Line(2, "", "there is no header"))
-    taken = [first]
+    header_lines = [first]
     if quoting != "none":
-        while _is_open(taken) and len(taken) < LINES_OF_A_HEADER and (line := next(lines, None)) is not None:
-            taken.append(line)
-        if _is_open(taken):  # a quote that belongs to a name
-            lines = itertools.chain(taken[1:], lines)
-            taken = [first]
-    text = _joined(taken)
+        while (
+            _is_open(header_lines) and len(header_lines) < LINES_OF_A_HEADER and (line := next(lines, None)) is not None
+        ):
+            header_lines.append(line)
+        if _is_open(header_lines):  # a quote that belongs to a name
+            lines = itertools.chain(header_lines[1:], lines)
+            header_lines = [first]
+    text = _joined(header_lines)
     fault = next(
-        (line.fault for line in taken if line.fault),
+        (line.fault for line in header_lines if line.fault),
         f"the header holds NUL bytes; {SET_ENCODING}" if "\0" in text else "",
     )
     used = delimiter or likely_delimiter(text)
@@ -116,20 +118,20 @@ def _split(lines: Iterator[Line], delimiter: str, width: int, quoting: Quoting) 
         if quoting == "none" or '"' not in first.text:
             yield Row(first.number, first.text.split(delimiter), fault)
             continue
-        taken: list[Line] = []
+        row_lines: list[Line] = []
         rest = itertools.chain([first], itertools.islice(_draw(ahead, lines), LINES_OF_A_FIELD))
         try:
-            fields = _parse(_noted(rest, taken), delimiter, strict=True)
+            fields = _parse(_noted(rest, row_lines), delimiter, strict=True)
         except csv.Error:
             # Only this line is given up: what an unclosed quote would swallow are rows of their own.
-            ahead.extendleft(reversed(taken[1:]))
+            ahead.extendleft(reversed(row_lines[1:]))
             fault = fault or f'a field opens with " that is not closed, or not doubled inside; {REMEDY}'
             yield Row(first.number, [], fault)
             continue
-        if quoting == "auto" and len(taken) > 1 and all(_is_whole(line, delimiter, width) for line in taken):
-            yield from _swallowed(taken, width)
+        if quoting == "auto" and len(row_lines) > 1 and all(_is_whole(line, delimiter, width) for line in row_lines):
+            yield from _swallowed(row_lines, width)
         else:
-            yield Row(first.number, fields, next((line.fault for line in taken if line.fault), ""))
+            yield Row(first.number, fields, next((line.fault for line in row_lines if line.fault), ""))
 
 
 def _parse(lines: Iterable[str], delimiter: str, *, strict: bool) -> list[str]:
@@ -174,7 +176,7 @@ def _draw(ahead: deque[Line], lines: Iterator[Line]) -> Iterator[Line]:
         yield line
 
 
-def _noted(lines: Iterable[Line], taken: list[Line]) -> Iterator[str]:
+def _noted(lines: Iterable[Line], log: list[Line]) -> Iterator[str]:
     for line in lines:
-        taken.append(line)
+        log.append(line)
         yield line.text + "\n"

@@ -97,7 +97,7 @@ def describe(tasks: Mapping[str, Task], data: str, tokenizer: Tokenizer, max_tok
     """Read every file of the tasks and say what is in it; a file that cannot be used is described by its problem.
 
     Args:
-        tasks: what to read.
+        tasks: tasks whose files are read.
         data: a directory, ``hub`` or ``sample``.
         tokenizer: the encoder's, for the lengths.
         max_tokens: positions of the encoder, [CLS] and [SEP] included.
@@ -123,8 +123,8 @@ def _describe_task(task: Task, data: str, tokenizer: Tokenizer, max_tokens: int)
             continue
         forms[part] = [words_of(texts) for texts in rows.texts]
         parts.append(_describe_rows(task, part, rows, forms[part], _lengths(task, rows, tokenizer, max_tokens)))
-    others: tuple[Part, ...] = ("train", "extra", "test")
-    overlaps = tuple(_overlap(forms, other) for other in others if other in forms and "dev" in forms)
+    comparable_parts: tuple[Part, ...] = ("train", "extra", "test")
+    overlaps = tuple(_overlap(forms, part) for part in comparable_parts if part in forms and "dev" in forms)
     return TaskDescription(task.name, tuple(parts), overlaps)
 
 
@@ -189,18 +189,18 @@ def words_of(texts: tuple[str, ...]) -> Form:
     return tuple(sorted(" ".join(_WORD.findall(text.lower())) or text for text in texts))
 
 
-def _overlap(forms: Mapping[Part, list[Form]], other: Part) -> Overlap:
-    whole = set(forms[other])
+def _overlap(forms: Mapping[Part, list[Form]], part: Part) -> Overlap:
+    whole = set(forms[part])
     single = {text for form in whole for text in form}
-    same = sum(form in whole for form in forms["dev"])
-    return Overlap("dev", other, same, sum(not single.isdisjoint(form) for form in forms["dev"]))
+    whole_count = sum(form in whole for form in forms["dev"])
+    return Overlap("dev", part, whole_count, sum(not single.isdisjoint(form) for form in forms["dev"]))
 
 
 def _lengths(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> Lengths:
     pieces = [tokenizer.encode([texts[side] for texts in rows.texts]) for side in range(2 if task.pair else 1)]
     by_text = [np.array([len(ids) for ids in texts]) for texts in pieces]
     total = int(np.sum(by_text))
-    unknown = sum(ids.count(tokenizer.unk_id) for texts in pieces for ids in texts)
+    unknown_count = sum(ids.count(tokenizer.unk_id) for texts in pieces for ids in texts)
     if task.encodings_per_example == 2:
         tokens = np.concatenate(by_text) + 2
     else:
@@ -212,6 +212,6 @@ def _lengths(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> L
         percentile95=float(np.quantile(tokens, 0.95)),
         longest=int(tokens.max()),
         cut=int(np.count_nonzero(tokens > max_tokens)),
-        unknown=unknown / total if total else 1.0,
+        unknown=unknown_count / total if total else 1.0,
         unreadable=int(np.count_nonzero(tokenizer.unknown_shares(list(zip(*pieces, strict=True))) == 1)),
     )

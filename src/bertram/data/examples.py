@@ -41,11 +41,11 @@ class Batch:
     def part(self, places: Sequence[int] | npt.NDArray[np.int64]) -> "Batch":
         """Some of the examples, with their share."""
         chosen = [int(place) for place in places]
-        each = len(self.sequences) // len(self)
+        texts_per_example = len(self.sequences) // len(self)
         return replace(
             self,
             ids=tuple(self.ids[i] for i in chosen),
-            sequences=[self.sequences[i + text * len(self)] for text in range(each) for i in chosen],
+            sequences=[self.sequences[i + text * len(self)] for text in range(texts_per_example) for i in chosen],
             labels=None if self.labels is None else self.labels[chosen],
             share=self.share * len(chosen) / len(self),
         )
@@ -56,11 +56,11 @@ class Examples:
     """All examples of one task and split, tokenized once.
 
     Args:
-        task: whose they are.
+        task: task of the examples.
         ids: one each.
         pieces: the token ids of each text, without special tokens.
         labels: [n], or None.
-        tokenizer: which made the pieces and joins them.
+        tokenizer: tokenizer that made the pieces and joins them.
         max_tokens: longer sequences are cut.
     """
 
@@ -130,7 +130,7 @@ def tokenized(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> 
 
 def tokenize(texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer) -> list[tuple[list[int], ...]]:
     """The token ids of one or two texts each."""
-    columns = [tokenizer.encode([several[number] for several in texts]) for number in range(len(texts[0]))]
+    columns = [tokenizer.encode([row[number] for row in texts]) for number in range(len(texts[0]))]
     return list(zip(*columns, strict=True))
 
 

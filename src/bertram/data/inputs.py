@@ -41,7 +41,7 @@ def read_texts(
     Args:
         source: a file, its format known by the ending of its name, or the lines of standard input. A plain line (of
             standard input, a .txt file or one without an ending) is a text, or two with a tab between them.
-        pair: whether an example is two texts.
+        pair: True if an example is two texts.
         columns: names of the text columns, which the source must have.
         likely_columns: names of the text columns that go before the usual ones, if `columns` names none; the usual ones
             are text or sentence (text1 and text2, sentence1 and sentence2, question1 and question2).
@@ -59,8 +59,8 @@ def read_texts(
             there is no list for it.
     """
     if columns and len(columns) != (2 if pair else 1):
-        wanted = "two text columns" if pair else "one text column"
-        raise DataError(f"the task needs {wanted}, but {len(columns)} are named: {', '.join(columns)}")
+        needed = "two text columns" if pair else "one text column"
+        raise DataError(f"the task needs {needed}, but {len(columns)} are named: {', '.join(columns)}")
     likely = [tuple(likely_columns)] if likely_columns else []
     choices = [tuple(columns)] if columns else [*likely, *USUAL_COLUMNS[pair]]
     with ExitStack() as stack:
@@ -83,27 +83,27 @@ def _sniffed(
     quoting: Quoting,
 ) -> Table:
     """The table in lines that do not say what they are; only the first line decides."""
-    taken: list[Line] = []
-    first = next(drawn := _noted(lines, taken), None)
+    read_lines: list[Line] = []
+    first = next(noted := _noted(lines, read_lines), None)
     if first is None:
         raise DataError(f"{name}: it is empty")
     if form is None and _OBJECT.match(first.text):
         form = "jsonl"
     if form is None:  # in a table a CR outside quotes ends a line; in a plain text it belongs to the text
-        header, _ = read_header(split_at_cr(itertools.chain([first], drawn)), None, quoting)
+        header, _ = read_header(split_at_cr(itertools.chain([first], noted)), None, quoting)
         form = "csv" if any(set(choice) <= set(header.columns) for choice in choices) else "text"
         if form == "text" and "\t" in first.text and not pair:
             raise DataError(
                 f"{name}:1: this line has tabs, but names no column {_listed(choices)}; name the text column so, "
                 "or say that the format is text (--input-format text)"
             )
-    lines = itertools.chain(taken, lines)
+    lines = itertools.chain(read_lines, lines)
     return plain_table(lines, pair, name) if form == "text" else text_table(lines, form, name, quoting)
 
 
-def _noted(lines: Iterator[Line], taken: list[Line]) -> Iterator[Line]:
+def _noted(lines: Iterator[Line], log: list[Line]) -> Iterator[Line]:
     for line in lines:
-        taken.append(line)
+        log.append(line)
         yield line
 
 

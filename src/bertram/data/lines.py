@@ -102,13 +102,13 @@ def _texts(chunks: Iterator[bytes], codec: str) -> Iterator[str]:
         yield from (chunk.decode(codec, "bertram.undecodable") for chunk in chunks)
         return
     decoder = codecs.getincrementaldecoder(codec)("bertram.undecodable")
-    begun = ""
+    partial = ""
     for chunk in chunks:
-        *whole, begun = (begun + decoder.decode(chunk)).split("\n")
+        *whole, partial = (partial + decoder.decode(chunk)).split("\n")
         yield from whole
-    begun += decoder.decode(b"", final=True)
-    if begun:
-        yield begun
+    partial += decoder.decode(b"", final=True)
+    if partial:
+        yield partial
 
 
 def _without_empty_end(lines: Iterator[Line]) -> Iterator[Line]:

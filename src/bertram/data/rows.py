@@ -48,16 +48,16 @@ class Rows:
     """The usable rows of one file, in its order.
 
     Attributes:
-        ids: as in the file, else the number of the row, from 1.
+        ids: ids as in the file; without them, numbers of the rows from 1.
         texts: one or two texts each, in the task's text style.
         labels: [rows] class indices or 0 and 1 (int64), or scores in label units (float64); None if not asked for.
         lines: [rows] physical line in which each row begins; in a Parquet file the number of the row.
         rejects: the rows that cannot be used.
-        file: where they come from.
-        name: that file as the configuration names it, with its Hub repository.
-        sha256: of that file.
+        file: path of the data file.
+        name: name of the data file in the configuration, with its Hub repository.
+        sha256: SHA-256 of the data file.
         part: use of the file.
-        excluded: how many rows were left out because the task's definition says so.
+        excluded: number of rows that the task's definition leaves out.
         unlabelled: number of rows without a label for this task.
     """
 
@@ -118,7 +118,7 @@ def file_facts(read: Iterable[tuple[str, Rows]]) -> dict[str, DataFile]:
         use = FileUse(task, rows.part, len(rows), len(rows.rejects), rows.unlabelled)
         uses.setdefault(rows.name, []).append(use)
         hashes.setdefault(rows.name, rows.sha256)
-    largest = {name: max(several, key=lambda use: use.rows) for name, several in uses.items()}
+    largest = {name: max(file_uses, key=lambda use: use.rows) for name, file_uses in uses.items()}
     return {name: DataFile(hashes[name], use.rows, use.rejected, uses[name]) for name, use in largest.items()}
 
 
@@ -134,10 +134,10 @@ def read_rows(
     """The rows of one split of a task.
 
     Args:
-        task: what to read.
+        task: task whose file is read.
         data: a directory, ``hub`` or ``sample``.
-        split: which of the task's files.
-        labelled: whether a row needs a label.
+        split: part of the task's data.
+        labelled: True if a row needs a label.
         allow_rejects: accept a file of which more than 1 % of the rows cannot be used.
         allow_double_ids: accept a dev or test file in which an id occurs twice; training rows are not known by id.
 
@@ -223,16 +223,16 @@ def refuse_double_ids(path: Path, ids: Sequence[str], lines: Sequence[int]) -> N
     for row_id, line in zip(ids, lines, strict=True):
         lines_of.setdefault(row_id, []).append(line)
     double = [f"{row_id!r} in lines {_listed(at)}" for row_id, at in lines_of.items() if len(at) > 1]
-    more = "; …" if len(double) > DOUBLES_SHOWN else ""
+    tail = "; …" if len(double) > DOUBLES_SHOWN else ""
     raise DataError(
-        f"{path}: ids that occur more than once: {len(double)} ({'; '.join(double[:DOUBLES_SHOWN])}{more}); ids must "
+        f"{path}: ids that occur more than once: {len(double)} ({'; '.join(double[:DOUBLES_SHOWN])}{tail}); ids must "
         "tell rows apart: mend the column, or name another one or none (files.id)"
     )
 
 
 def _listed(numbers: Sequence[int]) -> str:
-    more = ", …" if len(numbers) > DOUBLES_SHOWN else ""
-    return ", ".join(map(str, numbers[:DOUBLES_SHOWN])) + more
+    tail = ", …" if len(numbers) > DOUBLES_SHOWN else ""
+    return ", ".join(map(str, numbers[:DOUBLES_SHOWN])) + tail
 
 
 def _require(table: Table, layout: _Layout) -> None:
@@ -301,14 +301,14 @@ def _judge(path: Path, usable: int, rejects: list[Reject], unlabelled: int, allo
     too_many = len(rejects) > MOST_REJECTS * total
     if usable >= 2 and (allow_rejects or not too_many):
         return
-    shown = "".join(f"\n  {reject}" for reject in rejects[:REJECTS_SHOWN])
-    more = f"\n  and {len(rejects) - REJECTS_SHOWN} more" if len(rejects) > REJECTS_SHOWN else ""
+    excerpt = "".join(f"\n  {reject}" for reject in rejects[:REJECTS_SHOWN])
+    remainder = f"\n  and {len(rejects) - REJECTS_SHOWN} more" if len(rejects) > REJECTS_SHOWN else ""
     if usable < 2:
         without = f"; {unlabelled} more have no label" if unlabelled else ""
-        raise DataError(f"{path}: {usable} of {total} rows can be used, and 2 are needed{without}{shown}{more}")
+        raise DataError(f"{path}: {usable} of {total} rows can be used, and 2 are needed{without}{excerpt}{remainder}")
     raise DataError(
         f"{path}: {len(rejects)} of {total} rows cannot be used, more than 1 %; "
-        f"fix them, or skip them with --allow-rejects{shown}{more}"
+        f"fix them, or skip them with --allow-rejects{excerpt}{remainder}"
     )
 
 
@@ -317,10 +317,10 @@ def limit_rows(rows: Rows, *, limit: int | None = None, fraction: float = 1.0, s
 
     Args:
         rows: all rows.
-        limit: how many at most; None for no limit.
-        fraction: which share of them at most; at least 2 rows stay.
-        seed: of the run.
-        name: of the task, so that two tasks are drawn independently.
+        limit: largest number of rows; None for no limit.
+        fraction: largest share of the rows; at least 2 rows stay.
+        seed: random seed of the run.
+        name: name of the task, so that two tasks are drawn independently.
 
     Raises:
         DataError: the limit is above the number of rows.
@@ -329,9 +329,9 @@ def limit_rows(rows: Rows, *, limit: int | None = None, fraction: float = 1.0, s
         raise DataError(above(rows, limit, name))
     if limit is None and fraction >= 1:
         return rows
-    kept = min(limit if limit is not None else len(rows), max(2, round(fraction * len(rows))))
+    count = min(limit if limit is not None else len(rows), max(2, round(fraction * len(rows))))
     order = np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(len(rows))
-    return rows.take(order[:kept])
+    return rows.take(order[:count])
 
 
 def above(rows: Rows, limit: int, name: str) -> str:

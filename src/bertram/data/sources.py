@@ -82,11 +82,11 @@ def _in_directory(data: str, name: str) -> Path:
     near = path.parent
     present = sorted(entry.name for entry in near.iterdir()) if near.is_dir() else []
     close = difflib.get_close_matches(path.name, present, 1, 0.8)
-    remedy = f"did you mean {close[0]}?" if close else f"{near} holds {_some(present)}"
+    remedy = f"did you mean {close[0]}?" if close else f"{near} holds {_listing(present)}"
     raise DataError(f"{path}: there is no such file; {remedy}")
 
 
-def _some(names: list[str]) -> str:
+def _listing(names: list[str]) -> str:
     listed = ", ".join(names[:8]) or "nothing"
     return f"{listed} and {len(names) - 8} more" if len(names) > 8 else listed
 

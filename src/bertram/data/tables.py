@@ -84,16 +84,16 @@ class Table:
         Raises:
             DataError: the column that is missing, with the nearest one or the delimiter that would show it.
         """
-        wanted = set(names)
-        for name in sorted(wanted & set(self.columns)):
+        needed = set(names)
+        for name in sorted(needed & set(self.columns)):
             if self.columns.count(name) > 1:
                 raise DataError(f"{self.name}: the header names the column {name!r} more than once")
-        missing = sorted(wanted - set(self.columns))
+        missing = sorted(needed - set(self.columns))
         if not missing:
             return
-        for other, words in DELIMITERS.items():
+        for delimiter, words in DELIMITERS.items():
             header = self.header
-            if header and other != header.delimiter and wanted <= set(header_fields(header.text, other)):
+            if header and delimiter != header.delimiter and needed <= set(header_fields(header.text, delimiter)):
                 used = DELIMITERS.get(header.delimiter, repr(header.delimiter))
                 raise DataError(
                     f"{self.name}: its columns are separated by {words}, but it is read as separated by {used}; "
@@ -107,8 +107,8 @@ class Table:
     def listed_columns(self) -> str:
         """The names of the first columns, and how many more there are."""
         names = [column or "(no name)" for column in self.columns[:COLUMNS_SHOWN]]
-        more = len(self.columns) - len(names)
-        return ", ".join(names) + (f" and {more:,} more" if more else "")
+        hidden = len(self.columns) - len(names)
+        return ", ".join(names) + (f" and {hidden:,} more" if hidden else "")
 
 
 @contextmanager

@@ -54,26 +54,28 @@ class Tokenizer:
         inner.no_padding()
         inner.no_truncation()
         vocabulary = inner.get_vocab()
-        unknown = getattr(inner.model, "unk_token", None)
+        unk_token = getattr(inner.model, "unk_token", None)
         padding = next((token for token in PADDING_TOKENS if token in vocabulary), None)
         self.template = _template(inner, source)
         missing = [] if padding else [" or ".join(PADDING_TOKENS)]
-        missing += [unknown] if isinstance(unknown, str) and unknown not in vocabulary else []
+        missing += [unk_token] if isinstance(unk_token, str) and unk_token not in vocabulary else []
         if missing:
             raise WeightsError(f"{source}: not a tokenizer of an encoder: it has no {', '.join(missing)}")
         assert padding is not None
         self._inner = inner
         self.cls_id, self.sep_id = self.template.before, self.template.after
         self.pad_id = vocabulary[padding]
-        self.unk_id = vocabulary[unknown] if isinstance(unknown, str) else -1
+        self.unk_id = vocabulary[unk_token] if isinstance(unk_token, str) else -1
         self.vocab_size = max(vocabulary.values()) + 1
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, without [CLS] and [SEP], however many they are."""
-        found: list[list[int]] = []
+        token_ids: list[list[int]] = []
         for batch in _batches(texts):
-            found.extend(encoding.ids for encoding in self._inner.encode_batch_fast(batch, add_special_tokens=False))
-        return found
+            token_ids.extend(
+                encoding.ids for encoding in self._inner.encode_batch_fast(batch, add_special_tokens=False)
+            )
+        return token_ids
 
     def encode_with_spans(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """The token ids of each text with the character span [start, end) of each token, without [CLS] and [SEP]."""
@@ -111,14 +113,14 @@ class Tokenizer:
         between = self.template.between if len(pieces) > 1 else ()
         room = max_tokens - 2 - len(between)
         if len(pieces) == 1:
-            kept = [pieces[0][:room]]
+            truncated = [pieces[0][:room]]
         else:
             a, b = pieces
             of_a = min(len(a), max(room - len(b), room - room // 2))
-            kept = [a[:of_a], b[: room - of_a]]
-        first = [self.cls_id, *kept[0], *between]
-        second = [*(kept[1] if len(kept) > 1 else ()), self.sep_id]
-        segments = [0] * len(first) + [len(kept) - 1] * len(second)
+            truncated = [a[:of_a], b[: room - of_a]]
+        first = [self.cls_id, *truncated[0], *between]
+        second = [*(truncated[1] if len(truncated) > 1 else ()), self.sep_id]
+        segments = [0] * len(first) + [len(truncated) - 1] * len(second)
         return first + second, segments, sum(map(len, pieces)) > room
 
     def to_json(self) -> str:
@@ -165,8 +167,8 @@ class Tokenizer:
         vocabulary = self._inner.get_vocab()
         mask = next((token for token in MASK_TOKENS if token in vocabulary), None)
         tokens = {"cls": self.cls_id, "sep": self.sep_id, "pad": self.pad_id, "unk": self.unk_id}
-        named = {f"{name}_token": self._token(number) for name, number in tokens.items() if number >= 0}
-        return named | ({} if mask is None else {"mask_token": mask})
+        special_tokens = {f"{name}_token": self._token(number) for name, number in tokens.items() if number >= 0}
+        return special_tokens | ({} if mask is None else {"mask_token": mask})
 
     def _token(self, number: int) -> str:
         token = self._inner.id_to_token(number)
@@ -255,10 +257,10 @@ def load_tokenizer(directory: Path) -> Tokenizer:
 def _from_vocabulary(path: Path) -> tokenizers.Tokenizer:
     settings = path.parent / "tokenizer_config.json"
     chosen = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-    made = BertWordPieceTokenizer(
+    tokenizer = BertWordPieceTokenizer(
         str(path),
         lowercase=chosen.get("do_lower_case", True),
         strip_accents=chosen.get("strip_accents"),
         handle_chinese_chars=chosen.get("tokenize_chinese_chars", True),
     )
-    return tokenizers.Tokenizer.from_str(made.to_str())
+    return tokenizers.Tokenizer.from_str(tokenizer.to_str())

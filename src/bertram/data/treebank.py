@@ -49,17 +49,17 @@ def write_phrases(trees: Path, out: Path) -> int:
 def _trees(path: Path) -> list[list[tuple[str, int]]]:
     if not path.is_file():
         raise DataError(f"{path}: No such file; the trees are train.txt, dev.txt and test.txt")
-    found = []
+    sentences = []
     with open_lines(path) as lines:
         for line in lines:
             if line.fault:
                 raise DataError(f"{path}:{line.number}: {line.fault}")
             if line.text.strip():
                 try:
-                    found.append(phrases(line.text))
+                    sentences.append(phrases(line.text))
                 except ValueError as error:
                     raise DataError(f"{path}:{line.number}: {error}") from None
-    return found
+    return sentences
 
 
 def phrases(tree: str) -> list[tuple[str, int]]:
@@ -68,7 +68,7 @@ def phrases(tree: str) -> list[tuple[str, int]]:
     Raises:
         ValueError: the brackets do not match, or a label is not one of 0 to 4.
     """
-    found: list[tuple[str, int]] = []
+    phrases: list[tuple[str, int]] = []
     open_: list[tuple[int, list[str]]] = []
     parts = iter(_PARTS.findall(tree))
     for part in parts:
@@ -81,11 +81,11 @@ def phrases(tree: str) -> list[tuple[str, int]]:
             raise ValueError("the brackets do not match")
         elif part == ")":
             label_, words = open_.pop()
-            found.append((" ".join(words), label_))
+            phrases.append((" ".join(words), label_))
             if open_:
                 open_[-1][1].extend(words)
         else:
             open_[-1][1].append(part)
-    if open_ or not found:
+    if open_ or not phrases:
         raise ValueError("the brackets do not match")
-    return found
+    return phrases

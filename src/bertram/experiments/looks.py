@@ -119,7 +119,7 @@ def make_look(
     table = np.array([list(values.values()) for values in differences.values()])
     means, errors = table.mean(1), table.std(1, ddof=1) / sqrt(seeds)
     significant, inside = look(
-        means, errors, seeds, most=plan.max_seeds, tests=len(plan.effects), smallest=plan.smallest_effect
+        means, errors, seeds, max_seeds=plan.max_seeds, tests=len(plan.effects), smallest=plan.smallest_effect
     )
     decisions = {}
     for name, mean, differs, small in zip(differences, means, significant, inside, strict=True):

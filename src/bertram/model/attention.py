@@ -25,8 +25,8 @@ def attend(
         query: [N, H] for all tokens, or [S, H] for the first token of each packed sequence only.
         key_value: [N, 2H], keys then values.
         batch: the packing, which says what stands where.
-        heads: how many; each has H / heads coordinates.
-        dropout: of the attention probabilities.
+        heads: number of heads; each has H / heads coordinates.
+        dropout: masks of the attention probabilities.
         bias: [heads or 1, L, L] for sequences of up to L tokens, added to the score of query place and key place;
             finite, so that no row of scores is blocked as a whole.
 
@@ -68,7 +68,7 @@ class _Attention(torch.autograd.Function):
         scale = (hidden // heads) ** -0.5
         everywhere = len(query) == len(key_value)
         output = torch.empty_like(query)
-        kept = []
+        saved = []
         for group, rows in _rows(query, batch):
             q = _split(query[rows], group, heads, padded=everywhere)  # [count, heads, Lq, d]
             k = _split(key_value[group.start : group.stop, :hidden], group, heads)  # [count, heads, L, d]
@@ -81,8 +81,8 @@ class _Attention(torch.autograd.Function):
             mask = dropout.attention_mask(probabilities)
             used = probabilities if mask is None else probabilities * mask
             output[rows] = _join(used @ v, group, padded=everywhere)
-            kept += [q, k, v, probabilities, mask]
-        ctx.save_for_backward(*kept)
+            saved += [q, k, v, probabilities, mask]
+        ctx.save_for_backward(*saved)
         ctx.batch, ctx.heads, ctx.scale, ctx.everywhere = batch, heads, scale, everywhere
         ctx.rows = len(query), len(key_value), hidden
         ctx.bias_shape = bias.shape if bias is not None and ctx.needs_input_grad[5] else None
@@ -95,9 +95,9 @@ class _Attention(torch.autograd.Function):
         grad_query = grad.new_empty(queries, hidden)
         grad_key_value = grad.new_empty(tokens, 2 * hidden)
         grad_bias = None if ctx.bias_shape is None else grad.new_zeros(ctx.bias_shape)
-        kept = iter(ctx.saved_tensors)
+        saved = iter(ctx.saved_tensors)
         for group, rows in _rows(grad, ctx.batch):
-            q, k, v, probabilities, mask = (next(kept) for _ in range(5))
+            q, k, v, probabilities, mask = (next(saved) for _ in range(5))
             used = probabilities if mask is None else probabilities * mask
             go = _split(grad[rows], group, ctx.heads, padded=ctx.everywhere)
             grad_v = used.transpose(2, 3) @ go

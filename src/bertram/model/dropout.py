@@ -21,8 +21,8 @@ class Dropout:
     Args:
         generator: source of the masks; None: no dropout anywhere.
         hidden_rate: inside the encoder, on embeddings and on what each sub-layer adds.
-        attention_rate: on attention probabilities.
-        head_rate: before the heads.
+        attention_rate: dropout rate of attention probabilities.
+        head_rate: dropout rate before the heads.
     """
 
     generator: torch.Generator | None = None

@@ -29,7 +29,7 @@ class Measure:
     Attributes:
         name: name in the configuration.
         compute: [n, H] and [n, H] to [n].
-        formula: the same for a reader.
+        formula: formula for a reader.
         start: learned scale at the start; None for a spread of one logit over the training pairs.
     """
 

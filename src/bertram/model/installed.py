@@ -57,12 +57,12 @@ def cache() -> Path:
     return Path(own or Path(shared) / "bertram").expanduser()
 
 
-def check_sha256(path: Path, wanted: str, *, remedy: str = "reinstall it") -> None:
+def check_sha256(path: Path, expected: str, *, remedy: str = "reinstall it") -> None:
     """Raise WeightsError unless the file has this SHA-256."""
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != wanted:
-        raise WeightsError(f"{path}: SHA-256 is {found[:12]}…, not {wanted[:12]}…: damaged or changed; {remedy}")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != expected:
+        raise WeightsError(f"{path}: SHA-256 is {digest[:12]}…, not {expected[:12]}…: damaged or changed; {remedy}")
 
 
 def _package(name: str) -> Path | None:
@@ -87,10 +87,10 @@ def _join(parts: list[Path], directory: Path) -> None:
         for part in parts:
             joined.write(part.read_bytes())
         joined.seek(0)
-        found = hashlib.file_digest(joined, "sha256").hexdigest()
-        if found != MPNET_ZIP_SHA256:
+        digest = hashlib.file_digest(joined, "sha256").hexdigest()
+        if digest != MPNET_ZIP_SHA256:
             raise WeightsError(
-                f"encoder mpnet: SHA-256 of its {len(parts)} parts is {found[:12]}…, not {MPNET_ZIP_SHA256[:12]}…: "
+                f"encoder mpnet: SHA-256 of its {len(parts)} parts is {digest[:12]}…, not {MPNET_ZIP_SHA256[:12]}…: "
                 "damaged or changed; reinstall bertram[mpnet]"
             )
 

@@ -38,14 +38,14 @@ class Linear(nn.Module):
         """[rows, inputs] to [rows, outputs]."""
         if self.precision == "fp32":
             return F.linear(x, self.weight, self.bias)
-        weight: Tensor = _Kept.apply(self.weight, self._bf16_weight())  # type: ignore[no-untyped-call]
+        weight: Tensor = _CachedCast.apply(self.weight, self._bf16_weight())  # type: ignore[no-untyped-call]
         filled: Tensor = _Filled.apply(x)  # type: ignore[no-untyped-call]
-        y: Tensor = _Taken.apply(F.linear(filled, weight), len(x))  # type: ignore[no-untyped-call]
+        y: Tensor = _RealRows.apply(F.linear(filled, weight), len(x))  # type: ignore[no-untyped-call]
         return y if self.bias is None else y.add_(self.bias)
 
     def _bf16_weight(self) -> Tensor:
-        known, now = self._cast_of, (self.weight, self.weight._version, self.weight.device)
-        if self._cast is None or known is None or known[0] is not now[0] or known[1:] != now[1:]:
+        cast_of, now = self._cast_of, (self.weight, self.weight._version, self.weight.device)
+        if self._cast is None or cast_of is None or cast_of[0] is not now[0] or cast_of[1:] != now[1:]:
             with torch.inference_mode(mode=False):  # a cast made while predicting must serve in training too
                 self._cast = self.weight.detach().to(torch.bfloat16)
             self._cast_of = now
@@ -74,7 +74,7 @@ class _Filled(torch.autograd.Function):
         return grad[: ctx.rows].float()
 
 
-class _Taken(torch.autograd.Function):
+class _RealRows(torch.autograd.Function):
     """The rows of a bf16 product that are of real operands, in fp32."""
 
     @staticmethod
@@ -86,7 +86,7 @@ class _Taken(torch.autograd.Function):
         return _fill(grad), None
 
 
-class _Kept(torch.autograd.Function):
+class _CachedCast(torch.autograd.Function):
     """A weight's cast that was made before, with the weight's gradient.
 
     The product itself is left to PyTorch: it knows which gradients are asked for, and SMART's ascent asks for that of
@@ -102,10 +102,10 @@ class _Kept(torch.autograd.Function):
         return grad.float(), None
 
 
-def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+def choose_precision(setting: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
     """bf16 where it is wanted, a GPU has it, or a short measurement finds it faster on a processor that has it."""
-    if wanted != "auto":
-        return wanted
+    if setting != "auto":
+        return setting
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     capability = torch.backends.cpu.get_cpu_capability()
@@ -118,7 +118,7 @@ def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.devi
 def _seconds(x: Tensor, weight: Tensor) -> float:
     best = float("inf")
     for _ in range(5):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         F.linear(x, weight)
-        best = min(best, time.perf_counter() - begun)
+        best = min(best, time.perf_counter() - start)
     return best

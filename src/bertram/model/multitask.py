@@ -39,7 +39,7 @@ class Multitask(nn.Module):
 
     Args:
         encoder: shared by all tasks.
-        tasks: by name.
+        tasks: tasks by name.
         pooling: ``cls``, ``mean`` over real tokens, or the pretrained ``pooler``.
     """
 
@@ -92,10 +92,10 @@ class Multitask(nn.Module):
         """The raw outputs of each batch, all of them encoded in one packed pass.
 
         Args:
-            batches: of one or more tasks.
+            batches: batches of one or more tasks.
             inputs: `self.inputs(batches)`, where it is at hand.
-            dropout: its masks.
-            words: where word embeddings come from; default: the table.
+            dropout: dropout masks.
+            words: source of word embeddings; default: the table.
             offset: [N, H], added to the word embeddings.
         """
         inputs = inputs or self.inputs(batches)
@@ -105,8 +105,8 @@ class Multitask(nn.Module):
         within = [self.tasks[batch.task].compares_within for batch in batches]
         two_each = torch.split(_text_means(hidden, packed), list(inputs.sequences)) if any(within) else one_each
         return [
-            self.heads[batch.task](torch.cat(two.unbind(1)) if compares else one, dropout)  # first texts first
-            for batch, one, two, compares in zip(batches, one_each, two_each, within, strict=True)
+            self.heads[batch.task](torch.cat(two.unbind(1)) if compares else single, dropout)  # first texts first
+            for batch, single, two, compares in zip(batches, one_each, two_each, within, strict=True)
         ]
 
     def pooled(self, packed: Packed, dropout: Dropout = NO_DROPOUT) -> Tensor:

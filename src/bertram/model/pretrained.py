@@ -57,17 +57,17 @@ def read_encoder(directory: Path) -> Encoder:
     try:
         with safe_open(str(path), "pt") as file:
             plain = {family.plain_key(key): key for key in file.keys()}  # noqa: SIM118
-            theirs = family.unfused({
+            hf_state = family.unfused({
                 name: file.get_tensor(key) for name, key in plain.items() if not name.startswith(family.ignored_keys)
             })  # fmt: skip
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: damaged, it cannot be read ({error}); fetch it again") from None
     with torch.device("meta"):
-        encoder = family.new(family.read_config(values), pooler=family.has_pooler(theirs))
-    ours = {name: list(parameter.shape) for name, parameter in encoder.named_parameters()}
-    wanted = encoder.hugging_face_keys()
-    _check(path, ours, wanted, theirs)
-    state = {name: torch.cat([theirs[key].float() for key in keys]) for name, keys in wanted.items()}
+        encoder = family.new(family.read_config(values), pooler=family.has_pooler(hf_state))
+    own_shapes = {name: list(parameter.shape) for name, parameter in encoder.named_parameters()}
+    key_groups = encoder.hugging_face_keys()
+    _check(path, own_shapes, key_groups, hf_state)
+    state = {name: torch.cat([hf_state[key].float() for key in keys]) for name, keys in key_groups.items()}
     encoder.load_state_dict(state, assign=True)
     return encoder.requires_grad_()
 
@@ -128,19 +128,23 @@ def _download_tokenizer(source: str) -> None:
         return
 
 
-def _check(path: Path, ours: dict[str, list[int]], wanted: dict[str, list[str]], theirs: dict[str, Tensor]) -> None:
+def _check(
+    path: Path, own_shapes: dict[str, list[int]], key_groups: dict[str, list[str]], hf_state: dict[str, Tensor]
+) -> None:
     faults = []
-    for name, keys in wanted.items():
-        rows, *rest = ours[name]
+    for name, keys in key_groups.items():
+        rows, *rest = own_shapes[name]
         shape = [rows // len(keys), *rest]
         for key in keys:
-            if key not in theirs:
+            if key not in hf_state:
                 faults.append(f"missing: {key} {shape}")
-            elif list(theirs[key].shape) != shape:
-                faults.append(f"{key} is {list(theirs[key].shape)}, config.json says {shape}")
-    known = {key for keys in wanted.values() for key in keys}
-    faults += [f"unexpected: {key} {list(theirs[key].shape)}" for key in sorted(theirs.keys() - known)]
+            elif list(hf_state[key].shape) != shape:
+                faults.append(f"{key} is {list(hf_state[key].shape)}, config.json says {shape}")
+    expected_keys = {key for keys in key_groups.values() for key in keys}
+    faults += [f"unexpected: {key} {list(hf_state[key].shape)}" for key in sorted(hf_state.keys() - expected_keys)]
     if faults:
-        shown = "\n".join(f"  - {fault}" for fault in faults[:12])
-        more = f"\n  … and {len(faults) - 12} more" if len(faults) > 12 else ""
-        raise WeightsError(f"{path}: {len(faults)} weights do not fit the encoder of config.json:\n{shown}{more}")
+        excerpt = "\n".join(f"  - {fault}" for fault in faults[:12])
+        remainder = f"\n  … and {len(faults) - 12} more" if len(faults) > 12 else ""
+        raise WeightsError(
+            f"{path}: {len(faults)} weights do not fit the encoder of config.json:\n{excerpt}{remainder}"
+        )

@@ -55,8 +55,8 @@ def load_state(network: Multitask, state: dict[str, Tensor]) -> None:
     prefix, state = network.encoder.prefix, network.encoder.unfused(state)
     keys = {f"encoder.{n}": [f"{prefix}{k}" for k in ks] for n, ks in network.encoder.hugging_face_keys().items()}
     keys |= {f"heads.{name}": [f"heads.{name}"] for name in network.heads.state_dict()}
-    missing = [key for several in keys.values() for key in several if key not in state]
-    extra = state.keys() - {key for several in keys.values() for key in several}
+    missing = [key for group in keys.values() for key in group if key not in state]
+    extra = state.keys() - {key for group in keys.values() for key in group}
     if missing or extra:
         raise RunError(f"weights do not fit config.json: missing {missing[:3] or 'none'}, unknown {sorted(extra)[:3]}")
     try:
@@ -73,7 +73,7 @@ class StoredNetwork:
     Attributes:
         network: encoder and heads, in evaluation mode.
         max_tokens: longest sequence, in tokens; longer inputs are truncated.
-        both_orders: whether cross-encoded pairs are read in both orders.
+        both_orders: True if cross-encoded pairs are read in both orders.
     """
 
     network: Multitask
@@ -91,14 +91,14 @@ def save_network(stored: StoredNetwork, directory: Path, state: dict[str, Tensor
     """
     directory.mkdir(parents=True, exist_ok=True)
     network = stored.network
-    ours: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "format": FORMAT,
         "pooling": network.pooling,
         "max_tokens": stored.max_tokens,
         "both_orders": stored.both_orders,
         "tasks": {name: task.model_dump(mode="json", exclude_none=True) for name, task in network.tasks.items()},
     }
-    config = network.encoder.config_values(network.encoder.config) | {"bertram": ours}
+    config = network.encoder.config_values(network.encoder.config) | {"bertram": settings}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     write_tensors(directory / WEIGHTS, state or state_of(network), metadata={"format": "pt"})
 
@@ -156,11 +156,11 @@ def _check_shapes(path: Path, config: EncoderConfig, saved: _Saved) -> None:
 def _read_ours(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     try:
-        ours = read_object(path).get("bertram")
+        settings = read_object(path).get("bertram")
     except FileNotFoundError:
         raise RunError(f"{directory}: not a trained model: it has no config.json") from None
-    if not isinstance(ours, dict):
+    if not isinstance(settings, dict):
         raise RunError(f"{path}: an encoder without heads, not a trained model")
-    if ours.get("format") != FORMAT:
-        raise RunError(f"{path}: format version {ours.get('format')!r} is unknown; this BERTram reads {FORMAT}")
-    return ours
+    if settings.get("format") != FORMAT:
+        raise RunError(f"{path}: format version {settings.get('format')!r} is unknown; this BERTram reads {FORMAT}")
+    return settings

@@ -85,7 +85,7 @@ def _measured(training: Training) -> Estimate:
     """The estimate from a training before its first step."""
     config = training.config
     sampler, data = training.sampler, training.data
-    steps, seen = _course(training)
+    steps, examples_seen = _course(training)
     in_steps = sum(_step_seconds(training, tasks) * count for tasks, count in steps.items())
     evaluations = -(-sampler.total_steps // (config.evaluation.eval_steps or sampler.steps_per_epoch))
     example_seconds, save_seconds = _evaluation_seconds(training), _save_seconds(training)
@@ -104,15 +104,15 @@ def _measured(training: Training) -> Estimate:
         training_minutes=(in_steps + in_saves) / 60,
         evaluation_minutes=in_evaluations / 60,
         peak_memory_mib=peak_memory_mib(),
-        tasks={name: _task_estimate(training, name, seen.get(name, 0)) for name in config.tasks},
+        tasks={name: _task_estimate(training, name, examples_seen.get(name, 0)) for name in config.tasks},
         parameters=sum(p.numel() for p in parameters),
         trained_parameters=sum(p.numel() for p in parameters if p.requires_grad),
     )
 
 
-def _task_estimate(training: Training, name: str, seen: int) -> TaskEstimate:
-    """The examples of a task, of which the whole run sees `seen`."""
-    data, per_epoch = training.data, seen / training.config.sampling.epochs
+def _task_estimate(training: Training, name: str, examples_seen: int) -> TaskEstimate:
+    """The examples of a task, of which the whole run sees `examples_seen`."""
+    data, per_epoch = training.data, examples_seen / training.config.sampling.epochs
     tokens = round(per_epoch * _tokens(data.train[name])) if name in data.train else 0
     return TaskEstimate(data.own.get(name, 0), len(data.dev[name]), per_epoch, tokens)
 
@@ -126,20 +126,20 @@ def _course(training: Training) -> tuple[Counter[tuple[str, ...]], dict[str, int
 
 def _tokens(examples: Examples) -> float:
     """Mean number of real tokens of an example, special ones included."""
-    some = sample(examples, 500, seed=0)
-    return sum(len(ids) for ids, _ in some.batch(range(len(some))).sequences) / len(some)
+    chosen = sample(examples, 500, seed=0)
+    return sum(len(ids) for ids, _ in chosen.batch(range(len(chosen))).sequences) / len(chosen)
 
 
 def _step_seconds(training: Training, tasks: Sequence[str]) -> float:
     """Seconds of a step of some tasks, with what follows a step."""
     times = []
     for number in range(1, WARM_UP + MEASURED + 1):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         places = {name: training.sampler.draw(name) for name in tasks}
         step(training.context, training.batches(places))
         training.context.objective.after_update()
         training.average.update(number)
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
     return fmean(times[WARM_UP:])
 
 
@@ -147,16 +147,16 @@ def _evaluation_seconds(training: Training) -> dict[str, float]:
     """Seconds to predict one example of each task."""
     seconds = {}
     for name, examples in training.data.dev.items():
-        some = sample(examples, DEV_SAMPLE, seed=1)
-        begun = time.perf_counter()
-        evaluate(training.model, {name: some}, training.config.evaluation.batch_size)
-        seconds[name] = (time.perf_counter() - begun) / len(some)
+        chosen = sample(examples, DEV_SAMPLE, seed=1)
+        start = time.perf_counter()
+        evaluate(training.model, {name: chosen}, training.config.evaluation.batch_size)
+        seconds[name] = (time.perf_counter() - start) / len(chosen)
     return seconds
 
 
 def _save_seconds(training: Training) -> float:
     """Seconds to write the weights once."""
     with tempfile.TemporaryDirectory() as directory:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         save_model(training.model, Path(directory) / "model")
-        return time.perf_counter() - begun
+        return time.perf_counter() - start

@@ -45,8 +45,8 @@ class Pool:
         """Number of the task's own examples in a batch: at least one, and not all if there are further ones."""
         if not self.extra:
             return self.batch_size
-        others = max(round(self.batch_size * self.extra_share), 1)
-        return max(self.batch_size - others, 1)
+        further = max(round(self.batch_size * self.extra_share), 1)
+        return max(self.batch_size - further, 1)
 
     @property
     def batches(self) -> int:
@@ -142,8 +142,8 @@ class Sequential(Order):
         smallest = min(self.names, key=lambda name: self.pools[name].batches)
         needed = -(-self._passes() // self.pools[smallest].batches)
         if self.steps_per_epoch < needed:
-            given = f"sampling.steps_per_epoch: {self.steps_per_epoch} steps"
-            raise ConfigError([f"{given} leave none to {smallest}; give {needed} or more"])
+            setting = f"sampling.steps_per_epoch: {self.steps_per_epoch} steps"
+            raise ConfigError([f"{setting} leave none to {smallest}; give {needed} or more"])
 
     def turns(self, epoch: int) -> list[str]:  # noqa: ARG002 - the same in all epochs
         """The order of the passes in an epoch, counted from 0."""
@@ -153,8 +153,8 @@ class Sequential(Order):
         """The task whose pass is under way."""
         epoch, within = divmod(step, self.steps_per_epoch)
         batch = within * self._passes() // self.steps_per_epoch  # steps_per_epoch stretches the passes
-        *others, last = self.turns(epoch)
-        for name in others:
+        *earlier, last = self.turns(epoch)
+        for name in earlier:
             if batch < self.pools[name].batches:
                 return [name]
             batch -= self.pools[name].batches
@@ -280,7 +280,7 @@ class RoundRobin(Cycle):
         return [self.names[step % len(self.names)]]
 
 
-class Drawn(Order):
+class SampledOrder(Order):
     """A batch of one task in each step, drawn with a probability in proportion to size^alpha."""
 
     @property
@@ -320,25 +320,25 @@ class Drawn(Order):
         return np.asarray(weights / weights.sum())
 
 
-class Proportional(Drawn):
+class Proportional(SampledOrder):
     """Tasks drawn in proportion to their sizes."""
 
     alphas = (1.0, 1.0)
 
 
-class SquareRoot(Drawn):
+class SquareRoot(SampledOrder):
     """Tasks drawn in proportion to the square roots of their sizes."""
 
     alphas = (0.5, 0.5)
 
 
-class Annealed(Drawn):
+class Annealed(SampledOrder):
     """Tasks drawn with an alpha that falls from 1 to 0.2 over the run (Stickland & Murray, 2019: over its epochs)."""
 
     alphas = (1.0, 0.2)
 
 
-class Temperature(Drawn):
+class Temperature(SampledOrder):
     """Tasks drawn in proportion to size^alpha, with the alpha and the largest size of the configuration."""
 
     @property

@@ -77,8 +77,8 @@ def summed(gradients: Mapping[str, Tensor | None], like: Mapping[str, Tensor]) -
     dist.all_reduce(message)
     *sums, present = torch.split(message, [p.numel() for p in like.values()] + [len(like)])
     return {
-        name: total.view_as(p) if here else None
-        for (name, p), total, here in zip(like.items(), sums, present.tolist(), strict=True)
+        name: total.view_as(p) if has_gradient else None
+        for (name, p), total, has_gradient in zip(like.items(), sums, present.tolist(), strict=True)
     }
 
 

@@ -29,7 +29,7 @@ class RunData:
         watched: dev examples that are scored during training.
         train_sample: fixed sample of the own training examples.
         files: SHA-256 of each file, as the configuration names it, and its rows for each task.
-        cautions: what a reader of the run's scores should know of its rows, a sentence each.
+        cautions: sentences on the rows that a reader of the run's scores should know.
     """
 
     train: dict[str, Examples]
@@ -61,13 +61,13 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
             all_rows = rows[name, "train"]
             rows[name, "train"] = limit_rows(all_rows, limit=limit, fraction=fraction, seed=config.seed, name=name)
     read: list[tuple[str, Rows]] = []
-    said = cautions(config.tasks, rows)
+    caution_lines = cautions(config.tasks, rows)
 
     def examples(task: Task, rows: Rows) -> Examples:
         read.append((task.name, rows))
-        made = tokenized(task, rows, tokenizer, max_tokens)
-        said.extend(token_cautions(task.name, rows.part, made.unknown_shares()))
-        return made
+        task_examples = tokenized(task, rows, tokenizer, max_tokens)
+        caution_lines.extend(token_cautions(task.name, rows.part, task_examples.unknown_shares()))
+        return task_examples
 
     train, own = {}, {}
     for name, task in config.tasks.items():
@@ -78,11 +78,13 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
     dev = {name: examples(task, rows[name, "dev"]) for name, task in config.tasks.items()}
     limit = config.evaluation.max_eval_samples
     if limit is not None:
-        dev = {name: sample(each, limit, seed=0) for name, each in dev.items()}
+        dev = {name: sample(task_examples, limit, seed=0) for name, task_examples in dev.items()}
     limit = config.evaluation.max_interim_samples
-    watched = dev if limit is None else {name: sample(each, limit, seed=0) for name, each in dev.items()}
+    watched = (
+        dev if limit is None else {name: sample(task_examples, limit, seed=0) for name, task_examples in dev.items()}
+    )
     train_sample = {name: sample(train[name].at(range(own[name])), TRAIN_SAMPLE, seed=0) for name in train}
-    return RunData(train, own, dev, watched, train_sample, file_facts(read), said)
+    return RunData(train, own, dev, watched, train_sample, file_facts(read), caution_lines)
 
 
 def pools(config: Config, data: RunData) -> dict[str, Pool]:

@@ -30,14 +30,14 @@ class Stream:
 
     def draw(self, count: int) -> Places:
         """The next `count` examples; a new pass begins where one ends."""
-        drawn = [np.empty(0, dtype=np.int64)]
+        parts = [np.empty(0, dtype=np.int64)]
         while count:
             number, begin = divmod(self.position, self.size)
             places = self._permutation(number)[begin : begin + count]
-            drawn.append(places)
+            parts.append(places)
             self.position += len(places)
             count -= len(places)
-        return np.concatenate(drawn)
+        return np.concatenate(parts)
 
     def _permutation(self, number: int) -> Places:
         if self._pass is None or self._pass[0] != number:

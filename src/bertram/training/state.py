@@ -87,11 +87,11 @@ class Training:
         Raises:
             RunError: the data are not those that the run began with, or the device is of another kind.
         """
-        here = self.model.network.device.type
-        started_on = state.get("device", here)
-        if started_on != here:
+        device = self.model.network.device.type
+        started_on = state.get("device", device)
+        if started_on != device:
             raise RunError(
-                f"this run was started on {started_on} and its random state cannot be restored on {here}; "
+                f"this run was started on {started_on} and its random state cannot be restored on {device}; "
                 f"resume it on {started_on}"
             )
         hashes = {name: facts["sha256"] for name, facts in state["data"].items()}

@@ -63,8 +63,8 @@ def train(
         return Run(path)
     if not (resume and (path / "config.toml").is_file()):
         processes.on_first(lambda: refuse_existing(path))  # before the data are read
-    shown = display if display is not None and processes.is_first() else Silent()
-    with own_process_state(config), _held(path):
+    own_display = display if display is not None and processes.is_first() else Silent()
+    with own_process_state(config), _run_lock(path):
         if resume and Run(path).finished:  # by the process that held the run until now
             return Run(path)
         is_new = not (path / "config.toml").is_file()
@@ -76,9 +76,9 @@ def train(
                 processes.on_first(lambda: (path / "config.toml").unlink(missing_ok=True))
             raise
         for caution in training.data.cautions:
-            shown.say(f"caution: {caution}")
-        with _continue(training, run, resume=resume, say=shown.say) as writer:
-            trainer = Trainer(training, writer, shown)
+            own_display.say(f"caution: {caution}")
+        with _continue(training, run, resume=resume, say=own_display.say) as writer:
+            trainer = Trainer(training, writer, own_display)
             trainer.fit()
         _finish(trainer, run)
     processes.wait()
@@ -104,7 +104,7 @@ def default_path(config: Config) -> Path:
     return Path(processes.from_first(f"runs/{config.recipe}-seed{config.seed}-{now}"))
 
 
-def _held(path: Path) -> AbstractContextManager[None]:
+def _run_lock(path: Path) -> AbstractContextManager[None]:
     """The lock of a run directory, in the first process."""
     return run_lock(path) if processes.is_first() else nullcontext()
 
@@ -147,16 +147,16 @@ def _continue(training: Training, run: Run, *, resume: bool, say: Callable[[str]
 
 def _finish(trainer: Trainer, run: Run) -> None:
     """Score the weights that the run ends with, and write the record."""
-    training, each = trainer.training, trainer.display.evaluating
-    begun = time.monotonic()
+    training, progress = trainer.training, trainer.display.evaluating
+    start = time.monotonic()
     _use_final_weights(training, run)
-    dev = trainer.predict(training.data.dev, each)
+    dev = trainer.predict(training.data.dev, progress)
     sample = training.data.train_sample
-    train = trainer.predict(sample, each) if sample else None
-    processes.on_first(lambda: _write_record(training, run, dev, train, begun))
+    train = trainer.predict(sample, progress) if sample else None
+    processes.on_first(lambda: _write_record(training, run, dev, train, start))
 
 
-def _write_record(training: Training, run: Run, dev: Evaluation, train: Evaluation | None, begun: float) -> None:
+def _write_record(training: Training, run: Run, dev: Evaluation, train: Evaluation | None, start: float) -> None:
     """Write the dev predictions and the record, and remove the checkpoints."""
     record = describe(
         training.config,
@@ -164,7 +164,7 @@ def _write_record(training: Training, run: Run, dev: Evaluation, train: Evaluati
         RunScores(dev.scores(), None if train is None else train.scores()),
         files=training.data.files,
         baselines={name: baselines(e, training.data.own_labels(name)) for name, e in training.data.dev.items()},
-        seconds=Seconds(round(training.seconds, 1), final_evaluation=round(time.monotonic() - begun, 1)),
+        seconds=Seconds(round(training.seconds, 1), final_evaluation=round(time.monotonic() - start, 1)),
         device=training.model.network.device,
     )
     finish(run, _with_training(record, training), dev)

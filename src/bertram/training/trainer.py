@@ -32,7 +32,7 @@ class Trainer:
         self.training, self.writer, self.display = training, writer, display
         self.config, self.sampler = training.config, training.sampler
         now = time.monotonic()
-        self._begun = now - training.seconds  # as if no time lay between the parts of a resumed run
+        self._start_time = now - training.seconds  # as if no time lay between the parts of a resumed run
         self._saved = now
 
     def fit(self) -> None:
@@ -44,24 +44,24 @@ class Trainer:
                 self._save_if_due()
         finally:  # a live bar must not outlive an interrupted training
             self.display.end()
-        self.training.seconds = time.monotonic() - self._begun
+        self.training.seconds = time.monotonic() - self._start_time
 
     def predict(
-        self, examples: dict[str, Examples], each: Callable[[Iterable[str]], Iterable[str]] = iter
+        self, examples: dict[str, Examples], progress: Callable[[Iterable[str]], Iterable[str]] = iter
     ) -> Evaluation:
         """Evaluate the model as it is; each process predicts its part of the examples.
 
         Args:
             examples: examples by task.
-            each: iterates over the task names, to show progress.
+            progress: iterates over the task names, to show progress.
         """
         size = self.config.evaluation.batch_size
         if processes.count() == 1:
-            return evaluate(self.training.model, examples, size, each)
+            return evaluate(self.training.model, examples, size, progress)
         share = slice(processes.rank(), None, processes.count())
         parts = {name: whole.at(range(len(whole))[share]) for name, whole in examples.items()}
         own = {name: part for name, part in parts.items() if len(part)}
-        outputs = processes.collected(dict(evaluate(self.training.model, own, size, each).outputs))
+        outputs = processes.collected(dict(evaluate(self.training.model, own, size, progress).outputs))
         merged = {}
         for name, whole in examples.items():
             first = outputs[0][name]
@@ -106,7 +106,7 @@ class Trainer:
         for warning in training.idle.watch(report):
             self.display.say(f"warning: {warning}")
             self.writer.log({"step": number, "warning": warning})
-        seconds = time.monotonic() - self._begun
+        seconds = time.monotonic() - self._start_time
         self.display.step(number, training.smoothed, sum(self.sampler.seen().values()) / seconds)
         if number % self.config.log.logging_steps == 0:
             self.writer.log({"step": number, "losses": report.losses, "gradient_norm": report.gradient_norm})
@@ -143,8 +143,8 @@ class Trainer:
             if better or self.config.evaluation.final_weights == "last":
                 self.writer.save_model(training.model)
         scores = evaluation.main_scores()
-        shown = "  ".join(f"{name} {_shown(value)}" for name, value in scores.items())
-        self.display.say(f"step {number}: dev {shown}  overall {score:.4f}{'  (best so far)' if better else ''}")
+        score_text = "  ".join(f"{name} {_score_text(value)}" for name, value in scores.items())
+        self.display.say(f"step {number}: dev {score_text}  overall {score:.4f}{'  (best so far)' if better else ''}")
         self.writer.log({"step": number, "dev": scores, "overall": score, "seen": self.sampler.seen()})
 
     def _stops_early(self) -> bool:
@@ -160,7 +160,7 @@ class Trainer:
         now = time.monotonic()
         if not processes.from_first(now - self._saved >= 60 * self.config.checkpoint.save_minutes):
             return
-        self._saved, self.training.seconds = now, now - self._begun
+        self._saved, self.training.seconds = now, now - self._start_time
         self.writer.save_checkpoint(self.sampler.step, self.training.state_dict())
 
     def _latest(self) -> dict[str, Places]:
@@ -176,5 +176,5 @@ class Trainer:
         return self._has_seen_all_tasks() and tasks > 1 and not self.config.model.freeze_encoder
 
 
-def _shown(value: float | None) -> str:
+def _score_text(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4f}"

@@ -170,7 +170,7 @@ class Encoder(nn.Module, ABC):
 
     Args:
         config: shape of the encoder.
-        pooler: whether it has a pretrained pooler.
+        pooler: True for a pretrained pooler.
 
     Attributes:
         word_embeddings: [vocabulary, E] table of the word embeddings.
@@ -233,8 +233,8 @@ class Encoder(nn.Module, ABC):
 
         Args:
             batch: S sequences with N tokens.
-            dropout: its masks; none by default.
-            words: where word embeddings come from; default: the table.
+            dropout: dropout masks; none by default.
+            words: source of word embeddings; default: the table.
             offset: [N, E] in fp32, added to the word embeddings (SMART).
             first_only: compute the last layer for the first token of each sequence only.
 
@@ -368,14 +368,14 @@ class Encoder(nn.Module, ABC):
 
     def hugging_face_keys(self) -> dict[str, list[str]]:
         """For each of our parameters, the Hugging Face keys that are stacked to make it."""
-        keys = {name: list(theirs) for name, theirs in self.embedding_keys.items()}
+        keys = {name: list(hf_keys) for name, hf_keys in self.embedding_keys.items()}
         if self.pooler is not None:
-            keys |= {name: list(theirs) for name, theirs in self.pooler_keys.items()}
+            keys |= {name: list(hf_keys) for name, hf_keys in self.pooler_keys.items()}
         for number in range(len(self.layers)):
-            for ours, theirs in self.layer_keys.items():
+            for own_name, hf_keys in self.layer_keys.items():
                 for part in ("weight", "bias"):
-                    name = f"layers.{number}.{ours}.{part}"
-                    keys[name] = [f"{self.layer_prefix}.{number}.{key}.{part}" for key in theirs]
+                    name = f"layers.{number}.{own_name}.{part}"
+                    keys[name] = [f"{self.layer_prefix}.{number}.{key}.{part}" for key in hf_keys]
         return keys
 
     def hugging_face_state(self) -> dict[str, Tensor]:
@@ -401,8 +401,8 @@ class Encoder(nn.Module, ABC):
     @classmethod
     def has_pooler(cls, keys: Iterable[str]) -> bool:
         """Whether the keys of a file, as `plain_key` gives them, hold a pooler."""
-        wanted = {key for theirs in cls.pooler_keys.values() for key in theirs}
-        return not wanted.isdisjoint(keys)
+        pooler_keys = {key for hf_keys in cls.pooler_keys.values() for key in hf_keys}
+        return not pooler_keys.isdisjoint(keys)
 
     @classmethod
     def new(cls, config: EncoderConfig, *, pooler: bool = True) -> Self:

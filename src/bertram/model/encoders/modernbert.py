@@ -197,11 +197,11 @@ class ModernBertEncoder(Encoder):
 
     def hugging_face_keys(self) -> dict[str, list[str]]:
         """For each of our parameters, the Hugging Face keys that are stacked to make it."""
-        keys = {name: list(theirs) for name, theirs in self.embedding_keys.items()}
+        keys = {name: list(hf_keys) for name, hf_keys in self.embedding_keys.items()}
         for number in range(len(self.layers)):
-            for ours, theirs in self.layer_keys.items():
-                if number or ours != "attention_norm.weight":
-                    keys[f"layers.{number}.{ours}"] = [f"layers.{number}.{key}" for key in theirs]
+            for own_name, hf_keys in self.layer_keys.items():
+                if number or own_name != "attention_norm.weight":
+                    keys[f"layers.{number}.{own_name}"] = [f"layers.{number}.{key}" for key in hf_keys]
         return keys
 
     def hugging_face_state(self) -> dict[str, Tensor]:

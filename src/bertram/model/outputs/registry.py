@@ -44,8 +44,8 @@ def register(
         raise ValueError(f"the kind {kind!r} is new: it needs a label space")
     if label_space is not None:
         tasks.KINDS.setdefault(kind, KindOfLabel(label_space, ()))
-    known = tasks.KINDS[kind]
-    if loss not in known.losses:
-        tasks.KINDS[kind] = replace(known, losses=(*known.losses, loss))
+    label_kind = tasks.KINDS[kind]
+    if loss not in label_kind.losses:
+        tasks.KINDS[kind] = replace(label_kind, losses=(*label_kind.losses, loss))
     tasks.LOSSES.setdefault(loss, facts or LossFacts())
     OUTPUTS[kind, loss] = build
