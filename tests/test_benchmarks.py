@@ -252,8 +252,15 @@ def test_server_is_loaded_with_each_part(tiny_runs: Path) -> None:
     pytest.importorskip("uvicorn")
     from benchmarks.serving import load
 
-    settings = load.Settings(tiny_runs / "bi-0", clients=2, seconds=0.2, hostile=12, stops=1, seconds_to_stop=0.2)
+    settings = load.Settings(
+        tiny_runs / "bi-0", clients=2, seconds=0.2, hostile=12, stops=1, mixed=40, seconds_to_stop=0.2
+    )
     record = load.run(settings)
+    assert record["mixed"]["alive"]
+    assert len(record["mixed"]["resident_mib"]) == 4
+    small = record["largest"]["small"]
+    assert small["failed"] == 0
+    assert small["answered"] > 0
     assert all(turn["failed"] == 0 < turn["answered"] for name in load.BATCH_SIZES for turn in record["load"][name])
     assert record["hostile"]["alive"]
     assert sum(record["hostile"]["statuses"].values()) == 12

@@ -5,7 +5,7 @@ import json
 import random
 from collections.abc import Sequence
 
-from benchmarks.serving.clients import Tally, read_answer, request
+from benchmarks.serving.clients import Tally, bodies, read_answer, request
 from benchmarks.serving.server import Server
 
 AT_ONCE = 100  # requests
@@ -50,15 +50,21 @@ async def _send(server: Server, sent: bytes, tally: Tally, *, slowly: bool) -> N
         writer.close()
 
 
-def send_hostile(server: Server, tasks: Sequence[str], count: int, generator: random.Random, tally: Tally) -> None:
-    """Send hostile requests, a group at a time."""
+def send_hostile(
+    server: Server, tasks: Sequence[str], count: int, generator: random.Random, tally: Tally, friendly: float = 0.0
+) -> None:
+    """Send hostile requests, a group at a time; `friendly` is the share of requests that are answered instead."""
 
     async def send_all() -> None:
         for begin in range(0, count, AT_ONCE):
-            path = f"/predict/{generator.choice(tasks)}"
-            await asyncio.gather(*(
-                _send(server, hostile_bytes(generator, path), tally, slowly=generator.random() < SLOW_SHARE)
+            task = generator.choice(tasks)
+            path = f"/predict/{task}"
+            group = [
+                (request(path, bodies(generator)[task]), False)
+                if generator.random() < friendly
+                else (hostile_bytes(generator, path), generator.random() < SLOW_SHARE)
                 for _ in range(begin, min(begin + AT_ONCE, count))
-            ))  # fmt: skip
+            ]
+            await asyncio.gather(*(_send(server, sent, tally, slowly=slowly) for sent, slowly in group))
 
     asyncio.run(send_all())

@@ -5,12 +5,16 @@ sends its next request when it has the answer to the last one.
 
     python -m benchmarks.serving RUN                60 s, 16 clients, all four parts; writes the record
     python -m benchmarks.serving RUN --seconds 5 --parts load --out trial.json
+    python -m benchmarks.serving RUN --parts mixed,largest --out trial.json     memory after 20,000 mixed requests,
+                                                    and small requests beside the largest one
     python -m tools.pages                           puts the record into docs/serving.md
 """
 
 import argparse
+import http.client
 import json
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +50,7 @@ class Settings:
         turns: number of loads with batching and without, in turns.
         hostile: number of hostile requests.
         stops: number of servers told to stop under load.
+        mixed: number of requests, three quarters of them friendly, after which the memory is read.
         seconds_to_stop: time from the begin of the load until a server is told to stop.
     """
 
@@ -56,6 +61,7 @@ class Settings:
     turns: int = 1
     hostile: int = 2000
     stops: int = 5
+    mixed: int = 20_000
     seconds_to_stop: float = 2.0
 
     def load(self, server: Server, seconds: float, terminate_after: float | None = None) -> Tally:
@@ -166,8 +172,46 @@ def stop(settings: Settings) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def mixed(settings: Settings) -> dict[str, Any]:
+    """Friendly and hostile requests: resident memory after each quarter of them."""
+    generator, tally, memory = random.Random(0), Tally(), []
+    with serving(settings.run) as server:
+        for _ in range(4):
+            send_hostile(server, settings.tasks, settings.mixed // 4, generator, tally, friendly=0.75)
+            memory.append(round(server.resident_mib()))
+        alive = server.runs()
+    return {
+        "sent": settings.mixed // 4 * 4, "statuses": _by_status(tally.statuses), "alive": alive, "resident_mib": memory,
+    }  # fmt: skip
+
+
+def largest(settings: Settings) -> dict[str, Any]:
+    """Latency of small requests while one client sends the largest request again and again."""
+    body = json.dumps({"texts": ["film " * 780] * 256}).encode()
+    statuses: Counter[int] = Counter()
+    ended = threading.Event()
+
+    def send_largest(server: Server) -> None:
+        headers = {"Content-Type": "application/json"}
+        while not ended.is_set():
+            connection = http.client.HTTPConnection(server.host, server.port, timeout=120)
+            connection.request("POST", f"/predict/{settings.tasks[0]}", body, headers)
+            statuses[connection.getresponse().status] += 1
+            connection.close()
+
+    with serving(settings.run) as server:
+        sender = threading.Thread(target=send_largest, args=(server,))
+        sender.start()
+        begin = time.perf_counter()
+        tally = settings.load(server, settings.seconds)
+        summary = _summary(tally, time.perf_counter() - begin)
+        ended.set()
+        sender.join()
+    return {"small": summary, "largest": _by_status(statuses)}
+
+
 PARTS: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
-    "load": load, "hostile": hostile, "schema": schema, "stop": stop,
+    "load": load, "hostile": hostile, "schema": schema, "stop": stop, "mixed": mixed, "largest": largest,
 }  # fmt: skip
 
 
@@ -197,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--turns", type=int, default=default.turns, help="loads with batching and without, in turns")
     parser.add_argument("--hostile", type=int, default=default.hostile, help="number of hostile requests")
     parser.add_argument("--stops", type=int, default=default.stops, help="servers told to stop under load")
+    parser.add_argument("--mixed", type=int, default=default.mixed, help="number of mixed requests")
     parser.add_argument("--tasks", default=",".join(default.tasks), help="tasks of the run, separated by commas")
     parser.add_argument("--out", type=Path, default=RECORD, help="file of the record")
     chosen = parser.parse_args(arguments)
@@ -205,7 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("the record has all parts; write those of some parts elsewhere with --out")
     tasks = tuple(chosen.tasks.split(","))
     settings = Settings(
-        chosen.run, tasks, chosen.clients, chosen.seconds, chosen.turns, chosen.hostile, chosen.stops
+        chosen.run, tasks, chosen.clients, chosen.seconds, chosen.turns, chosen.hostile, chosen.stops,
+        chosen.mixed,
     )  # fmt: skip
     write(chosen.out, run(settings, parts))
 
