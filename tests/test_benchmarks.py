@@ -253,7 +253,7 @@ def test_server_is_loaded_with_each_part(tiny_runs: Path) -> None:
     from benchmarks.serving import load
 
     settings = load.Settings(
-        tiny_runs / "bi-0", clients=2, seconds=0.2, hostile=12, stops=1, mixed=40, seconds_to_stop=0.2
+        tiny_runs / "bi-0", clients=2, seconds=0.2, hostile=12, stops=1, mixed=4, seconds_to_stop=0.2
     )
     record = load.run(settings)
     assert record["mixed"]["alive"]

@@ -12,6 +12,8 @@ def serving_tables(record: Record) -> str:
         f"Throughput together over alone: {record['load']['ratio']:.2f}.",
         _hostile(record["hostile"], record["schema"]),
         _stops(record["stop"]),
+        _largest(record["largest"]),
+        _mixed(record["mixed"]),
     ]
     return "\n\n".join(parts)
 
@@ -37,7 +39,7 @@ def _hostile(by_hand: Record, from_schema: Record) -> str:
         [
             origin,
             f"{sum(requests['statuses'].values()):,}",
-            ", ".join(f"{status}: {count:,}" for status, count in requests["statuses"].items()),
+            _counts(requests["statuses"]),
             f"{requests['statuses'].get('500', 0)}",
             "runs on" if requests["alive"] else "**has ended**",
         ]
@@ -59,3 +61,24 @@ def _stops(stops: Record) -> str:
         f"`kill -TERM` under this load, {stops['stops']} times: {stops['answered']:,} requests answered, "
         f"{stops['lost']} lost; exit codes {', '.join(map(str, stops['exit_codes']))}."
     )
+
+
+def _largest(largest: Record) -> str:
+    small = largest["small"]
+    return (
+        "Beside one client that sends the largest request (256 texts of 3,900 characters) again and again, "
+        f"{small['answered']:,} small requests were answered and {small['failed']:,} failed: p50 {small['p50_ms']:.0f} "
+        f"ms, p99 {small['p99_ms']:.0f} ms. The largest requests by status: {_counts(largest['largest'])}."
+    )
+
+
+def _mixed(mixed: Record) -> str:
+    memory = ", ".join(f"{quarter:,}" for quarter in mixed["resident_mib"])
+    return (
+        f"Memory after each quarter of {mixed['sent']:,} mixed requests, a quarter of them hostile: {memory} MiB. By "
+        f"status: {_counts(mixed['statuses'])}."
+    )
+
+
+def _counts(statuses: Record) -> str:
+    return ", ".join(f"{status}: {count:,}" for status, count in statuses.items())

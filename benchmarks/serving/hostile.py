@@ -53,18 +53,25 @@ async def _send(server: Server, sent: bytes, tally: Tally, *, slowly: bool) -> N
 def send_hostile(
     server: Server, tasks: Sequence[str], count: int, generator: random.Random, tally: Tally, friendly: float = 0.0
 ) -> None:
-    """Send hostile requests, a group at a time; `friendly` is the share of requests that are answered instead."""
+    """Send hostile requests, some at once; `friendly` is the share of requests that are answered instead."""
 
     async def send_all() -> None:
-        for begin in range(0, count, AT_ONCE):
-            task = generator.choice(tasks)
-            path = f"/predict/{task}"
-            group = [
-                (request(path, bodies(generator)[task]), False)
-                if generator.random() < friendly
-                else (hostile_bytes(generator, path), generator.random() < SLOW_SHARE)
-                for _ in range(begin, min(begin + AT_ONCE, count))
-            ]
-            await asyncio.gather(*(_send(server, sent, tally, slowly=slowly) for sent, slowly in group))
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def send(sent: bytes, *, slowly: bool) -> None:
+            try:
+                await _send(server, sent, tally, slowly=slowly)
+            finally:
+                room.release()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                await room.acquire()
+                task = generator.choice(tasks)
+                if generator.random() < friendly:
+                    group.create_task(send(request(f"/predict/{task}", bodies(generator)[task]), slowly=False))
+                else:
+                    sent = hostile_bytes(generator, f"/predict/{task}")
+                    group.create_task(send(sent, slowly=generator.random() < SLOW_SHARE))
 
     asyncio.run(send_all())

@@ -11,9 +11,10 @@ sends its next request when it has the answer to the last one.
 """
 
 import argparse
-import http.client
 import json
 import random
+import select
+import socket
 import threading
 import time
 from collections import Counter
@@ -29,7 +30,7 @@ from schemathesis import GenerationMode
 
 from benchmarks.common import machine
 from benchmarks.common.records import ROOT, now, versions, write
-from benchmarks.serving.clients import Tally, load_with
+from benchmarks.serving.clients import Tally, load_with, request
 from benchmarks.serving.hostile import send_hostile
 from benchmarks.serving.server import Server, serving
 
@@ -187,17 +188,19 @@ def mixed(settings: Settings) -> dict[str, Any]:
 
 def largest(settings: Settings) -> dict[str, Any]:
     """Latency of small requests while one client sends the largest request again and again."""
-    body = json.dumps({"texts": ["film " * 780] * 256}).encode()
+    texts = ["film " * 780] * 256
+    sent = request(f"/predict/{settings.tasks[0]}", json.dumps({"texts": texts}).encode())
     statuses: Counter[int] = Counter()
     ended = threading.Event()
 
     def send_largest(server: Server) -> None:
-        headers = {"Content-Type": "application/json"}
         while not ended.is_set():
-            connection = http.client.HTTPConnection(server.host, server.port, timeout=120)
-            connection.request("POST", f"/predict/{settings.tasks[0]}", body, headers)
-            statuses[connection.getresponse().status] += 1
-            connection.close()
+            with socket.create_connection((server.host, server.port)) as connection:
+                connection.sendall(sent)
+                while not ended.is_set():
+                    if select.select([connection], [], [], 0.1)[0]:
+                        statuses[int(connection.recv(1024).split(b" ")[1])] += 1
+                        break
 
     with serving(settings.run) as server:
         sender = threading.Thread(target=send_largest, args=(server,))

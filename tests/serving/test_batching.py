@@ -181,7 +181,7 @@ def test_no_pass_has_more_tokens_than_allowed(held: Held) -> None:
         held.gate.set()
         assert len(await batcher.predict("sst", LARGEST, 60)) == 256
         assert max(held.tokens) == PASS_TOKENS
-        assert held.sizes == [16] * 16
+        assert held.sizes == [8] * 32
 
     run(held, work, room=1)  # an empty queue takes a request of any number of texts
 
@@ -252,26 +252,33 @@ def test_a_request_whose_caller_is_gone_is_dropped_between_passes(held: Held) ->
         assert (batcher.waiting, batcher.waiting_tokens) == (0, 0)
         held.gate.set()
         assert len(await batcher.predict("sst", TEXTS, 30)) == 3
-        assert held.sizes == [16, 3]
+        assert held.sizes == [8, 3]
 
     run(held, work)
 
 
 def test_the_queue_is_limited_in_tokens(held: Held) -> None:
+    """A request of more than one pass takes no room from smaller ones, which are counted apart."""
+
     async def work(batcher: Batcher) -> None:
         first = await busy(batcher, held)
-        with pytest.raises(TooLongError, match="256 tokens; at most 200 in one request"):
-            await batcher.predict("sst", LARGEST[:4], 30)
-        second = asyncio.create_task(batcher.predict("sst", LARGEST[:3], 30))
+        with pytest.raises(TooLongError, match="640 tokens; at most 600 in one request"):
+            await batcher.predict("sst", LARGEST[:10], 30)
+        large = asyncio.create_task(batcher.predict("sst", LARGEST[:9], 30))
         while not batcher.waiting:
             await asyncio.sleep(0.01)
-        assert batcher.waiting_tokens == 192
+        assert batcher.waiting_tokens == 576
+        with pytest.raises(FullError):
+            await batcher.predict("sst", LARGEST[:9], 30)
+        small = [asyncio.create_task(batcher.predict("sst", LARGEST[:3], 30)) for _ in range(3)]
+        while batcher.waiting < 9 + 9:
+            await asyncio.sleep(0.01)
         with pytest.raises(FullError):
             await batcher.predict("sst", LARGEST[:1], 30)
         held.gate.set()
-        assert [len(answers) for answers in await asyncio.gather(first, second)] == [1, 3]
+        assert [len(answers) for answers in await asyncio.gather(first, large, *small)] == [1, 9, 3, 3, 3]
 
-    run(held, work, room_tokens=200)
+    run(held, work, room_tokens=600)
 
 
 def test_a_request_that_fails_in_a_later_pass_leaves_the_queue(model: Model) -> None:

@@ -22,6 +22,8 @@ def record() -> dict[str, Any]:
                     "resident_mib": {"after a quarter": 500, "after all": 501}},
         "schema": {"statuses": {"200": 5}, "faults": ["a fault"], "alive": False},
         "stop": {"stops": 2, "answered": 99, "lost": 4, "how": [], "exit_codes": [0, 1]},
+        "largest": {"small": turn | {"failed": 3, "p99_ms": 912.3}, "largest": {"503": 1, "504": 2}},
+        "mixed": {"sent": 40, "statuses": {"200": 30, "404": 10}, "alive": True, "resident_mib": [400, 401, 1402, 403]},
     }  # fmt: skip
 
 
@@ -32,3 +34,7 @@ def test_failures_are_shown_as_they_are(record: dict[str, Any]) -> None:
     assert "| from the interface | 5 | 200: 5 | 0 | **has ended** |" in tables
     assert "with 1 answers that it does not describe" in tables
     assert "99 requests answered, 4 lost; exit codes 0, 1." in tables
+    assert "6,000 small requests were answered and 3 failed: p50 50 ms, p99 912 ms." in tables
+    assert "by status: 503: 1, 504: 2." in tables
+    assert "40 mixed requests, a quarter of them hostile: 400, 401, 1,402, 403 MiB." in tables
+    assert "By status: 200: 30, 404: 10." in tables

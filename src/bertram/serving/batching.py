@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 Answer = list[Prediction] | Exception
 Watch = Callable[[int, float], None]  # called with the number of texts and the seconds of each pass
 SMOOTHING = 0.9  # weight of the past in the time that a token takes
-PASS_TOKENS = 1024  # maximum number of tokens in a pass of more than one text
+PASS_TOKENS = 512  # maximum number of tokens in a pass of more than one text
 TEXTS_ALONE = 16  # maximum number of texts in a pass, if each request is computed alone
 TURN_SHARE = 4  # the request whose turn it is gets a pass's first text, and at least a quarter of the pass
 INLINE_CHARACTERS = 2000  # shorter requests are tokenized on the event loop, longer ones in another thread
@@ -52,6 +52,7 @@ class _Job:
         answer: result for the caller.
         order: places of the rows that are not taken yet, longest first.
         waiting_cost: tokens of these rows.
+        small: whether all rows fit into one pass.
         results: predictions by place.
     """
 
@@ -59,12 +60,14 @@ class _Job:
     answer: asyncio.Future[list[Prediction]]
     order: list[int] = field(init=False)
     waiting_cost: int = field(init=False)
+    small: bool = field(init=False)
     results: dict[int, Prediction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Stable, from short to long when read from its end: the batches that `Model.predict` makes.
         self.order = sorted(range(len(self.rows)), key=lambda place: self.rows[place].length)[::-1]
         self.waiting_cost = sum(row.cost for row in self.rows)
+        self.small = self.waiting_cost <= PASS_TOKENS
 
     @property
     def next_cost(self) -> int:
@@ -109,13 +112,15 @@ class Batcher:
     Requests are cut into passes of a limited number of texts and tokens. Each pass begins with the request whose turn
     it is; the rest of the pass goes to the requests that have the fewest tokens left. So a small request waits for the
     pass that is being computed and for its own, however large the others are, and a large one advances with each
-    of its turns. A request whose caller is gone is dropped between two passes.
+    of its turns. A large request takes no room in the queue from small ones, those of one pass. A request whose caller
+    is gone is dropped between two passes.
 
     Args:
         model: a model or an ensemble.
         together: maximum number of texts in a pass; 1 computes each request alone.
         room: maximum number of texts in the queue.
-        room_tokens: maximum number of tokens in the queue.
+        room_tokens: maximum number of tokens in the queue when a large request comes; small requests are counted apart,
+            and are refused only if those that wait have as many.
         watch: called after each pass.
     """
 
@@ -174,7 +179,7 @@ class Batcher:
             TooLongError: the request has more tokens than may wait.
         """
         async with asyncio.timeout(seconds):
-            self._check_room(len(texts), 0)
+            self._check_room(len(texts))
             if _characters(texts) <= INLINE_CHARACTERS:
                 rows = prepare(self.model, task, texts)
             else:
@@ -183,7 +188,7 @@ class Batcher:
             if job.waiting_cost > self.room_tokens:
                 raise TooLongError(f"{job.waiting_cost} tokens; at most {self.room_tokens} in one request")
             with self._changed:
-                self._check_room(len(texts), job.waiting_cost)
+                self._check_room(len(texts), job)
                 self._jobs.append(job)
                 self._changed.notify()
             try:
@@ -199,12 +204,17 @@ class Batcher:
             self._changed.notify()
         await self._loop.run_in_executor(None, self._thread.join)
 
-    def _check_room(self, texts: int, tokens: int) -> None:
+    def _check_room(self, texts: int, job: _Job | None = None) -> None:
+        """Refuse a request for which the queue has no room; before it is tokenized, only its texts are counted."""
         with self._changed:
             if self._stopping:
                 raise StoppingError
             waiting, waiting_tokens = self.waiting, self.waiting_tokens
-            if waiting and (waiting + texts > self.room or waiting_tokens + tokens > self.room_tokens):
+            full = waiting + texts > self.room
+            if job is not None:
+                counted = sum(other.waiting_cost for other in self._jobs if other.small or not job.small)
+                full |= counted + job.waiting_cost > self.room_tokens
+            if waiting and full:
                 raise FullError(max(1, math.ceil(waiting_tokens * self._seconds_per_token)))
 
     def _drop(self, job: _Job) -> None:
