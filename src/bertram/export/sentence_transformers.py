@@ -45,8 +45,8 @@ model = CrossEncoder(".")
 scores = model.predict([("a lovely film", "a fine movie")])
 ```
 
-It scores pairs for the task {name}. {meaning} It needs a version of the library whose CrossEncoder is
-made of modules; it was tested with 6.2.
+It scores pairs for the task {name}. {meaning} It needs sentence-transformers 5.5 or newer:
+older versions give other scores.
 """
 
 

@@ -104,7 +104,7 @@ def disk_errors(place: Path) -> Iterator[None]:
         yield
     except Exception as error:
         text = str(error)
-        of_rust = "(os error " in text  # safetensors and tokenizers have exceptions of their own
+        of_rust = "(os error " in text or "IoError(" in text  # safetensors and tokenizers have exceptions of their own
         if not (isinstance(error, OSError) or of_rust):
             raise
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text
