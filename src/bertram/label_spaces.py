@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from bertram.errors import Fault, NoLabel
 
-Metric = Literal["accuracy", "f1", "pearson", "spearman"]
+Metric = Literal["accuracy", "f1", "pearson", "spearman", "micro_f1", "macro_f1", "subset_accuracy"]
 Schema = dict[str, Any]
 
 MISSING = ("", "nan")  # how tables write a label that is not there
@@ -25,7 +25,7 @@ YES = ("1", "yes", "true")
 class LabelSpace(ABC):
     """The values that a label can take.
 
-    A value is a class index, 0 or 1, or a score in label units.
+    A value is a class index, 0 or 1, a score in label units, or a set of labels as a number (`bertram.label_sets`).
 
     Attributes:
         dtype: NumPy type of the values.
@@ -34,6 +34,7 @@ class LabelSpace(ABC):
         baselines: names of the trivial baselines.
         one_number: True if one raw output can tell the values apart, so that a similarity can be the output.
         numeric: True if values lie on a scale, so that an error has a size; False if they are right or wrong.
+        is_set: True if a value is a set of labels, each with a probability of its own.
     """
 
     dtype: ClassVar[Literal["int64", "float64"]] = "int64"
@@ -42,6 +43,7 @@ class LabelSpace(ABC):
     baselines: ClassVar[tuple[str, ...]]
     one_number: ClassVar[bool] = True
     numeric: ClassVar[bool] = False
+    is_set: ClassVar[bool] = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,6 +59,11 @@ class LabelSpace(ABC):
     def ordered(self) -> bool:
         """True if the labels form a scale."""
         return False
+
+    @property
+    def threshold_count(self) -> int:
+        """Number of thresholds of a decision: one for yes, one for each of several labels; 0 for others."""
+        return 0
 
     def faults(self) -> Iterator[str]:
         """The reasons why there is no such label space, for the author of a configuration."""
@@ -87,6 +94,28 @@ class LabelSpace(ABC):
         """A value as it is shown to people: the name of a label, or a score with at most six digits."""
         return self.names[int(value)] if self.names else f"{value:g}"
 
+    def label(self, value: float) -> str | tuple[str, ...]:
+        """The name of the label of a value, or the names of a set of labels."""
+        return self.display(value)
+
+    def external(self, value: float) -> int | float | tuple[int, ...]:
+        """A value as predictions and their files hold it: a number, or the places of a set of labels."""
+        return value
+
+    def internal(self, external: object) -> float:
+        """The value that `external` has written.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            value = float(str(external))
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise ValueError(f"{external!r} is not a finite number")
+        return value
+
     @abstractmethod
     def answer_schema(self) -> Schema:
         """JSON schema of one prediction."""
@@ -94,6 +123,14 @@ class LabelSpace(ABC):
     @abstractmethod
     def counts(self, values: Iterable[float]) -> dict[str, int] | None:
         """Number of values with each label; None for scores."""
+
+    def balanced_weights(self, values: Iterable[float]) -> tuple[float, ...]:
+        """Factors of the losses under which all labels count alike: rows / (labels · rows of the label).
+
+        A label without a row has the factor 1; scores have no factors.
+        """
+        counts = list((self.counts(values) or {}).values())
+        return tuple(sum(counts) / (len(counts) * count) if count else 1.0 for count in counts)
 
     @abstractmethod
     def constant(self, *, yes: bool) -> int | None:
@@ -219,6 +256,11 @@ class YesNo(_Labels):
     def names(self) -> tuple[str, ...]:
         """Display names of no and yes."""
         return self.display_names or self.labels or ("no", "yes")
+
+    @property
+    def threshold_count(self) -> int:
+        """One, for yes."""
+        return 1
 
     def _spellings(self) -> list[tuple[str, ...]]:
         return super()._spellings() or [NO, YES]

@@ -1,9 +1,9 @@
-"""What a task is: one text or a pair in, a class, a yes or no, or a score out.
+"""What a task is: one text or a pair in; a class, a yes or no, a score, or a set of labels out.
 
 SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's own tasks are further values.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from bertram.label_sets import LabelSets
 from bertram.label_spaces import Classes, LabelSpace, Metric, ScoreRange, YesNo, as_number
 
 
@@ -72,10 +73,12 @@ class LossFacts:
     Attributes:
         of_cosine: True if the loss takes the cosine of two texts itself, without scale and offset.
         of_softmax: True if the loss takes the logits of a softmax over classes.
+        of_logits: True if the loss takes logits of probabilities, which a temperature can divide.
     """
 
     of_cosine: bool = False
     of_softmax: bool = False
+    of_logits: bool = False
 
 
 KINDS: dict[str, KindOfLabel] = {
@@ -86,11 +89,17 @@ KINDS: dict[str, KindOfLabel] = {
     "score": KindOfLabel(
         lambda task: ScoreRange(*task.range), ("mse", "binary-cross-entropy", "cosine-mse", "cosine-embedding")
     ),
+    "multi-label": KindOfLabel(
+        lambda task: LabelSets(
+            task.labels or task.files.label_columns, task.label_names, task.absent_labels, task.label_separator
+        ),
+        ("binary-cross-entropy",),
+    ),
 }
 LOSSES: dict[str, LossFacts] = {
-    "cross-entropy": LossFacts(of_softmax=True),
-    "coral": LossFacts(),
-    "binary-cross-entropy": LossFacts(),
+    "cross-entropy": LossFacts(of_softmax=True, of_logits=True),
+    "coral": LossFacts(of_logits=True),
+    "binary-cross-entropy": LossFacts(of_logits=True),
     "mse": LossFacts(),
     "cosine-mse": LossFacts(of_cosine=True),
     "cosine-embedding": LossFacts(of_cosine=True),
@@ -122,6 +131,9 @@ class TextFile(Strict):
         description="quotes in a table: fields in quotes may span lines (standard), or quotes are ordinary "
         "characters (none); auto is standard, except where a quote would swallow rows",
     )
+    label_columns: tuple[str, ...] = Field(
+        (), description="columns of yes or no, one for each label, in place of the column label (multi-label)"
+    )
 
     @field_validator("encoding")
     @classmethod
@@ -138,6 +150,8 @@ class TextFile(Strict):
         values: dict[str, Any] = fields(self)
         if values.get("quoting") == "auto":
             del values["quoting"]
+        if not values.get("label_columns"):
+            values.pop("label_columns", None)
         return values
 
 
@@ -178,16 +192,27 @@ class Task(Strict):
     """One task: its texts, its labels, how it is learned and how it is scored."""
 
     name: str = Field("", description="name of the task; taken from the name of its table")
-    kind: Kind = Field(..., description="kind of label: one of several classes, yes or no, or a score")
+    kind: Kind = Field(..., description="kind of label: one of several classes, yes or no, a score, or several labels")
     files: Files = Field(..., description="files in the data directory")
     hub: Files | None = Field(None, description="the same rows on the Hugging Face Hub, for --data hub")
     extra: Extra | None = Field(None, description="additional training rows")
     labels: tuple[str, ...] = Field(
         (),
-        description="label values in the files, in order (class); the values for no and yes (binary; none: 0 and 1, no "
-        "and yes, or false and true); numbers match as numbers, 1.0 is 1",
+        description="label values in the files, in order (class; multi-label, none: files.label_columns); "
+        "the values for no and yes (binary; none: 0 and 1, no and yes, or false and true); numbers match as numbers, "
+        "1.0 is 1",
     )
     label_names: tuple[str, ...] = Field((), description="display names of the labels; none: the labels themselves")
+    label_separator: str | None = Field(
+        None,
+        min_length=1,
+        description="separator of several labels in one cell; none: a list in brackets, or the semicolon, vertical bar "
+        "or comma that the cell has (multi-label)",
+    )
+    absent_labels: tuple[str, ...] = Field(
+        (),
+        description="values in a list of labels that stand for no label, such as the 0 that fills it up (multi-label)",
+    )
     range: tuple[float, float] = Field((0.0, 1.0), description="lowest and highest score, in label units (score)")
     encoding: Encoding = Field(
         "cross", description="encoding of a pair: both texts in one sequence (cross), or one sequence each (bi)"
@@ -202,10 +227,28 @@ class Task(Strict):
         + "; ".join(f"{name}: {', '.join(kind.losses)}" for name, kind in KINDS.items())
         + ")",
     )
-    metric: Metric | None = Field(None, description="main score; none: accuracy, or Pearson's r for scores")
+    metric: Metric | None = Field(
+        None, description="main score; none: accuracy, Pearson's r for scores, micro-F1 for several labels"
+    )
     margin: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="margin of the cosine-embedding loss")
     raw_cosine: bool = Field(
         False, description="use the similarity itself as the logit, without learned scale and offset"
+    )
+    class_weights: Literal["balanced"] | tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (),
+        description="factors of the examples' losses, one for each label in order, or balanced: inversely proportional "
+        "to the label's training rows (multi-label: factors of the labels that are present); none: 1",
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of each hard label that is spread evenly over all labels in training"
+    )
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="divisor of the logits in predictions; above 1: less confident"
+    )
+    thresholds: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (),
+        description="probability above which the answer is yes (binary), or above which a label is predicted: one for "
+        "all, or one for each label in order (multi-label); none: 0.5",
     )
     weight: Annotated[float, Field(ge=0)] = Field(1.0, description="factor of the task's loss in the sum of all losses")
     trained: bool = Field(True, description="train the task; false: its head stays as initialized and is only scored")
@@ -241,8 +284,11 @@ class Task(Strict):
         if len(set(self.label_names)) != len(self.label_names):
             faults.append("label_names holds a value twice")
         faults.extend(self._ambiguous_names())
-        if self.label_names and len(self.label_names) != len(self.labels):
-            faults.append(f"label_names has {len(self.label_names)} entries for {len(self.labels)} labels")
+        labels = self.labels or self.files.label_columns
+        if self.label_names and len(self.label_names) != len(labels):
+            faults.append(f"label_names has {len(self.label_names)} entries for {len(labels)} labels")
+        faults.extend(self._several_labels_faults())
+        faults.extend(self._decision_faults())
         if self.loss and self.loss not in losses:
             faults.append(f"loss {self.loss!r} does not fit a {self.kind} task; use {' or '.join(losses)}")
         if self.metric and self.metric not in space.main_metrics:
@@ -250,6 +296,39 @@ class Task(Strict):
             faults.append(f"metric {self.metric!r} does not fit a {self.kind} task; use {fitting}")
         faults.extend(self._head_faults())
         return faults
+
+    def _several_labels_faults(self) -> Iterator[str]:
+        """Fields that only tasks with several labels have, and columns that are not as many as the labels."""
+        if not self.label_space.is_set:
+            for field, value in (("label_separator", self.label_separator), ("absent_labels", self.absent_labels)):
+                if value:
+                    yield f"{field} is for multi-label tasks"
+        tables = {"files": self.files, "hub": self.hub, "extra": self.extra}
+        for name, table in tables.items():
+            columns = () if table is None else table.label_columns
+            if columns and not self.label_space.is_set:
+                yield f"{name}.label_columns is for multi-label tasks; name the column of labels in {name}.label"
+            elif columns and len(columns) != self.classes:
+                yield f"{name}.label_columns has {len(columns)} columns for {self.classes} labels"
+            if len(set(columns)) != len(columns):
+                yield f"{name}.label_columns holds a column twice"
+
+    def _decision_faults(self) -> Iterator[str]:
+        """Weights, smoothing, temperature and thresholds that the kind or its loss cannot have."""
+        space, logits = self.label_space, LOSSES[self.trained_by].of_logits and bool(self.class_names)
+        described = f"a {self.kind} task with the loss {self.trained_by}"
+        if self.class_weights and not space.names:
+            yield f"class_weights: a {self.kind} task has no labels to weight"
+        elif self.class_weights and self.class_weights != "balanced" and len(self.class_weights) != len(space.names):
+            yield f"class_weights has {len(self.class_weights)} weights for {len(space.names)} labels"
+        if self.label_smoothing and not logits:
+            yield f"label_smoothing: {described} has no probabilities to smooth"
+        if self.temperature != 1 and not logits:
+            yield f"temperature: {described} has no logits to divide"
+        if self.thresholds and not space.threshold_count:
+            yield f"thresholds: a {self.kind} task has none; the likeliest label, or the score, is predicted"
+        elif len(self.thresholds) not in (0, 1, space.threshold_count):
+            yield f"thresholds has {len(self.thresholds)} values for {space.threshold_count} labels"
 
     def _ambiguous_names(self) -> list[str]:
         """Labels and display names that would mean two classes when they are read."""

@@ -26,7 +26,9 @@ recipe seed data encoder precision threads device allow_rejects uncertainty_weig
 tasks.NAME.name tasks.NAME.kind tasks.NAME.labels tasks.NAME.label_names tasks.NAME.range tasks.NAME.encoding
 tasks.NAME.head tasks.NAME.loss tasks.NAME.metric tasks.NAME.margin tasks.NAME.raw_cosine tasks.NAME.weight
 tasks.NAME.trained tasks.NAME.max_train_samples tasks.NAME.batch_size tasks.NAME.text_normalization
-tasks.NAME.files.encoding
+tasks.NAME.label_separator tasks.NAME.absent_labels tasks.NAME.class_weights tasks.NAME.label_smoothing
+tasks.NAME.temperature tasks.NAME.thresholds tasks.NAME.files.label_columns tasks.NAME.hub.label_columns
+tasks.NAME.extra.label_columns tasks.NAME.files.encoding
 tasks.NAME.files.quoting tasks.NAME.files.train tasks.NAME.files.dev tasks.NAME.files.test tasks.NAME.files.texts
 tasks.NAME.files.label
 tasks.NAME.files.id tasks.NAME.files.repo
@@ -75,7 +77,7 @@ def test_every_field_has_a_type_and_a_default_in_words() -> None:
     assert known["sampling.order"][0].startswith("sequential|rotating|worst-last|joint")
     assert known["optimizer.betas"] == ("2 values, each a number >= 0, < 1", "0.9,0.999")
     assert known["model.encoder_dropout"] == ("number >= 0, < 1", "none")
-    assert known["tasks.NAME.kind"] == ("class|binary|score", "required")
+    assert known["tasks.NAME.kind"] == ("class|binary|score|multi-label", "required")
     assert known["allow_rejects"] == ("true|false", "false")
     assert known["tasks.NAME.extra.exclude"] == ("table", "none")
     assert all(kind and default for kind, default in known.values())

@@ -158,12 +158,19 @@ def _printer(space: LabelSpace, output_format: str) -> Callable[[dict[str, Any]]
     )
 
     def write(line: dict[str, Any]) -> None:
-        cells = [line["id"], line["value"]]
+        cells = [line["id"], _cell(line["value"])]
         if space.names:
-            cells += [line["label"], *line["probabilities"].values()]
+            cells += [_cell(line["label"]), *line["probabilities"].values()]
         writer.writerow([printable(str(cell)) for cell in cells] if sys.stdout.isatty() else cells)
 
     return write
+
+
+def _cell(value: Any) -> Any:
+    """A value of a table; several labels are separated by semicolons, an empty list stays one."""
+    if not isinstance(value, tuple | list):
+        return value
+    return ";".join(map(str, value)) if value else "[]"
 
 
 def _print(line: dict[str, Any]) -> None:

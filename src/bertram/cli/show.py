@@ -16,7 +16,9 @@ from bertram.runs.scores import Baselines, Score, SplitScores, TaskScores
 from bertram.tasks import Task
 
 INTERVAL_WIDTH = 16
-METRIC_ORDER = ("accuracy", "f1", "pearson", "spearman", "mse", "mae", "nll", "brier")
+METRIC_ORDER = (
+    *("accuracy", "f1", "micro_f1", "macro_f1", "subset_accuracy", "pearson", "spearman", "mse", "mae", "nll", "brier"),
+)
 MEMBER_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("run", "left"),
     ("recipe", "left"),

@@ -23,10 +23,12 @@ def submission(
 ) -> None:
     """Write the six files of the course's leaderboard: predictions for dev and test of sst, quora and sts.
 
+    Each multi-label task of the run adds a table of the labels' probabilities for its dev and its test file.
+
     Parameters
     ----------
     run
-        Run directory with these three tasks.
+        Run directory with these three tasks, or with multi-label tasks.
     out
         Directory for the files.
     data

@@ -56,8 +56,9 @@ def run_predictions(run: Run, task: str, split: Split) -> tuple[dict[str, float]
     path = run.predictions(task, split)
     lines = read_predictions(path)
     refuse_doubles(path, (line["id"] for line in lines))
+    space = run.config.tasks[task].label_space
     probabilities = {line["id"]: line["probabilities"] for line in lines if "probabilities" in line}
-    return {line["id"]: float(line["value"]) for line in lines}, probabilities
+    return {line["id"]: space.internal(line["value"]) for line in lines}, probabilities
 
 
 def task_named(tasks: Mapping[str, Task], name: str) -> Task:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bertram.comparison.contrast import shared_variance
 from bertram.evaluation.influence import by_group, influence, standard_error
 from bertram.evaluation.intervals import Floats
-from bertram.evaluation.losses import LOSSES
+from bertram.evaluation.losses import LOSSES, losses_of
 from bertram.evaluation.metrics import is_error, metrics_of, on_unit_scale
 from bertram.label_spaces import LabelSpace
 
@@ -158,7 +158,7 @@ def _loss(name: str, task: TaskPredictions, loss: str) -> Outcome:
         if run not in task.probabilities:
             return "no probabilities are kept"
         probabilities = np.array([task.probabilities[run][id_] for id_ in task.ids], dtype=np.float64)
-        losses = LOSSES[loss](task.labels(), probabilities)
+        losses = losses_of(task.space)[loss](task.labels(), probabilities)
         return float(losses.mean()), losses - losses.mean(), probabilities.tobytes()
 
     return _outcome(f"{name} {loss}", name, loss, task, score)

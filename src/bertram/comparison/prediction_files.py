@@ -123,7 +123,7 @@ def _values(path: Path, rows: Sequence["_Row"], space: LabelSpace, columns: Colu
     """The value of each row, and the faults of those that have none."""
 
     def index(text: object) -> float:
-        value = _number(text)
+        value = space.internal(text)
         if fault := space.fault(value):
             raise ValueError(fault)
         return value

@@ -96,12 +96,12 @@ def _cautions(task: Task, train: Rows | None, extra: Rows | None, dev: Rows) -> 
     if train is None:
         return
     if space.names:
-        trained = _trained_labels(train, extra)
-        for value in range(len(space.names)):
-            if value not in trained:
-                count = int(np.count_nonzero(dev.labels == value))
+        trained = space.counts(_trained_labels(train, extra)) or {}
+        dev_counts = space.counts([] if dev.labels is None else dev.labels.tolist()) or {}
+        for label, count in dev_counts.items():
+            if not trained[label]:
                 where = f" ({count:,} in dev)" if count else ""
-                yield f"the label {space.display(value)} has no training row{where}; it can never be predicted"
+                yield f"the label {label} has no training row{where}; it can never be predicted"
     if train.sha256 == dev.sha256:
         yield f"dev is the training file {train.name}; its scores do not show what the model does with new texts"
         return

@@ -94,6 +94,7 @@ class _Layout:
     part: Part
     texts: tuple[str, ...]
     label: str | None
+    label_columns: tuple[str, ...]  # in place of one column of labels
     id: str | None
     exclude: Mapping[str, str]
     encoding: str | None
@@ -101,7 +102,20 @@ class _Layout:
 
     @property
     def columns(self) -> list[str]:
-        return [*self.texts, *(name for name in (self.label, self.id) if name is not None), *self.exclude]
+        return [*self.texts, *self.labels, *(() if self.id is None else (self.id,)), *self.exclude]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns of labels; none where labels are not asked for."""
+        if self.label is None:
+            return ()
+        return self.label_columns or (self.label,)
+
+    def label_of(self, record: Record) -> object:
+        """The cell of a row's label, or a tuple of the cells of its label columns."""
+        if self.label_columns:
+            return tuple(record.values.get(name) for name in self.label_columns)
+        return record.values.get(str(self.label))
 
 
 def file_facts(read: Iterable[tuple[str, Rows]]) -> dict[str, DataFile]:
@@ -150,7 +164,7 @@ def read_rows(
         raise DataError(f"tasks.{task.name}.{table}.{split}: names no file, and it is needed")
     files = files_of(task, data)
     label = files.label if labelled else None
-    layout = _Layout(split, files.texts, label, files.id, {}, files.encoding, files.quoting)
+    layout = _Layout(split, files.texts, label, files.label_columns, files.id, {}, files.encoding, files.quoting)
     name = str(getattr(files, split))
     rows = _read(path, f"{files.repo}/{name}" if data == "hub" else name, layout, task, allow_rejects)
     if split != "train" and not allow_double_ids:
@@ -162,7 +176,9 @@ def read_extra(task: Task, data: str, *, allow_rejects: bool = False) -> Rows:
     """The further training rows of a task that has them, as `read_rows` reads its files."""
     assert task.extra is not None
     extra = task.extra
-    layout = _Layout("extra", extra.texts, extra.label, None, extra.exclude, extra.encoding, extra.quoting)
+    layout = _Layout(
+        "extra", extra.texts, extra.label, extra.label_columns, None, extra.exclude, extra.encoding, extra.quoting
+    )
     return _read(locate_extra(task, data), extra.file, layout, task, allow_rejects)
 
 
@@ -184,7 +200,7 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
             try:
                 if record.fault:
                     raise Fault(record.fault)
-                value = None if layout.label is None else value_of(record.values.get(layout.label))
+                value = None if layout.label is None else value_of(layout.label_of(record))
                 row_id, row_texts = parse(record, number, layout.texts, layout.id, task.text_normalization)
             except NoLabel:
                 unlabelled += 1
@@ -198,7 +214,9 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
             texts.append(row_texts)
             lines.append(record.line)
     if unlabelled and not ids and not rejects:
-        raise DataError(f"{path}: no row has a label in column {layout.label!r}; training and scoring need labels")
+        raise DataError(
+            f"{path}: no row has a label in column {_quoted(layout.labels)}; training and scoring need labels"
+        )
     _judge(path, len(ids), rejects, unlabelled, allow_rejects)
     return Rows(
         ids=ids,
@@ -213,6 +231,10 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
         excluded=excluded,
         unlabelled=unlabelled,
     )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def refuse_double_ids(path: Path, ids: Sequence[str], lines: Sequence[int]) -> None:
@@ -239,7 +261,7 @@ def _require(table: Table, layout: _Layout) -> None:
     try:
         table.require(layout.columns)
     except DataError as error:
-        if layout.label is None or layout.label in table.columns or set(layout.texts) - set(table.columns):
+        if layout.label is None or set(layout.labels) & set(table.columns) or set(layout.texts) - set(table.columns):
             raise
         raise DataError(f"{error}\nWithout labels it can only be predicted, not trained or scored on.") from None
 

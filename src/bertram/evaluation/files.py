@@ -106,7 +106,7 @@ def confusions(evaluation: Evaluation) -> dict[str, list[list[int]]]:
     """Gold labels by predicted ones, of tasks that have classes."""
     tables = {}
     for name, examples in evaluation.examples.items():
-        if examples.task.classes and examples.labels is not None:
+        if examples.task.classes and not examples.task.label_space.is_set and examples.labels is not None:
             table = confusion_matrix(examples.labels.numpy(), evaluation.values(name), examples.task.classes)
             tables[name] = table.tolist()
     return tables
@@ -123,4 +123,5 @@ def keep_predictions(run: Run, evaluation: Evaluation, split: str) -> None:
     """Write id and output of each example below the run."""
     for name, examples in evaluation.examples.items():
         path = run.predictions(name, split)
-        write_predictions(path, examples.ids, evaluation.values(name).tolist(), evaluation.probabilities(name))
+        values = [examples.task.label_space.external(value) for value in evaluation.values(name).tolist()]
+        write_predictions(path, examples.ids, values, evaluation.probabilities(name))

@@ -1,9 +1,14 @@
 """Proper scores of class probabilities: what accuracy cannot see (Gneiting & Raftery, 2007). Lower is better."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from bertram.evaluation import set_metrics
 from bertram.evaluation.intervals import Floats
+from bertram.label_spaces import LabelSpace
 
+Loss = Callable[[Floats, Floats], Floats]
 LEAST = 5e-5  # half of the last digit that prediction files keep; 0 would make the loss of one example infinite
 
 
@@ -21,4 +26,10 @@ def brier(gold: Floats, probabilities: Floats) -> Floats:
     return losses
 
 
-LOSSES = {"nll": nll, "brier": brier}
+LOSSES: dict[str, Loss] = {"nll": nll, "brier": brier}
+SET_LOSSES: dict[str, Loss] = {"nll": set_metrics.nll, "brier": set_metrics.brier}
+
+
+def losses_of(space: LabelSpace) -> dict[str, Loss]:
+    """The losses of a label space by name: functions of labels [n] and probabilities [n, K] to losses [n]."""
+    return SET_LOSSES if space.is_set else LOSSES

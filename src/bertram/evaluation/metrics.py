@@ -12,9 +12,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bertram.evaluation import set_metrics
 from bertram.evaluation.intervals import Floats, Interval
 from bertram.evaluation.jackknife import jackknife_error
-from bertram.evaluation.losses import LOSSES
+from bertram.evaluation.losses import LOSSES, losses_of
 from bertram.evaluation.mean_interval import mean_interval
 from bertram.evaluation.score_intervals import correlation, positive, proportion
 from bertram.label_spaces import LabelSpace
@@ -152,6 +153,9 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy),
     "f1": Metric(f1, _nothing_positive),
     "macro_f1": Metric(macro_f1),
+    "micro_f1": Metric(set_metrics.micro_f1, _nothing_positive),
+    "label_macro_f1": Metric(set_metrics.macro_f1, _nothing_positive),
+    "subset_accuracy": Metric(set_metrics.subset_accuracy),
     "pearson": Metric(pearson, _no_correlation, correlation=True, interval=correlation),
     "spearman": Metric(spearman, _no_correlation, correlation=True, interval=correlation),
     "mse": Metric(mse, error=True, interval=positive),
@@ -196,7 +200,8 @@ def score_task(
     scores = {name: _score(metric, y, z, groups) for name, metric in metrics_of(space).items()}
     if probabilities is None or len(y) == 0:
         return scores
-    losses_by_name = {name: loss(y, np.asarray(probabilities, dtype=np.float64)) for name, loss in LOSSES.items()}
+    p = np.asarray(probabilities, dtype=np.float64)
+    losses_by_name = {name: loss(y, p) for name, loss in losses_of(space).items()}
     return scores | {name: _score(MEAN_LOSS, y, losses, groups) for name, losses in losses_by_name.items()}
 
 
@@ -374,11 +379,19 @@ def _majority(train: Floats, count: int, _: np.random.Generator) -> Floats:
     return np.full(count, values[counts.argmax()])
 
 
-FITTED_BASELINES = ("majority", "mean", "random")  # whose answers depend on the training labels
+FITTED_BASELINES = (
+    "majority",
+    "mean",
+    "random",
+    "frequent_labels",
+    "every_label",
+)  # whose answers depend on the training labels
 BASELINES: dict[str, Callable[[Floats, int, np.random.Generator], Floats]] = {
     "majority": _majority,
     "always_no": lambda _, count, __: np.full(count, 0.0),
     "always_yes": lambda _, count, __: np.full(count, 1.0),
+    "frequent_labels": lambda train, count, _: np.full(count, set_metrics.frequent_labels(train)),
+    "every_label": lambda train, count, _: np.full(count, set_metrics.every_label(train)),
     "mean": lambda train, count, _: np.full(count, train.mean()),
     "random": lambda train, count, generator: generator.choice(train, count),
 }

@@ -1,6 +1,6 @@
 """The course leaderboard's six files, exactly in its form."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from bertram.data.rows import Rows, read_rows
 from bertram.data.sources import HubUnreachableError, Split
 from bertram.errors import BertramError, DataError
 from bertram.label_spaces import LabelSpace
+from bertram.minbert import label_probabilities
 from bertram.model.outputs import output_of
 from bertram.prediction.load import load
 from bertram.prediction.model import Predictor
@@ -89,10 +90,11 @@ def submit(
 ) -> list[Path]:
     """Predict the dev and test-student files of the three tasks and write the leaderboard's six files.
 
-    Dev rows without a label do not count there, as they do not count in training.
+    Multi-label tasks of the run add a table of probabilities for each of their dev and test files; a run that has none
+    of the three tasks gives these alone. Dev rows without a label do not count there, as they do not count in training.
 
     Args:
-        run: run with the three tasks.
+        run: run with the three tasks, or with multi-label tasks.
         data: directory with the course's files; or hub, or sample.
         out: directory to write to.
         batch_size: examples per batch.
@@ -106,18 +108,31 @@ def submit(
     Raises:
         BertramError: the run has not the three tasks, or files cannot be read or written.
     """
-    _require_tasks(run)
+    labelled = [name for name, task in run.config.tasks.items() if task.label_space.is_set]
+    with_leaderboard = not labelled or not LEADERBOARD.keys().isdisjoint(run.config.tasks)
+    if with_leaderboard:
+        _require_tasks(run)
     model = load(run)
-    rows = _read(model, data, allow_rejects)
+    rows, label_rows = _read(model, data, labelled, allow_rejects, with_leaderboard=with_leaderboard)
+    for (name, _), file_rows in label_rows.items():
+        for line in left_out(name, file_rows):
+            complain(line)
+    tables = {
+        label_probabilities.file_name(*file): label_probabilities.probability_table(
+            model, model.tasks[file[0]], file_rows, batch_size
+        )
+        for file, file_rows in label_rows.items()
+    }
     for file, file_rows in rows.items():
         for line in left_out(file.split()[0], file_rows):
             complain(line)
-    outputs: dict[str, dict[str, dict[str, float]]] = {name: {} for name in LEADERBOARD}
+    outputs: dict[str, dict[str, dict[str, float]]] = {name: {} for name in LEADERBOARD if with_leaderboard}
     for file in track(list(rows)):
         name, split = file.split()
         outputs[name][split] = _predicted(model, model.tasks[name], rows[file], batch_size)
     try:
-        return write_submission(out, outputs)
+        written = write_submission(out, outputs) if outputs else []
+        return written + [label_probabilities.write_table(out / name, table) for name, table in tables.items()]
     except OSError as error:
         raise BertramError(f"{out}: cannot be written: {error.strerror}; choose another --out") from None
 
@@ -147,11 +162,24 @@ def _require_tasks(run: Run) -> None:
             raise BertramError(f"{run.path}: its task {task.name} is not the leaderboard's, which is {kind}")
 
 
-def _read(model: Predictor, data: str, allow_rejects: bool) -> dict[str, Rows]:
-    """The rows of each task and split, or all reasons why there are none."""
+def _read(
+    model: Predictor, data: str, labelled: Sequence[str], allow_rejects: bool, *, with_leaderboard: bool
+) -> tuple[dict[str, Rows], dict[tuple[str, Split], Rows]]:
+    """The rows of the leaderboard's and of multi-label tasks by split, or all reasons why there are none."""
     rows: dict[str, Rows] = {}
+    label_rows: dict[tuple[str, Split], Rows] = {}
     problems = []
-    for name in LEADERBOARD:
+    for name in labelled:
+        for split in label_probabilities.splits_with_files(model.tasks[name], data):
+            try:
+                label_rows[name, split] = label_probabilities.read_split(
+                    model.tasks[name], data, split, allow_rejects=allow_rejects
+                )
+            except HubUnreachableError:
+                raise
+            except DataError as error:
+                problems.append(str(error))
+    for name in LEADERBOARD if with_leaderboard else ():
         for split in SPLITS:
             try:
                 task = model.tasks[name]
@@ -163,7 +191,7 @@ def _read(model: Predictor, data: str, allow_rejects: bool) -> dict[str, Rows]:
                 problems.append(str(error))
     if problems:
         raise DataError("\n".join(dict.fromkeys(problems)))
-    return rows
+    return rows, label_rows
 
 
 def _predicted(model: Predictor, task: Task, rows: Rows, batch_size: int) -> dict[str, float]:

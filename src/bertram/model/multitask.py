@@ -12,7 +12,7 @@ from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoders import Encoder
 from bertram.model.encoders.base import WordRows
 from bertram.model.heads import SimilarityHead, TaskHead, head_of
-from bertram.model.outputs import Output
+from bertram.model.outputs import Output, output_of
 from bertram.tasks import Task
 
 
@@ -62,6 +62,11 @@ class Multitask(nn.Module):
     def output(self, task: str) -> Output:
         """The kind of output of a task."""
         return self.head(task).output
+
+    def set_task(self, task: Task) -> None:
+        """Give a task another definition, whose head and label space are the same."""
+        self.tasks[task.name] = task
+        self.head(task.name).output = output_of(task)
 
     def task_heads(self) -> list[tuple[str, TaskHead]]:
         """The heads by the names of their tasks."""

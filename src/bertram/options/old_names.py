@@ -45,7 +45,14 @@ FIRST_NAMES: dict[str, dict[str, str]] = {
 OLD_NAMES = {table: {old: new for new, old in names.items()} for table, names in FIRST_NAMES.items()}
 """Table of the configuration -> former name -> present name."""
 
-ADDED: dict[str, Any] = {}
+ADDED: dict[str, Any] = {
+    "tasks.NAME.label_separator": None,
+    "tasks.NAME.absent_labels": [],
+    "tasks.NAME.class_weights": [],
+    "tasks.NAME.label_smoothing": 0.0,
+    "tasks.NAME.temperature": 1.0,
+    "tasks.NAME.thresholds": [],
+}
 """Fields that came after the first records, by dotted name (``tasks.NAME.field``), with their first default."""
 
 

@@ -24,14 +24,14 @@ class Prediction:
     """The prediction for one example.
 
     Attributes:
-        value: class index, 0 or 1, or score in label units.
-        probabilities: probability of each class (of no and yes), in order; None for a score.
-        label: display name of the class; None for a score.
+        value: class index, 0 or 1, score in label units, or the indices of several labels.
+        probabilities: probability of each class (of no and yes) or label, in order; None for a score.
+        label: display name of the class, or those of several labels; None for a score.
     """
 
-    value: int | float
+    value: Any  # a number, or a tuple of indices: a type of both would refuse arithmetic on scores
     probabilities: tuple[float, ...] | None = None
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
 
 
 class Predictor(Protocol):
@@ -161,8 +161,9 @@ def predictions(task: Task, outputs: Tensor) -> list[Prediction]:
     values, shares = output.decide(outputs).tolist(), output.probabilities(outputs)
     if shares is None:
         return [Prediction(value) for value in values]
+    space = task.label_space
     return [
-        Prediction(value, tuple(row), task.label_space.display(value))
+        Prediction(space.external(value), tuple(row), space.label(value))
         for value, row in zip(values, shares.tolist(), strict=True)
     ]
 

@@ -14,6 +14,7 @@ from bertram.data.rows import Rows, limit_rows, read_extra, read_rows
 from bertram.data.sources import HubUnreachableError
 from bertram.errors import BertramError, DataError, RunError
 from bertram.evaluation.metrics import metrics_of
+from bertram.evaluation.set_metrics import digits
 from bertram.runs.directory import Run, read_metrics, read_predictions
 from bertram.runs.record import Record
 from bertram.runs.scores import Baselines, Score, SplitScores
@@ -22,6 +23,10 @@ from bertram.tasks import Task
 Floats = NDArray[np.float64]
 Part = Literal["train", "extra", "dev"]
 OVERALL = "overall"
+ROW_FIELDS = (  # fields of a task that decide which rows its files have
+    *("kind", "files", "hub", "extra", "labels", "range", "text_normalization"),
+    *("label_separator", "absent_labels"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,13 @@ class Outcomes:
 
     @property
     def confidence(self) -> Floats | None:
-        """[n] probability of what was predicted; None for scores."""
+        """[n] probability of what was predicted, of several labels the least sure one; None for scores."""
         if self.probabilities is None:
             return None
+        if self.task.label_space.is_set:
+            present = digits(self.predicted, self.task.classes)
+            least: Floats = np.where(present == 1, self.probabilities, 1 - self.probabilities).min(axis=1)
+            return least
         chosen: Floats = np.take_along_axis(self.probabilities, self.predicted.astype(int)[:, None], axis=1)[:, 0]
         return chosen
 
@@ -144,7 +153,7 @@ class Library:
         """
         task, data = config.tasks[name], self.data or config.data
         key = (
-            task.model_dump_json(include={"kind", "files", "hub", "extra", "labels", "range", "text_normalization"}),
+            task.model_dump_json(include={*ROW_FIELDS}),
             data,
         )
         if data in self.problems:
@@ -187,12 +196,13 @@ class Library:
             return None
         places = [place[line["id"]] for line in usable]
         probabilities = [line.get("probabilities") for line in usable]
+        space = view.config.tasks[name].label_space
         return Outcomes(
             task=view.config.tasks[name],
             ids=[line["id"] for line in usable],
             texts=[rows.texts[number] for number in places],
             gold=rows.labels[places].astype(np.float64),
-            predicted=np.array([line["value"] for line in usable], dtype=np.float64),
+            predicted=np.array([space.internal(line["value"]) for line in usable], dtype=np.float64),
             probabilities=None if None in probabilities else np.array(probabilities, dtype=np.float64),
             unknown=len(lines) - len(usable),
         )

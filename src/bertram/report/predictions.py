@@ -3,20 +3,23 @@
 import numpy as np
 from markupsafe import Markup, escape
 
+from bertram.evaluation.labels import label_scores
 from bertram.evaluation.metrics import expected_calibration_error, reliability
+from bertram.evaluation.set_metrics import digits
 from bertram.report import plots
 from bertram.report.drawing import WIDTH, svg
 from bertram.report.outcomes import Library, Outcomes, RunView
-from bertram.report.page import Cell, Column, Picture, Section, Table, shown
+from bertram.report.page import Cell, Column, Picture, Section, Table, shown, shown_interval
 
 MOST_POINTS = 1500  # of a scatter; more are drawn by lot
 WORST = 8  # errors shown of each task
+LABEL_COLUMNS = ("in gold", "predicted", "precision", "recall", "F1", "95 % interval", "threshold")
 LONGEST = 400  # characters of a text that are shown
 
 
 def predictions_section(run: RunView, library: Library) -> Section:
     """A confusion matrix, a reliability diagram or a scatter for each task."""
-    pictures = []
+    pictures, tables = [], []
     for name, task in run.config.tasks.items():
         outcomes = library.outcomes(run, name)
         counts = None if run.record is None else run.record.confusion.get(name)
@@ -28,11 +31,39 @@ def predictions_section(run: RunView, library: Library) -> Section:
             ))  # fmt: skip
         if outcomes is None:
             continue
-        if outcomes.confidence is not None:
+        if task.label_space.is_set:
+            pictures.append(_label_reliability(name, outcomes))
+            tables.append(_label_table(name, outcomes))
+        elif outcomes.confidence is not None:
             pictures.append(_reliability(name, outcomes))
         elif task.label_space.numeric:
             pictures += [_scatter(name, outcomes), _spread(name, outcomes)]
-    return Section("predictions", "Predictions", pictures=pictures)
+    return Section("predictions", "Predictions", pictures=pictures, tables=tables)
+
+
+def _label_table(name: str, outcomes: Outcomes) -> Table:
+    """Counts and scores of each label of a multi-label task."""
+    columns = [Column("label"), *(Column(heading, number=True) for heading in LABEL_COLUMNS)]
+    rows: list[list[Cell]] = []
+    for label in label_scores(outcomes.task, outcomes.gold, outcomes.predicted):
+        interval = "" if label.f1.ci95 is None else shown_interval(label.f1.ci95)
+        rows.append([label.name, f"{label.gold:,}", f"{label.predicted:,}", shown(label.precision), shown(label.recall),
+                     shown(label.f1.value), interval, shown(label.threshold, 2)])  # fmt: skip
+    note = "F1 has a 95 % interval over examples. A label is predicted above its threshold."
+    return Table(columns, rows, title=f"{name}: each label", note=note)
+
+
+def _label_reliability(name: str, outcomes: Outcomes) -> Picture:
+    """Reliability of the probabilities of all labels together: how often a label is present."""
+    assert outcomes.probabilities is not None
+    present = digits(outcomes.gold, outcomes.task.classes).ravel()
+    sure = outcomes.probabilities.ravel()
+    bins = reliability(sure, present)
+    return Picture(
+        f"{name}: reliability", svg(plots.reliability, WIDTH, 330, bins),
+        f"How often a label is present (bars) at such a probability, all labels together; the gap to the diagonal is "
+        f"outlined. Expected calibration error {shown(expected_calibration_error(bins))}.",
+    )  # fmt: skip
 
 
 def _reliability(name: str, outcomes: Outcomes) -> Picture:
@@ -101,7 +132,7 @@ def worst(outcomes: Outcomes) -> list[int]:
 
 
 def _worst(outcomes: Outcomes) -> list[list[Cell]]:
-    confidence, names = outcomes.confidence, outcomes.task.class_names
+    confidence = outcomes.confidence
     rows: list[list[Cell]] = []
     for place in worst(outcomes):
         gold, predicted = float(outcomes.gold[place]), float(outcomes.predicted[place])
@@ -109,7 +140,8 @@ def _worst(outcomes: Outcomes) -> list[list[Cell]]:
             values = [shown(gold, 2), shown(predicted, 2), shown(abs(gold - predicted), 2)]
         else:
             sure = "" if confidence is None else shown(float(confidence[place]), 2)
-            values = [names[int(gold)], names[int(predicted)], sure]
+            space = outcomes.task.label_space
+            values = [space.display(gold), space.display(predicted), sure]
         rows.append([_texts(outcomes.texts[place]), *values, outcomes.ids[place]])
     return rows
 

@@ -213,12 +213,15 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
     if not lines:
         raise RunError(f"{path}: damaged: it has no predictions")
     for number, line in enumerate(lines, 1):
-        if not (isinstance(line, dict) and isinstance(line.get("id"), str) and _is_number(line.get("value"))):
+        if not (isinstance(line, dict) and isinstance(line.get("id"), str) and _is_value(line.get("value"))):
             raise RunError(f"{path}, line {number}: damaged: not a prediction")
     return lines
 
 
-def _is_number(value: object) -> bool:
+def _is_value(value: object) -> bool:
+    """Whether a value is a finite number, or the indices of several labels."""
+    if isinstance(value, list):
+        return all(isinstance(index, int) and index >= 0 for index in value)
     return isinstance(value, int | float) and math.isfinite(value)
 
 

@@ -348,7 +348,7 @@ def _proximal(network: Multitask, config: Config, total_steps: int) -> smart.Bre
 
 def _loss(network: Multitask, batch: Batch, raw: Tensor) -> Tensor:
     assert batch.labels is not None
-    return network.output(batch.task).losses(raw, batch.labels.to(raw.device)).mean()
+    return network.output(batch.task).training_losses(raw, batch.labels.to(raw.device)).mean()
 
 
 def _figures(perturbation: smart.Perturbation, sizes: Sequence[int]) -> dict[str, Tensor]:

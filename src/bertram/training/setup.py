@@ -110,10 +110,14 @@ def build_model(config: Config, device: torch.device) -> tuple[Model, Precision]
 
 
 def fit_starts(network: Multitask, data: RunData) -> None:
-    """Put thresholds and boundaries where training starts well; see `TaskHead.fit_start`."""
+    """Put thresholds and boundaries where training starts well, and balanced weights where the labels say."""
     for name, examples in data.train.items():
         labels = data.own_labels(name)
         assert labels is not None
+        task = network.tasks[name]
+        if task.class_weights == "balanced":
+            weights = task.label_space.balanced_weights(labels.tolist())
+            network.set_task(task.model_copy(update={"class_weights": weights}))
         chosen = sample(examples, START_PAIRS, seed=0)
         parts = [chosen.batch(range(len(chosen))[begin : begin + 64]) for begin in range(0, len(chosen), 64)]
         network.head(name).fit_start(labels, network.similarities(parts))

@@ -68,7 +68,7 @@ def run(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_its_names_are_choices_of_the_options(tmp_path: Path, tiny_encoder: Path) -> None:
     types = {name: values for name, values, _, _ in options.fields(Task)}
-    assert types["kind"] == "class|binary|score|count"
+    assert types["kind"] == "class|binary|score|multi-label|count"
     assert types["loss"].endswith("|poisson")
     task = count_config(tmp_path, tiny_encoder).tasks["very"]
     assert task.trained_by == "poisson"

@@ -18,7 +18,7 @@ def test_every_kind_has_a_row_with_its_class() -> None:
     kinds = set()
     for kind, loss in OUTPUTS:
         head = cosine if loss.startswith("cosine") else {"files": {"texts": ["a"]}}
-        labels = {"labels": ["x", "y", "z"]} if kind == "class" else {}
+        labels = {"labels": ["x", "y", "z"]} if kind in ("class", "multi-label") else {}
         task = Task.model_validate({"name": "t", "kind": kind, "loss": loss, **head, **labels})
         kinds.add((kind, loss, type(output_of(task)).__name__))
     assert rows == kinds

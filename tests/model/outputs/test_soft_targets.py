@@ -7,15 +7,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bertram.label_sets import LabelSets
 from bertram.label_spaces import Classes, ScoreRange, YesNo
 from bertram.model.outputs import Output
 from bertram.model.outputs.bernoulli import Bernoulli
 from bertram.model.outputs.bounded_score import BoundedScore, BoundedShare
 from bertram.model.outputs.cosine import CosineEmbeddingScore, CosineEmbeddingYesNo, CosineScore
+from bertram.model.outputs.multi_label import MultiLabel
 from bertram.model.outputs.ordinal import Ordinal
 from bertram.model.outputs.softmax import Softmax
 
 CLASSES, YES_NO, RANGE = Classes(("a", "b", "c", "d")), YesNo(), ScoreRange(-1.0, 4.0)
+SETS = LabelSets(("a", "b", "c", "d"))
 LOW, WIDTH, MARGIN, ROWS = -1.0, 5.0, 0.25, 40
 Formula = Callable[[Tensor, Tensor], Tensor]
 
@@ -77,6 +80,11 @@ CASES = {
         lambda z, t: torch.sigmoid(z) - above(t),
     ),
     "bernoulli": Case(Bernoulli(YES_NO), binary, lambda z, t: torch.sigmoid(z) - t),
+    "multi-label": Case(
+        MultiLabel(SETS),
+        lambda z, t: binary(z, t).mean(1),
+        lambda z, t: (torch.sigmoid(z) - t) / 4,
+    ),
     "bounded score": Case(
         BoundedScore(RANGE),
         lambda z, t: (LOW + WIDTH * torch.sigmoid(z) - t).square(),
@@ -127,7 +135,7 @@ def targets(output: Output, seed: int = 1) -> Tensor:
 def test_soft_targets_are_what_a_model_says(case: Case) -> None:
     output = case.output
     soft = targets(output)
-    assert soft.shape == ((ROWS, len(CLASSES.labels)) if isinstance(output.space, Classes) else (ROWS,))
+    assert soft.shape == ((ROWS, 4) if isinstance(output.space, Classes | LabelSets) else (ROWS,))
     if isinstance(output.space, ScoreRange):
         assert bool(((soft >= LOW) & (soft <= LOW + WIDTH)).all())
     else:
@@ -163,6 +171,9 @@ def test_a_certain_target_costs_what_its_label_costs(case: Case) -> None:
     elif isinstance(output.space, Classes):
         labels = torch.randint(4, (ROWS,), generator=generator)
         certain = nn.functional.one_hot(labels, 4).float()
+    elif isinstance(output.space, LabelSets):
+        labels = torch.randint(16, (ROWS,), generator=generator)
+        certain = torch.tensor([[value >> k & 1 for k in range(4)] for value in labels.tolist()]).float()
     else:
         labels = torch.randint(2, (ROWS,), generator=generator)
         certain = labels.float()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bertram import smart
 from bertram.label_spaces import LabelSpace, ScoreRange, YesNo
 from bertram.smart.divergences import Reduction
+from bertram.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,50 @@ class DenseForm:
     meaning: str = ""
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The settings of an output beside its label space.
+
+    Attributes:
+        class_weights: factor of the loss of each label; empty: 1.
+        label_smoothing: share of a hard label that is spread evenly over all labels in training.
+        temperature: divisor of the logits in the meaning.
+        thresholds: probability above which yes, or each label, is predicted; empty: 1/2.
+    """
+
+    class_weights: tuple[float, ...] = ()
+    label_smoothing: float = 0.0
+    temperature: float = 1.0
+    thresholds: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, task: Task) -> "Settings":
+        """The settings of a task; balanced weights count once their numbers are known (`balanced_weights`)."""
+        weights = () if task.class_weights == "balanced" else task.class_weights
+        return cls(weights, task.label_smoothing, task.temperature, task.thresholds)
+
+
+DEFAULTS = Settings()
+
+
 class Output(ABC):
     """A kind of output.
 
-    Raw outputs have the shape [n, `width`], or [n] if `flat`. Hard labels are [n]: class indices, 0 or 1, or scores in
-    label units. The meaning of raw outputs is [n, K] probabilities of the labels, or [n] scores in label units. Soft
-    targets are [n, K] probabilities of classes, [n] probabilities of yes, or [n] scores.
+    Raw outputs have the shape [n, `width`], or [n] if `flat`. Hard labels are [n]: class indices, 0 or 1, scores in
+    label units, or sets of labels as numbers. The meaning of raw outputs is [n, K] probabilities of the labels, or [n]
+    scores in label units. Soft targets are [n, K] probabilities of classes or labels, [n] probabilities of yes, or [n]
+    scores.
 
     Attributes:
         space: values that a label can take.
         flat: True if an example has one raw output and no axis for it.
         regression: True if the label is a number on a scale.
         meaning_name: name of the meaning in an exported graph.
+        settings: weights, smoothing, temperature and thresholds.
     """
 
     space: LabelSpace
+    settings: Settings = DEFAULTS
     flat: ClassVar[bool] = False
     regression: ClassVar[bool] = False
     meaning_name: ClassVar[str] = "probabilities"
@@ -74,6 +104,26 @@ class Output(ABC):
     def losses(self, raw: Tensor, labels: Tensor) -> Tensor:
         """The loss of each example, [n], for hard labels [n]; the mean is the task's loss L_i."""
 
+    def training_losses(self, raw: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each example, [n], with the label smoothing and the class weights of the settings."""
+        smoothing, weights = self.settings.label_smoothing, self.settings.class_weights
+        if smoothing:
+            certain = self.certain(labels)
+            targets = (1 - smoothing) * certain + smoothing * self.even
+            losses = self.soft_losses(raw, targets)
+        else:
+            losses = self.losses(raw, labels)
+        return losses * torch.tensor(weights, device=raw.device)[labels.long()] if weights else losses
+
+    @property
+    def even(self) -> float:
+        """The probability in a soft target that prefers no label."""
+        return 0.5
+
+    def certain(self, labels: Tensor) -> Tensor:
+        """Hard labels [n] as soft targets."""
+        return labels.float()
+
     @abstractmethod
     def soft_losses(self, raw: Tensor, targets: Tensor) -> Tensor:
         """The loss of each example, [n], for soft targets: [n, K] or [n], as `soft_targets` gives them."""
@@ -85,6 +135,16 @@ class Output(ABC):
     @abstractmethod
     def meaning(self, raw: Tensor) -> Tensor:
         """Probabilities of the labels, [n, K], or scores in label units, [n]."""
+
+    def cooled(self, raw: Tensor) -> Tensor:
+        """Logits in float32, divided by the temperature."""
+        temperature = self.settings.temperature
+        return raw.float() if temperature == 1 else raw.float() / temperature
+
+    def cooled_formula(self, raw: str) -> str:
+        """The same for a reader."""
+        temperature = self.settings.temperature
+        return raw if temperature == 1 else f"{raw} / {temperature:.4g}"
 
     def graph(self, raw: Tensor) -> Tensor:
         """The meaning in operations that an exported graph has."""
@@ -142,7 +202,9 @@ class YesNoOutput(Output):
         return torch.stack([1 - yes, yes], dim=1)
 
     def decide(self, meaning: Tensor) -> Tensor:
-        """The likelier of no (0) and yes (1)."""
+        """The likelier of no (0) and yes (1), or yes where its probability is above the threshold."""
+        if self.settings.thresholds:
+            return (meaning[:, 1] > self.settings.thresholds[0]).long()
         return meaning.argmax(1)
 
 

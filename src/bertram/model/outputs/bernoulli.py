@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bertram import smart
 from bertram.label_spaces import YesNo
-from bertram.model.outputs.base import DenseForm, YesNoOutput
+from bertram.model.outputs.base import DEFAULTS, DenseForm, Settings, YesNoOutput
 from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
@@ -18,6 +18,7 @@ class Bernoulli(YesNoOutput):
     """The logit of yes."""
 
     space: YesNo
+    settings: Settings = DEFAULTS
 
     def losses(self, raw: Tensor, labels: Tensor) -> Tensor:
         """Binary cross-entropy."""
@@ -29,7 +30,7 @@ class Bernoulli(YesNoOutput):
 
     def yes(self, raw: Tensor) -> Tensor:
         """The sigmoid."""
-        return torch.sigmoid(raw)
+        return torch.sigmoid(self.cooled(raw))
 
     def divergence(self, p: Tensor, q: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Symmetric KL divergence of the probabilities of yes."""
@@ -37,11 +38,11 @@ class Bernoulli(YesNoOutput):
 
     def formula(self, raw: str) -> str:
         """The probability of yes."""
-        return f"P(“{self.space.names[1]}”) = sigmoid({raw})"
+        return f"P(“{self.space.names[1]}”) = sigmoid({self.cooled_formula(raw)})"
 
     def dense_form(self) -> DenseForm:
         """The logit, under a sigmoid."""
         return DenseForm(prediction=nn.Sigmoid, meaning=f"A score is the probability of “{self.space.names[1]}”.")
 
 
-register("binary", "binary-cross-entropy", lambda space, _: Bernoulli(space))
+register("binary", "binary-cross-entropy", lambda space, task: Bernoulli(space, Settings.of(task)))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bertram import smart
 from bertram.label_spaces import ScoreRange, YesNo
-from bertram.model.outputs.base import ScoreOutput, YesNoOutput
+from bertram.model.outputs.base import DEFAULTS, ScoreOutput, Settings, YesNoOutput
 from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
@@ -55,6 +55,7 @@ class CosineEmbeddingYesNo(YesNoOutput):
 
     space: YesNo
     margin: float = 0.0
+    settings: Settings = DEFAULTS
 
     @property
     def boundary(self) -> float:
@@ -91,4 +92,4 @@ def embedding_losses(cosines: Tensor, alike: Tensor, margin: float) -> Tensor:
 
 register("score", "cosine-mse", lambda space, _: CosineScore(space))
 register("score", "cosine-embedding", lambda space, task: CosineEmbeddingScore(space, task.margin))
-register("binary", "cosine-embedding", lambda space, task: CosineEmbeddingYesNo(space, task.margin))
+register("binary", "cosine-embedding", lambda space, task: CosineEmbeddingYesNo(space, task.margin, Settings.of(task)))

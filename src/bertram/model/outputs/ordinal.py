@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bertram import smart
 from bertram.label_spaces import Classes
-from bertram.model.outputs.base import Output
+from bertram.model.outputs.base import DEFAULTS, Output, Settings
 from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
@@ -32,6 +32,7 @@ class Ordinal(Output):
     """One logit for each threshold between two neighbouring classes: [y > k], k = 0 .. K-2."""
 
     space: Classes
+    settings: Settings = DEFAULTS
 
     @property
     def width(self) -> int:
@@ -64,16 +65,27 @@ class Ordinal(Output):
         levels = _above(targets.float()).clamp(0, 1)  # the sum of all classes may be 1 + 1e-7
         return F.binary_cross_entropy_with_logits(raw.float(), levels, reduction="none").sum(1)
 
+    @property
+    def even(self) -> float:
+        """The same for each class."""
+        return 1 / len(self.space.labels)
+
+    def certain(self, labels: Tensor) -> Tensor:
+        """One-hot, [n, K]."""
+        return F.one_hot(labels.long(), len(self.space.labels)).float()
+
     def meaning(self, raw: Tensor) -> Tensor:
         """The probability of each class, [n, K]: differences of P(y > k)."""
-        above = torch.sigmoid(raw.float())  # P(y > k), falling in k since the weight is shared and the biases ordered
+        above = torch.sigmoid(
+            self.cooled(raw)
+        )  # P(y > k), falling in k since the weight is shared and the biases ordered
         above = torch.cummin(above, dim=1).values
         ends = above.new_ones(len(above), 1), above.new_zeros(len(above), 1)
         return torch.cat([ends[0], above], dim=1) - torch.cat([above, ends[1]], dim=1)
 
     def graph(self, raw: Tensor) -> Tensor:
         """The same step by step: ONNX has no cumulative minimum."""
-        above = list(accumulate(torch.sigmoid(raw).unbind(1), torch.minimum))  # P(y > k)
+        above = list(accumulate(torch.sigmoid(self.cooled(raw)).unbind(1), torch.minimum))  # P(y > k)
         ends = [torch.ones_like(above[0]), *above, torch.zeros_like(above[0])]
         return torch.stack([before - after for before, after in pairwise(ends)], dim=1)
 
@@ -87,7 +99,7 @@ class Ordinal(Output):
 
     def formula(self, raw: str) -> str:
         """The probabilities of the thresholds."""
-        return f"P(y > k) = sigmoid({raw})"
+        return f"P(y > k) = sigmoid({self.cooled_formula(raw)})"
 
 
 def _above(probabilities: Tensor) -> Tensor:
@@ -95,4 +107,4 @@ def _above(probabilities: Tensor) -> Tensor:
     return 1 - probabilities.cumsum(1)[:, :-1]
 
 
-register("class", "coral", lambda space, _: Ordinal(space))
+register("class", "coral", lambda space, task: Ordinal(space, Settings.of(task)))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bertram import smart
 from bertram.label_spaces import Classes
-from bertram.model.outputs.base import DenseForm, Output
+from bertram.model.outputs.base import DEFAULTS, DenseForm, Output, Settings
 from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
@@ -18,6 +18,7 @@ class Softmax(Output):
     """One logit for each class."""
 
     space: Classes
+    settings: Settings = DEFAULTS
 
     @property
     def width(self) -> int:
@@ -32,9 +33,18 @@ class Softmax(Output):
         """Cross-entropy with the target probabilities [n, K]."""
         return F.cross_entropy(raw.float(), targets.float(), reduction="none")
 
+    @property
+    def even(self) -> float:
+        """The same for each class."""
+        return 1 / self.width
+
+    def certain(self, labels: Tensor) -> Tensor:
+        """One-hot, [n, K]."""
+        return F.one_hot(labels.long(), self.width).float()
+
     def meaning(self, raw: Tensor) -> Tensor:
         """The probability of each class, [n, K]."""
-        return torch.softmax(raw.float(), dim=1)
+        return torch.softmax(self.cooled(raw), dim=1)
 
     def decide(self, meaning: Tensor) -> Tensor:
         """The likeliest class."""
@@ -46,7 +56,7 @@ class Softmax(Output):
 
     def formula(self, raw: str) -> str:
         """The probabilities of the classes."""
-        return f"P = softmax({raw})"
+        return f"P = softmax({self.cooled_formula(raw)})"
 
     def dense_form(self) -> DenseForm:
         """The logits."""
@@ -56,4 +66,4 @@ class Softmax(Output):
         )
 
 
-register("class", "cross-entropy", lambda space, _: Softmax(space))
+register("class", "cross-entropy", lambda space, task: Softmax(space, Settings.of(task)))

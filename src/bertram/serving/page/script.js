@@ -38,7 +38,7 @@ function tone(task, index) { // a scale runs from low over middle to high; other
 function bars(task, prediction) {
   const list = make("dl", { class: task.ordered ? "bars scale" : "bars" });
   shares(task, prediction).forEach(([label, share], index) => {
-    const chosen = index === prediction.value ? " chosen" : "";
+    const chosen = [prediction.value].flat().includes(index) ? " chosen" : ""; // several labels come as a list
     list.append(
       make("dt", { class: chosen }, label),
       make("dd", {},
@@ -75,9 +75,12 @@ function gauge(task, prediction) {
   return picture;
 }
 
-const METRICS = { accuracy: "accuracy", f1: "F1", pearson: "Pearson r", spearman: "Spearman r" };
+const METRICS = {
+  accuracy: "accuracy", f1: "F1", pearson: "Pearson r", spearman: "Spearman r",
+  micro_f1: "micro-F1", macro_f1: "macro-F1", subset_accuracy: "subset accuracy",
+};
 const plain = (task, prediction) => make("p", {}, String(prediction.value));
-const PICTURES = { class: bars, binary: split, score: gauge };
+const PICTURES = { class: bars, binary: split, score: gauge, "multi-label": bars };
 
 function quality(task) {
   if (!task.score || task.score.value === null) return "";
@@ -92,7 +95,7 @@ function card(task, prediction) {
   const header = make("header", {}, make("h3", {}, task.name));
   article.append(header);
   if (prediction) {
-    if (prediction.label) header.append(make("p", { class: "verdict" }, prediction.label));
+    if (prediction.label) header.append(make("p", { class: "verdict" }, [prediction.label].flat().join(", ") || "none"));
     article.append((PICTURES[task.kind] ?? plain)(task, prediction));
   } else {
     article.append(make("p", { class: "missing" }, "Compares two texts: add a second one."));

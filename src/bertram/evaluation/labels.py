@@ -1,0 +1,58 @@
+"""Scores of each label of a multi-label task."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bertram.evaluation.intervals import Floats
+from bertram.evaluation.metrics import score_task
+from bertram.evaluation.set_metrics import digits
+from bertram.label_spaces import YesNo
+from bertram.runs.scores import Score
+from bertram.tasks import Task
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """How well one label is predicted.
+
+    Attributes:
+        name: display name of the label.
+        gold: number of examples that have it.
+        predicted: number of examples for which it is predicted.
+        precision: share of the predicted ones that have it; None if it is never predicted.
+        recall: share of the examples with it for which it is predicted; None if no example has it.
+        f1: F1, with an interval.
+        threshold: probability above which it is predicted.
+    """
+
+    name: str
+    gold: int
+    predicted: int
+    precision: float | None
+    recall: float | None
+    f1: Score
+    threshold: float
+
+
+def label_scores(task: Task, gold: Floats, predicted: Floats) -> Iterator[LabelScore]:
+    """The scores of each label of a multi-label task, in order.
+
+    Args:
+        task: task of the predictions.
+        gold: sets of labels [n].
+        predicted: predicted sets of labels [n].
+    """
+    is_gold, is_predicted = digits(gold, task.classes), digits(predicted, task.classes)
+    thresholds = task.thresholds or (0.5,)
+    for index, name in enumerate(task.class_names):
+        present, chosen = is_gold[:, index], is_predicted[:, index]
+        both = float(present @ chosen)
+        yield LabelScore(
+            name,
+            int(present.sum()),
+            int(chosen.sum()),
+            both / chosen.sum() if chosen.any() else None,
+            both / present.sum() if present.any() else None,
+            score_task(YesNo(), present, chosen)["f1"],
+            thresholds[min(index, len(thresholds) - 1)],
+        )
