@@ -58,8 +58,12 @@ def test_the_wide_interval_covers_whatever_the_two_variances_are(df: int, seed_p
     assert np.mean(covered) == pytest.approx(0.95, abs=0.01)
 
 
-def test_without_noise_of_seeds_the_interval_is_that_of_the_examples() -> None:
-    assert interval_with_examples(Estimate(0.5, 3, 0.0), 0.02) == pytest.approx((0.5 - 0.0392, 0.5 + 0.0392), abs=1e-5)
+def test_seeds_that_all_give_the_same_tell_nothing_of_others() -> None:
+    same = Estimate(0.5, 3, 1e-17)
+    assert not same.spread
+    assert same.interval() is None
+    assert same.p() is None
+    assert interval_with_examples(same, 0.02) is None
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,15 @@ from bertram.errors import RunError
 from bertram.evaluation.metrics import TaskOutputs, score_run
 from bertram.experiments import ablation
 from bertram.experiments.budget import Budget
-from bertram.experiments.design import fractional
+from bertram.experiments.design import fractional, leave_one_out
 from bertram.experiments.factors import parse
 from bertram.experiments.forecast import EffectForecast, Forecast, Noise
 from bertram.experiments.request import REQUEST, note_ablation
+from bertram.experiments.study_tables import read_table
 from bertram.minbert import catalogue, reproduce
 from bertram.minbert.published import EXPERIMENTS
 from bertram.minbert.remake import make_again, note_study
+from bertram.minbert.render import row_sentence
 from bertram.report.forest import write_forest
 from bertram.runs.directory import create, write_predictions
 from bertram.runs.files import write_json
@@ -89,6 +91,49 @@ def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
     assert picture is not None
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert write_forest(tmp_path, {"effects": []}) is None
+
+
+def test_rows_until_they_are_decided_stop_one_by_one_and_keep_their_verdicts(tmp_path: Path) -> None:
+    experiments = [EXPERIMENTS[name] for name in ("e1", "e6", "e12", "e13", "sentiment")]
+    asked = reproduce.Study(experiments, (0,), BUDGET, tmp_path, smallest_effect=0.01)
+    sequential = reproduce.until_decided(asked, 4)
+    assert sequential.plan.effects == ("e6", "e12")  # row 13 is the run of row 12; row 1 trains nothing
+    for job in sequential.next_jobs([]):
+        made_up(job.path, job.config, {"e4": 0.2, "e6": 1.0, "e12": 0.25}[job.name])
+    looks = [sequential.next_look([])]
+    assert looks[0].decisions == {"e6": "better"}
+    assert [job.key for job in sequential.next_jobs(looks) if not job.finished] == ["e4 seed 3", "e12 seed 3"]
+
+    note_study(asked)
+    reproduce.write_table(tmp_path, reproduce.table(asked))
+    rows = {row["experiment"]: row for row in read_table(tmp_path / "table.json")["rows"]}
+    assert row_sentence(rows["e6"], "e4").endswith("3 seeds, decided by the look after 3 seeds")
+    for row in ("e12", "e13"):
+        assert "no decision between e12 and e4: +0.012, open after 3 seeds" in row_sentence(rows[row], "e4")
+    before = (tmp_path / "table.md").read_bytes()
+    assert b"Look after 3 seeds of at most 4: e6 better." in before
+    made_up(tmp_path / "later", asked.budget.applied(EXPERIMENTS["e6"].config(), 3), 0.5)  # the look is not remade
+    assert make_again(tmp_path)
+    assert b"Look after 3 seeds of at most 4: e6 better." in (tmp_path / "table.md").read_bytes()
+    rows = {row["experiment"]: row for row in read_table(tmp_path / "table.json")["rows"]}
+    assert rows["e6"]["differences"]["overall"]["verdict"]["decision"] == "better"
+
+
+def test_an_ablation_with_looks_comes_out_as_it_was(tmp_path: Path) -> None:
+    factors = parse("mse,rotating")
+    design = leave_one_out([one.name for one in factors])
+    asked = ablation.Ablation("e4", catalogue.recipe("e4"), factors, design, range(3), BUDGET, tmp_path)
+    sequential = ablation.until_decided(asked, 4)
+    for job in sequential.next_jobs([]):
+        made_up(job.path, job.config, 1.0 if (job.config.tasks["sts"].loss or "").startswith("mse") else 0.2)
+    look = sequential.next_look([])
+    assert look.decisions.get("mse") == "better"
+    note_ablation(asked, None)
+    ablation.write(tmp_path, ablation.result(asked, ablation.jobs(asked), None))
+    before = (tmp_path / "ablation.json").read_bytes()
+    assert "decided by the look after 3 seeds" in (tmp_path / "ablation.md").read_text()
+    assert make_again(tmp_path)
+    assert before == (tmp_path / "ablation.json").read_bytes()
 
 
 def test_a_folder_that_was_asked_for_nothing_is_refused(tmp_path: Path) -> None:

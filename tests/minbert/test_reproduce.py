@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from bertram.experiments.budget import Budget
 from bertram.experiments.design import full, leave_one_out
 from bertram.experiments.events import Event, Reporter
 from bertram.experiments.factors import parse
-from bertram.experiments.looks import read_looks, write_looks
+from bertram.experiments.looks import read_looks
 from bertram.experiments.schedule import Job, main_scores, run_jobs
 from bertram.experiments.study_tables import read_table
 from bertram.minbert import catalogue, published
@@ -189,18 +190,21 @@ def test_an_ablation_until_it_is_decided_keeps_its_looks_and_goes_on(budget: Bud
     factors = parse("mse,pcgrad")
     names = [one.name for one in factors]
     asked = Ablation("e4", catalogue.recipe("e4"), factors, leave_one_out(names), range(3), budget, tmp_path / "out")
-    plan = ablation.plan_of(asked, 3)
-    assert plan.effects == ("mse", "pcgrad")
-    wanted = ablation.next_jobs(asked, plan, [])
+    sequential = ablation.until_decided(asked, 3)
+    assert sequential.plan.effects == ("mse", "pcgrad")
+    wanted = sequential.next_jobs([])
     assert len(wanted) == 9
     with pytest.raises(RunError, match="no finished runs"):
-        ablation.take_look(asked, plan, [])
+        sequential.next_look([])
     run_jobs(wanted, Board())
-    looks = [ablation.take_look(asked, plan, [])]
-    write_looks(asked.out, plan, looks)
-    assert read_looks(asked.out, plan) == looks
-    found = ablation.with_looks(result(asked, ablation_jobs(asked), None), plan, looks)
+    looks = [sequential.next_look([])]
+    assert read_looks(asked.out, sequential.plan) == looks
+    found = result(asked, ablation_jobs(asked), None)
     write(asked.out, found)
     assert "look after 3 seeds of at most 3" in (asked.out / "ablation.md").read_text()
     verdicts = {row["name"]: row["verdict"]["decision"] for row in found["effects"] if row["primary"]}
     assert verdicts == {name: looks[0].decisions.get(name, "undecided") for name in names}
+
+    other = replace(asked, budget=replace(budget, fraction=0.2))
+    with pytest.raises(RunError, match="its configurations or data are others"):
+        read_looks(asked.out, ablation.until_decided(other, 3).plan)

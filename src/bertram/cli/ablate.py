@@ -8,13 +8,12 @@ from cyclopts import App, Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
 
 from bertram.cli.layout import Flag, Words, columns
-from bertram.cli.reproduce import budget, failed_runs, plan
+from bertram.cli.reproduce import budget, failed_runs, largest_seeds, plan
 from bertram.experiments.factors import FACTORS
 from bertram.options.help import wrapped
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.table import Table
 
     from bertram.experiments.ablation import Ablation
     from bertram.experiments.forecast import Forecast
@@ -45,11 +44,11 @@ def ablate(
     design: Literal["full", "fractional", "leave-one-out"] = "full",
     resolution: Literal[3, 4, 5] = 4,
     recipe: str = "e4",
-    seeds: PositiveInt = 3,
+    seeds: PositiveInt | None = None,
     smallest_effect: Annotated[PositiveFloat, Parameter(name=("--smallest-effect", "--effect"))] = 0.005,
     primary: str | None = None,
     until_decided: Flag = False,
-    max_seeds: PositiveInt = 12,
+    max_seeds: PositiveInt | None = None,
     epochs: int | None = None,
     fraction: float = 1.0,
     max_eval_samples: int | None = None,
@@ -77,15 +76,15 @@ def ablate(
     recipe
         Recipe whose configuration the factors change.
     seeds
-        Number of runs per combination, with the seeds 0, 1, 2, and so on.
+        Number of runs per combination, with the seeds 0, 1, 2, and so on. Default: 3.
     smallest_effect
         Smallest effect of interest on the overall score, an accuracy, F1 or a correlation.
     primary
         Primary outcome: a task, or overall (default). Its verdicts are corrected for the factors alone.
     until_decided
-        Run seed after seed until every factor is decided or --max-seeds is reached. Replaces --seeds.
+        Run seed after seed until every factor is decided or --max-seeds is reached, instead of --seeds.
     max_seeds
-        Largest number of seeds with --until-decided; at least 3.
+        Largest number of seeds with --until-decided; at least 3. Default: 12.
     epochs
         Epochs of a recipe that has 10; the others are scaled alike. Default: those of the recipe.
     fraction
@@ -116,9 +115,11 @@ def ablate(
     runs = make_design(design, [factor.name for factor in selected], resolution)
     limits = budget(words, epochs, fraction, max_eval_samples, data, encoder)
     base, folders = catalogue.recipe(recipe), (records,)
-    request = study.Ablation(recipe, base, selected, runs, range(seeds), limits, out, folders, smallest_effect, primary)
-    if until_decided:
-        _until_decided(request, max_seeds, at_once=jobs, keep_models=keep_models)
+    limit = largest_seeds(seeds, max_seeds, until_decided=until_decided)
+    count = range(seeds or 3)
+    request = study.Ablation(recipe, base, selected, runs, count, limits, out, folders, smallest_effect, primary)
+    if limit is not None:
+        _until_decided(request, limit, at_once=jobs, keep_models=keep_models, dry_run=dry_run)
         return
     _run(request, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
 
@@ -129,11 +130,12 @@ def _run(request: "Ablation", *, dry_run: bool, at_once: int, keep_models: bool)
     from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.errors import RunError  # noqa: PLC0415
     from bertram.experiments import ablation as study  # noqa: PLC0415
-    from bertram.experiments.render import noise_lines  # noqa: PLC0415
+    from bertram.experiments.looks import refuse_looks  # noqa: PLC0415
     from bertram.experiments.request import note_ablation  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
 
     jobs = study.jobs(request)
+    refuse_looks(request.out)
     for line in request.design.in_words():
         console().print(line)
     power = _power(request, jobs, dry_run=dry_run, at_once=at_once, keep_models=keep_models)
@@ -143,47 +145,47 @@ def _run(request: "Ablation", *, dry_run: bool, at_once: int, keep_models: bool)
     failures = run_jobs(jobs, Board(), at_once=at_once, keep_models=keep_models)
     result = study.result(request, jobs, power)
     study.write(request.out, result)
-    console().print(effect_table(result))
-    for line in noise_lines(result):
-        console().print(line)
-    console().print(f"effects: {request.out / study.TABLE}{_forest_plot(request.out, result)}", soft_wrap=True)
+    _show(request.out, result)
     if failures:
         raise RunError(failed_runs(failures, len(jobs)))
 
 
-def _until_decided(request: "Ablation", max_seeds: int, *, at_once: int, keep_models: bool) -> None:
+def _until_decided(request: "Ablation", max_seeds: int, *, at_once: int, keep_models: bool, dry_run: bool) -> None:
     """Look after 3, 4, … seeds; factors that are decided stop, and so do configurations that serve no open one."""
     from dataclasses import replace  # noqa: PLC0415
 
-    from bertram.cli.board import Board  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
-    from bertram.comparison.contrast import LEAST_SEEDS  # noqa: PLC0415
-    from bertram.errors import ConfigError, RunError  # noqa: PLC0415
+    from bertram.cli.until_decided import Options, run_until_decided  # noqa: PLC0415
     from bertram.experiments import ablation as study  # noqa: PLC0415
-    from bertram.experiments.looks import open_effects, read_looks, write_looks  # noqa: PLC0415
-    from bertram.experiments.render import noise_lines  # noqa: PLC0415
+    from bertram.experiments.looks import Look, next_seeds  # noqa: PLC0415
     from bertram.experiments.request import note_ablation  # noqa: PLC0415
-    from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
+    from bertram.experiments.study_tables import read_table  # noqa: PLC0415
 
-    if max_seeds < LEAST_SEEDS:
-        raise ConfigError([f"--max-seeds: at least {LEAST_SEEDS}"])
-    plan = study.plan_of(request, max_seeds)
-    looks = read_looks(request.out, plan)
-    note_ablation(replace(request, seeds=range(max_seeds)), None)
-    while open_effects(plan, looks) and (not looks or looks[-1].seeds < max_seeds):
-        jobs = study.next_jobs(request, plan, looks)
-        failures = run_jobs(jobs, Board(), at_once=at_once, keep_models=keep_models)
-        if failures:
-            raise RunError(failed_runs(failures, len(jobs)))
-        looks.append(study.take_look(request, plan, looks))
-        write_looks(request.out, plan, looks)
-    finished = replace(request, seeds=range(looks[-1].seeds))
-    result = study.with_looks(study.result(finished, study.jobs(finished), None), plan, looks)
-    study.write(request.out, result)
-    console().print(effect_table(result))
-    for line in noise_lines(result):
+    def write(looks: list[Look], power: "Forecast | None") -> None:
+        so_far = replace(request, seeds=range(looks[-1].seeds if looks else next_seeds(looks)))
+        note_ablation(so_far, power)
+        if looks:
+            study.write(request.out, study.result(so_far, study.jobs(so_far), power))
+
+    sequential = study.until_decided(request, max_seeds)
+    for line in request.design.in_words():
         console().print(line)
-    console().print(f"effects: {request.out / study.TABLE}{_forest_plot(request.out, result)}", soft_wrap=True)
+    run_until_decided(sequential, request.finished, Options(at_once, keep_models, dry_run), write)
+    if not dry_run:
+        _show(request.out, read_table(request.out / study.TABLE))
+
+
+def _show(out: Path, result: "Mapping[str, Any]") -> None:
+    """Print the effects, the looks and the noise of the primary outcome, and draw the forest plot."""
+    from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.experiments import ablation as study  # noqa: PLC0415
+    from bertram.experiments.looks import look_lines  # noqa: PLC0415
+    from bertram.experiments.render import noise_lines  # noqa: PLC0415
+
+    console().print(effect_table(result))
+    for line in [*look_lines(result), *noise_lines(result, result["primary"])]:
+        console().print(line)
+    console().print(f"effects: {out / study.TABLE}{_forest_plot(out, result)}", soft_wrap=True)
 
 
 def _forest_plot(out: Path, result: "Mapping[str, Any]") -> str:
@@ -208,10 +210,9 @@ def _power(
 ) -> "Forecast | None":
     """Show what the verdict on each effect would need, by earlier records or else a pilot of the design's own runs."""
     from bertram.cli.board import Board  # noqa: PLC0415
+    from bertram.cli.show_forecast import forecast_parts  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
-    from bertram.comparison.outcomes import OVERALL  # noqa: PLC0415
     from bertram.experiments import ablation as study  # noqa: PLC0415
-    from bertram.experiments.render import forecast_lines  # noqa: PLC0415
     from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
     from bertram.minbert.reproduce import expected_hours  # noqa: PLC0415
 
@@ -222,13 +223,16 @@ def _power(
         run_jobs(pilot, Board(), at_once=at_once, keep_models=keep_models)
         power = study.known_forecast(request, jobs)
     if power is not None:
-        console().print(forecast_table(power))
-        for line in forecast_lines(power, request.primary or OVERALL):
-            console().print(line)
+        for part in forecast_parts(power):
+            console().print(part)
     else:
         console().print(
-            "power unknown: there are no earlier runs with two seeds"
-            + (f"; a pilot of {len(pilot)} runs would show it" if len(request.seeds) > 1 else "; use --seeds 2")
+            "power unknown: there are no earlier runs of two configurations with two seeds"
+            + (
+                f"; a pilot of {len(pilot)} runs would show it"
+                if len(request.seeds) > 1
+                else "; with --seeds 3 a pilot shows it"
+            )
         )
     if dry_run:
         console().print(plan(list(jobs), expected_hours(jobs, request.finished())))
@@ -258,18 +262,3 @@ def effect_table(result: "Mapping[str, Any]") -> "Group":
         last = outcome
     sentences = [effect_sentence(row) for row in rows if row.outcome == result["primary"]]
     return Group(table, Text("\n".join([*sentences, family_sentence(result)])))
-
-
-def forecast_table(forecast: "Forecast") -> "Table":
-    """What the verdict on each effect would need."""
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    from bertram.experiments.render import FORECAST_HEADINGS, forecast_cells  # noqa: PLC0415
-
-    table = Table(title=f"Forecast with {forecast.seeds} seeds, 80 % power", title_justify="left", box=box.SIMPLE)
-    for heading in FORECAST_HEADINGS:
-        table.add_column(heading.format(target=forecast.target))
-    for effect in forecast.effects:
-        table.add_row(*forecast_cells(effect))
-    return table

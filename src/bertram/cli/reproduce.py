@@ -1,11 +1,11 @@
 """``bertram reproduce``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
-from cyclopts.types import PositiveInt
+from cyclopts.types import PositiveFloat, PositiveInt
 
 from bertram import options
 from bertram.cli.layout import Flag, Words, filled
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from bertram.experiments.schedule import Job
+    from bertram.minbert.reproduce import Study
 
 EXAMPLES = """Examples:
 
   bertram reproduce --data DIR --experiments 4,6,11,12 --seeds 3 --epochs 2
   bertram reproduce --data DIR --experiments 1-14,extra --dry-run
+  bertram reproduce --data DIR --experiments 6,11,12 --epochs 2 --until-decided
 
 Experiments: 1 to 14; extra (SMART with the study's constants, and as the package smart-pytorch computes it);
 sentiment (sentiment alone); sweeps; wishes (future work of the study); all; or names of recipes. `bertram recipes`
@@ -33,7 +35,10 @@ app = App(name="reproduce", help_epilogue=filled(EXAMPLES), help_format="plainte
 def reproduce(
     *words: Words,
     experiments: str = "1-14",
-    seeds: PositiveInt = 1,
+    seeds: PositiveInt | None = None,
+    until_decided: Flag = False,
+    max_seeds: PositiveInt | None = None,
+    smallest_effect: PositiveFloat = 0.005,
     epochs: int | None = None,
     fraction: float = 1.0,
     max_eval_samples: int | None = None,
@@ -54,7 +59,13 @@ def reproduce(
     experiments
         Numbers, ranges, groups and names of experiments, separated by commas.
     seeds
-        Number of runs per experiment, with the seeds 0, 1, 2, and so on.
+        Number of runs per experiment, with the seeds 0, 1, 2, and so on. Default: 1.
+    until_decided
+        Run seed after seed until every row is decided against row 4 or --max-seeds is reached, instead of --seeds.
+    max_seeds
+        Largest number of seeds with --until-decided; at least 3. Default: 12.
+    smallest_effect
+        Smallest effect of interest on the overall score, an accuracy or a correlation.
     epochs
         Epochs of an experiment that has 10 in the study; the others are scaled alike. Default: as in the study.
     fraction
@@ -76,30 +87,92 @@ def reproduce(
     dry_run
         Print the runs and the estimated hours, without training.
     """
-    from bertram.cli.board import Board  # noqa: PLC0415  (torch loads only now)
-    from bertram.cli.show_table_1 import table_1  # noqa: PLC0415
-    from bertram.cli.terminal import console  # noqa: PLC0415
-    from bertram.errors import RunError  # noqa: PLC0415
-    from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
-    from bertram.minbert import published  # noqa: PLC0415
+    from bertram.minbert import published  # noqa: PLC0415  (torch loads only now)
     from bertram.minbert import reproduce as study  # noqa: PLC0415
-    from bertram.minbert.remake import note_study  # noqa: PLC0415
 
     selected = published.select(experiments, published_logit=as_published)
     limits = budget(words, epochs, fraction, max_eval_samples, data, encoder)
-    request = study.Study(selected, range(seeds), limits, out)
+    limit = largest_seeds(seeds, max_seeds, until_decided=until_decided)
+    request = study.Study(selected, range(seeds or 1), limits, out, smallest_effect=smallest_effect)
+    if limit is not None:
+        _until_decided(request, limit, at_once=jobs, keep_models=keep_models, dry_run=dry_run)
+        return
+    _run(request, at_once=jobs, keep_models=keep_models, dry_run=dry_run)
+
+
+def _run(request: "Study", *, at_once: int, keep_models: bool, dry_run: bool) -> None:
+    """Run every experiment with every seed, and show Table 1."""
+    from bertram.cli.board import Board  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.errors import RunError  # noqa: PLC0415
+    from bertram.experiments.looks import refuse_looks  # noqa: PLC0415
+    from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
+    from bertram.minbert import reproduce as study  # noqa: PLC0415
+    from bertram.minbert.remake import note_study  # noqa: PLC0415
+
     all_jobs = study.jobs(request)
+    refuse_looks(request.out)
     if dry_run:
         console().print(plan(all_jobs, study.expected_hours(all_jobs, request.finished())))
         return
     note_study(request)
-    failures = run_jobs(all_jobs, Board(), at_once=jobs, keep_models=keep_models)
+    failures = run_jobs(all_jobs, Board(), at_once=at_once, keep_models=keep_models)
     table = study.table(request)
-    study.write_table(out, table)
-    console().print(table_1(table))
-    console().print(f"table: {out / study.TABLE}")
+    study.write_table(request.out, table)
+    _show(request.out, table)
     if failures:
         raise RunError(failed_runs(failures, len(all_jobs)))
+
+
+def _until_decided(request: "Study", max_seeds: int, *, at_once: int, keep_models: bool, dry_run: bool) -> None:
+    """Look after 3, 4, … seeds; rows that are decided stop."""
+    from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.cli.until_decided import Options, run_until_decided  # noqa: PLC0415
+    from bertram.experiments.forecast import Forecast  # noqa: PLC0415
+    from bertram.experiments.looks import Look  # noqa: PLC0415
+    from bertram.experiments.study_tables import read_table  # noqa: PLC0415
+    from bertram.minbert import reproduce as study  # noqa: PLC0415
+    from bertram.minbert.remake import note_study  # noqa: PLC0415
+
+    def write(looks: list[Look], power: Forecast | None) -> None:
+        note_study(request, power)
+        if looks:
+            study.write_table(request.out, study.table(request))
+
+    sequential = study.until_decided(request, max_seeds)
+    left_out = [experiment.name for experiment in request.experiments if not study.decidable(experiment)]
+    if left_out:
+        console().print(f"left out, since they train nothing or have not all tasks: {', '.join(left_out)}")
+    run_until_decided(sequential, request.finished, Options(at_once, keep_models, dry_run), write)
+    if not dry_run:
+        _show(request.out, read_table(request.out / study.TABLE))
+
+
+def _show(out: Path, table: "Mapping[str, Any]") -> None:
+    """Print Table 1 and where it is."""
+    from bertram.cli.show_table_1 import table_1  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.minbert.reproduce import TABLE  # noqa: PLC0415
+
+    console().print(table_1(table))
+    console().print(f"table: {out / TABLE}")
+
+
+def largest_seeds(seeds: int | None, max_seeds: int | None, *, until_decided: bool) -> int | None:
+    """The largest number of seeds of a study that runs until it is decided; None where it does not.
+
+    Raises:
+        UsageError: options that do not go together.
+    """
+    from bertram.cli.failures import UsageError  # noqa: PLC0415
+
+    if until_decided and seeds is not None:
+        raise UsageError("--seeds and --until-decided exclude each other; --max-seeds limits the seeds")
+    if max_seeds is not None and not until_decided:
+        raise UsageError("--max-seeds needs --until-decided")
+    if max_seeds is not None and max_seeds < 3:
+        raise UsageError("--max-seeds must be at least 3")
+    return (max_seeds or 12) if until_decided else None
 
 
 def failed_runs(failures: Sequence[str], total: int) -> str:

@@ -15,6 +15,7 @@ from bertram.evaluation.intervals import Floats, Interval
 
 LEAST_SEEDS = 3  # fewer compare models, not techniques
 ADVISED_SEEDS = 5
+NO_SPREAD = 1e-12  # standard errors below it: every seed gives the same
 Scores = Mapping[str, Mapping[int, float]]  # arm -> seed -> score
 
 
@@ -47,19 +48,22 @@ class Estimate:
         """Whether there are enough seeds for a verdict on a technique."""
         return self.seeds >= LEAST_SEEDS
 
+    @property
+    def spread(self) -> bool:
+        """Whether the seeds differ; a standard deviation of exactly zero tells nothing of other seeds."""
+        return self.standard_error is not None and self.standard_error >= NO_SPREAD
+
     def interval(self, level: float = 0.95) -> Interval | None:
-        """The t-interval for other seeds on these examples; None where there are too few seeds."""
-        if self.standard_error is None or not self.testable:
+        """The t-interval for other seeds on these examples; None where there are too few seeds, or all are the same."""
+        if self.standard_error is None or not self.testable or not self.spread:
             return None
         half = self.standard_error * float(stdtrit(self.df, (1 + level) / 2))
         return self.value - half, self.value + half
 
     def p(self) -> float | None:
-        """Two-sided p-value of "no difference"; None where there are too few seeds."""
-        if self.standard_error is None or not self.testable:
+        """Two-sided p-value of "no difference"; None where there are too few seeds, or all are the same."""
+        if self.standard_error is None or not self.testable or not self.spread:
             return None
-        if self.standard_error < 1e-12:  # all seeds agree to the last digit
-            return float(abs(self.value) < 1e-12)
         return float(2 * stdtr(self.df, -abs(self.value) / self.standard_error))
 
 
@@ -99,13 +103,13 @@ def interval_with_examples(estimate: Estimate, example_error: float, level: floa
         level: coverage.
 
     Returns:
-        The interval; None where there are too few seeds.
+        The interval; None where there are too few seeds, or all are the same.
     """
     narrow = estimate.interval(level)
     if narrow is None or estimate.standard_error is None:
         return None
     seed_part, total = estimate.standard_error**2, estimate.standard_error**2 + example_error**2
-    df = min(1e9, estimate.df * (total / seed_part) ** 2) if seed_part > 0 else 1e9
+    df = min(1e9, estimate.df * (total / seed_part) ** 2)
     half = max(sqrt(total) * float(stdtrit(df, (1 + level) / 2)), estimate.value - narrow[0])
     return estimate.value - half, estimate.value + half
 

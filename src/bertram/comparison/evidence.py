@@ -1,6 +1,6 @@
 """The engine of all comparisons: contrasts of arms on outcomes of runs, each by its own variance, with a verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -162,7 +162,7 @@ def _estimated(
     differences = by_seed(scores_of(outcome, arms), weights)
     if not differences:
         return replace(row, verdict=untestable(Reason.NO_COMMON_SEED))
-    sides = [_runs(weights, arms, seed) for seed in differences]
+    sides = _sides(contrast, arms, differences)
     estimated, error = estimate(list(differences.values())), outcome.shared_error(sides)
     row = replace(row, effect=estimated.value, seeds=estimated.seeds, sd=estimated.sd, example_error=error)
     if all(outcome.same_answers(side) for side in sides):
@@ -171,6 +171,8 @@ def _estimated(
         half = 1.96 * outcome.example_error(_mean(sides))
         interval = (estimated.value - half, estimated.value + half)
         return replace(row, ci95_new=interval, verdict=untestable(Reason.TOO_FEW_SEEDS))
+    if not estimated.spread:
+        return replace(row, verdict=untestable(Reason.NO_SPREAD))
     better = probability(replace(estimated, value=outcome.sign * estimated.value))
     return replace(
         row,
@@ -181,6 +183,18 @@ def _estimated(
         superiority=None if better is None else better[0],
         superiority_ci95=None if better is None else better[1],
     )
+
+
+def same_answers(
+    contrast: Contrast, outcome: Outcome, arms: Mapping[str, Mapping[int, str]], seeds: Iterable[int]
+) -> bool:
+    """Whether both sides of a contrast have the same predictions with every seed."""
+    return all(outcome.same_answers(side) for side in _sides(contrast, arms, seeds))
+
+
+def _sides(contrast: Contrast, arms: Mapping[str, Mapping[int, str]], seeds: Iterable[int]) -> list[dict[str, float]]:
+    """Run -> weight of a contrast, for each seed."""
+    return [_runs({arm: weight for arm, weight in contrast.weights.items() if weight}, arms, seed) for seed in seeds]
 
 
 def _obstacle(weights: Mapping[str, float], outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> Verdict | None:

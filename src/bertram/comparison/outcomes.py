@@ -14,6 +14,7 @@ from bertram.evaluation.intervals import Floats
 from bertram.evaluation.losses import LOSSES, losses_of
 from bertram.evaluation.metrics import is_error, metrics_of, on_unit_scale
 from bertram.label_spaces import LabelSpace
+from bertram.tasks import Task
 
 OVERALL = "overall"
 SQUARED_ERROR = "mse"
@@ -141,6 +142,16 @@ def outcomes(tasks: Mapping[str, TaskPredictions], *, losses: bool = True) -> li
     main = [_scored(name, name, task, task.main_metric) for name, task in tasks.items()]
     further = [outcome for name, task in tasks.items() for outcome in _losses(name, task)] if losses else []
     return [*main, *([_overall(main)] if len(main) > 1 else []), *further]
+
+
+def outcome_names(tasks: Mapping[str, Task]) -> list[str]:
+    """The names of the outcomes of tasks, as `outcomes` gives them where all runs have probabilities."""
+    losses = [
+        f"{name} {loss}"
+        for name, task in tasks.items()
+        for loss in ([SQUARED_ERROR] if task.label_space.numeric else LOSSES)
+    ]
+    return [*tasks, *([OVERALL] if len(tasks) > 1 else []), *losses]
 
 
 def _losses(name: str, task: TaskPredictions) -> list[Outcome]:

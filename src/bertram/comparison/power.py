@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtri, stdtr, stdtrit
 
 from bertram.comparison.contrast import LEAST_SEEDS
+from bertram.comparison.sequential import look
 from bertram.comparison.verdict import LEVEL
 from bertram.evaluation.holm import holm_rows
 from bertram.evaluation.intervals import Floats
@@ -60,6 +61,27 @@ def decisions(
     half = errors * float(stdtrit(seeds - 1, 1 - LEVEL))
     inside = np.zeros(means.shape, dtype=bool) if smallest is None else np.abs(means) + half < smallest
     return holm_rows(p) < LEVEL, inside
+
+
+@lru_cache(maxsize=256)
+def sequential_rates(effect: float, smallest: float, max_seeds: int, tests: int = 1) -> tuple[float, float]:
+    """How often looks after 3, 4, … seeds decide an effect, and after how many seeds in the mean.
+
+    Args:
+        effect: true effect, in standard deviations of the contrast over seeds.
+        smallest: smallest effect of interest, in the same unit.
+        max_seeds: largest number of seeds, which counts where nothing is decided.
+        tests: number of effects of the study.
+    """
+    differences = effect + np.random.default_rng(0).normal(size=(TRIALS, max_seeds))
+    seeds, waiting = np.full(TRIALS, max_seeds), np.ones(TRIALS, dtype=bool)
+    for count in range(LEAST_SEEDS, max_seeds + 1):
+        means, errors = differences[:, :count].mean(1), differences[:, :count].std(1, ddof=1) / sqrt(count)
+        significant, inside = look(means, errors, count, max_seeds=max_seeds, tests=tests, smallest=smallest)
+        now = waiting & (significant | inside)
+        seeds[now] = count
+        waiting &= ~now
+    return float(1 - waiting.mean()), float(seeds.mean())
 
 
 def seeds_needed(sd: float, effect: float, *, tests: int = 1, least: int = LEAST_SEEDS) -> int | None:

@@ -25,7 +25,7 @@ def model_sentence(row: ModelDifference) -> str:
     assert row.ci95 is not None
     chance = _chance(row.p, row.p_holm)
     if not verdict.significant:
-        numbers = f"{row.difference:+.3f} {interval_text(row.ci95)}, {chance}"
+        numbers = f"{signed(row.difference)} {interval_text(row.ci95)}, {chance}"
         return f"no significant difference between {row.run} and {row.baseline}: {numbers}"
     better, worse = (row.run, row.baseline) if verdict.decision is Decision.BETTER else (row.baseline, row.run)
     return f"{better} is better than {worse} by {_size(row.difference, row.ci95)}, {chance}"
@@ -54,14 +54,16 @@ def pair_sentence(sides: tuple[str, str], row: Evidence) -> str:
     if verdict.decision is Decision.EQUIVALENT:
         assert row.ci90 is not None
         return (
-            f"{name} and {baseline} differ by less than {row.smallest:g}: {row.effect:+.4f}, 90 % interval "
-            f"[{row.ci90[0]:.4f}, {row.ci90[1]:.4f}], {row.seeds} seeds"
+            f"{name} and {baseline} differ by less than {row.smallest:g}: {signed(row.effect, 4)}, 90 % interval "
+            f"{interval_text(row.ci90, 4)}, {_tests(row)}"
         )
-    numbers = f"{_chance(row.p, row.p_holm)}, {row.seeds} seeds"
+    numbers = _tests(row)
     digits = DIGITS if row.smallest is not None else LOSS_DIGITS
+    if verdict.decision is Decision.UNDECIDED and verdict.detail:  # of looks: an interval without them would mislead
+        return f"no decision between {name} and {baseline}: {signed(row.effect, digits)}, {verdict.detail}"
     if verdict.decision is Decision.UNDECIDED:
         return (
-            f"no significant difference between {name} and {baseline}: {row.effect:+.{digits}f} "
+            f"no significant difference between {name} and {baseline}: {signed(row.effect, digits)} "
             f"{interval_text(row.ci95, digits)}, {numbers}{_excluded(verdict, digits)}"
         )
     better, worse = (name, baseline) if verdict.decision is Decision.BETTER else (baseline, name)
@@ -77,7 +79,7 @@ def sum_sentence(row: Evidence, name: str) -> str:
         return f"the sum {name} is exactly zero"
     assert row.effect is not None
     assert row.ci95 is not None
-    numbers = f"{row.effect:+.3f} {interval_text(row.ci95)}, {_chance(row.p, row.p_holm)}"
+    numbers = f"{signed(row.effect)} {interval_text(row.ci95)}, {_tests(row)}"
     if verdict.decision is Decision.EQUIVALENT:
         return f"the sum {name} is smaller than {row.smallest:g}: {numbers}"
     negation = "" if verdict.significant else "not "
@@ -88,8 +90,8 @@ def untestable_sentence(subject: str, row: Evidence) -> str:
     """Why there is no verdict on a subject."""
     if row.verdict.reason is Reason.TOO_FEW_SEEDS and row.effect is not None:
         return (
-            f"no verdict on {subject}: {row.effect:+.3f} over {row.seeds} seed{'s' * (row.seeds != 1)} compares these "
-            f"models only; a verdict needs {LEAST_SEEDS} seeds, {ADVISED_SEEDS} are advised"
+            f"no verdict on {subject}: {signed(row.effect)} over {row.seeds} seed{'s' * (row.seeds != 1)} compares "
+            f"these models only; a verdict needs {LEAST_SEEDS} seeds, {ADVISED_SEEDS} are advised"
         )
     return f"no verdict on {subject}: {row.verdict.detail or row.verdict.reason}"
 
@@ -121,7 +123,13 @@ def noise_sentence(outcome: str, noise: Components, errors: Mapping[str, float |
 
 def interval_text(interval: Interval, digits: int = 3) -> str:
     """Both ends of an interval."""
-    return f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+    low, high = (round(end, digits) + 0.0 for end in interval)
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def signed(value: float, digits: int = DIGITS) -> str:
+    """A difference with its sign; what is rounded to zero has a plus."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def scaled(row: Evidence, factor: float) -> Evidence:
@@ -164,6 +172,14 @@ def _excluded(verdict: Verdict, digits: int) -> str:
         return text
     further = verdict.more_seeds
     return f"{text}; about {further} more seed{'s' * (further != 1)} would decide"
+
+
+def _tests(row: Evidence) -> str:
+    """P-values where they count, the seeds, and the look that decided."""
+    if row.verdict.detail:
+        return f"{row.seeds} seeds, {row.verdict.detail}"
+    chance = [] if row.verdict.decision is Decision.EQUIVALENT else [_chance(row.p, row.p_holm)]
+    return ", ".join([*chance, f"{row.seeds} seeds"])
 
 
 def _chance(p: float | None, p_holm: float | None) -> str:

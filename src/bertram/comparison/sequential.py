@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr
 
-from bertram.comparison.contrast import LEAST_SEEDS
+from bertram.comparison.contrast import LEAST_SEEDS, NO_SPREAD
 from bertram.evaluation.intervals import Floats
 
 LEVEL = 0.045  # of the 5 %: nominal levels of a normal process are a little too large for t-tests of few seeds
@@ -59,6 +59,8 @@ def look(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """What a look decides: which effects are significant, and which are smaller than the smallest of interest.
 
+    Effects that are the same with every seed have no known noise, and stay open.
+
     Args:
         means: estimated effects.
         errors: their standard errors over seeds.
@@ -70,7 +72,8 @@ def look(
     at = seeds - LEAST_SEEDS
     two_sided = nominal_levels(max_seeds, LEVEL / 2 / tests)[at]
     one_sided = nominal_levels(max_seeds, LEVEL / tests)[at]
-    safe = np.maximum(errors, 1e-300)
-    significant = stdtr(seeds - 1, -np.abs(means) / safe) < two_sided
-    inside = stdtr(seeds - 1, (np.abs(means) - smallest) / safe) < one_sided
+    vary = errors >= NO_SPREAD
+    safe = np.where(vary, errors, 1.0)
+    significant = vary & (stdtr(seeds - 1, -np.abs(means) / safe) < two_sided)
+    inside = vary & (stdtr(seeds - 1, (np.abs(means) - smallest) / safe) < one_sided)
     return significant, inside

@@ -19,7 +19,7 @@ def probability(estimate: Estimate) -> tuple[float, Interval] | None:
         None where there are too few seeds, or all seeds agree to the last digit.
     """
     error = estimate.standard_error
-    if error is None or not estimate.testable or error < 1e-12:
+    if error is None or not estimate.testable or not estimate.spread:
         return None
     t, root = estimate.value / error, estimate.seeds**0.5
     low, high = (float(nctdtrinc(estimate.df, p, t)) / root for p in (0.975, 0.025))

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     NO_COMMON_SEED = "no seed in common"
     UNDEFINED_SCORE = "undefined score"
     MISSING_RUNS = "missing runs"
+    NO_SPREAD = "every seed gives exactly the same difference, so the noise of seeds is not known"
     TOO_FEW_EXAMPLES = "too few examples"
     OLD_RULE = "the table was made by an earlier rule; make it again from its runs"
 
@@ -40,7 +41,7 @@ class Verdict:
     Attributes:
         decision: the answer.
         reason: reason why the difference is untestable; None for every other decision.
-        detail: the reason's particulars, such as the names of the runs concerned.
+        detail: particulars of the reason, such as the names of the runs concerned, or the look that decided.
         these_examples_only: the difference is significant, but an interval for other examples includes zero.
         negligible: the difference is significant and also smaller than the smallest effect of interest.
         excluded: size above which effects are excluded (95 % interval), if the difference is undecided.

@@ -10,33 +10,23 @@ from bertram.comparison.comparison import read_tasks
 from bertram.comparison.components import components
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import primary_outcome, scores_of
-from bertram.comparison.outcomes import OVERALL, outcomes
-from bertram.comparison.verdict import Decision, Verdict
+from bertram.comparison.outcomes import OVERALL, outcome_names, outcomes
 from bertram.config import Config
-from bertram.errors import ConfigError, RunError
-from bertram.evaluation.losses import LOSSES
-from bertram.experiments import cost, forecast
+from bertram.errors import ConfigError
+from bertram.experiments import forecast
 from bertram.experiments.budget import Budget, check_data
 from bertram.experiments.design import Design, named_levels
 from bertram.experiments.effects import contrasts, effects
 from bertram.experiments.factors import Factor, configuration, label
-from bertram.experiments.looks import (
-    Look,
-    Plan,
-    decided,
-    first_seeds,
-    make_look,
-    needed_arms,
-    open_effects,
-)
+from bertram.experiments.looks import Plan, recorded_looks, verdict_of, with_verdict
 from bertram.experiments.render import markdown
 from bertram.experiments.schedule import Job, finished_runs, make_job
 from bertram.experiments.study_tables import FORM
+from bertram.experiments.until_decided import PILOT_ARMS, JobsByArm, SequentialStudy, identities
 from bertram.runs.directory import Run
 from bertram.runs.files import write_json, write_text
 
 TABLE = "ablation.json"
-PILOT_CELLS = 2  # the noise of the seeds needs two configurations
 
 
 @dataclass(frozen=True)
@@ -123,6 +113,9 @@ def jobs(ablation: Ablation) -> list[Job]:
     Raises:
         ConfigError: what cannot work, all of it together, before anything is trained.
     """
+    names = outcome_names(ablation.base.tasks)
+    if ablation.primary is not None and ablation.primary not in names:
+        raise ConfigError([f"--primary: there is no outcome {ablation.primary!r}; choose one of {', '.join(names)}"])
     every = {seed: configurations(ablation, seed) for seed in ablation.seeds}
     check_data(every[ablation.seeds[0]][0])
     finished = ablation.finished()
@@ -132,46 +125,26 @@ def jobs(ablation: Ablation) -> list[Job]:
 def pilot(ablation: Ablation, jobs: Sequence[Job]) -> list[Job]:
     """Those runs of the design that tell the noise of the seeds: two cells with all seeds."""
     count = len(ablation.design.cells)
-    return [job for number, job in enumerate(jobs) if number % count < PILOT_CELLS]
+    return [job for number, job in enumerate(jobs) if number % count < PILOT_ARMS]
 
 
 def known_forecast(ablation: Ablation, jobs: Sequence[Job]) -> forecast.Forecast | None:
     """What the verdict on each effect would need, as far as the runs at hand tell; None where they tell nothing."""
-    cells = [job.config for job in jobs[: len(ablation.design.cells)]]
-    alike = forecast.comparable(ablation.finished().values(), cells[0])
-    per_work = cost.seconds_per_work(alike, cells[0].data)
-    own = [job for job in jobs if job.finished]
-    prior = forecast.noise_runs([*alike, *(Run(job.path) for job in own)], cells[0])
-    if prior is None or per_work is None:
-        return None
-    arms = {cell: {seed: str(run.path) for seed, run in runs.items()} for cell, runs in _runs(ablation, jobs).items()}
-    effects = contrasts(ablation.design)
-    return forecast.forecast(
-        effects,
-        prior.scored,
-        arms,
-        prior.arms,
-        source=prior.source,
+    return forecast.study_forecast(
+        contrasts(ablation.design),
+        by_cell(ablation, jobs),
+        ablation.finished().values(),
         seeds=len(ablation.seeds),
         target=ablation.smallest_effect,
-        hours=sum(map(cost.work, cells)) * per_work / 3600,
-        rows=len(effects) * _outcome_count(cells[0]),
+        primary=ablation.primary,
     )
-
-
-def _outcome_count(config: Config) -> int:
-    """Number of outcomes of a table: main scores, overall, and losses."""
-    tasks = config.tasks.values()
-    return len(tasks) + (len(tasks) > 1) + sum(1 if task.label_space.numeric else len(LOSSES) for task in tasks)
 
 
 def _runs(ablation: Ablation, jobs: Sequence[Job]) -> dict[str, dict[int, Run]]:
     """Cell (its number as text) -> seed -> finished run."""
-    count = len(ablation.design.cells)
-    cells = [jobs[number::count] for number in range(count)]
     return {
-        str(number): {job.config.seed: Run(job.path) for job in cell if job.finished}
-        for number, cell in enumerate(cells)
+        cell: {job.config.seed: Run(job.path) for job in cell_jobs if job.finished}
+        for cell, cell_jobs in by_cell(ablation, jobs).items()
     }
 
 
@@ -183,7 +156,8 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
         `resolution`, `generators`, `notes` in words, `factors` with name and text, `cells` with `levels` by factor,
         `runs`: names of the run directories by seed, and `scores`: outcome -> seed -> score), `power` (the fields of
         `forecast.Forecast`, as it was estimated before the start, or null), `noise` (outcome -> the fields of
-        `Components`, or null) and `effects`: a list of the fields of `effects.Measured`.
+        `Components`, or null) and `effects`: a list of the fields of `effects.Measured`. Where the folder holds looks:
+        also `plan` and `looks`, the fields of `looks.Plan` and `looks.Look`.
     """
     design = ablation.design
     runs = _runs(ablation, jobs)
@@ -194,7 +168,7 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
     weights = {contrast.name: contrast.weights for contrast in contrasts(design) if contrast.main}
     noise = {name: components(cells, weights) for name, cells in scores.items()}
     rows = effects(design, scored, names, primary=ablation.primary, smallest=ablation.smallest_effect) if scored else []
-    return {
+    table = {
         "form": FORM,
         "kind": "ablation",
         "title": f"What each factor is worth: {ablation.recipe}, {design.kind} design, {len(ablation.seeds)} "
@@ -222,49 +196,48 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
         "noise": {name: None if parts is None else asdict(parts) for name, parts in noise.items()},
         "effects": [asdict(row) for row in rows],
     }
+    return with_looks(table, ablation.out)
 
 
-def plan_of(ablation: Ablation, max_seeds: int) -> Plan:
-    """What the looks of an ablation that runs until it is decided are about."""
-    names = tuple(contrast.name for contrast in contrasts(ablation.design) if contrast.main)
-    has_overall = len(ablation.base.tasks) > 1
-    primary = ablation.primary or (OVERALL if has_overall else next(iter(ablation.base.tasks)))
-    return Plan(names, primary, ablation.smallest_effect, max_seeds)
-
-
-def next_jobs(ablation: Ablation, plan: Plan, looks: Sequence[Look]) -> list[Job]:
-    """The runs that the next look needs; configurations that serve no open effect are left out."""
-    needed = jobs(replace(ablation, seeds=range(first_seeds(looks))))
-    cells = needed_arms(contrasts(ablation.design), open_effects(plan, looks))
+def by_cell(ablation: Ablation, jobs: Sequence[Job]) -> JobsByArm:
+    """Cell (its number as text) -> its jobs, seed by seed."""
     count = len(ablation.design.cells)
-    return [job for number, job in enumerate(needed) if str(number % count) in cells]
+    return {str(number): jobs[number::count] for number in range(count)}
 
 
-def take_look(ablation: Ablation, plan: Plan, looks: Sequence[Look]) -> Look:
-    """The next look, from finished runs.
+def until_decided(ablation: Ablation, max_seeds: int) -> SequentialStudy:
+    """The ablation as a study that runs seed after seed.
+
+    Args:
+        ablation: ablation whose seeds do not matter.
+        max_seeds: largest number of seeds.
 
     Raises:
-        RunError: runs are missing.
+        ConfigError: what cannot work, all of it together.
     """
-    seeds = first_seeds(looks)
-    needed = jobs(replace(ablation, seeds=range(seeds)))
-    runs = _runs(ablation, needed)
-    every = {run.path.name: run for by_seed in runs.values() for run in by_seed.values()}
-    if not every:
-        raise RunError(f"no look after {seeds} seeds: there are no finished runs")
-    names = {cell: {seed: run.path.name for seed, run in by_seed.items()} for cell, by_seed in runs.items()}
-    scored = outcomes(read_tasks(every, needed[0].config.data), losses=False)
-    primary = next(outcome for outcome in scored if outcome.name == primary_outcome(scored, plan.primary))
-    return make_look(plan, looks, contrasts(ablation.design), scores_of(primary, names), names, seeds)
+
+    def seeds(count: int) -> JobsByArm:
+        repeated = replace(ablation, seeds=range(count))
+        return by_cell(repeated, jobs(repeated))
+
+    effects = contrasts(ablation.design)
+    has_overall = len(ablation.base.tasks) > 1
+    primary = ablation.primary or (OVERALL if has_overall else next(iter(ablation.base.tasks)))
+    if primary not in (*ablation.base.tasks, OVERALL):
+        raise ConfigError([f"--primary: looks decide on a task or overall, not on {primary}"])
+    names = tuple(contrast.name for contrast in effects if contrast.main)
+    plan = Plan(names, primary, ablation.smallest_effect, max_seeds, identities(seeds(1)))
+    return SequentialStudy(ablation.out, plan, effects, seeds)
 
 
-def with_looks(table: Mapping[str, Any], plan: Plan, looks: Sequence[Look]) -> dict[str, Any]:
-    """The table of a study whose verdicts on the primary outcome are those of its looks."""
-    decisions = decided(looks)
+def with_looks(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The table of an ablation, with the verdicts of the looks in its folder on the primary outcome."""
+    recorded = recorded_looks(folder)
+    if recorded is None:
+        return dict(table)
+    plan, looks = recorded
     effects = [
-        {**row, "verdict": asdict(Verdict(decisions.get(row["name"], Decision.UNDECIDED)))}
-        if row["primary"] and row["effect"] is not None
-        else row
+        with_verdict(row, verdict_of(row["name"], looks)) if row["primary"] and row["effect"] is not None else row
         for row in table["effects"]
     ]
     return {**table, "effects": effects, "plan": asdict(plan), "looks": [asdict(look) for look in looks]}

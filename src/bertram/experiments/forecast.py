@@ -1,20 +1,23 @@
 """What each effect's verdict would need, before a design is run: from earlier runs, or from a pilot."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import sqrt
 from typing import Any, Self
 
 from bertram.comparison.arms import by_configuration
 from bertram.comparison.comparison import read_tasks
-from bertram.comparison.contrast import by_seed, common_seeds, estimate
+from bertram.comparison.contrast import by_seed, estimate
+from bertram.comparison.equivalence import margin
 from bertram.comparison.evidence import FLOOR, Contrast, primary_outcome, scores_of
-from bertram.comparison.outcomes import Outcome, outcomes
-from bertram.comparison.power import seeds_for_equivalence, seeds_needed, upper_sd, visible_effect
+from bertram.comparison.outcomes import OVERALL, Outcome, outcome_names, outcomes
+from bertram.comparison.power import seeds_for_equivalence, seeds_needed, sequential_rates, upper_sd, visible_effect
 from bertram.config import Config
 from bertram.errors import DataError
+from bertram.experiments import cost
 from bertram.experiments.budget import held_files, held_files_of
+from bertram.experiments.schedule import Job
 from bertram.runs.directory import Run
 
 
@@ -36,6 +39,24 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class LookForecast:
+    """What the looks of a study that runs until it is decided would do, at the estimated noise and its upper bound.
+
+    Attributes:
+        effect: true effect that is supposed.
+        decided: share of the studies that decide within the largest number of seeds.
+        seeds: mean number of seeds.
+    """
+
+    effect: float
+    decided: tuple[float, float]
+    seeds: tuple[float, float]
+
+
+Seeds = tuple[int | None, int | None]
+
+
+@dataclass(frozen=True)
 class EffectForecast:
     """What the verdict on one effect would need, with 80 % power.
 
@@ -45,18 +66,21 @@ class EffectForecast:
         noise: noise of the effect, as far as the runs tell.
         visible: smallest effect that the seeds asked for show, at the upper 80 % bound of the noise; None where there
             are too few of them for a verdict.
-        needed: seeds that show the target, at the estimated noise and at its upper bound; None where none do.
+        needed: seeds that show the target, at the estimated noise and at its upper bound; None where none do. Of a
+            loss None, since the target is in the unit of scores.
         equivalence: seeds that show no effect to be smaller than the smallest one of interest, likewise.
         floor: effect that stays unseen on other examples however many seeds are run.
+        looks: forecast of the looks; empty for a study with a fixed number of seeds.
     """
 
     name: str
     outcome: str
     noise: Noise
     visible: float | None
-    needed: tuple[int | None, int | None]
-    equivalence: tuple[int | None, int | None]
+    needed: Seeds | None
+    equivalence: Seeds | None
     floor: float | None
+    looks: tuple[LookForecast, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +93,7 @@ class Forecast:
         target: size of effect that one wants to see; also the smallest effect of interest.
         hours: hours of one seed of all configurations.
         effects: each main effect on each outcome.
+        primary: primary outcome.
     """
 
     source: str
@@ -76,16 +101,22 @@ class Forecast:
     target: float
     hours: float
     effects: tuple[EffectForecast, ...]
+    primary: str = OVERALL
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The forecast of a table of results."""
-        effects = tuple(
-            EffectForecast(**{**effect, "noise": Noise(**effect["noise"]), "needed": tuple(effect["needed"]),
-                              "equivalence": tuple(effect["equivalence"])})
-            for effect in values["effects"]
-        )  # fmt: skip
+        effects = tuple(_effect_from_json(effect) for effect in values["effects"])
         return cls(**{**values, "effects": effects})
+
+
+def _effect_from_json(values: Mapping[str, Any]) -> EffectForecast:
+    pairs = {name: None if values[name] is None else tuple(values[name]) for name in ("needed", "equivalence")}
+    looks = tuple(
+        LookForecast(entry["effect"], tuple(entry["decided"]), tuple(entry["seeds"]))
+        for entry in values.get("looks", ())
+    )
+    return EffectForecast(**{**values, **pairs, "noise": Noise(**values["noise"]), "looks": looks})
 
 
 def forecast(
@@ -99,6 +130,8 @@ def forecast(
     target: float,
     hours: float,
     rows: int,
+    primary: str | None = None,
+    looks: bool = False,
 ) -> Forecast | None:
     """What the verdict on each effect would need.
 
@@ -108,38 +141,110 @@ def forecast(
         arms: arm of the design -> seed -> run, as far as they are finished.
         all_arms: the configurations of all runs at hand, for effects whose own runs do not tell.
         source: runs at hand, in words.
-        seeds: seeds asked for.
+        seeds: seeds asked for; with looks the largest number.
         target: effect that one wants to see.
         hours: hours of one seed of all configurations.
         rows: rows that the table will have, for the correction of the secondary outcomes.
+        primary: primary outcome; default: overall, or the only task.
+        looks: True for a study that runs until it is decided.
 
     Returns:
         None where the runs at hand do not tell the noise of every effect on the primary outcome.
     """
     main = [contrast for contrast in contrasts if contrast.main]
-    first = primary_outcome(scored)
+    first = primary_outcome(scored, primary)
     forecasts = []
-    for outcome in [outcome for outcome in scored if outcome.sign > 0]:
-        tests = len(main) if outcome.name == first else rows
+    for outcome in scored:
+        is_first = outcome.name == first
+        size = margin(outcome.metric, target)
+        prior_noises = pair_noises(outcome, all_arms)
         for contrast in main:
-            noise = contrast_noise(contrast, outcome, arms) or borrowed_noise(contrast, outcome, all_arms)
-            if noise is not None:
-                forecasts.append(_effect(contrast.name, outcome.name, noise, tests=tests, seeds=seeds, target=target))
-    has_primary = any(forecast.outcome == first for forecast in forecasts)
-    return Forecast(source, seeds, target, hours, tuple(forecasts)) if has_primary else None
+            noise = contrast_noise(contrast, outcome, arms) or borrowed_noise(contrast, prior_noises)
+            if noise is None:
+                continue
+            tests = len(main) if is_first else rows
+            effect = _effect(contrast.name, outcome.name, noise, tests=tests, seeds=seeds, target=size)
+            if looks and is_first and size is not None:
+                effect = replace(effect, looks=_looks(noise, size, seeds, len(main)))
+            forecasts.append(effect)
+    if all(effect.outcome != first for effect in forecasts):
+        return None
+    return Forecast(source, seeds, target, hours, tuple(forecasts), first)
 
 
-def _effect(name: str, outcome: str, noise: Noise, *, tests: int, seeds: int, target: float) -> EffectForecast:
+def study_forecast(
+    contrasts: Sequence[Contrast],
+    jobs: Mapping[str, Sequence[Job]],
+    finished: Iterable[Run],
+    *,
+    seeds: int,
+    target: float,
+    primary: str | None = None,
+    looks: bool = False,
+) -> Forecast | None:
+    """What the verdict on each effect of a study would need, as far as the runs at hand tell.
+
+    Args:
+        contrasts: the effects, by the names of arms.
+        jobs: arm -> its jobs.
+        finished: all finished runs at hand.
+        seeds: seeds asked for; with looks the largest number.
+        target: effect that one wants to see.
+        primary: primary outcome; default: overall, or the only task.
+        looks: True for a study that runs until it is decided.
+
+    Returns:
+        None where the runs at hand do not tell.
+    """
+    cells = [arm_jobs[0].config for arm_jobs in jobs.values()]
+    alike = comparable(finished, cells[0])
+    per_work = cost.seconds_per_work(alike, cells[0].data)
+    runs = {arm: {job.config.seed: Run(job.path) for job in arm_jobs if job.finished} for arm, arm_jobs in jobs.items()}
+    prior = noise_runs([*alike, *(run for arm_runs in runs.values() for run in arm_runs.values())], cells[0])
+    if prior is None or per_work is None:
+        return None
+    return forecast(
+        contrasts,
+        prior.scored,
+        {arm: {seed: str(run.path) for seed, run in arm_runs.items()} for arm, arm_runs in runs.items()},
+        prior.arms,
+        source=prior.source,
+        seeds=seeds,
+        target=target,
+        hours=sum(map(cost.work, cells)) * per_work / 3600,
+        rows=len(contrasts) * len(outcome_names(cells[0].tasks)),
+        primary=primary,
+        looks=looks,
+    )
+
+
+def _effect(name: str, outcome: str, noise: Noise, *, tests: int, seeds: int, target: float | None) -> EffectForecast:
     upper = upper_sd(noise.sd, noise.df)
+    needed = equivalence = None
+    if target is not None:
+        needed = seeds_needed(noise.sd, target, tests=tests), seeds_needed(upper, target, tests=tests)
+        equivalence = seeds_for_equivalence(noise.sd, target), seeds_for_equivalence(upper, target)
     return EffectForecast(
         name=name,
         outcome=outcome,
         noise=noise,
         visible=visible_effect(upper, seeds, tests=tests),
-        needed=(seeds_needed(noise.sd, target, tests=tests), seeds_needed(upper, target, tests=tests)),
-        equivalence=(seeds_for_equivalence(noise.sd, target), seeds_for_equivalence(upper, target)),
+        needed=needed,
+        equivalence=equivalence,
         floor=None if noise.example_error is None else FLOOR * noise.example_error,
     )
+
+
+def _looks(noise: Noise, target: float, max_seeds: int, tests: int) -> tuple[LookForecast, ...]:
+    """What looks would do with an effect of the size of interest, and with none."""
+    forecasts = []
+    for effect in (target, 0.0):
+        (decided, seeds), (decided_upper, seeds_upper) = (
+            sequential_rates(round(effect / sd, 4), round(target / sd, 4), max_seeds, tests)
+            for sd in (noise.sd, upper_sd(noise.sd, noise.df))
+        )
+        forecasts.append(LookForecast(effect, (decided, decided_upper), (seeds, seeds_upper)))
+    return tuple(forecasts)
 
 
 def contrast_noise(contrast: Contrast, outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> Noise | None:
@@ -152,14 +257,14 @@ def contrast_noise(contrast: Contrast, outcome: Outcome, arms: Mapping[str, Mapp
     return Noise(estimated.sd, estimated.df, outcome.shared_error(sides), own=True)
 
 
-def borrowed_noise(contrast: Contrast, outcome: Outcome, all_arms: Mapping[str, Mapping[int, str]]) -> Noise | None:
+def pair_noises(outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> list[Noise]:
+    """The noise of each difference of two configurations that have two seeds in common."""
+    pairs = (Contrast("", {a: 1.0, b: -1.0}) for a, b in combinations(arms, 2))
+    return [noise for pair in pairs if (noise := contrast_noise(pair, outcome, arms)) is not None]
+
+
+def borrowed_noise(contrast: Contrast, noises: Sequence[Noise]) -> Noise | None:
     """The noise that a contrast would have if its differences were as noisy as those of other configurations."""
-    pairs = [
-        Contrast("", {a: 1.0, b: -1.0})
-        for a, b in combinations(all_arms, 2)
-        if len(common_seeds(scores_of(outcome, all_arms), {a: 1.0, b: -1.0})) > 1
-    ]
-    noises = [noise for pair in pairs if (noise := contrast_noise(pair, outcome, all_arms)) is not None]
     if not noises:
         return None
     share = sum(weight**2 for weight in contrast.weights.values()) / 2  # of the variance of a difference of two runs
@@ -212,7 +317,7 @@ def noise_runs(runs: Iterable[Run], like: Config) -> NoiseRuns | None:
         if sum(len(group) > 1 for group in groups) < 2 or not _same_dev(chosen.values()):
             continue
         try:
-            scored = outcomes(read_tasks(chosen, like.data), losses=False)
+            scored = outcomes(read_tasks(chosen, like.data))
         except DataError:
             continue  # not the same dev rows
         repeated = [group for group in groups if len(group) > 1]

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from bertram.comparison.contrast import LEAST_SEEDS, by_seed
-from bertram.comparison.evidence import Contrast
+from bertram.comparison.evidence import Contrast, same_answers
+from bertram.comparison.outcomes import Outcome
 from bertram.comparison.sequential import look
-from bertram.comparison.verdict import Decision
+from bertram.comparison.verdict import Decision, Verdict
 from bertram.errors import RunError
 from bertram.experiments.study_tables import read_json
 from bertram.runs.files import write_json
@@ -32,12 +33,19 @@ class Plan:
         primary: outcome that decides.
         smallest_effect: smallest effect of interest.
         max_seeds: largest number of seeds.
+        configurations: arm -> identity of its run with seed 0: configuration and data.
     """
 
     effects: tuple[str, ...]
     primary: str
     smallest_effect: float
     max_seeds: int
+    configurations: Mapping[str, str]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The plan that looks.json holds."""
+        return cls(**{**values, "effects": tuple(values["effects"])})
 
 
 @dataclass(frozen=True)
@@ -57,19 +65,60 @@ class Look:
     runs: Sequence[str]
 
 
+def recorded_looks(folder: Path) -> tuple[Plan, list[Look]] | None:
+    """The plan and the looks of a results folder; None where there are none.
+
+    Raises:
+        RunError: they are damaged.
+    """
+    path = folder / LOOKS
+    if not path.is_file():
+        return None
+    values = read_json(path)
+    try:
+        return Plan.from_json(values["plan"]), [Look(**entry) for entry in values["looks"]]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path}: damaged: {error!r}") from None
+
+
 def read_looks(folder: Path, plan: Plan) -> list[Look]:
     """The looks that were made; none in a new folder.
 
     Raises:
         RunError: they are of another plan, or damaged.
     """
-    path = folder / LOOKS
-    if not path.is_file():
+    recorded = recorded_looks(folder)
+    if recorded is None:
         return []
-    values = read_json(path)
-    if values["plan"] != {**asdict(plan), "effects": list(plan.effects)}:
-        raise RunError(f"{path}: the looks there are of another study; use another --out, or the same options")
-    return [Look(**one) for one in values["looks"]]
+    recorded_plan, looks = recorded
+    if recorded_plan != plan:
+        raise RunError(
+            f"{folder / LOOKS}: the looks there are of another study ({_difference(recorded_plan, plan)}); use the "
+            "same options, or another --out"
+        )
+    return looks
+
+
+def _difference(recorded: Plan, plan: Plan) -> str:
+    """The first thing in which two plans differ."""
+    if recorded.effects != plan.effects:
+        return f"it decides {', '.join(recorded.effects)}"
+    for field, before, now in (
+        ("the primary outcome", recorded.primary, plan.primary),
+        ("the smallest effect of interest", recorded.smallest_effect, plan.smallest_effect),
+        ("the largest number of seeds", recorded.max_seeds, plan.max_seeds),
+    ):
+        if before != now:
+            return f"{field} is {before} there and {now} here"
+    return "its configurations or data are others"
+
+
+def refuse_looks(folder: Path) -> None:
+    """Raise RunError where a folder holds a study that runs until it is decided."""
+    if recorded_looks(folder) is not None:
+        raise RunError(
+            f"{folder}: holds a study that runs until it is decided; go on with --until-decided, or use another --out"
+        )
 
 
 def write_looks(folder: Path, plan: Plan, looks: Sequence[Look]) -> None:
@@ -93,43 +142,47 @@ def make_look(
     plan: Plan,
     looks: Sequence[Look],
     contrasts: Sequence[Contrast],
-    scores: Mapping[str, Mapping[int, float]],
+    outcome: Outcome,
     runs: Mapping[str, Mapping[int, str]],
-    seeds: int,
 ) -> Look:
-    """Look at the open effects after some seeds.
+    """Look at the open effects after the next number of seeds.
 
     Args:
         plan: plan of the study.
         looks: looks before this one.
         contrasts: the effects, by name.
-        scores: arm -> seed -> score of the primary outcome.
-        runs: arm -> seed -> name of the run.
-        seeds: seeds so far; every open effect needs them all.
+        outcome: the primary outcome.
+        runs: arm -> seed -> name of the run, with the seeds of this look.
 
     Raises:
-        RunError: an open effect lacks a seed.
+        RunError: an open effect lacks a seed, or a score is undefined.
     """
-    waiting = open_effects(plan, looks)
-    chosen = [contrast for contrast in contrasts if contrast.name in waiting]
-    differences = {contrast.name: by_seed(scores, contrast.weights) for contrast in chosen}
-    lacking = [name for name, values in differences.items() if set(values) != set(range(seeds))]
+    seeds = range(next_seeds(looks))
+    open_contrasts = [contrast for contrast in contrasts if contrast.name in open_effects(plan, looks)]
+    arm_runs = {arm: runs.get(arm, {}) for arm in needed_arms(open_contrasts, plan.effects)}
+    lacking = sorted(arm for arm, of_arm in arm_runs.items() if any(seed not in of_arm for seed in seeds))
     if lacking:
-        raise RunError(f"no look after {seeds} seeds: runs of {', '.join(lacking)} are missing; start again to go on")
-    table = np.array([list(values.values()) for values in differences.values()])
-    means, errors = table.mean(1), table.std(1, ddof=1) / sqrt(seeds)
+        raise RunError(f"no look after {len(seeds)} seeds: runs are missing of {', '.join(lacking)}; run them first")
+    names = sorted(of_arm[seed] for of_arm in arm_runs.values() for seed in seeds)
+    undefined = [f"{name}: {outcome.undefined.get(name, 'no score')}" for name in names if name not in outcome.runs]
+    if undefined:
+        raise RunError(f"no look after {len(seeds)} seeds: {outcome.name} is undefined: {'; '.join(undefined)}")
+    scores = {arm: {seed: outcome.runs[of_arm[seed]].value for seed in seeds} for arm, of_arm in arm_runs.items()}
+    table = np.array([list(by_seed(scores, contrast.weights).values()) for contrast in open_contrasts])
+    means, errors = table.mean(1), table.std(1, ddof=1) / sqrt(len(seeds))
     significant, inside = look(
-        means, errors, seeds, max_seeds=plan.max_seeds, tests=len(plan.effects), smallest=plan.smallest_effect
+        means, errors, len(seeds), max_seeds=plan.max_seeds, tests=len(plan.effects), smallest=plan.smallest_effect
     )
     decisions = {}
-    for name, mean, differs, small in zip(differences, means, significant, inside, strict=True):
-        if differs:
-            decisions[name] = str(Decision.BETTER if mean > 0 else Decision.WORSE)
+    for contrast, mean, differs, small in zip(open_contrasts, outcome.sign * means, significant, inside, strict=True):
+        if same_answers(contrast, outcome, runs, seeds):
+            decisions[contrast.name] = str(Decision.SAME_PREDICTIONS)
+        elif differs:
+            decisions[contrast.name] = str(Decision.BETTER if mean > 0 else Decision.WORSE)
         elif small:
-            decisions[name] = str(Decision.EQUIVALENT)
-    arms = {arm for contrast in chosen for arm, weight in contrast.weights.items() if weight}
-    used = sorted(run for arm in arms for run in runs[arm].values())
-    return Look(seeds, dict(zip(differences, means.tolist(), strict=True)), decisions, used)
+            decisions[contrast.name] = str(Decision.EQUIVALENT)
+    estimates = {contrast.name: mean for contrast, mean in zip(open_contrasts, means.tolist(), strict=True)}
+    return Look(len(seeds), estimates, decisions, names)
 
 
 def needed_arms(contrasts: Sequence[Contrast], effects: Sequence[str]) -> set[str]:
@@ -139,17 +192,40 @@ def needed_arms(contrasts: Sequence[Contrast], effects: Sequence[str]) -> set[st
     }
 
 
-def first_seeds(looks: Sequence[Look]) -> int:
+def next_seeds(looks: Sequence[Look]) -> int:
     """Seeds of the next look."""
     return looks[-1].seeds + 1 if looks else LEAST_SEEDS
 
 
-def look_lines(plan: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each look decided, in words."""
-    lines = []
+def is_over(plan: Plan, looks: Sequence[Look]) -> bool:
+    """Whether every effect is decided, or the largest number of seeds is reached."""
+    return not open_effects(plan, looks) or next_seeds(looks) > plan.max_seeds
+
+
+def verdict_of(name: str, looks: Sequence[Look]) -> Verdict:
+    """The verdict of the looks on an effect."""
     for entry in looks:
-        decisions = ", ".join(f"{name} {decision}" for name, decision in entry["decisions"].items()) or "nothing"
-        lines.append(f"look after {entry['seeds']} seeds of at most {plan['max_seeds']}: {decisions} decided")
-    decided_effects = {name for entry in looks for name in entry["decisions"]}
-    still = [name for name in plan["effects"] if name not in decided_effects]
+        if name in entry.decisions:
+            return Verdict(Decision(entry.decisions[name]), detail=f"decided by the look after {entry.seeds} seeds")
+    return Verdict(Decision.UNDECIDED, detail=f"open after {looks[-1].seeds if looks else 0} seeds")
+
+
+def with_verdict(row: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """A row of a table with the verdict of the looks; its p-values, which know nothing of looks, are left out."""
+    return {**row, "p": None, "p_holm": None, "verdict": asdict(verdict)}
+
+
+def look_line(entry: Look, max_seeds: int) -> str:
+    """What a look decided, in words."""
+    decisions = ", ".join(f"{name} {decision}" for name, decision in entry.decisions.items()) or "nothing decided"
+    return f"look after {entry.seeds} seeds of at most {max_seeds}: {decisions}"
+
+
+def look_lines(table: Mapping[str, Any]) -> list[str]:
+    """What each look of a table decided, in words, and what is still open; nothing for a table without looks."""
+    if "looks" not in table:
+        return []
+    plan, looks = Plan.from_json(table["plan"]), [Look(**entry) for entry in table["looks"]]
+    still = open_effects(plan, looks)
+    lines = [look_line(entry, plan.max_seeds) for entry in looks]
     return [*lines, *([f"open: {', '.join(still)}"] if still else [])]

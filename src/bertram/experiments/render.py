@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bertram.comparison.components import Components
-from bertram.comparison.sentences import noise_sentence, pair_sentence, scaled, sum_sentence, superiority_text
+from bertram.comparison.sentences import (
+    noise_sentence,
+    pair_sentence,
+    scaled,
+    signed,
+    sum_sentence,
+    superiority_text,
+)
 from bertram.evaluation.intervals import Interval
 from bertram.experiments.effects import Measured
 from bertram.experiments.forecast import EffectForecast, Forecast
@@ -18,6 +25,14 @@ HEADINGS = (
     "95 %, other seeds and examples",
     "P(better)",
     "p (Holm)",
+)
+LOOKS = (
+    "The verdicts on {primary} are those of the looks: fewer than 5 % of such studies hold a false one. P-values and "
+    "intervals, and all other rows, are not corrected for the looks."
+)
+PEEKING = (
+    "These tests hold for a number of seeds that was chosen before. Adding seeds until a difference is significant "
+    "finds too many; --until-decided does not."
 )
 FORECAST_HEADINGS = (
     "effect",
@@ -34,7 +49,8 @@ def markdown(table: Mapping[str, Any]) -> str:
     """The effects as a Markdown table."""
     rows = [Measured.from_json(effect) for effect in table["effects"]]
     lines = [f"**{table['title']}**", "", *(f"- {note}" for note in table["design"]["notes"])]
-    lines += [*(f"- {line}" for line in noise_lines(table)), ""]
+    lines += [f"- {line}" for line in noise_lines(table)]
+    lines += [*(f"- {line}" for line in look_lines(table)), ""]
     lines += [f"| {' | '.join(HEADINGS)} | verdict |", "|---|---|---:|---|---|---|---:|---|"]
     lines += [f"| {' | '.join([*cells(row), effect_sentence(row)])} |" for row in rows]
     return "\n".join([*lines, "", family_sentence(table)]) + "\n"
@@ -42,7 +58,7 @@ def markdown(table: Mapping[str, Any]) -> str:
 
 def cells(row: Measured) -> list[str]:
     """Outcome, name, size, both intervals, P(A > B) and corrected p-value of an effect."""
-    value = "–" if row.effect is None else f"{row.effect:+.4f}"
+    value = "–" if row.effect is None else signed(row.effect, 4)
     p = "–" if row.p_holm is None else f"{row.p_holm:.3f}"
     better = superiority_text(row) or "–"
     return [row.outcome, row.name, value, _interval(row.ci95), _interval(row.ci95_new), better, p]
@@ -60,48 +76,70 @@ def effect_sentence(row: Measured) -> str:
 def family_sentence(table: Mapping[str, Any]) -> str:
     """Which tests were corrected together, and what is too small to matter."""
     rows = [Measured.from_json(effect) for effect in table["effects"]]
+    if "looks" in table:
+        return f"{LOOKS.format(primary=table['primary'])} Smallest effect of interest: {table['smallest_effect']:g}."
     tested = [row for row in rows if row.p is not None]
     first = sum(row.primary for row in tested)
     if not tested:
         return "No tests: with fewer than 3 seeds the intervals hold for other examples and these very models."
-    if table.get("looks"):
-        return (
-            f"Verdicts of the main effects on {table['primary']} are those of the looks, whose spending keeps false "
-            "ones below 5 % of the studies. All other rows are not corrected for the looks."
-        )
     return (
         f"Holm's correction: over the {first} main effects on {table['primary']}, and for every other row over all "
         f"{len(tested)}. Smallest effect of interest: {table['smallest_effect']:g} of overall, an accuracy or a "
-        "correlation."
+        f"correlation. {PEEKING}"
     )
 
 
-def noise_lines(table: Mapping[str, Any]) -> list[str]:
-    """The parts of the noise of each outcome."""
+def noise_lines(table: Mapping[str, Any], outcome: str | None = None) -> list[str]:
+    """The parts of the noise of an outcome, or of each one."""
     rows = [Measured.from_json(effect) for effect in table["effects"]]
     lines = []
-    for outcome, values in table.get("noise", {}).items():
-        errors = {row.name: row.example_error for row in rows if row.outcome == outcome and row.order == 1}
-        lines += [] if values is None else [noise_sentence(outcome, Components(**values), errors)]
-    return [*lines, *(look_lines(table["plan"], table["looks"]) if table.get("looks") else [])]
+    for name, values in table.get("noise", {}).items():
+        if values is not None and outcome in (None, name):
+            errors = {row.name: row.example_error for row in rows if row.outcome == name and row.order == 1}
+            lines.append(noise_sentence(name, Components(**values), errors))
+    return lines
 
 
-def forecast_lines(forecast: Forecast, primary: str = "overall") -> list[str]:
+def forecast_lines(forecast: Forecast) -> list[str]:
     """What the verdict on each effect on the primary outcome would need."""
     lines = [f"noise from {forecast.source}; one seed of all configurations takes about {forecast.hours:.1f} hours"]
-    for effect in [effect for effect in forecast.effects if effect.outcome == primary] or forecast.effects:
-        verdict = (
-            f"{forecast.seeds} seed{'s' * (forecast.seeds != 1)} give no verdict"
-            if effect.visible is None
-            else f"{forecast.seeds} seeds show {effect.visible:.3f}"
-        )
-        floor = "" if effect.floor is None else f"; on other examples effects below {effect.floor:.3f} stay unseen"
-        lines.append(
-            f"{effect.name} on {effect.outcome}: {verdict}; to see an effect of {forecast.target:g} takes "
-            f"{seeds_text(effect.needed)} seeds; to exclude it, if there is none, "
-            f"{seeds_text(effect.equivalence)}{floor}"
-        )
-    return lines
+    primary = [effect for effect in forecast.effects if effect.outcome == forecast.primary]
+    return lines + [
+        _looks_line(effect, forecast.seeds) if effect.looks else _fixed_line(effect, forecast) for effect in primary
+    ]
+
+
+def _fixed_line(effect: EffectForecast, forecast: Forecast) -> str:
+    """What a study with a number of seeds shows of an effect."""
+    seeds = f"{forecast.seeds} seed{'s' * (forecast.seeds != 1)}"
+    visible = f"{seeds} give no verdict" if effect.visible is None else f"{seeds} show {effect.visible:.3f}"
+    sizes = (
+        ""
+        if effect.needed is None or effect.equivalence is None
+        else f"; to see an effect of {forecast.target:g} takes {seeds_text(effect.needed)} seeds; to exclude it, if "
+        f"there is none, {seeds_text(effect.equivalence)}"
+    )
+    return f"{effect.name} on {effect.outcome}: {visible}{sizes}{_floor(effect)}"
+
+
+def _looks_line(effect: EffectForecast, max_seeds: int) -> str:
+    """What the looks of a study that runs until it is decided would do with an effect."""
+    parts = []
+    for look in effect.looks:
+        size = f"an effect of {look.effect:g}" if look.effect else "no effect"
+        share = _range([f"{100 * share:.0f}" for share in look.decided])
+        seeds = _range([f"{seeds:.1f}" for seeds in look.seeds])
+        parts.append(f"{size} is decided within {max_seeds} seeds in {share} % of studies, after {seeds} in the mean")
+    return f"{effect.name} on {effect.outcome}: {'; '.join(parts)}{_floor(effect)}"
+
+
+def _range(texts: Sequence[str]) -> str:
+    """Two ends, the lower one first; one of them where they are the same."""
+    return " to ".join(sorted(set(texts), key=float))
+
+
+def _floor(effect: EffectForecast) -> str:
+    return "" if effect.floor is None else f"; on other examples effects below {effect.floor:.3f} stay unseen"
 
 
 def forecast_cells(effect: EffectForecast) -> list[str]:
@@ -113,8 +151,10 @@ def forecast_cells(effect: EffectForecast) -> list[str]:
     return [effect.name, effect.outcome, sd, visible, seeds_text(effect.needed), seeds_text(effect.equivalence), floor]
 
 
-def seeds_text(bounds: Sequence[int | None]) -> str:
+def seeds_text(bounds: Sequence[int | None] | None) -> str:
     """Seeds at the estimated noise, and at its upper bound."""
+    if bounds is None:
+        return "–"
     low, high = bounds
     if low is None:
         return "more than 512"
@@ -124,4 +164,4 @@ def seeds_text(bounds: Sequence[int | None]) -> str:
 
 
 def _interval(interval: Interval | None) -> str:
-    return "–" if interval is None else f"[{interval[0]:+.4f}, {interval[1]:+.4f}]"
+    return "–" if interval is None else f"[{signed(interval[0], 4)}, {signed(interval[1], 4)}]"

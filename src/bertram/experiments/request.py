@@ -10,6 +10,7 @@ from typing import Any
 
 from bertram.experiments.ablation import Ablation
 from bertram.experiments.forecast import Forecast
+from bertram.experiments.study_tables import read_json
 from bertram.runs.files import write_json
 
 REQUEST = "asked.json"
@@ -30,6 +31,16 @@ def note_ablation(ablation: Ablation, expected: Forecast | None) -> None:
         "power": None if expected is None else asdict(expected),
     }
     note_request(ablation.out, "ablation", values)
+
+
+def noted_forecast(out: Path) -> Forecast | None:
+    """The forecast that a results folder was asked with; None where there is none, or one by an earlier rule.
+
+    Raises:
+        RunError: asked.json is damaged.
+    """
+    power = read_json(out / REQUEST).get("power") if (out / REQUEST).is_file() else None
+    return Forecast.from_json(power) if power is not None and "effects" in power else None
 
 
 def note_request(out: Path, kind: str, values: Mapping[str, Any]) -> None:

@@ -13,15 +13,20 @@ from bertram.experiments.budget import Budget
 from bertram.experiments.design import Design
 from bertram.experiments.factors import Factor
 from bertram.experiments.forecast import Forecast
-from bertram.experiments.request import REQUEST, note_request
+from bertram.experiments.request import REQUEST, note_request, noted_forecast
 from bertram.experiments.study_tables import read_json, read_table
 from bertram.minbert import catalogue, reproduce
 from bertram.minbert.reproduce import Study
 
 
-def note_study(study: Study) -> None:
-    """Keep what is asked of a reproduction."""
-    note_request(study.out, "reproduction", {"budget": asdict(study.budget)})
+def note_study(study: Study, expected: Forecast | None = None) -> None:
+    """Keep what is asked of a reproduction, and what its looks were expected to do."""
+    values = {
+        "budget": asdict(study.budget),
+        "smallest_effect": study.smallest_effect,
+        "power": None if expected is None else asdict(expected),
+    }
+    note_request(study.out, "reproduction", values)
 
 
 def make_again(folder: Path) -> bool:
@@ -60,7 +65,8 @@ def _has_data(budget: Mapping[str, Any]) -> bool:
 def _compute(folder: Path, request: Mapping[str, Any]) -> None:
     budget = Budget(**request["budget"])
     if request["kind"] == "reproduction":
-        reproduce.write_table(folder, reproduce.table(Study((), (), budget, folder)))
+        smallest = request.get("smallest_effect", SMALLEST_EFFECT)
+        reproduce.write_table(folder, reproduce.table(Study((), (), budget, folder, smallest_effect=smallest)))
         return
     factors = [Factor(**values) for values in request["factors"]]
     folders = [Path(folder_name) for folder_name in request["folders"]]
@@ -76,9 +82,7 @@ def _compute(folder: Path, request: Mapping[str, Any]) -> None:
         request.get("smallest_effect", SMALLEST_EFFECT),
         request.get("primary"),
     )
-    power = request["power"]  # of form 1 it was by another rule
-    expected = Forecast.from_json(power) if power is not None and "effects" in power else None
-    ablation.write(folder, ablation.result(again, ablation.jobs(again), expected))
+    ablation.write(folder, ablation.result(again, ablation.jobs(again), noted_forecast(folder)))
 
 
 def _design(values: Mapping[str, Any]) -> Design:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bertram.comparison.sentences import technique_sentence
+from bertram.comparison.sentences import signed, technique_sentence
 from bertram.comparison.techniques import TechniqueDifference
 
 HEADINGS = {"sst": "sentiment", "quora": "paraphrase", "sts": "similarity", "overall": "overall"}
@@ -69,8 +69,8 @@ def difference_cell(row: Mapping[str, Any], *, between: str) -> str:
     difference = row["differences"]["overall"]
     if difference is None or difference["effect"] is None:
         return ""
-    value, interval = f"{difference['effect']:+.3f}", difference["ci95_new"] or difference["ci95"]
-    return value if interval is None else between.join([value, "[{:+.3f}, {:+.3f}]".format(*interval)])
+    value, interval = signed(difference["effect"]), difference["ci95_new"] or difference["ci95"]
+    return value if interval is None else between.join([value, f"[{signed(interval[0])}, {signed(interval[1])}]"])
 
 
 def row_sentence(row: Mapping[str, Any], reference: str) -> str:

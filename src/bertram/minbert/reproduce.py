@@ -1,20 +1,28 @@
 """Reproduction of the study: its runs, their estimated hours, and Table 1 from their records."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bertram.comparison.contrast import LEAST_SEEDS
+from bertram.comparison.equivalence import SMALLEST_EFFECT
+from bertram.comparison.evidence import Contrast
+from bertram.comparison.outcomes import OVERALL
 from bertram.config import Config
+from bertram.errors import ConfigError
 from bertram.experiments import cost
 from bertram.experiments.budget import Budget, check_data, identity
 from bertram.experiments.forecast import comparable
+from bertram.experiments.looks import Look, Plan, look_lines, recorded_looks, verdict_of, with_verdict
+from bertram.experiments.render import LOOKS, PEEKING
 from bertram.experiments.schedule import Artifact, Job, distinct, finished_runs, make_job, train_run
+from bertram.experiments.until_decided import JobsByArm, SequentialStudy, identities
 from bertram.minbert import constant_baseline, render
 from bertram.minbert.leaderboard import SUBMISSION as SUBMISSION_FOLDER
 from bertram.minbert.leaderboard import submit_run
 from bertram.minbert.published import EXPERIMENTS, REFERENCE, Experiment, variants
-from bertram.minbert.table_1 import Row, table_1
+from bertram.minbert.table_1 import TASKS, Row, table_1
 from bertram.runs.directory import Run
 from bertram.runs.files import write_json, write_text
 
@@ -33,6 +41,7 @@ class Study:
         budget: share of the study that is run.
         out: results folder.
         folders: further results folders, only read; their finished runs count.
+        smallest_effect: smallest effect of interest, of overall, an accuracy or a correlation.
     """
 
     experiments: Sequence[Experiment]
@@ -40,6 +49,7 @@ class Study:
     budget: Budget
     out: Path
     folders: Sequence[Path] = field(default_factory=tuple)
+    smallest_effect: float = SMALLEST_EFFECT
 
     def finished(self) -> dict[str, Run]:
         """All finished runs in the folders, by identity."""
@@ -82,13 +92,88 @@ def expected_hours(jobs: Sequence[Job], finished: Mapping[str, Run]) -> dict[str
     return cost.hours(jobs, per_work or cost.measured_seconds_per_work(first))
 
 
+def until_decided(study: Study, max_seeds: int) -> SequentialStudy:
+    """The rows against the reference as a study that runs seed after seed.
+
+    Rows that are another row's run, that train nothing, or that lack a task have no effect of their own.
+
+    Args:
+        study: study whose seeds do not matter.
+        max_seeds: largest number of seeds.
+
+    Raises:
+        ConfigError: no row to decide on, or what cannot work.
+    """
+    reference = EXPERIMENTS[REFERENCE]
+    compared = [
+        experiment for experiment in study.experiments if experiment.name != REFERENCE and decidable(experiment)
+    ]
+
+    def seeds(count: int) -> JobsByArm:
+        by_arm: dict[str, list[Job]] = {}
+        for job in jobs(replace(study, experiments=(reference, *compared), seeds=range(count))):
+            by_arm.setdefault(job.name, []).append(job)
+        return by_arm
+
+    if not compared:
+        raise ConfigError([f"--until-decided: name rows besides {REFERENCE} that train and score all three tasks"])
+    first = seeds(1)
+    contrasts = [Contrast(name, {name: 1.0, REFERENCE: -1.0}) for name in first if name != REFERENCE]
+    plan = Plan(
+        tuple(contrast.name for contrast in contrasts), OVERALL, study.smallest_effect, max_seeds, identities(first)
+    )
+    return SequentialStudy(study.out, plan, contrasts, seeds)
+
+
+def decidable(experiment: Experiment) -> bool:
+    """Whether looks can decide on an experiment: it trains, and scores all tasks."""
+    return not experiment.constant and set(TASKS) <= experiment.config().tasks.keys()
+
+
 def table(study: Study) -> dict[str, Any]:
-    """Table 1 from all finished runs with the budget of the study."""
+    """Table 1 from all finished runs with the budget of the study, with the verdicts of the looks in its folder."""
     finished = study.finished()
     seeds = sorted({run.config.seed for run in finished.values()} | set(study.seeds))
     reference = study.budget.applied(EXPERIMENTS[REFERENCE].config(), seed=0)
     rows = [_row(experiment, study.budget, seeds, finished) for experiment in variants()]
-    return table_1(rows, reference.data, title(reference, study.budget), notes(reference, rows))
+    values = table_1(
+        rows,
+        reference.data,
+        title(reference, study.budget),
+        notes(reference, rows),
+        smallest_effect=study.smallest_effect,
+    )
+    recorded = recorded_looks(study.out)
+    if recorded is None:
+        has_seeds = any(len(row.runs) >= LEAST_SEEDS and row.experiment.name != REFERENCE for row in rows)
+        return {**values, "notes": [*values["notes"], *([PEEKING] if has_seeds else [])]}
+    by_experiment = {row.experiment.name: _identity(row.experiment, study.budget, 0) for row in rows}
+    return _with_looks(values, *recorded, by_experiment)
+
+
+def _with_looks(
+    table: Mapping[str, Any], plan: Plan, looks: Sequence[Look], by_experiment: Mapping[str, str]
+) -> dict[str, Any]:
+    """Table 1 with the verdicts of looks on the overall score.
+
+    Args:
+        table: the table.
+        plan: plan of the looks.
+        looks: the looks.
+        by_experiment: experiment -> identity of its run with seed 0, since several experiments may be one run.
+    """
+    effects = {identity: name for name, identity in plan.configurations.items() if name in plan.effects}
+    rows = []
+    for row in table["rows"]:
+        effect, overall = effects.get(by_experiment[row["experiment"]]), row["differences"][OVERALL]
+        if effect is not None and overall is not None:
+            decision = with_verdict(overall, verdict_of(effect, looks))
+            rows.append({**row, "differences": {**row["differences"], OVERALL: decision}})
+        else:
+            rows.append(row)
+    changed = {**table, "rows": rows, "plan": asdict(plan), "looks": [asdict(look) for look in looks]}
+    lines = [f"{line[0].upper()}{line[1:]}." for line in look_lines(changed)]
+    return {**changed, "notes": [*table["notes"], *lines, LOOKS.format(primary=OVERALL)]}
 
 
 def write_table(out: Path, table: Mapping[str, Any]) -> None:
@@ -131,5 +216,9 @@ def _knows(config: Config) -> bool:
 
 
 def _row(experiment: Experiment, budget: Budget, seeds: Sequence[int], finished: Mapping[str, Run]) -> Row:
-    keys = {seed: identity(budget.applied(experiment.config(), seed), constant=experiment.constant) for seed in seeds}
+    keys = {seed: _identity(experiment, budget, seed) for seed in seeds}
     return Row(experiment, {seed: finished[key] for seed, key in keys.items() if key in finished})
+
+
+def _identity(experiment: Experiment, budget: Budget, seed: int) -> str:
+    return identity(budget.applied(experiment.config(), seed), constant=experiment.constant)

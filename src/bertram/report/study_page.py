@@ -15,8 +15,10 @@ from bertram.comparison.sentences import superiority_text
 from bertram.comparison.verdict import Verdict
 from bertram.experiments.effects import Measured
 from bertram.experiments.forecast import Forecast
+from bertram.experiments.looks import Plan
 from bertram.experiments.render import (
     FORECAST_HEADINGS,
+    LOOKS,
     effect_sentence,
     family_sentence,
     forecast_cells,
@@ -43,8 +45,8 @@ def study_page(path: Path, runs: Sequence[RunView], library: Library) -> Page:
     """Everything that is known of a folder of runs."""
     table, ablation = (read_table(path / name) if (path / name).is_file() else None for name in RESULTS)
     sections = [
-        *([table_section(table), differences_section(table)] if table else []),
-        *([effects_section(ablation), design_section(ablation)] if ablation else []),
+        *([table_section(table), differences_section(table), looks_section(table)] if table else []),
+        *([effects_section(ablation), looks_section(ablation), design_section(ablation)] if ablation else []),
         seeds_section(runs),
         learning_section(runs),
         runs_section(runs),
@@ -241,6 +243,24 @@ def _chance(p: float | None) -> str:
     return "< 0.001" if p is not None and p < 0.001 else shown(p)
 
 
+def looks_section(table: Mapping[str, Any]) -> Section:
+    """The looks of a study that runs until it is decided; empty for other studies."""
+    if "looks" not in table:
+        return Section("looks", "Looks")
+    plan = Plan.from_json(table["plan"])
+    columns = [Column("after", number=True), Column("effect"), Column("estimate", number=True), Column("decision")]
+    rows: list[list[Cell]] = [
+        [f"{look['seeds']} seeds", name, signed(value, 4), look["decisions"].get(name, "open")]
+        for look in table["looks"]
+        for name, value in look["effects"].items()
+    ]
+    lead = (
+        f"The study ran seed after seed, at most {plan.max_seeds}, and looked at the open effects on {plan.primary} "
+        f"after each. Equivalent: smaller than {plan.smallest_effect:g}. {LOOKS.format(primary=plan.primary)}"
+    )
+    return Section("looks", "Looks", lead, tables=[Table(columns, rows)])
+
+
 def design_section(ablation: Mapping[str, Any]) -> Section:
     """What was run, and what it could see."""
     design = ablation["design"]
@@ -269,7 +289,8 @@ def _forecast_table(power: Forecast) -> Table:
     """What the verdict on each effect was expected to need, before the start."""
     columns = [Column(heading.format(target=power.target)) for heading in FORECAST_HEADINGS]
     rows: list[list[Cell]] = [list(forecast_cells(forecast)) for forecast in power.effects]
-    return Table(columns, rows, title=f"Forecast with {power.seeds} seeds", note=forecast_lines(power)[0])
+    note = " ".join(f"{line}." for line in forecast_lines(power))
+    return Table(columns, rows, title=f"Forecast with {power.seeds} seeds", note=note)
 
 
 def _mean_of(scores: Mapping[str, float] | None) -> str:
