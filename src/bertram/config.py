@@ -26,6 +26,7 @@ OrderName = Literal[
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Weight = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 ALL = "all"
 
@@ -191,6 +192,23 @@ class RDropConfig(Strict):
     alpha: Positive = Field(2.0, description="α, factor of the divergence between two dropout passes")
 
 
+class DistillConfig(Strict):
+    """Distillation: learning from the outputs of trained models (Clark et al., 2019)."""
+
+    teachers: tuple[str, ...] = Field((), description="run directories of the teachers; none: off")
+    gold_weight: tuple[Weight, Weight] = Field(
+        (0.0, 1.0),
+        description="λ, weight of the gold labels' loss at the first and at the last step; the teachers' has 1 - λ",
+    )
+    temperature: Positive = Field(
+        1.0, description="temperature of the teachers' and the student's probabilities; 1: as they are"
+    )
+    outputs: str | None = Field(
+        None,
+        description="directory in which the teachers' outputs are kept, for several students; none: the run directory",
+    )
+
+
 class AverageConfig(Strict):
     """Averaged weights, which are scored and saved in place of the last ones."""
 
@@ -265,6 +283,7 @@ class Config(Strict):
     uncertainty_weighting: bool = Field(
         False, description="learn the weights of the tasks' losses (Kendall et al., 2018)"
     )
+    distill: DistillConfig = DistillConfig()
     average: AverageConfig = AverageConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -306,6 +325,7 @@ class Config(Strict):
         yield from self._sampling_faults(trained)
         yield from self._surgery_faults(trained)
         yield from self._smart_faults()
+        yield from self._distill_faults(trained)
         if self.smart.tasks and self.rdrop.tasks and set(self.chosen("smart")) & set(self.chosen("rdrop")):
             yield "rdrop.tasks: SMART and R-Drop cannot apply to the same task; choose one for each task"
 
@@ -324,8 +344,10 @@ class Config(Strict):
         if sampling.size_exponent != 1 and not order.sizes:
             yield 'sampling.size_exponent: used only by order = "temperature"'
         for name in trained:
-            if self.tasks[name].extra and (self.tasks[name].batch_size or sampling.batch_size) == 1:
-                yield f"tasks.{name}.extra: needs a batch_size of at least 2"
+            task = self.tasks[name]
+            if (task.batch_size or sampling.batch_size) <= len(task.further):
+                place = next(iter(task.further))
+                yield f"tasks.{name}.{place}: needs a batch_size of at least {len(task.further) + 1}"
         if sampling.epoch_of is None:
             return
         if sampling.epoch_of not in trained:
@@ -375,6 +397,14 @@ class Config(Strict):
                 )
         if self.model.freeze_encoder:
             yield "smart.tasks: SMART has no effect on a frozen encoder; use --smart.tasks none"
+
+    def _distill_faults(self, trained: list[str]) -> Iterator[str]:
+        teachers = self.distill.teachers
+        for path in sorted({path for path in teachers if teachers.count(path) > 1}):
+            yield f"distill.teachers: {path} is named twice"
+        for name in trained:
+            if self.tasks[name].unlabelled and not teachers:
+                yield f"tasks.{name}.unlabelled: only teachers can label these rows; use bertram distill TEACHER"
 
     def chosen(self, technique: Literal["smart", "rdrop"]) -> tuple[str, ...]:
         """The trained tasks that a technique applies to, with ``all`` resolved."""

@@ -5,12 +5,14 @@ SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
@@ -131,9 +133,6 @@ class TextFile(Strict):
         description="quotes in a table: fields in quotes may span lines (standard), or quotes are ordinary "
         "characters (none); auto is standard, except where a quote would swallow rows",
     )
-    label_columns: tuple[str, ...] = Field(
-        (), description="columns of yes or no, one for each label, in place of the column label (multi-label)"
-    )
 
     @field_validator("encoding")
     @classmethod
@@ -155,7 +154,15 @@ class TextFile(Strict):
         return values
 
 
-class Files(TextFile):
+class LabelledFile(TextFile):
+    """How the labels of a file are read."""
+
+    label_columns: tuple[str, ...] = Field(
+        (), description="columns of yes or no, one for each label, in place of the column label (multi-label)"
+    )
+
+
+class Files(LabelledFile):
     """Files with the rows of a task, and their columns."""
 
     train: str | None = Field(
@@ -169,7 +176,10 @@ class Files(TextFile):
     repo: str | None = Field(None, description="id of the Hub data set that holds the files; none: the data directory")
 
 
-class Extra(TextFile):
+BatchShare = Annotated[float, Field(gt=0, lt=1)] | Literal["rows"]
+
+
+class Extra(LabelledFile):
     """Additional training rows of a task, such as the phrases of the SST trees."""
 
     file: str = Field(..., description="file of additional training rows")
@@ -180,7 +190,51 @@ class Extra(TextFile):
     exclude: dict[str, str] = Field(
         {}, description='column and value of rows that are skipped, such as {split = "dev"}'
     )
-    share: float = Field(0.5, gt=0, lt=1, description="share of each batch that is drawn from these rows")
+    share: BatchShare = Field(
+        0.5, description="share of each batch that is drawn from these rows; rows: in proportion to their number"
+    )
+    match_labels: bool = Field(
+        False,
+        description="draw these rows with the label frequencies of the task's own training rows (class, binary)",
+    )
+
+
+class Unlabelled(TextFile):
+    """Training rows without a label, for which the teachers' outputs stand (distillation)."""
+
+    file: str = Field(..., description="file of rows without a label, whose labels are the teachers' outputs")
+    texts: tuple[str, ...] = Field(
+        ..., description="text columns of this file: one, or two for pairs", min_length=1, max_length=2
+    )
+    exclude: dict[str, str] = Field({}, description="column and value of rows that are skipped")
+    share: BatchShare = Field(
+        0.5, description="share of each batch that is drawn from these rows; rows: in proportion to their number"
+    )
+
+
+Further = Extra | Unlabelled
+
+
+def _as_list(value: object) -> object:
+    """One table or name as a list of one; none as an empty list."""
+    if value is None or value == "none":
+        return ()
+    return (value,) if isinstance(value, Mapping | BaseModel | str) else value
+
+
+def _without_list(files: tuple[Further, ...]) -> list[dict[str, Any]] | dict[str, Any]:
+    """A single file as a table, as configurations have it since before there could be several."""
+    values = [file.model_dump(mode="json", exclude_none=True) for file in files]
+    return values[0] if len(values) == 1 else values
+
+
+FileTable = TypeVar("FileTable", Extra, Unlabelled)
+OneOrMore = Annotated[tuple[FileTable, ...], BeforeValidator(_as_list), PlainSerializer(_without_list)]
+
+
+def _with_columns(file: object, columns: Mapping[str, object]) -> object:
+    """A file that is given by its name, with its columns; it counts as many rows as it has."""
+    return {**columns, "file": file, "share": "rows"} if isinstance(file, str) else file
 
 
 def is_task_name(name: str) -> bool:
@@ -195,7 +249,12 @@ class Task(Strict):
     kind: Kind = Field(..., description="kind of label: one of several classes, yes or no, a score, or several labels")
     files: Files = Field(..., description="files in the data directory")
     hub: Files | None = Field(None, description="the same rows on the Hugging Face Hub, for --data hub")
-    extra: Extra | None = Field(None, description="additional training rows")
+    extra: OneOrMore[Extra] = Field(
+        (), description="additional training rows: a table, or a list of tables or files with the columns of `files`"
+    )
+    unlabelled: OneOrMore[Unlabelled] = Field(
+        (), description="rows that only teachers label: a table, or a list of tables or files"
+    )
     labels: tuple[str, ...] = Field(
         (),
         description="label values in the files, in order (class; multi-label, none: files.label_columns); "
@@ -269,6 +328,32 @@ class Task(Strict):
         """Accept labels written as numbers in TOML."""
         return tuple(str(value) for value in values) if isinstance(values, list | tuple) else values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_files(cls, values: object) -> object:
+        """Give a file that stands in `extra` or `unlabelled` by its name alone the columns of `files`."""
+        if not isinstance(values, Mapping):
+            return values
+        files = values.get("files")
+        columns = files.model_dump() if isinstance(files, Files) else files
+        if not isinstance(columns, Mapping):
+            return values
+        like_own = {name: columns[name] for name in ("texts", "encoding", "quoting") if name in columns}
+        labelled = {
+            **like_own,
+            "label": columns.get("label", "label"),
+            "label_columns": columns.get("label_columns", ()),
+            "match_labels": values.get("kind") in ("class", "binary"),
+        }
+        return {
+            **values,
+            **{
+                field: [_with_columns(file, table) for file in listed]
+                for field, table in (("extra", labelled), ("unlabelled", like_own))
+                if isinstance(listed := _as_list(values.get(field, ())), list | tuple)
+            },
+        }
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         faults = list(self._faults())
@@ -295,6 +380,7 @@ class Task(Strict):
             fitting = " or ".join(space.main_metrics)
             faults.append(f"metric {self.metric!r} does not fit a {self.kind} task; use {fitting}")
         faults.extend(self._head_faults())
+        faults.extend(self._further_faults())
         return faults
 
     def _several_labels_faults(self) -> Iterator[str]:
@@ -303,7 +389,8 @@ class Task(Strict):
             for field, value in (("label_separator", self.label_separator), ("absent_labels", self.absent_labels)):
                 if value:
                     yield f"{field} is for multi-label tasks"
-        tables = {"files": self.files, "hub": self.hub, "extra": self.extra}
+        tables: dict[str, LabelledFile | None] = {"files": self.files, "hub": self.hub}
+        tables |= {place: file for place, file in self.further.items() if isinstance(file, Extra)}
         for name, table in tables.items():
             columns = () if table is None else table.label_columns
             if columns and not self.label_space.is_set:
@@ -360,9 +447,30 @@ class Task(Strict):
             faults.append("raw_cosine needs a similarity head")
         if self.hub and len(self.hub.texts) != len(self.files.texts):
             faults.append("hub.texts and files.texts differ in number")
-        if self.extra and len(self.extra.texts) != len(self.files.texts):
-            faults.append("extra.texts and files.texts differ in number")
         return faults
+
+    def _further_faults(self) -> Iterator[str]:
+        """Faults of the files beside the task's own."""
+        for place, file in self.further.items():
+            if len(file.texts) != len(self.files.texts):
+                yield f"{place}.texts and files.texts differ in number"
+            if isinstance(file, Extra) and file.match_labels and (not self.class_names or self.label_space.is_set):
+                yield f"{place}.match_labels needs labels that are classes"
+        names = [file.file for file in self.further.values()]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield f"extra and unlabelled name the file {name} twice"
+        if sum(file.share for file in self.further.values() if file.share != "rows") >= 1:
+            yield "the shares of extra and unlabelled add up to 1 or more, which leaves none to the task's own rows"
+
+    @property
+    def further(self) -> dict[str, Further]:
+        """The files of training rows beside the task's own, by their place: ``extra``, ``extra[1]``, ``unlabelled``."""
+        listed: dict[str, tuple[Further, ...]] = {"extra": self.extra, "unlabelled": self.unlabelled}
+        return {
+            f"{field}[{number}]" if number else field: file
+            for field, files in listed.items()
+            for number, file in enumerate(files)
+        }
 
     @property
     def pair(self) -> bool:

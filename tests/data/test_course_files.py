@@ -9,7 +9,7 @@ import pytest
 
 from bertram.data.checks import check_files
 from bertram.data.describe import Description, TaskDescription, describe
-from bertram.data.rows import read_extra, read_rows
+from bertram.data.rows import read_further, read_rows
 from bertram.data.sources import Split
 from bertram.data.tokenizer import load_tokenizer
 from bertram.tasks import QUORA, SST, STS, Extra, Files, Task
@@ -108,7 +108,7 @@ def test_4499_quora_dev_pairs_share_a_question_with_train_or_the_unlabelled_pair
 
 
 def test_the_phrases_but_for_those_of_dev_and_test(real_data: Path) -> None:
-    rows = read_extra(SST.model_copy(update={"extra": PHRASES}), str(real_data))
+    rows = read_further(SST.model_copy(update={"extra": (PHRASES,)}), "extra", str(real_data))
     assert (len(rows), rows.excluded, len(rows.rejects)) == (159_268, 6, 0)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from bertram.data import rows
 from bertram.data.checks import cautions, check_files, left_out, read_files, token_cautions
-from bertram.data.rows import Rows, file_facts, limit_rows, read_extra, read_rows, styled
+from bertram.data.rows import Rows, file_facts, limit_rows, read_further, read_rows, styled
 from bertram.data.sources import HubUnreachableError
 from bertram.errors import DataError
 from bertram.runs.record import FileUse
@@ -249,10 +249,10 @@ def test_the_course_sets_the_punctuation_of_pairs_apart() -> None:
 
 def test_extra_rows_are_left_out_where_the_task_says_so(tmp_path: Path) -> None:
     extra = Extra(file="extra.tsv", texts=("phrase",), label="value", exclude={"held_out": "1"})
-    task = task_of().model_copy(update={"extra": extra})
+    task = task_of().model_copy(update={"extra": (extra,)})
     rows = ["one\t1\t0", "\tbad\t1", "two\t0\t1", "three\t0\t0", "\t0\t0"]
     data = written(tmp_path, rows, "phrase\tvalue\theld_out", "extra.tsv")
-    found = read_extra(task, data, allow_rejects=True)
+    found = read_further(task, "extra", data, allow_rejects=True)
     assert found.texts == [("one",), ("three",)]
     assert found.ids == ["1", "4"]
     assert found.excluded == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bertram.data.sources import files_of, locate, locate_extra
+from bertram.data.sources import files_of, locate, locate_further
 from bertram.errors import DataError
 from bertram.tasks import SST, STS, Extra, Files, Task
 
@@ -142,13 +142,14 @@ def test_a_task_without_a_hub_data_set_says_so() -> None:
 
 
 def test_extra_rows_stand_below_the_data_directory(tmp_path: Path) -> None:
-    task = SST.model_copy(update={"extra": Extra(file="extra/phrases.tsv", texts=("phrase",), label="sentiment")})
+    extra = Extra(file="extra/phrases.tsv", texts=("phrase",), label="sentiment")
+    task = SST.model_copy(update={"extra": (extra,)})
     with pytest.raises(
         DataError, match=r"extra.phrases\.tsv: there is no such file.*do without by --tasks\.sst\.extra none"
     ):
-        locate_extra(task, str(tmp_path))
+        locate_further(task, "extra", str(tmp_path))
     (tmp_path / "extra").mkdir()
     (tmp_path / "extra" / "phrases.tsv").touch()
-    assert locate_extra(task, str(tmp_path)) == tmp_path / "extra" / "phrases.tsv"
+    assert locate_further(task, "extra", str(tmp_path)) == tmp_path / "extra" / "phrases.tsv"
     with pytest.raises(DataError, match=r"tasks\.sst\.extra\.file"):
-        locate_extra(task, "hub")
+        locate_further(task, "extra", "hub")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bertram.data.rows import read_extra
+from bertram.data.rows import read_further
 from bertram.data.treebank import phrases, write_phrases
 from bertram.errors import DataError
 from bertram.tasks import SST, Extra
@@ -29,7 +29,7 @@ def test_they_are_read_as_further_training_rows_without_those_held_back(tmp_path
     assert write_phrases(tmp_path, tmp_path / "extra" / "phrases.tsv") == 5
     exclude = {"eq_dev_or_test_sentence": "1"}
     extra = Extra(file="extra/phrases.tsv", texts=("phrase",), label="sentiment", exclude=exclude)
-    rows = read_extra(SST.model_copy(update={"extra": extra}), str(tmp_path))
+    rows = read_further(SST.model_copy(update={"extra": (extra,)}), "extra", str(tmp_path))
     assert [text for (text,) in rows.texts] == ["the", "good", "good film", "the good film"]
     assert rows.labels is not None
     assert rows.labels.tolist() == [2, 3, 4, 3]

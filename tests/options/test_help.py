@@ -46,7 +46,7 @@ def check(text: str, config: Config) -> None:
     wrong: dict[str, tuple[str | None, str]] = {}
     for name, value in used.items():
         general = re.sub(r"^tasks\.[^.]+", "tasks.NAME", name)
-        if general not in ("tasks.NAME.name", "tasks.NAME.hub", "tasks.NAME.extra"):
+        if general not in ("tasks.NAME.name", "tasks.NAME.hub", "tasks.NAME.extra", "tasks.NAME.unlabelled"):
             told = values.get(name, values.get(general))
             wrong |= {} if told == value else {name: (told, value)}
     assert not wrong

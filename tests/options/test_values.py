@@ -38,7 +38,10 @@ tasks.NAME.hub.label
 tasks.NAME.hub.id tasks.NAME.hub.repo
 tasks.NAME.extra.encoding
 tasks.NAME.extra.quoting tasks.NAME.extra.file tasks.NAME.extra.texts tasks.NAME.extra.label tasks.NAME.extra.exclude
-tasks.NAME.extra.share
+tasks.NAME.extra.share tasks.NAME.extra.match_labels
+tasks.NAME.unlabelled.encoding tasks.NAME.unlabelled.quoting tasks.NAME.unlabelled.file tasks.NAME.unlabelled.texts
+tasks.NAME.unlabelled.exclude tasks.NAME.unlabelled.share
+distill.teachers distill.gold_weight distill.temperature distill.outputs
 model.pooling model.head_dropout model.encoder_dropout model.freeze_encoder model.both_orders model.max_length
 optimizer.lr optimizer.head_lr optimizer.betas optimizer.eps optimizer.weight_decay optimizer.correct_bias
 optimizer.layerwise_lr_decay optimizer.warmup_ratio optimizer.lr_schedule optimizer.max_grad_norm

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bertram.config import ORDER_OPTIONS, OrderName, SamplingConfig
 from bertram.errors import ConfigError
-from bertram.training.orders import ORDERS, Pool, SampledOrder, Sequential, WorstLast
+from bertram.training.orders import ORDERS, Pool, SampledOrder, Sequential, Source, Stratum, WorstLast
 from bertram.training.sampler import Sampler, Stream
 
 ANY = settings(deadline=None, max_examples=40)
@@ -245,7 +245,7 @@ def test_a_resumed_run_goes_on_with_the_very_next_batch(
     sizes: list[int], order: str, done: int, extra: bool, seed: int
 ) -> None:
     config = SamplingConfig.model_validate({"order": order, "epochs": 4})
-    made = pools(sizes, 4, extra=7, extra_share=0.5) if extra else pools(sizes, 4)
+    made = pools(sizes, 4, further=(Source("extra", 7, 0.5),)) if extra else pools(sizes, 4)
     whole, begun, resumed = (Sampler(made, config, seed) for _ in range(3))
     for source in (whole, begun):
         steps(source, done)
@@ -264,7 +264,7 @@ def test_a_resumed_run_goes_on_with_the_very_next_batch(
 def test_further_examples_have_their_share_of_each_batch(
     size: int, extra: int, batch_size: int, share: float, order: str
 ) -> None:
-    pool = Pool(size, batch_size, extra, share)
+    pool = Pool(size, batch_size, (Source("extra", extra, share),))
     assert 1 <= pool.own < batch_size
     assert abs((batch_size - pool.own) - batch_size * share) <= 1
     source = Sampler({"t": pool}, SamplingConfig.model_validate({"order": order, "epochs": 3}), 0)
@@ -279,8 +279,35 @@ def test_further_examples_have_their_share_of_each_batch(
         assert Counter(own) == dict.fromkeys(range(size), 2)
 
 
+def test_several_files_share_a_batch_by_their_rows_or_their_share() -> None:
+    further = (Source("extra", 60, None), Source("extra[1]", 30, None), Source("unlabelled", 5, 0.25))
+    pool = Pool(size=30, batch_size=16, further=further)
+    assert (pool.own, pool.further_counts) == (3, (6, 3, 4))
+    source = Sampler({"t": pool}, SamplingConfig(), 0)
+    places = source.next()["t"]
+    begins = [0, 30, 90, 120, 125]
+    counts = [sum(begin <= place < end for place in places) for begin, end in pairwise(begins)]
+    assert counts == [pool.own, *pool.further_counts]
+    assert source.seen() == {"t": 16}
+
+
+def test_a_pass_over_a_further_file_can_have_the_label_frequencies_of_the_own_rows() -> None:
+    """Of 12 rows with label 1, each pass draws 4, others each time; the 8 rows with label 0 are in every pass."""
+    zeros, ones = np.arange(8), np.arange(8, 20)
+    strata = (Stratum(zeros, 8), Stratum(ones, 4))
+    pool = Pool(100, 4, (Source("extra", 20, 0.5, strata),))
+    assert pool.further[0].pass_size == 12
+    stream = Stream(12, 0, "t/extra", strata=strata)
+    passes = [stream.draw(12).tolist() for _ in range(30)]
+    assert all(sorted(places)[:8] == zeros.tolist() and len(set(places)) == 12 for places in passes)
+    assert {place for places in passes for place in places} == set(range(20))
+    source = Sampler({"t": pool}, SamplingConfig(), 0)
+    drawn = [place - 100 for _ in range(6) for place in source.next()["t"][2:]]
+    assert drawn == Stream(12, 0, "t/extra", strata=strata).draw(12).tolist()
+
+
 def test_a_batch_of_one_is_of_the_tasks_own() -> None:
-    pool = Pool(5, 1, extra=4, extra_share=0.5)
+    pool = Pool(5, 1, (Source("extra", 4, 0.5),))
     source = Sampler({"t": pool}, SamplingConfig(), 0)
     assert [len(source.next()["t"]) for _ in range(5)] == [1] * 5
     assert source.seen() == {"t": 5}

@@ -52,6 +52,7 @@ def check(data: str, *words: Words, config: Path | None = None) -> None:
     """
     from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.data.checks import cautions, left_out, read_files  # noqa: PLC0415
+    from bertram.data.leaks import label_shifts, leaks  # noqa: PLC0415
 
     settings = _settings(data, words, config)
     rows, problems = read_files(settings.tasks, settings.data, allow_rejects=settings.allow_rejects)
@@ -59,6 +60,8 @@ def check(data: str, *words: Words, config: Path | None = None) -> None:
     for problem in problems:
         show(problem)
     for line in dict.fromkeys(line for (name, _), task_rows in rows.items() for line in left_out(name, task_rows)):
+        show(line)
+    for line in [*leaks(settings.tasks, settings.data, rows), *label_shifts(settings.tasks, rows)]:
         show(line)
     for caution in [*cautions(settings.tasks, rows), *_token_cautions(settings, rows)]:
         show(f"caution: {caution}")
@@ -94,11 +97,11 @@ def _token_cautions(settings: Config, rows: "FileRows") -> list[str]:
 
     tokenizer = load_tokenizer(find(settings.encoder))
     lines: list[str] = []
-    for (name, part), task_rows in rows.items():
+    for (name, _), task_rows in rows.items():
         pieces = [
             tokenizer.encode([texts[side] for texts in task_rows.texts]) for side in range(len(task_rows.texts[0]))
         ]
-        lines += token_cautions(name, part, tokenizer.unknown_shares(list(zip(*pieces, strict=True))))
+        lines += token_cautions(name, task_rows.part, tokenizer.unknown_shares(list(zip(*pieces, strict=True))))
     return lines
 
 

@@ -37,6 +37,7 @@ app = App(
 )
 COMMANDS = {
     "train": "Train one model on several tasks.",
+    "distill": "Train one model on the outputs of trained models, too.",
     "recipes": "List the recipes, or show one in full.",
     "evaluate": "Score a run on labelled data.",
     "predict": "Predict texts from a file or standard input.",

@@ -29,11 +29,12 @@ def estimate_table(config: Config, estimate: Estimate) -> Group:
             task.head,
         )
     memory = "unknown on this system" if estimate.peak_memory_mib is None else f"about {estimate.peak_memory_mib:,} MiB"
+    taught = f", {estimate.teacher_minutes:.1f} teachers' outputs" if estimate.teacher_minutes else ""
     text = Text(
         f"steps       {estimate.steps:,} ({estimate.steps_per_epoch:,} an epoch)\n"
         f"parameters  {estimate.parameters:,}, of which {estimate.trained_parameters:,} are trained\n"
         f"time        about {estimate.minutes:.1f} minutes: {estimate.training_minutes:.1f} training, "
-        f"{estimate.evaluation_minutes:.1f} evaluation\n"
+        f"{estimate.evaluation_minutes:.1f} evaluation{taught}\n"
         f"memory      {memory}\n"
     )
     return Group(Text(options.to_toml(config)), table, text)

@@ -1,22 +1,24 @@
 """What is wrong with the files of a training, and what a reader of its scores should know beforehand."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertram.data.rows import Part, Rows, above, read_extra, read_rows
-from bertram.data.sources import HubUnreachableError
+from bertram.data.describe import words_of
+from bertram.data.rows import Part, Rows, above, read_further, read_rows
+from bertram.data.sources import HubUnreachableError, Split
 from bertram.errors import DataError
-from bertram.tasks import Task
+from bertram.tasks import Extra, Task
 
-FileRows = Mapping[tuple[str, Part], Rows]  # by task and part
+FileRows = Mapping[tuple[str, str], Rows]  # by task, and train, dev or a place of `Task.further`
 COMMON = 0.01  # share of the rows above which something is worth a caution
 
 
 def read_files(
     tasks: Mapping[str, Task], data: str, *, allow_rejects: bool = False
-) -> tuple[dict[tuple[str, Part], Rows], list[str]]:
+) -> tuple[dict[tuple[str, str], Rows], list[str]]:
     """The rows of every file that a training needs, each file read once.
 
     Args:
@@ -25,38 +27,66 @@ def read_files(
         allow_rejects: accept files of which more than 1 % of the rows cannot be used.
 
     Returns:
-        The rows by task and part, and everything for which a training would refuse the data, a message each.
+        The rows by task and part (train, dev, or a place of `Task.further`), and everything for which a training would
+        refuse the data, a message each.
     """
-    rows: dict[tuple[str, Part], Rows] = {}
+    rows: dict[tuple[str, str], Rows] = {}
     problems: list[str] = []
     for name, task in tasks.items():
-        parts: tuple[Part, ...] = ("train", "dev", "extra") if task.trained else ("dev",)
-        for part in parts:
+        for part in ("train", "dev", *task.further) if task.trained else ("dev",):
             try:
-                if part == "extra":
-                    if task.extra is not None:
-                        rows[name, part] = read_extra(task, data, allow_rejects=allow_rejects)
+                if part in task.further:
+                    rows[name, part] = read_further(task, part, data, allow_rejects=allow_rejects)
                 else:
-                    rows[name, part] = read_rows(task, data, part, allow_rejects=allow_rejects)
+                    rows[name, part] = read_rows(task, data, cast(Split, part), allow_rejects=allow_rejects)
             except HubUnreachableError as error:  # it would say the same of every further file
                 return rows, [*dict.fromkeys([*problems, str(error)])]
             except DataError as error:
                 problems.append(str(error))
             else:
-                problems.extend(_problems(task, rows, part))
+                limit = task.max_train_samples
+                if part == "train" and limit is not None and limit > len(rows[name, part]):
+                    problems.append(above(rows[name, part], limit, name))
+        problems.extend(_problems(task, rows))
     return rows, list(dict.fromkeys(problems))
 
 
-def _problems(task: Task, rows: FileRows, part: Part) -> Iterator[str]:
-    train, limit = rows.get((task.name, "train")), task.max_train_samples
+def _problems(task: Task, rows: FileRows) -> Iterator[str]:
+    """Reasons why the rows of a task cannot be trained on."""
+    train = rows.get((task.name, "train"))
     if train is None:
         return
-    if part == "train" and limit is not None and limit > len(train):
-        yield above(train, limit, task.name)
-    labels = _trained_labels(train, rows.get((task.name, "extra")))
-    if part == ("train" if task.extra is None else "extra") and len(labels) == 1:
+    labels = _trained_labels(train, _further(task, rows))
+    if len(labels) == 1:
         only = task.label_space.display(labels.pop())
         yield f"{train.file}: every training row of {task.name} has the label {only}; there is nothing to learn"
+    dev = rows.get((task.name, "dev"))
+    for place, file in task.further.items():
+        further = rows.get((task.name, place))
+        if further is None:
+            continue
+        if further.part == "unlabelled" and dev is not None:
+            yield from _leaked(further, dev, f"tasks.{task.name}.{place}")
+        if isinstance(file, Extra) and file.match_labels:
+            yield from _unmatched(task, train, further, place)
+
+
+def _leaked(unlabelled: Rows, dev: Rows, field: str) -> Iterator[str]:
+    """The reason why rows that teachers label cannot be used: they hold rows of dev."""
+    in_dev = set(map(words_of, dev.texts))
+    leaked = [line for texts, line in zip(unlabelled.texts, unlabelled.lines, strict=True) if words_of(texts) in in_dev]
+    if leaked:
+        yield (
+            f"{unlabelled.file}: {len(leaked):,} of its rows are rows of dev, the first in line {leaked[0]}; {field} "
+            "must not hold what the run is scored on; remove them"
+        )
+
+
+def _unmatched(task: Task, train: Rows, further: Rows, place: str) -> Iterator[str]:
+    """The labels whose frequency cannot be matched, since a file has no row with them."""
+    for value in sorted(_labels(train) - _labels(further)):
+        label = task.label_space.display(value)
+        yield f"{further.file}: no row has the label {label}, so tasks.{task.name}.{place}.match_labels must be false"
 
 
 def check_files(tasks: Mapping[str, Task], data: str, *, allow_rejects: bool = False) -> list[str]:
@@ -84,11 +114,11 @@ def cautions(tasks: Mapping[str, Task], rows: FileRows) -> list[str]:
         f"{name}: {caution}"
         for name, task in tasks.items()
         if (name, "dev") in rows
-        for caution in _cautions(task, rows.get((name, "train")), rows.get((name, "extra")), rows[name, "dev"])
+        for caution in _cautions(task, rows.get((name, "train")), _further(task, rows), rows[name, "dev"])
     ]
 
 
-def _cautions(task: Task, train: Rows | None, extra: Rows | None, dev: Rows) -> Iterator[str]:
+def _cautions(task: Task, train: Rows | None, further: Iterable[Rows], dev: Rows) -> Iterator[str]:
     space = task.label_space
     in_dev = _labels(dev)
     if len(in_dev) == 1:
@@ -96,7 +126,7 @@ def _cautions(task: Task, train: Rows | None, extra: Rows | None, dev: Rows) -> 
     if train is None:
         return
     if space.names:
-        trained = space.counts(_trained_labels(train, extra)) or {}
+        trained = space.counts(_trained_labels(train, further)) or {}
         dev_counts = space.counts([] if dev.labels is None else dev.labels.tolist()) or {}
         for label, count in dev_counts.items():
             if not trained[label]:
@@ -128,8 +158,13 @@ def token_cautions(name: str, part: Part, unknown_shares: NDArray[np.float64]) -
     return [f"{name}: the encoder knows less than half of the tokens of {rows}{alike}"]
 
 
-def _trained_labels(train: Rows, extra: Rows | None) -> set[float]:
-    return _labels(train) | (set() if extra is None else _labels(extra))
+def _further(task: Task, rows: FileRows) -> list[Rows]:
+    """The rows of a task's further files, as far as they could be read."""
+    return [rows[task.name, place] for place in task.further if (task.name, place) in rows]
+
+
+def _trained_labels(train: Rows, further: Iterable[Rows]) -> set[float]:
+    return _labels(train).union(*map(_labels, further))
 
 
 def _labels(rows: Rows) -> set[float]:

@@ -7,19 +7,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertram.data.rows import Part, Reject, Rows, read_extra, read_rows
+from bertram.data.rows import Reject, Rows, read_further, read_rows
 from bertram.data.sources import HubUnreachableError, Split
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import DataError
 from bertram.tasks import Task
 
 Form = tuple[str, ...]
-PARTS: tuple[Part, ...] = ("train", "extra", "dev", "test")
 HISTOGRAM_BINS = 5
 _WORD = re.compile(r"\w+")
 
@@ -51,7 +50,7 @@ class Scores:
 class PartDescription:
     """One file of a task; `problem` says why there is nothing else."""
 
-    part: Part
+    part: str  # train, dev, test, or a place of `Task.further`
     file: Path | None = None
     rows: int = 0
     labels: Mapping[str, int] | None = None
@@ -70,8 +69,8 @@ class PartDescription:
 class Overlap:
     """How many rows of `part` occur in `other` as well."""
 
-    part: Part
-    other: Part
+    part: str
+    other: str
     same: int
     sharing: int  # rows of which at least one text is a text of a row of `other`
 
@@ -110,8 +109,8 @@ def describe(tasks: Mapping[str, Task], data: str, tokenizer: Tokenizer, max_tok
 
 def _describe_task(task: Task, data: str, tokenizer: Tokenizer, max_tokens: int) -> TaskDescription:
     parts: list[PartDescription] = []
-    forms: dict[Part, list[Form]] = {}
-    for part in PARTS:
+    forms: dict[str, list[Form]] = {}
+    for part in ("train", *task.further, "dev", "test"):
         if not _has(task, data, part):
             continue
         try:
@@ -123,26 +122,26 @@ def _describe_task(task: Task, data: str, tokenizer: Tokenizer, max_tokens: int)
             continue
         forms[part] = [words_of(texts) for texts in rows.texts]
         parts.append(_describe_rows(task, part, rows, forms[part], _lengths(task, rows, tokenizer, max_tokens)))
-    comparable_parts: tuple[Part, ...] = ("train", "extra", "test")
+    comparable_parts = ("train", *task.further, "test")
     overlaps = tuple(_overlap(forms, part) for part in comparable_parts if part in forms and "dev" in forms)
     return TaskDescription(task.name, tuple(parts), overlaps)
 
 
-def _has(task: Task, data: str, part: Part) -> bool:
-    if part == "extra":
-        return task.extra is not None
+def _has(task: Task, data: str, part: str) -> bool:
+    if part in task.further:
+        return True
     files = task.hub if data == "hub" else task.files
     return files is None or getattr(files, part) is not None
 
 
-def _read(task: Task, data: str, part: Part) -> Rows:
-    if part == "extra":
-        return read_extra(task, data, allow_rejects=True)
-    split: Split = part
+def _read(task: Task, data: str, part: str) -> Rows:
+    if part in task.further:
+        return read_further(task, part, data, allow_rejects=True)
+    split = cast(Split, part)
     return read_rows(task, data, split, labelled=split != "test", allow_rejects=True, allow_double_ids=True)
 
 
-def _describe_rows(task: Task, part: Part, rows: Rows, forms: list[Form], lengths: Lengths) -> PartDescription:
+def _describe_rows(task: Task, part: str, rows: Rows, forms: list[Form], lengths: Lengths) -> PartDescription:
     labels = scores = None
     if rows.labels is not None:
         labels = task.label_space.counts(rows.labels.tolist())
@@ -189,7 +188,7 @@ def words_of(texts: tuple[str, ...]) -> Form:
     return tuple(sorted(" ".join(_WORD.findall(text.lower())) or text for text in texts))
 
 
-def _overlap(forms: Mapping[Part, list[Form]], part: Part) -> Overlap:
+def _overlap(forms: Mapping[str, list[Form]], part: str) -> Overlap:
     whole = set(forms[part])
     single = {text for form in whole for text in form}
     whole_count = sum(form in whole for form in forms["dev"])

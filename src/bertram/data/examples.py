@@ -16,11 +16,29 @@ Sequences = list[tuple[list[int], list[int]]]  # token ids and segment ids
 
 
 @dataclass(frozen=True)
+class Teaching:
+    """Teachers' outputs for some examples.
+
+    Attributes:
+        targets: soft targets, [n, K] or [n], as `Output.soft_targets` gives them.
+        labelled: [n] bool, whether an example has a gold label; the labels of the others have no meaning.
+    """
+
+    targets: Tensor
+    labelled: Tensor
+
+    def at(self, places: Tensor) -> "Teaching":
+        """The outputs for the examples at these places."""
+        return Teaching(self.targets[places], self.labelled[places])
+
+
+@dataclass(frozen=True)
 class Batch:
     """Examples of one task, ready for the encoder.
 
     `share` is what part of a larger batch this is; a mean over the larger batch is the sum of share times mean.
-    `separators` is the number of special tokens between the two texts of one sequence.
+    `separators` is the number of special tokens between the two texts of one sequence. `teaching` has the teachers'
+    outputs in distillation.
     """
 
     task: str
@@ -29,6 +47,7 @@ class Batch:
     labels: Tensor | None  # [n]
     share: float = 1.0
     separators: int = 1
+    teaching: Teaching | None = None
 
     def __len__(self) -> int:
         """How many examples there are."""
@@ -48,6 +67,7 @@ class Batch:
             sequences=[self.sequences[i + text * len(self)] for text in range(texts_per_example) for i in chosen],
             labels=None if self.labels is None else self.labels[chosen],
             share=self.share * len(chosen) / len(self),
+            teaching=None if self.teaching is None else self.teaching.at(torch.tensor(chosen)),
         )
 
 
@@ -62,6 +82,8 @@ class Examples:
         labels: [n], or None.
         tokenizer: tokenizer that made the pieces and joins them.
         max_tokens: longer sequences are cut.
+        texts: the normalized texts, where another tokenizer may need them.
+        teaching: the teachers' outputs, in distillation.
     """
 
     task: Task
@@ -70,6 +92,8 @@ class Examples:
     labels: Tensor | None
     tokenizer: Tokenizer
     max_tokens: int
+    texts: Sequence[tuple[str, ...]] = ()
+    teaching: Teaching | None = None
 
     def __len__(self) -> int:
         """How many examples there are."""
@@ -78,21 +102,26 @@ class Examples:
     def batch(self, places: Sequence[int] | npt.NDArray[np.int64], *, swapped: bool = False) -> Batch:
         """The examples at these places; `swapped` puts a pair's second text first."""
         chosen = [self.pieces[int(i)][:: -1 if swapped else 1] for i in places]
+        index = torch.as_tensor(np.asarray(places, dtype=np.int64))
         return Batch(
             task=self.task.name,
             ids=tuple(self.ids[int(i)] for i in places),
             sequences=self._sequences(chosen),
-            labels=None if self.labels is None else self.labels[torch.as_tensor(np.asarray(places, dtype=np.int64))],
+            labels=None if self.labels is None else self.labels[index],
             separators=len(self.tokenizer.template.between),
+            teaching=None if self.teaching is None else self.teaching.at(index),
         )
 
     def at(self, places: Sequence[int] | npt.NDArray[np.int64]) -> "Examples":
         """Only the examples at these places."""
+        index = torch.as_tensor(np.asarray(places, dtype=np.int64))
         return replace(
             self,
             ids=[self.ids[int(i)] for i in places],
             pieces=[self.pieces[int(i)] for i in places],
-            labels=None if self.labels is None else self.labels[torch.as_tensor(np.asarray(places, dtype=np.int64))],
+            labels=None if self.labels is None else self.labels[index],
+            texts=[self.texts[int(i)] for i in places] if self.texts else (),
+            teaching=None if self.teaching is None else self.teaching.at(index),
         )
 
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -125,7 +154,7 @@ def tokenized(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> 
     if rows.labels is not None:
         labels = torch.from_numpy(rows.labels)
         labels = labels.float() if labels.is_floating_point() else labels
-    return Examples(task, rows.ids, pieces, labels, tokenizer, max_tokens)
+    return Examples(task, rows.ids, pieces, labels, tokenizer, max_tokens, rows.texts)
 
 
 def tokenize(texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer) -> list[tuple[list[int], ...]]:
@@ -143,4 +172,5 @@ def together(first: Examples, second: Examples) -> Examples:
         ids=[*first.ids, *second.ids],
         pieces=[*first.pieces, *second.pieces],
         labels=torch.cat([first.labels, second.labels]),
+        texts=[*first.texts, *second.texts],
     )

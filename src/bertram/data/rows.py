@@ -12,14 +12,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bertram.data.sources import Split, files_of, locate, locate_extra
+from bertram.data.sources import Split, files_of, locate, locate_further
 from bertram.data.tables import Record, Table, open_table
 from bertram.errors import DataError, Fault, NoLabel
 from bertram.runs.record import DataFile, FileUse
-from bertram.tasks import Quoting, Task
+from bertram.tasks import Extra, Quoting, Task
 
 Style = Literal["plain", "course"]
-Part = Literal["train", "extra", "dev", "test"]
+Part = Literal["train", "extra", "unlabelled", "dev", "test"]
 MOST_REJECTS = 0.01  # of a file's rows
 REJECTS_SHOWN = DOUBLES_SHOWN = 5
 # Format characters and fillers that show nothing, beside white space.
@@ -172,14 +172,23 @@ def read_rows(
     return rows
 
 
-def read_extra(task: Task, data: str, *, allow_rejects: bool = False) -> Rows:
-    """The further training rows of a task that has them, as `read_rows` reads its files."""
-    assert task.extra is not None
-    extra = task.extra
-    layout = _Layout(
-        "extra", extra.texts, extra.label, extra.label_columns, None, extra.exclude, extra.encoding, extra.quoting
-    )
-    return _read(locate_extra(task, data), extra.file, layout, task, allow_rejects)
+def read_further(task: Task, place: str, data: str, *, allow_rejects: bool = False) -> Rows:
+    """Further training rows of a task, as `read_rows` reads its files.
+
+    Args:
+        task: definition of the task.
+        place: place of the file in `Task.further`.
+        data: a directory, ``hub`` or ``sample``.
+        allow_rejects: accept a file of which more than 1 % of the rows cannot be used.
+
+    Raises:
+        DataError: as of `read_rows`.
+    """
+    further = task.further[place]
+    part: Part = "extra" if isinstance(further, Extra) else "unlabelled"
+    label, columns = (further.label, further.label_columns) if isinstance(further, Extra) else (None, ())
+    layout = _Layout(part, further.texts, label, columns, None, further.exclude, further.encoding, further.quoting)
+    return _read(locate_further(task, place, data), further.file, layout, task, allow_rejects)
 
 
 def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: bool) -> Rows:

@@ -44,21 +44,27 @@ def locate(task: Task, data: str, split: Split) -> Path | None:
     return _in_directory(data, name)
 
 
-def locate_extra(task: Task, data: str) -> Path:
+def locate_further(task: Task, place: str, data: str) -> Path:
     """The file of a task's further training rows, which stands below the data directory.
+
+    Args:
+        task: definition of the task.
+        place: place of the file in `Task.further`.
+        data: a directory, ``hub`` or ``sample``.
 
     Raises:
         DataError: the file is missing, or the data are the Hub's.
     """
-    assert task.extra is not None
-    field, without = f"tasks.{task.name}.extra.file", f"do without by --tasks.{task.name}.extra none"
-    if data == "hub" and not Path(task.extra.file).is_absolute():
+    file = task.further[place].file
+    table = place.partition("[")[0]
+    field, without = f"tasks.{task.name}.{place}.file", f"do without by --tasks.{task.name}.{table} none"
+    if data == "hub" and not Path(file).is_absolute():
         raise DataError(
-            f"{field}: {task.extra.file} is looked for below the data directory, and the Hub has none; give its "
+            f"{field}: {file} is looked for below the data directory, and the Hub has none; give its "
             f"absolute path, use --data DIR, or {without}"
         )
     try:
-        return _in_directory(data, task.extra.file)
+        return _in_directory(data, file)
     except DataError as error:
         if data != "sample" and not Path(data).expanduser().is_dir():
             raise  # as for every other file

@@ -11,7 +11,7 @@ from bertram import options
 from bertram.config import Config
 from bertram.data.checks import check_files
 from bertram.data.rows import read_rows
-from bertram.data.sources import Split, locate, locate_extra
+from bertram.data.sources import Split, locate, locate_further
 from bertram.errors import ConfigError
 from bertram.runs.record import Record
 from bertram.tasks import Task
@@ -108,7 +108,7 @@ def held_files(config: Config) -> frozenset[str]:
     paths = [locate(task, config.data, "dev") for task in config.tasks.values()]
     for task in config.tasks.values():
         paths += [locate(task, config.data, "train")] if task.trained else []
-        paths += [locate_extra(task, config.data)] if task.trained and task.extra else []
+        paths += [locate_further(task, place, config.data) for place in task.further] if task.trained else []
     return frozenset(_file_digest(path) for path in paths if path is not None)
 
 

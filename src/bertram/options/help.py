@@ -6,6 +6,7 @@ from typing import Any
 
 from bertram.config import Config
 from bertram.options.schema import Option, fields, model_in, value_text
+from bertram.tasks import Task
 
 HEADING = (
     "Fields of the configuration, as options and in a TOML file (--config). In the name of an option, - and _ are the "
@@ -44,10 +45,18 @@ def values_of(option: Option, config: Config) -> dict[str, str]:
         return {"": value_text(_value(config, path))}
     table = path[2] if len(path) == 4 else None
     return {
-        name: value_text(_value(task, path[2:]))
+        name: value_text(_value(task if table is None else _table(task, table), path[-1:]))
         for name, task in config.tasks.items()
-        if table is None or getattr(task, table) is not None
+        if table is None or _table(task, table) is not None
     }
+
+
+def _table(task: Task, field: str) -> object:
+    """A table of a task; None where it has none, or several of them."""
+    value = getattr(task, field)
+    if not isinstance(value, tuple):
+        return value
+    return value[0] if len(value) == 1 else None
 
 
 def wrapped(items: Iterable[tuple[str, str]], width: int, indent: int = 2) -> list[str]:

@@ -52,6 +52,10 @@ ADDED: dict[str, Any] = {
     "tasks.NAME.label_smoothing": 0.0,
     "tasks.NAME.temperature": 1.0,
     "tasks.NAME.thresholds": [],
+    "distill": {"teachers": [], "gold_weight": [0.0, 1.0], "temperature": 1.0},
+    "tasks.NAME.extra": [],
+    "tasks.NAME.extra.match_labels": False,
+    "tasks.NAME.unlabelled": [],
 }
 """Fields that came after the first records, by dotted name (``tasks.NAME.field``), with their first default."""
 

@@ -51,14 +51,21 @@ def inline(value: object) -> str:
     if isinstance(value, Mapping):
         pairs = ", ".join(f"{_key(str(key))} = {inline(part)}" for key, part in value.items())
         return f"{{{pairs}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(inline, value))}]"
     return _literal(value)
 
 
 def _with_none_as_text(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _with_none_as_text(value) if isinstance(value, Mapping) else "none" if value is None else value
-        for key, value in values.items()
-    }
+    return {key: _none_as_text(value) for key, value in values.items()}
+
+
+def _none_as_text(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _with_none_as_text(value)
+    if isinstance(value, list):
+        return [_none_as_text(part) for part in value]
+    return "none" if value is None else value
 
 
 def _tables(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
@@ -66,7 +73,7 @@ def _tables(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
     if path and (plain or not values):
         yield f"\n[{'.'.join(_key(part) for part in path)}]"
     for key, value in plain.items():
-        yield f"{_key(key)} = {_literal(value)}"
+        yield f"{_key(key)} = {inline(value)}"
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _tables(value, (*path, key))
@@ -77,5 +84,5 @@ def _key(key: str) -> str:
 
 
 def _literal(value: object) -> str:
-    """A string, number, boolean or list; JSON and TOML write these alike, except for the character DEL."""
+    """A string, number or boolean; JSON and TOML write these alike, except for the character DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -38,6 +38,8 @@ def _unset(value: Any, model: type[BaseModel], name: str) -> Any:
     if value == "none" and type(None) in get_args(field.annotation):
         return None
     table = model_in(field.annotation)
+    if table is not None and isinstance(value, list | tuple):
+        return [with_unset_fields(part, table) if isinstance(part, Mapping) else part for part in value]
     if table is None or not isinstance(value, Mapping):
         return value
     if table is Task:

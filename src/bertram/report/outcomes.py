@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertram import options
 from bertram.config import Config
-from bertram.data.rows import Rows, limit_rows, read_extra, read_rows
-from bertram.data.sources import HubUnreachableError
+from bertram.data.rows import Rows, limit_rows, read_further, read_rows
+from bertram.data.sources import HubUnreachableError, Split
 from bertram.errors import BertramError, DataError, RunError
 from bertram.evaluation.metrics import metrics_of
 from bertram.evaluation.set_metrics import digits
@@ -21,11 +21,10 @@ from bertram.runs.scores import Baselines, Score, SplitScores
 from bertram.tasks import Task
 
 Floats = NDArray[np.float64]
-Part = Literal["train", "extra", "dev"]
 OVERALL = "overall"
 ROW_FIELDS = (  # fields of a task that decide which rows its files have
     *("kind", "files", "hub", "extra", "labels", "range", "text_normalization"),
-    *("label_separator", "absent_labels"),
+    *("unlabelled", "label_separator", "absent_labels"),
 )
 
 
@@ -143,9 +142,9 @@ class Library:
     def __init__(self, data: str | None = None) -> None:
         self.data = data
         self.problems: dict[str, str] = {}  # data source -> why it cannot be read
-        self._read: dict[tuple[str, str, Part], Rows] = {}
+        self._read: dict[tuple[str, str, str], Rows] = {}
 
-    def rows(self, config: Config, name: str, part: Part) -> Rows | None:
+    def rows(self, config: Config, name: str, part: str) -> Rows | None:
         """The rows of a task's file; None where it cannot be read, which `problems` then explains.
 
         Raises:
@@ -176,8 +175,8 @@ class Library:
             return []
         limit = None if task.max_train_samples is None else min(task.max_train_samples, len(rows))
         rows = limit_rows(rows, limit=limit, fraction=config.sampling.fraction, seed=config.seed, name=name)
-        extra = self.rows(config, name, "extra") if task.extra is not None else None
-        return [rows] if extra is None else [rows, extra]
+        further = [self.rows(config, name, place) for place in task.further]
+        return [rows, *(file_rows for file_rows in further if file_rows is not None)]
 
     def outcomes(self, view: RunView, name: str) -> Outcomes | None:
         """A run's predictions for a task beside texts and labels; None where either cannot be read."""
@@ -208,8 +207,8 @@ class Library:
         )
 
 
-def _rows(task: Task, data: str, part: Part) -> Rows:
+def _rows(task: Task, data: str, part: str) -> Rows:
     """Rejected rows were accepted or refused when the run was trained."""
-    if part == "extra":
-        return read_extra(task, data, allow_rejects=True)
-    return read_rows(task, data, part, allow_rejects=True)
+    if part in task.further:
+        return read_further(task, part, data, allow_rejects=True)
+    return read_rows(task, data, cast(Split, part), allow_rejects=True)

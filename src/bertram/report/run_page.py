@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from bertram.evaluation.baseline import best_baseline
 from bertram.evaluation.metrics import is_error
+from bertram.report.distillation import distillation_section
 from bertram.report.learning import gradients_section, learning_section, smart_section
 from bertram.report.origin import config_section
 from bertram.report.outcomes import OVERALL, Library, RunView
@@ -32,6 +33,7 @@ def run_page(run: RunView, library: Library) -> Page:
     """Everything that is known of a run."""
     sections = [
         scores_section(run),
+        distillation_section(run),
         learning_section(run),
         predictions_section(run, library),
         errors_section(run, library),

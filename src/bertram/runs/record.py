@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from bertram.errors import RunError
 from bertram.runs.files import write_json
-from bertram.runs.scores import Baselines, RunScores
+from bertram.runs.scores import Baselines, RunScores, Score
 from bertram.runs.typed_json import Scalar, plain, read_object, typed
 
 How = Literal["soup", "ensemble"]  # how runs are merged
@@ -169,6 +169,51 @@ class Merged:
     left_out: list[Member]
 
 
+@dataclass(frozen=True)
+class TeacherInfo:
+    """A teacher of a distilled run.
+
+    Attributes:
+        run: run directory of the teacher.
+        sha256: SHA-256 of its model.
+        tasks: names of the tasks that it taught.
+        dev_overall: overall score on dev from its record.
+    """
+
+    run: str
+    sha256: str
+    tasks: Sequence[str]
+    dev_overall: float | None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of teachers and student on dev.
+
+    Attributes:
+        measure: ``equal decisions``, a share of the rows, or ``pearson``, a correlation of the scores.
+        value: its value; None where it is undefined.
+    """
+
+    measure: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What a run learned from teachers.
+
+    Attributes:
+        teachers: teachers, whose outputs were averaged.
+        scores: task -> metric -> score of the mean of their outputs on dev.
+        agreement: task -> agreement with the student on dev.
+    """
+
+    teachers: Sequence[TeacherInfo]
+    scores: Mapping[str, Mapping[str, Score]]
+    agreement: Mapping[str, Agreement]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record(Mapping[str, Any]):
     """A finished run: a training, a soup or ensemble, or constant answers.
@@ -182,6 +227,7 @@ class Record(Mapping[str, Any]):
         config: resolved configuration, as plain values under the names of its time; `options.make` reads them.
         trained: True if a model answers; False for constant answers.
         merged: making of a soup or an ensemble; None for other runs.
+        distilled: teachers of a distilled run, and their scores; None for other runs.
         encoder: encoder that the run started from; None for constant answers.
         parameters: size of the model; None for constant answers.
         data: data file -> what it held.
@@ -206,6 +252,7 @@ class Record(Mapping[str, Any]):
     config: Mapping[str, Any]
     trained: bool = True
     merged: Merged | None = None
+    distilled: Distilled | None = None
     encoder: EncoderInfo | None = None
     parameters: Parameters | None = None
     data: Mapping[str, DataFile]

@@ -50,6 +50,7 @@ class Estimate:
         steps_per_epoch: number of steps in an epoch.
         training_minutes: duration of the steps and of the saves between them.
         evaluation_minutes: duration of all evaluations, the final one included.
+        teacher_minutes: duration of the computation of all teachers' outputs, if none is kept; 0 without teachers.
         peak_memory_mib: peak memory of the process; None where the operating system does not say.
         tasks: each task's examples.
         parameters: number of parameters.
@@ -60,6 +61,7 @@ class Estimate:
     steps_per_epoch: int
     training_minutes: float
     evaluation_minutes: float
+    teacher_minutes: float
     peak_memory_mib: int | None
     tasks: dict[str, TaskEstimate]
     parameters: int
@@ -68,7 +70,7 @@ class Estimate:
     @property
     def minutes(self) -> float:
         """Duration of the whole run."""
-        return self.training_minutes + self.evaluation_minutes
+        return self.training_minutes + self.evaluation_minutes + self.teacher_minutes
 
 
 def estimate(config: Config) -> Estimate:
@@ -84,6 +86,7 @@ def estimate(config: Config) -> Estimate:
 def _measured(training: Training) -> Estimate:
     """The estimate from a training before its first step."""
     config = training.config
+    in_teachers, training.data = training.teachers.measure(training.data, config.evaluation.batch_size)
     sampler, data = training.sampler, training.data
     steps, examples_seen = _course(training)
     in_steps = sum(_step_seconds(training, tasks) * count for tasks, count in steps.items())
@@ -103,6 +106,7 @@ def _measured(training: Training) -> Estimate:
         steps_per_epoch=sampler.steps_per_epoch,
         training_minutes=(in_steps + in_saves) / 60,
         evaluation_minutes=in_evaluations / 60,
+        teacher_minutes=in_teachers / 60,
         peak_memory_mib=peak_memory_mib(),
         tasks={name: _task_estimate(training, name, examples_seen.get(name, 0)) for name in config.tasks},
         parameters=sum(p.numel() for p in parameters),

@@ -18,6 +18,7 @@ from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoders.base import WordRows
 from bertram.model.linear import Precision
 from bertram.model.multitask import Inputs, Multitask
+from bertram.training.distillation import Teacher, teacher_of
 
 LOWEST_LOG_VARIANCE = -4.0
 
@@ -70,13 +71,16 @@ class TaskObjective(Protocol):
 class TaskLossOnly:
     """L_i alone."""
 
-    def __init__(self, network: Multitask, dropout: Dropout) -> None:
-        self.network, self.dropout = network, dropout
+    def __init__(self, network: Multitask, dropout: Dropout, teacher: Teacher) -> None:
+        self.network, self.dropout, self.teacher = network, dropout, teacher
 
     def __call__(self, batches: Sequence[Batch], words: WordRows | None) -> list[TaskLoss]:
         """The losses of some tasks' batches, from one packed pass."""
         outputs = self.network(batches, dropout=self.dropout, words=words)
-        return [TaskLoss(b, _loss(self.network, b, raw)) for b, raw in zip(batches, outputs, strict=True)]
+        return [
+            TaskLoss(batch, _loss(self.network, self.teacher, batch, raw))
+            for batch, raw in zip(batches, outputs, strict=True)
+        ]
 
 
 class RDrop:
@@ -85,8 +89,8 @@ class RDrop:
     Half the paper's sum, with the same α, so that the loss has its usual size.
     """
 
-    def __init__(self, network: Multitask, dropout: Dropout, alpha: float) -> None:
-        self.network, self.dropout, self.alpha = network, dropout, alpha
+    def __init__(self, network: Multitask, dropout: Dropout, teacher: Teacher, alpha: float) -> None:
+        self.network, self.dropout, self.teacher, self.alpha = network, dropout, teacher, alpha
 
     def __call__(self, batches: Sequence[Batch], words: WordRows | None) -> list[TaskLoss]:
         """The losses of some tasks' batches; both passes are packed together."""
@@ -97,7 +101,8 @@ class RDrop:
         ]
 
     def _loss(self, batch: Batch, first: Tensor, second: Tensor) -> TaskLoss:
-        loss = (_loss(self.network, batch, first) + _loss(self.network, batch, second)) / 2
+        losses = [_loss(self.network, self.teacher, batch, raw) for raw in (first, second)]
+        loss = (losses[0] + losses[1]) / 2
         divergence = self.network.output(batch.task).divergence(first, second)
         return TaskLoss(batch, loss, self.alpha / 4 * divergence, {"rdrop/divergence": divergence.detach()})
 
@@ -108,6 +113,7 @@ class Smart:
     Args:
         network: encoder and heads.
         dropout: dropout of the clean and the perturbed pass.
+        teacher: source of the soft targets, in distillation.
         settings: settings of the penalty, in absolute units.
         same_masks: True if the perturbed passes draw the dropout masks of the clean one.
         generator: generator of the random starts.
@@ -118,13 +124,14 @@ class Smart:
         self,
         network: Multitask,
         dropout: Dropout,
+        teacher: Teacher,
         settings: smart.Settings,
         *,
         same_masks: bool,
         generator: torch.Generator,
         proximal: smart.BregmanProximal | None,
     ) -> None:
-        self.network, self.dropout, self.settings = network, dropout, settings
+        self.network, self.dropout, self.teacher, self.settings = network, dropout, teacher, settings
         self.same_masks, self.generator, self.proximal = same_masks, generator, proximal
 
     def __call__(self, batches: Sequence[Batch], words: WordRows | None) -> list[TaskLoss]:
@@ -132,7 +139,7 @@ class Smart:
         state = self.dropout.state()
         inputs = self.network.inputs(batches)
         clean = tuple(self.network(batches, inputs, self.dropout, words=words))
-        teacher = self._teacher_outputs(batches, inputs)
+        earlier = self._earlier_outputs(batches, inputs)
 
         def perturbed(offset: Tensor) -> Outputs:
             if not self.same_masks:
@@ -142,7 +149,7 @@ class Smart:
 
         penalties = self._penalties(batches, inputs, clean, perturbed)
         return [
-            self._loss(batch, raw, penalties[number], None if teacher is None else teacher[number])
+            self._loss(batch, raw, penalties[number], None if earlier is None else earlier[number])
             for number, (batch, raw) in enumerate(zip(batches, clean, strict=True))
         ]
 
@@ -182,17 +189,17 @@ class Smart:
         table = encoder.word_embeddings
         return table.new_empty(len(inputs.example), table.shape[1])
 
-    def _loss(self, batch: Batch, raw: Tensor, penalty: Penalty | None, teacher: Tensor | None) -> TaskLoss:
+    def _loss(self, batch: Batch, raw: Tensor, penalty: Penalty | None, earlier: Tensor | None) -> TaskLoss:
         value, figures = None, {}
         if penalty is not None:
             value, figures = penalty.value, {**penalty.figures, "smart/penalty": penalty.value.detach()}
-        if self.proximal is not None and teacher is not None:
-            distance = self.proximal.loss(self.network.output(batch.task).divergence, raw, teacher)
+        if self.proximal is not None and earlier is not None:
+            distance = self.proximal.loss(self.network.output(batch.task).divergence, raw, earlier)
             value = distance if value is None else value + distance
             figures = {**figures, "bregman/penalty": distance.detach()}
-        return TaskLoss(batch, _loss(self.network, batch, raw), value, figures)
+        return TaskLoss(batch, _loss(self.network, self.teacher, batch, raw), value, figures)
 
-    def _teacher_outputs(self, batches: Sequence[Batch], inputs: Inputs) -> Outputs | None:
+    def _earlier_outputs(self, batches: Sequence[Batch], inputs: Inputs) -> Outputs | None:
         if self.proximal is None:
             return None
         with torch.no_grad():
@@ -239,6 +246,7 @@ class Objective:
         total_steps: number of steps of the run.
 
     Attributes:
+        teacher: source of the soft targets; without distillation the gold labels alone count.
         of_task: task objective of each task; tasks that share one are computed in one packed pass.
         proximal: Bregman proximal point of SMART; None without it.
         log_variances: log σ² of each task with uncertainty weighting; None without it.
@@ -251,12 +259,16 @@ class Objective:
         idle = config.smart.weight == 0 and config.smart.bregman == "off"  # then no task is to be packed by itself
         smart_tasks = () if idle else config.chosen("smart")
         self.proximal = _proximal(network, config, total_steps) if smart_tasks else None
-        self.of_task: dict[str, TaskObjective] = dict.fromkeys(network.tasks, TaskLossOnly(network, dropout))
-        self.of_task |= dict.fromkeys(rdrop_tasks, RDrop(network, dropout, config.rdrop.alpha))
+        self.teacher = teacher_of(config)
+        self.of_task: dict[str, TaskObjective] = dict.fromkeys(
+            network.tasks, TaskLossOnly(network, dropout, self.teacher)
+        )
+        self.of_task |= dict.fromkeys(rdrop_tasks, RDrop(network, dropout, self.teacher, config.rdrop.alpha))
         if smart_tasks:
             regularized = SMART_VARIANTS[config.smart.variant](
                 network,
                 NO_DROPOUT if config.smart.dropout_masks == "off" else dropout,
+                self.teacher,
                 smart_settings(config).absolute(network.encoder.word_embeddings),
                 same_masks=config.smart.dropout_masks == "same",
                 generator=noise,
@@ -346,9 +358,8 @@ def _proximal(network: Multitask, config: Config, total_steps: int) -> smart.Bre
     )
 
 
-def _loss(network: Multitask, batch: Batch, raw: Tensor) -> Tensor:
-    assert batch.labels is not None
-    return network.output(batch.task).training_losses(raw, batch.labels.to(raw.device)).mean()
+def _loss(network: Multitask, teacher: Teacher, batch: Batch, raw: Tensor) -> Tensor:
+    return teacher.losses(network.output(batch.task), raw, batch).mean()
 
 
 def _figures(perturbation: smart.Perturbation, sizes: Sequence[int]) -> dict[str, Tensor]:

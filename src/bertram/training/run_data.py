@@ -1,7 +1,8 @@
 """The examples that a run trains on and is scored on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from bertram.config import Config
@@ -12,8 +13,8 @@ from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError
 from bertram.evaluation.evaluate import sample
 from bertram.runs.record import DataFile
-from bertram.tasks import Task
-from bertram.training.orders import Pool
+from bertram.tasks import Extra, Task
+from bertram.training.orders import Pool, Source, Stratum
 
 TRAIN_SAMPLE = 1000  # training examples of each task that are scored, for the train-dev gap
 
@@ -23,8 +24,9 @@ class RunData:
     """The examples of a run, by task.
 
     Attributes:
-        train: own examples of the trained tasks, followed by further ones.
+        train: own examples of the trained tasks, followed by further ones, file by file.
         own: number of the task's own examples among them.
+        further: the further examples' files, in their order.
         dev: all dev examples.
         watched: dev examples that are scored during training.
         train_sample: fixed sample of the own training examples.
@@ -34,6 +36,7 @@ class RunData:
 
     train: dict[str, Examples]
     own: dict[str, int]
+    further: dict[str, tuple[Source, ...]]
     dev: dict[str, Examples]
     watched: dict[str, Examples]
     train_sample: dict[str, Examples]
@@ -69,12 +72,16 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
         caution_lines.extend(token_cautions(task.name, rows.part, task_examples.unknown_shares()))
         return task_examples
 
-    train, own = {}, {}
+    train, own, further = {}, {}, {}
     for name, task in config.tasks.items():
         if task.trained:
             train[name], own[name] = examples(task, rows[name, "train"]), len(rows[name, "train"])
-            if task.extra is not None:
-                train[name] = together(train[name], examples(task, rows[name, "extra"]))
+            own_rows, further_rows = rows[name, "train"], {place: rows[name, place] for place in task.further}
+            for file_rows in further_rows.values():
+                train[name] = together(train[name], _with_labels(examples(task, file_rows), train[name]))
+            further[name] = tuple(
+                _source(task, place, own_rows, file_rows) for place, file_rows in further_rows.items()
+            )
     dev = {name: examples(task, rows[name, "dev"]) for name, task in config.tasks.items()}
     limit = config.evaluation.max_eval_samples
     if limit is not None:
@@ -84,7 +91,7 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
         dev if limit is None else {name: sample(task_examples, limit, seed=0) for name, task_examples in dev.items()}
     )
     train_sample = {name: sample(train[name].at(range(own[name])), TRAIN_SAMPLE, seed=0) for name in train}
-    return RunData(train, own, dev, watched, train_sample, file_facts(read), caution_lines)
+    return RunData(train, own, further, dev, watched, train_sample, file_facts(read), caution_lines)
 
 
 def pools(config: Config, data: RunData) -> dict[str, Pool]:
@@ -93,12 +100,34 @@ def pools(config: Config, data: RunData) -> dict[str, Pool]:
         name: Pool(
             size=data.own[name],
             batch_size=config.tasks[name].batch_size or config.sampling.batch_size,
-            extra=len(examples) - data.own[name],
-            extra_share=_extra_share(config.tasks[name]),
+            further=data.further[name],
         )
-        for name, examples in data.train.items()
+        for name in data.train
     }
 
 
-def _extra_share(task: Task) -> float:
-    return 0.0 if task.extra is None else task.extra.share
+def _with_labels(examples: Examples, own: Examples) -> Examples:
+    """Examples whose labels have no meaning if they have none of their own: any label of the task stands there."""
+    if examples.labels is not None or own.labels is None:
+        return examples
+    return replace(examples, labels=own.labels.new_full((len(examples),), own.labels[0].item()))
+
+
+def _source(task: Task, place: str, own: Rows, rows: Rows) -> Source:
+    """The examples of a further file, and how a batch draws from them."""
+    file = task.further[place]
+    share = None if file.share == "rows" else file.share
+    matched = isinstance(file, Extra) and file.match_labels
+    return Source(place, len(rows), share, _strata(own, rows) if matched else None, rows.labels is not None)
+
+
+def _strata(own: Rows, rows: Rows) -> tuple[Stratum, ...]:
+    """As many rows of each label as a pass can have, so that the labels are as frequent as among the own rows."""
+    assert own.labels is not None
+    assert rows.labels is not None
+    labels, counts = np.unique(own.labels, return_counts=True)
+    places = [np.flatnonzero(rows.labels == label) for label in labels]
+    passes = min(len(of_label) / count for of_label, count in zip(places, counts, strict=True))
+    return tuple(
+        Stratum(of_label, max(1, round(passes * count))) for of_label, count in zip(places, counts, strict=True)
+    )

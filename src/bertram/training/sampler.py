@@ -5,7 +5,7 @@ tasks nor on the other tasks.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bertram.config import SamplingConfig
-from bertram.training.orders import Pool, make_order
+from bertram.training.orders import Pool, Stratum, make_order
 
 Places = npt.NDArray[np.int64]
 
@@ -22,10 +22,11 @@ Places = npt.NDArray[np.int64]
 class Stream:
     """The examples of one task, pass after pass, each pass shuffled anew."""
 
-    size: int
+    size: int  # of a pass
     seed: int
     name: str
     position: int = 0  # examples drawn so far
+    strata: Sequence[Stratum] | None = None  # parts of a pass by label; None: a pass has every example
     _pass: tuple[int, Places] | None = field(default=None, repr=False)
 
     def draw(self, count: int) -> Places:
@@ -42,8 +43,14 @@ class Stream:
     def _permutation(self, number: int) -> Places:
         if self._pass is None or self._pass[0] != number:
             generator = np.random.default_rng([self.seed, zlib.crc32(self.name.encode()), number])
-            self._pass = number, generator.permutation(self.size)
+            self._pass = number, generator.permutation(self._chosen(generator))
         return self._pass[1]
+
+    def _chosen(self, generator: np.random.Generator) -> int | Places:
+        """The examples of a pass: all of them, or a part of each stratum, drawn anew."""
+        if self.strata is None:
+            return self.size
+        return np.concatenate([generator.permutation(stratum.places)[: stratum.pass_count] for stratum in self.strata])
 
 
 class Sampler:
@@ -66,7 +73,11 @@ class Sampler:
         self.pools, self.order = dict(pools), make_order(pools, config, seed)
         self.step = 0
         self._own = {name: Stream(pool.size, seed, name) for name, pool in pools.items()}
-        self._extra = {name: Stream(pool.extra, seed, f"{name}/extra") for name, pool in pools.items() if pool.extra}
+        self._further = {
+            f"{name}/{source.name}": Stream(source.pass_size, seed, f"{name}/{source.name}", strata=source.strata)
+            for name, pool in pools.items()
+            for source in pool.further
+        }
 
     @property
     def steps_per_epoch(self) -> int:
@@ -87,15 +98,18 @@ class Sampler:
     def draw(self, name: str) -> Places:
         """The next batch of one task."""
         pool, stream = self.pools[name], self._own[name]
-        places = stream.draw(self.order.own_examples(name, stream.position))
-        if name in self._extra:
-            places = np.concatenate([places, pool.size + self._extra[name].draw(pool.batch_size - pool.own)])
-        return places
+        places = [stream.draw(self.order.own_examples(name, stream.position))]
+        begin = pool.size
+        for source, count in zip(pool.further, pool.further_counts, strict=True):
+            places.append(begin + self._further[f"{name}/{source.name}"].draw(count))
+            begin += source.size
+        return np.concatenate(places)
 
     def seen(self) -> dict[str, int]:
         """Number of examples of each task drawn so far, further examples included."""
         return {
-            name: stream.position + (self._extra[name].position if name in self._extra else 0)
+            name: stream.position
+            + sum(self._further[f"{name}/{source.name}"].position for source in self.pools[name].further)
             for name, stream in self._own.items()
         }
 
@@ -105,13 +119,14 @@ class Sampler:
             "step": self.step,
             "order": self.order.state_dict(),
             "own": {name: stream.position for name, stream in self._own.items()},
-            "extra": {name: stream.position for name, stream in self._extra.items()},
+            "further": {name: stream.position for name, stream in self._further.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state of a checkpoint."""
         self.step = state["step"]
         self.order.load_state_dict(state["order"])
-        for streams, positions in ((self._own, state["own"]), (self._extra, state["extra"])):
+        further = state.get("further") or {f"{name}/extra": at for name, at in state.get("extra", {}).items()}
+        for streams, positions in ((self._own, state["own"]), (self._further, further)):
             for name, position in positions.items():
                 streams[name].position = position

@@ -29,6 +29,7 @@ from bertram.training.run_data import RunData, pools, read_data
 from bertram.training.sampler import Sampler
 from bertram.training.state import Training
 from bertram.training.step import StepContext
+from bertram.training.teachers import load_teachers
 
 START_PAIRS = 512  # training pairs that decide where a similarity's boundary starts
 
@@ -42,6 +43,7 @@ def begin(config: Config, device: torch.device) -> Training:
     check_surgery(config)
     model, precision = build_model(config, device)
     network = model.network
+    teachers = load_teachers(config, precision, device)
     data = read_data(config, model.tokenizer, model.max_tokens)
     fit_starts(network, data)
     generators = make_generators(config.seed, device)
@@ -58,6 +60,7 @@ def begin(config: Config, device: torch.device) -> Training:
         precision=precision,
         model=model,
         data=data,
+        teachers=teachers,
         generators=generators,
         encoder_files=encoder_files(config.encoder),
         sampler=sampler,

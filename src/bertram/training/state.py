@@ -1,6 +1,8 @@
 """The state of a training, and its way into a checkpoint and back."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from bertram.training.generators import Generators
 from bertram.training.run_data import RunData
 from bertram.training.sampler import Places, Sampler
 from bertram.training.step import StepContext
+from bertram.training.teachers import KeptOutputs, Teachers
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Training:
     precision: Precision
     model: Model
     data: RunData
+    teachers: Teachers
     generators: Generators
     sampler: Sampler
     context: StepContext
@@ -48,6 +52,26 @@ class Training:
     latest: dict[str, Places] = field(default_factory=dict)  # the latest batch of each task
     smoothed: dict[str, float] = field(default_factory=dict)  # losses, for show
     seconds: float = 0.0  # of training so far, over all resumptions
+
+    def learn_from_teachers(self, run: Path, say: Callable[[str], None]) -> None:
+        """Compute the teachers' outputs for all training examples, or read those that are kept.
+
+        Args:
+            run: run directory.
+            say: shows a message.
+
+        Raises:
+            RunError: a teacher is another one than when the run began, or its outputs cannot be written.
+        """
+        directory = self.config.distill.outputs
+        outputs = KeptOutputs(
+            run,
+            None if directory is None else Path(directory).expanduser(),
+            batch_size=self.config.evaluation.batch_size,
+            precision=self.precision,
+            say=say,
+        )
+        self.data = self.teachers.teach(self.data, outputs)
 
     def batches(self, places: dict[str, Places]) -> list[Batch]:
         """The examples at these places, as batches; where pairs are read in both orders, each batch in one of them."""

@@ -75,6 +75,7 @@ def train(
             if is_new:  # nothing was trained; the next attempt shall find no run here
                 processes.on_first(lambda: (path / "config.toml").unlink(missing_ok=True))
             raise
+        training.learn_from_teachers(path, own_display.say)
         for caution in training.data.cautions:
             own_display.say(f"caution: {caution}")
         with _continue(training, run, resume=resume, say=own_display.say) as writer:
@@ -167,7 +168,7 @@ def _write_record(training: Training, run: Run, dev: Evaluation, train: Evaluati
         seconds=Seconds(round(training.seconds, 1), final_evaluation=round(time.monotonic() - start, 1)),
         device=training.model.network.device,
     )
-    finish(run, _with_training(record, training), dev)
+    finish(run, _with_training(record, training, dev), dev)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
@@ -186,7 +187,7 @@ def _use_final_weights(training: Training, run: Run) -> None:
     load_state(training.model.network, state)
 
 
-def _with_training(record: Record, training: Training) -> Record:
+def _with_training(record: Record, training: Training, dev: Evaluation) -> Record:
     """The record with what only a training has."""
     config, sampler, network = training.config, training.sampler, training.model.network
     parameters = list(network.parameters())
@@ -196,6 +197,7 @@ def _with_training(record: Record, training: Training) -> Record:
         parameters=Parameters(
             all=sum(p.numel() for p in parameters), trained=sum(p.numel() for p in parameters if p.requires_grad)
         ),
+        distilled=training.teachers.record(dev),
         cautions=training.data.cautions,
         truncated={name: examples.cut() for name, examples in training.data.train.items()},
         steps=Steps(sampler.step, sampler.steps_per_epoch, sampler.order.epoch, training.best.step),

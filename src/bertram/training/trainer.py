@@ -90,6 +90,7 @@ class Trainer:
         factor = schedule(number - 1, self.sampler.total_steps, o.warmup_ratio, o.lr_schedule)
         for group in context.optimizer.param_groups:
             group["lr"] = group["rate"] * factor
+        context.objective.teacher.begin_step((number - 1) / max(1, self.sampler.total_steps - 1))
         try:
             report = step(context, self.training.batches(places))
         except TrainingError as error:

@@ -12,6 +12,8 @@ from bertram.label_spaces import LabelSpace, ScoreRange, YesNo
 from bertram.smart.divergences import Reduction
 from bertram.tasks import Task
 
+SMALLEST = 1e-6  # probability whose logarithm is taken for all that are smaller, in fp32
+
 
 @dataclass(frozen=True)
 class DenseForm:
@@ -127,6 +129,18 @@ class Output(ABC):
     @abstractmethod
     def soft_losses(self, raw: Tensor, targets: Tensor) -> Tensor:
         """The loss of each example, [n], for soft targets: [n, K] or [n], as `soft_targets` gives them."""
+
+    def soft_losses_at(self, raw: Tensor, targets: Tensor, temperature: float) -> Tensor:  # noqa: ARG002 - no logits
+        """`soft_losses` with both sides at a temperature T, times T² (Hinton et al., 2015), [n].
+
+        An output that is no probability of a logit has no temperature.
+
+        Args:
+            raw: raw outputs.
+            targets: soft targets.
+            temperature: T; at 1 this is `soft_losses`.
+        """
+        return self.soft_losses(raw, targets)
 
     def soft_targets(self, meaning: Tensor) -> Tensor:
         """A model's meaning, or the mean over several models, as soft targets for another."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bertram import smart
 from bertram.label_spaces import YesNo
-from bertram.model.outputs.base import DEFAULTS, DenseForm, Settings, YesNoOutput
+from bertram.model.outputs.base import DEFAULTS, SMALLEST, DenseForm, Settings, YesNoOutput
 from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
@@ -27,6 +27,11 @@ class Bernoulli(YesNoOutput):
     def soft_losses(self, raw: Tensor, targets: Tensor) -> Tensor:
         """Binary cross-entropy with a probability of yes."""
         return F.binary_cross_entropy_with_logits(raw.float(), targets.float(), reduction="none")
+
+    def soft_losses_at(self, raw: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        """T² times the cross-entropy with the sigmoid of the target's logit divided by T."""
+        logits = torch.logit(targets.float(), eps=SMALLEST)
+        return temperature**2 * self.soft_losses(raw / temperature, torch.sigmoid(logits / temperature))
 
     def yes(self, raw: Tensor) -> Tensor:
         """The sigmoid."""

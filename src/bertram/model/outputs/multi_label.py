@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bertram import smart
 from bertram.label_sets import LabelSets
-from bertram.model.outputs.base import DEFAULTS, Output, Settings
+from bertram.model.outputs.base import DEFAULTS, SMALLEST, Output, Settings
 from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
@@ -32,6 +32,11 @@ class MultiLabel(Output):
     def soft_losses(self, raw: Tensor, targets: Tensor) -> Tensor:
         """The same with a probability of each label, [n, K]."""
         return F.binary_cross_entropy_with_logits(raw.float(), targets.float(), reduction="none").mean(1)
+
+    def soft_losses_at(self, raw: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        """T² times the cross-entropy with the sigmoid of each target's logit divided by T."""
+        logits = torch.logit(targets.float(), eps=SMALLEST)
+        return temperature**2 * self.soft_losses(raw / temperature, torch.sigmoid(logits / temperature))
 
     def training_losses(self, raw: Tensor, labels: Tensor) -> Tensor:
         """The same with smoothed labels, and weights of the labels that are present."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bertram import smart
 from bertram.label_spaces import Classes
-from bertram.model.outputs.base import DEFAULTS, Output, Settings
+from bertram.model.outputs.base import DEFAULTS, SMALLEST, Output, Settings
 from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
@@ -73,6 +73,12 @@ class Ordinal(Output):
     def certain(self, labels: Tensor) -> Tensor:
         """One-hot, [n, K]."""
         return F.one_hot(labels.long(), len(self.space.labels)).float()
+
+    def soft_losses_at(self, raw: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        """T² times the cross-entropy of each [y > k], the logits of its two probabilities divided by T."""
+        levels = torch.sigmoid(torch.logit(_above(targets.float()), eps=SMALLEST) / temperature)
+        losses = F.binary_cross_entropy_with_logits(raw.float() / temperature, levels, reduction="none")
+        return temperature**2 * losses.sum(1)
 
     def meaning(self, raw: Tensor) -> Tensor:
         """The probability of each class, [n, K]: differences of P(y > k)."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bertram import smart
 from bertram.label_spaces import Classes
-from bertram.model.outputs.base import DEFAULTS, DenseForm, Output, Settings
+from bertram.model.outputs.base import DEFAULTS, SMALLEST, DenseForm, Output, Settings
 from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
@@ -41,6 +41,11 @@ class Softmax(Output):
     def certain(self, labels: Tensor) -> Tensor:
         """One-hot, [n, K]."""
         return F.one_hot(labels.long(), self.width).float()
+
+    def soft_losses_at(self, raw: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        """T² times the cross-entropy with p^(1/T), normalized, of the logits divided by T."""
+        logits = targets.float().clamp_min(SMALLEST).log()
+        return temperature**2 * self.soft_losses(raw / temperature, torch.softmax(logits / temperature, dim=1))
 
     def meaning(self, raw: Tensor) -> Tensor:
         """The probability of each class, [n, K]."""

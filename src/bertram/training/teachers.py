@@ -1,0 +1,285 @@
+"""The teachers of a distillation: trained models whose outputs for the student's examples are computed once and kept.
+
+Outputs are kept in files named by content: the SHA-256 of a teacher's model, of its precision and of the texts. A run
+that was interrupted, or another student of the same teachers, therefore computes only what is missing.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from bertram.config import Config
+from bertram.data.examples import Examples, Teaching, tokenize
+from bertram.errors import BertramError, ConfigError, RunError
+from bertram.evaluation.evaluate import Evaluation, sample
+from bertram.model.linear import Precision
+from bertram.model.outputs import output_of
+from bertram.prediction.load import Ensemble, load, model_hash
+from bertram.prediction.model import Model
+from bertram.runs.directory import Run, open_run
+from bertram.runs.files import write_bytes, write_json
+from bertram.runs.record import Agreement, Distilled, TeacherInfo
+from bertram.runs.tensors import read_tensors
+from bertram.runs.typed_json import read_object
+from bertram.tasks import Task
+from bertram.training import processes
+from bertram.training.run_data import RunData
+
+MEASURED = 64  # examples of each task whose outputs are timed for an estimate
+CHUNK = 2048  # examples in one file of outputs
+LISTING = "teachers.json"
+ENDING = ".safetensors"
+
+
+@dataclass(frozen=True)
+class TrainedTeacher:
+    """A trained model that teaches.
+
+    Attributes:
+        path: run directory.
+        sha256: SHA-256 of the model.
+        model: model or ensemble.
+        overall: overall score on dev that the run recorded; None if it is undefined.
+    """
+
+    path: str
+    sha256: str
+    model: Model | Ensemble
+    overall: float | None
+
+
+@dataclass
+class Teachers:
+    """All teachers of a run; none in a run without distillation.
+
+    Attributes:
+        trained: teachers, until their outputs are known.
+        facts: each teacher for the record.
+        dev: their mean outputs for the dev examples of each task, [n, K] or [n].
+    """
+
+    trained: list[TrainedTeacher] = field(default_factory=list)
+    facts: list[TeacherInfo] = field(default_factory=list)
+    dev: dict[str, Tensor] = field(default_factory=dict)
+
+    def teach(self, data: RunData, outputs: "KeptOutputs") -> RunData:
+        """The data with the teachers' outputs beside the training examples.
+
+        Args:
+            data: examples of the run.
+            outputs: place of the outputs.
+
+        Raises:
+            RunError: a teacher is another one than when the run began, or its outputs cannot be written.
+        """
+        if not self.trained:
+            return data
+        processes.on_first(lambda: outputs.require_same(self.facts))
+        train = {name: self._taught(examples, data, outputs) for name, examples in data.train.items()}
+        self.dev = {name: outputs.mean(self.trained, data.dev[name]) for name in data.train}
+        self.trained = []  # their weights are needed no longer
+        return replace(data, train=train)
+
+    def measure(self, data: RunData, batch_size: int) -> tuple[float, RunData]:
+        """The time that `teach` would take if nothing were kept, for an estimate of a run.
+
+        Args:
+            data: examples of the run.
+            batch_size: examples per batch.
+
+        Returns:
+            Seconds, and the data with the outputs for one example in the place of all.
+        """
+        if not self.trained:
+            return 0.0, data
+        seconds, train = 0.0, dict(data.train)
+        for name, examples in data.train.items():
+            measured = sample(examples, MEASURED, seed=0)
+            start = time.perf_counter()
+            outputs = [
+                teacher_outputs(teacher.model, measured, range(len(measured)), batch_size)
+                for teacher in self.trained
+                if name in teacher.model.tasks
+            ]
+            count = len(examples) + len(data.dev[name])
+            seconds += (time.perf_counter() - start) * count / len(measured)
+            target = output_of(examples.task).soft_targets(outputs[0])[:1]
+            targets = target.expand(len(examples), *target.shape[1:])
+            labelled = torch.ones(len(examples), dtype=torch.bool)
+            train[name] = replace(examples, teaching=Teaching(targets, labelled))
+        return seconds, replace(data, train=train)
+
+    def _taught(self, examples: Examples, data: RunData, outputs: "KeptOutputs") -> Examples:
+        name = examples.task.name
+        targets = output_of(examples.task).soft_targets(outputs.mean(self.trained, examples))
+        labelled = torch.ones(len(examples), dtype=torch.bool)
+        begin = data.own[name]
+        for source in data.further[name]:
+            labelled[begin : begin + source.size] = source.labelled
+            begin += source.size
+        return replace(examples, teaching=Teaching(targets, labelled))
+
+    def record(self, dev: Evaluation) -> Distilled | None:
+        """Scores of the teachers on dev and their agreement with the student; None without a teacher.
+
+        Args:
+            dev: evaluation of the student.
+        """
+        if not self.facts:
+            return None
+        teachers = Evaluation({name: dev.examples[name] for name in self.dev}, self.dev)
+        return Distilled(
+            self.facts, teachers.scores().tasks, {name: _agreement(name, teachers, dev) for name in self.dev}
+        )
+
+
+class KeptOutputs:
+    """Teachers' outputs in files.
+
+    Args:
+        run: run directory of the student, which knows its teachers by content.
+        directory: directory of the outputs; None: in the run directory.
+        batch_size: examples per batch.
+        precision: precision of the teachers' matrix multiplications.
+        say: shows a message.
+    """
+
+    def __init__(
+        self, run: Path, directory: Path | None, *, batch_size: int, precision: Precision, say: Callable[[str], None]
+    ) -> None:
+        self.listing = run / "teachers" / LISTING
+        self.directory = directory or run / "teachers"
+        self.batch_size, self.precision, self.say = batch_size, precision, say
+
+    def require_same(self, teachers: Sequence[TeacherInfo]) -> None:
+        """Note the teachers of a new run, and refuse another teacher in a run that is continued.
+
+        Raises:
+            RunError: a teacher has changed since its outputs were kept.
+        """
+        hashes = {teacher.run: teacher.sha256 for teacher in teachers}
+        if not self.listing.is_file():
+            write_json(self.listing, hashes)
+            return
+        listing = read_object(self.listing)
+        changed = [path for path, sha256 in hashes.items() if listing.get(path) != sha256]
+        if changed:
+            raise RunError(
+                f"teacher {changed[0]} has changed since its outputs were kept; restore it, or start a new run"
+            )
+
+    def mean(self, teachers: Sequence[TrainedTeacher], examples: Examples) -> Tensor:
+        """Mean output of those teachers that have the task, [n, K] or [n]."""
+        name = examples.task.name
+        outputs = [self._of_teacher(teacher, examples) for teacher in teachers if name in teacher.model.tasks]
+        return torch.stack(outputs).mean(0)
+
+    def _of_teacher(self, teacher: TrainedTeacher, examples: Examples) -> Tensor:
+        chunks = [range(begin, min(begin + CHUNK, len(examples))) for begin in range(0, len(examples), CHUNK)]
+        paths = [self._path(teacher, examples, chunk) for chunk in chunks]
+        processes.on_first(lambda: self._compute_missing(teacher, examples, list(zip(chunks, paths, strict=True))))
+        processes.wait()
+        return torch.cat([read_tensors(path)["outputs"] for path in paths])
+
+    def _path(self, teacher: TrainedTeacher, examples: Examples, chunk: range) -> Path:
+        """The file of measured examples' outputs, named by what they come from."""
+        facts = [teacher.sha256, self.precision, examples.task.name, [examples.texts[place] for place in chunk]]
+        return self.directory / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]}{ENDING}"
+
+    def _compute_missing(
+        self, teacher: TrainedTeacher, examples: Examples, chunks: Sequence[tuple[range, Path]]
+    ) -> None:
+        missing = [(chunk, path) for chunk, path in chunks if not path.is_file()]
+        if missing:
+            count = sum(len(chunk) for chunk, _ in missing)
+            self.say(f"teacher {teacher.path}: {count:,} rows of {examples.task.name}")
+        for chunk, path in missing:
+            outputs = teacher_outputs(teacher.model, examples, chunk, self.batch_size)
+            write_bytes(path, save({"outputs": outputs.contiguous()}))
+
+
+def teacher_outputs(model: Model | Ensemble, examples: Examples, places: Sequence[int], batch_size: int) -> Tensor:
+    """A teacher's outputs for measured of a student's examples, [n, K] or [n]; it reads them by its own tokenizer."""
+    texts = [examples.texts[place] for place in places]
+    task = model.tasks[examples.task.name]
+    ids = [examples.ids[place] for place in places]
+    own = Examples(task, ids, tokenize(texts, model.tokenizer), None, model.tokenizer, model.max_tokens)
+    return model.outputs(own, batch_size)
+
+
+def load_teachers(config: Config, precision: Precision, device: torch.device) -> Teachers:
+    """The teachers that a configuration names; none without distillation.
+
+    Raises:
+        ConfigError: a teacher is no finished run, or has other tasks or labels; all faults are named.
+    """
+    faults: list[str] = []
+    teachers: list[TrainedTeacher] = []
+    student = {name: task for name, task in config.tasks.items() if task.trained}
+    for path in config.distill.teachers:
+        try:
+            run = open_run(Path(path))
+            model = load(run, precision)
+        except BertramError as error:
+            faults.append(f"distill.teachers: {error}")
+            continue
+        for member in model.members if isinstance(model, Ensemble) else [model]:
+            member.network.to(device)
+        faults += _space_faults(path, student, model.tasks)
+        teachers.append(TrainedTeacher(path, model_hash(run), model, _overall(run)))
+    if teachers and not faults:
+        taught = {name for teacher in teachers for name in teacher.model.tasks}
+        faults += [f"distill.teachers: no teacher has a task {name}" for name in student if name not in taught]
+    if faults:
+        raise ConfigError(faults)
+    return Teachers(teachers, [TeacherInfo(t.path, t.sha256, _taught(t, student), t.overall) for t in teachers])
+
+
+def _taught(teacher: TrainedTeacher, student: Iterable[str]) -> list[str]:
+    return [name for name in student if name in teacher.model.tasks]
+
+
+def _overall(run: Run) -> float | None:
+    dev = run.record.scores.dev
+    return None if dev is None else dev.mean("overall").value
+
+
+def _space_faults(path: str, student: Mapping[str, Task], teacher: Mapping[str, Task]) -> list[str]:
+    """Why a teacher's outputs have no meaning for a student."""
+    common = [name for name in student if name in teacher]
+    if not common:
+        return [f"teacher {path} has none of the tasks {', '.join(student)}; it has {', '.join(teacher)}"]
+    faults = []
+    for name in common:
+        own, taught = student[name], teacher[name]
+        if own.kind != taught.kind:
+            faults.append(f"teacher {path}: {name} is a {taught.kind} task there, and a {own.kind} task here")
+        elif (own.labels, own.classes, own.range) != (taught.labels, taught.classes, taught.range):
+            faults.append(f"teacher {path}: {name} has other labels or another range there")
+        elif own.pair != taught.pair:
+            faults.append(f"teacher {path}: {name} takes {_inputs(taught)} there, and {_inputs(own)} here")
+        elif own.text_normalization != taught.text_normalization:
+            normalization = f"text_normalization = {taught.text_normalization} there, {own.text_normalization} here"
+            faults.append(f"teacher {path}: {name} has {normalization}")
+    return faults
+
+
+def _inputs(task: Task) -> str:
+    return "pairs" if task.pair else "single texts"
+
+
+def _agreement(name: str, teachers: Evaluation, student: Evaluation) -> Agreement:
+    """How far teachers and student agree on dev: equal decisions, or the correlation of scores."""
+    first, second = teachers.values(name), student.values(name)
+    if teachers.examples[name].task.label_space.numeric:
+        spread = float(np.std(first)) * float(np.std(second))
+        return Agreement("pearson", float(np.corrcoef(first, second)[0, 1]) if spread > 0 else None)
+    return Agreement("equal decisions", float(np.mean(first == second)))
