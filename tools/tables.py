@@ -4,25 +4,25 @@ The intervals of a study need the gold labels. Where the data are not at hand, t
 their own values.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bertram.comparison.comparison import read_tasks
 from bertram.comparison.contrast import LEAST_SEEDS, estimate, interval_with_examples
 from bertram.comparison.outcomes import outcomes
-from bertram.experiments import ablation
+from bertram.experiments.ablation_table import TABLE as ABLATION
+from bertram.experiments.ablation_table import read_ablation_table
 from bertram.experiments.request import REQUEST
 from bertram.experiments.schedule import main_scores
-from bertram.minbert import reproduce
 from bertram.minbert.remake import make_again
+from bertram.minbert.table_1_values import TABLE as TABLE_1
 from bertram.report.forest import PICTURE, write_forest
 from bertram.runs.directory import Run, open_run
 from bertram.runs.record import Record, read_record
 from bertram.runs.scores import Score
 from tools import RESULTS, frontier
 
-STUDY_FILES = (REQUEST, reproduce.TABLE, ablation.TABLE)
+STUDY_FILES = (REQUEST, TABLE_1, ABLATION)
 TASKS = {"sst": "accuracy", "quora": "accuracy", "sts": "pearson"}
 INTRODUCTION = """# Records of real runs
 
@@ -71,12 +71,12 @@ def study(folder: Path) -> Iterator[str]:
     """The tables of a reproduction or an ablation, made again, and its picture."""
     computed = make_again(folder)
     print(f"{folder.name}: {'computed from its records' if computed else 'its data are not here; from its own values'}")
-    if (folder / reproduce.TABLE).is_file():
-        yield (folder / reproduce.TABLE).with_suffix(".md").read_text()
-    effects = folder / ablation.TABLE
+    if (folder / TABLE_1).is_file():
+        yield (folder / TABLE_1).with_suffix(".md").read_text()
+    effects = folder / ABLATION
     if effects.is_file():
         yield effects.with_suffix(".md").read_text()
-        if write_forest(folder, json.loads(effects.read_text())) is not None:
+        if write_forest(folder, read_ablation_table(effects)) is not None:
             yield f"![Effects with 95 % intervals]({folder.name}/{PICTURE})"
     yield ""
 

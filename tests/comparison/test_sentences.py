@@ -1,6 +1,7 @@
 """Verdicts are values; sentences are made of them, and say the numbers."""
 
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from bertram.comparison.components import Components
 from bertram.comparison.evidence import Evidence
 from bertram.comparison.sentences import noise_sentence, pair_sentence, scaled, sum_sentence, superiority_text
 from bertram.comparison.verdict import Decision, Reason, Verdict, untestable, verdict
+from bertram.runs.typed_json import typed
 
 CI = (0.004, 0.02)
 ROW = Evidence(outcome="overall", task="overall", metric="overall", effect=0.012, seeds=3, ci95=CI, ci90=(0.006, 0.018),
@@ -39,7 +41,7 @@ def test_a_difference_can_be_equivalent_and_also_significant() -> None:
     ],
 )
 def test_a_verdict_is_read_back_from_a_table(one: Verdict) -> None:
-    assert Verdict.from_json(asdict(one)) == one
+    assert typed(asdict(one), Verdict, Path("table.json")) == one
 
 
 def test_a_pair_in_words() -> None:

@@ -1,7 +1,7 @@
 """Techniques are compared over seeds on the same examples, and only where there are enough seeds."""
 
-import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.errors import DataError
 from bertram.evaluation.metrics import overall, score_task
 from bertram.label_spaces import Classes
+from bertram.runs.typed_json import typed
 from bertram.tasks import QUORA, STS
 
 SEEDS = range(4)
@@ -190,7 +191,7 @@ def test_a_table_s_row_is_read_back() -> None:
     tasks, arms = simulated({"plain": 0.7, "better": 0.8})
 
     for one in compared(tasks, arms):
-        assert TechniqueDifference.from_json(json.loads(json.dumps(asdict(one)))) == one
+        assert typed(asdict(one), TechniqueDifference, Path("table.json")) == one
 
 
 def test_shared_texts_widen_the_interval_for_other_examples() -> None:

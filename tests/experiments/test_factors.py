@@ -6,7 +6,7 @@ import pytest
 
 from bertram import options
 from bertram.errors import ConfigError
-from bertram.experiments import ablation
+from bertram.experiments import ablation_table
 from bertram.experiments.ablation import Ablation, configurations
 from bertram.experiments.budget import Budget
 from bertram.experiments.design import full, leave_one_out
@@ -77,4 +77,4 @@ def test_a_factor_that_does_nothing_is_reported() -> None:
 def test_leave_one_out_has_one_configuration_more_than_factors() -> None:
     made = configurations(asked("smart,cross,mse", design="leave-one-out"), 0)
     assert [config.recipe for config in made] == ["smart+cross+mse", "cross+mse", "smart+mse", "smart+cross"]
-    assert ablation.TABLE == "ablation.json"
+    assert ablation_table.TABLE == "ablation.json"

@@ -1,6 +1,6 @@
 """Looks of a study that runs until it is decided: kept, gone on with, and never remade with other data."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +97,6 @@ def test_effects_of_equal_predictions_are_decided_and_of_equal_scores_are_not() 
 
 
 def test_looks_in_words() -> None:
-    table = {"plan": asdict(PLAN), "looks": [asdict(Look(3, {"a": 0.1, "b": 0.0}, {"a": "better"}, ["0-0"]))]}
-    assert look_lines(table) == ["look after 3 seeds of at most 8: a better", "open: b"]
-    assert look_lines({"effects": []}) == []
+    looks = [Look(3, {"a": 0.1, "b": 0.0}, {"a": "better"}, ["0-0"])]
+    assert look_lines(PLAN, looks) == ["look after 3 seeds of at most 8: a better", "open: b"]
+    assert look_lines(None, []) == []

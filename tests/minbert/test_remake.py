@@ -1,6 +1,7 @@
 """Tables made again: from records and what was asked, and from their own values where the data are away."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,11 @@ from bertram.experiments.design import fractional, leave_one_out
 from bertram.experiments.factors import parse
 from bertram.experiments.forecast import EffectForecast, Forecast, Noise
 from bertram.experiments.request import REQUEST, note_ablation
-from bertram.experiments.study_tables import read_table
 from bertram.minbert import catalogue, reproduce
 from bertram.minbert.published import EXPERIMENTS
 from bertram.minbert.remake import make_again, note_study
 from bertram.minbert.render import row_sentence
+from bertram.minbert.table_1_values import read_table_1
 from bertram.report.forest import write_forest
 from bertram.runs.directory import create, write_predictions
 from bertram.runs.files import write_json
@@ -87,10 +88,10 @@ def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "out" / "ablation.json").unlink()
     assert make_again(tmp_path / "out")
     assert before == (tmp_path / "out" / "ablation.json").read_bytes()
-    picture = write_forest(tmp_path / "out", json.loads(before))
+    picture = write_forest(tmp_path / "out", found)
     assert picture is not None
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert write_forest(tmp_path, {"effects": []}) is None
+    assert write_forest(tmp_path, replace(found, effects=[])) is None
 
 
 def test_rows_until_they_are_decided_stop_one_by_one_and_keep_their_verdicts(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_rows_until_they_are_decided_stop_one_by_one_and_keep_their_verdicts(tmp
 
     note_study(asked)
     reproduce.write_table(tmp_path, reproduce.table(asked))
-    rows = {row["experiment"]: row for row in read_table(tmp_path / "table.json")["rows"]}
+    rows = {row.experiment: row for row in read_table_1(tmp_path / "table.json").rows}
     assert row_sentence(rows["e6"], "e4").endswith("3 seeds, decided by the look after 3 seeds")
     for row in ("e12", "e13"):
         assert "no decision between e12 and e4: +0.012, open after 3 seeds" in row_sentence(rows[row], "e4")
@@ -115,8 +116,10 @@ def test_rows_until_they_are_decided_stop_one_by_one_and_keep_their_verdicts(tmp
     made_up(tmp_path / "later", asked.budget.applied(EXPERIMENTS["e6"].config(), 3), 0.5)  # the look is not remade
     assert make_again(tmp_path)
     assert b"Look after 3 seeds of at most 4: e6 better." in (tmp_path / "table.md").read_bytes()
-    rows = {row["experiment"]: row for row in read_table(tmp_path / "table.json")["rows"]}
-    assert rows["e6"]["differences"]["overall"]["verdict"]["decision"] == "better"
+    rows = {row.experiment: row for row in read_table_1(tmp_path / "table.json").rows}
+    difference = rows["e6"].differences["overall"]
+    assert difference is not None
+    assert difference.verdict.decision == "better"
 
 
 def test_an_ablation_with_looks_comes_out_as_it_was(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ from bertram.errors import RunError
 from bertram.experiments import ablation
 from bertram.experiments.ablation import Ablation, known_forecast, pilot, result, write
 from bertram.experiments.ablation import jobs as ablation_jobs
+from bertram.experiments.ablation_table import read_ablation_table
 from bertram.experiments.budget import Budget
 from bertram.experiments.design import full, leave_one_out
 from bertram.experiments.events import Event, Reporter
 from bertram.experiments.factors import parse
 from bertram.experiments.looks import read_looks
 from bertram.experiments.schedule import Job, main_scores, run_jobs
-from bertram.experiments.study_tables import read_table
 from bertram.minbert import catalogue, published
 from bertram.minbert.reproduce import SUBMISSION, Study, jobs, table
 from bertram.runs.directory import Run, read_metrics
@@ -82,10 +82,11 @@ def test_a_broken_run_goes_on_to_the_result_of_an_unbroken_one_and_is_then_skipp
 def test_row_1_in_two_processes_and_what_it_says(study: Callable[..., Study]) -> None:
     asked = study("1")
     assert run_jobs(jobs(asked), Board(), at_once=2) == []
-    made = {row["experiment"]: row for row in table(asked)["rows"]}
-    no, yes = (made[name]["ours"]["quora"]["mean"] for name in ("e1", "e1-yes"))
-    assert no + yes == pytest.approx(1.0)
-    assert made["e1"]["ours"]["sts"]["mean"] == made["e1-yes"]["ours"]["sts"]["mean"]
+    means = {
+        (row.experiment, task): score.mean for row in table(asked).rows for task, score in row.ours.items() if score
+    }
+    assert means["e1", "quora"] + means["e1-yes", "quora"] == pytest.approx(1.0)
+    assert means["e1", "sts"] == means["e1-yes", "sts"]
     sentiment = Run(jobs(asked)[0].path).record["confusion"]["sst"]
     assert all(count == 0 for gold in sentiment for label, count in enumerate(gold) if label != 2)  # neutral
 
@@ -176,14 +177,16 @@ def test_an_ablation_from_pilot_to_effects(budget: Budget, tmp_path: Path) -> No
     run_jobs(wanted, Board())
     found = result(asked, wanted, power)
     write(tmp_path / "out", found)
-    assert read_table(tmp_path / "out" / "ablation.json")["power"]["effects"][0]["noise"]["df"] == 1
+    read = read_ablation_table(tmp_path / "out" / "ablation.json")
+    assert read.power is not None
+    assert read.power.effects[0].noise.df == 1
     outcomes = ["sst", "quora", "sts", "overall", "sst nll", "sst brier", "quora nll", "quora brier", "sts mse"]
-    assert {(one["name"], one["outcome"]) for one in found["effects"]} == {
+    assert {(one.name, one.outcome) for one in found.effects} == {
         (name, outcome) for name in ("mse", "pcgrad", "mse×pcgrad") for outcome in outcomes
     }
-    cell = found["design"]["cells"][3]
-    assert cell["levels"] == {"mse": True, "pcgrad": True}
-    assert cell["scores"]["overall"].keys() == {0, 1}
+    cell = found.design.cells[3]
+    assert cell.levels == {"mse": True, "pcgrad": True}
+    assert cell.scores["overall"].keys() == {0, 1}
 
 
 def test_an_ablation_until_it_is_decided_keeps_its_looks_and_goes_on(budget: Budget, tmp_path: Path) -> None:
@@ -202,7 +205,7 @@ def test_an_ablation_until_it_is_decided_keeps_its_looks_and_goes_on(budget: Bud
     found = result(asked, ablation_jobs(asked), None)
     write(asked.out, found)
     assert "look after 3 seeds of at most 3" in (asked.out / "ablation.md").read_text()
-    verdicts = {row["name"]: row["verdict"]["decision"] for row in found["effects"] if row["primary"]}
+    verdicts = {row.name: row.verdict.decision for row in found.effects if row.primary}
     assert verdicts == {name: looks[0].decisions.get(name, "undecided") for name in names}
 
     other = replace(asked, budget=replace(budget, fraction=0.2))

@@ -1,10 +1,8 @@
 """Table 1 from run directories with made-up predictions, whose truth is known."""
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +15,10 @@ from bertram.config import Config
 from bertram.evaluation.metrics import TaskOutputs, score_run
 from bertram.experiments.budget import Budget
 from bertram.experiments.schedule import finished_runs
-from bertram.experiments.study_tables import read_table
 from bertram.minbert.published import EXPERIMENTS
 from bertram.minbert.render import row_sentence
 from bertram.minbert.reproduce import Study, expected_hours, jobs, table, write_table
+from bertram.minbert.table_1_values import Summary, Table1, TableRow, read_table_1
 from bertram.runs.directory import Run, create, write_predictions
 from bertram.runs.files import write_text
 from bertram.runs.record import Merged, Seconds, read_record, write_record
@@ -62,77 +60,92 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="module")
-def made(study: Study) -> dict[str, Any]:
+def made(study: Study) -> Table1:
     return table(study)
 
 
-def row(made: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(one for one in made["rows"] if one["experiment"] == name)
+def row(made: Table1, name: str) -> TableRow:
+    return next(one for one in made.rows if one.experiment == name)
 
 
-def test_rows_are_all_runs_of_this_budget_also_those_not_asked_for(made: dict[str, Any]) -> None:
-    assert [one["experiment"] for one in made["rows"]] == ["e2", "e4", "e5", "e6", "e12", "e13", "sentiment"]
-    assert "2 epochs" in made["title"]
-    assert "minilm, which has seen Quora pairs" in made["title"]
+def ours(row: TableRow, outcome: str) -> Summary:
+    summary = row.ours[outcome]
+    assert summary is not None
+    return summary
+
+
+def test_rows_are_all_runs_of_this_budget_also_those_not_asked_for(made: Table1) -> None:
+    assert [one.experiment for one in made.rows] == ["e2", "e4", "e5", "e6", "e12", "e13", "sentiment"]
+    assert "2 epochs" in made.title
+    assert "minilm, which has seen Quora pairs" in made.title
 
 
 def test_a_row_that_trains_nothing_has_no_noise_of_training(study: Study, tmp_path: Path) -> None:
     out = Path(shutil.copytree(study.out, tmp_path / "study"))
     make_run(out, study.budget.applied(EXPERIMENTS["e1"].config(), 0), 0.4, trained=False)
     found = table(replace(study, out=out))
-    assert row(found, "e1")["ours"]["sst"]["covers"] == "examples"
-    assert row(found, "e4")["ours"]["sst"]["covers"] == "examples and seeds"
+    assert ours(row(found, "e1"), "sst").covers == "examples"
+    assert ours(row(found, "e4"), "sst").covers == "examples and seeds"
 
 
-def test_means_and_paired_differences(made: dict[str, Any], study: Study) -> None:
+def test_means_and_paired_differences(made: Table1, study: Study) -> None:
     four, five = row(made, "e4"), row(made, "e5")
-    each = [Run(study.out / name).record["scores"]["dev"]["overall"]["value"] for name in four["runs"]]
-    ours = four["ours"]["overall"]
-    assert (ours["mean"], ours["sd"]) == (pytest.approx(np.mean(each)), pytest.approx(np.std(each, ddof=1)))
-    assert ours["covers"] == "examples and seeds"
-    assert ours["ci95"][0] < ours["mean"] < ours["ci95"][1]
-    found = five["differences"]["overall"]
-    assert found["effect"] == pytest.approx(five["ours"]["overall"]["mean"] - ours["mean"])
-    assert found["seeds"] == 3
+    each = [Run(study.out / name).record["scores"]["dev"]["overall"]["value"] for name in four.runs]
+    overall = ours(four, "overall")
+    assert overall.mean == pytest.approx(np.mean(each))
+    assert overall.sd == pytest.approx(np.std(each, ddof=1))
+    assert overall.covers == "examples and seeds"
+    assert overall.ci95 is not None
+    assert overall.ci95[0] < overall.mean < overall.ci95[1]
+    found = five.differences["overall"]
+    assert found is not None
+    assert found.effect == pytest.approx(ours(five, "overall").mean - overall.mean)
+    assert found.seeds == 3
     assert "e4 is better than e5 by" in row_sentence(five, "e4")
     assert row_sentence(row(made, "e6"), "e4").startswith("no significant difference between e6 and e4: ")
 
 
-def test_one_seed_gives_no_verdict_on_a_technique(made: dict[str, Any]) -> None:
+def test_one_seed_gives_no_verdict_on_a_technique(made: Table1) -> None:
     assert "a verdict needs 3 seeds" in row_sentence(row(made, "e12"), "e4")
-    assert row(made, "e12")["ours"]["overall"]["sd"] is None
+    assert ours(row(made, "e12"), "overall").sd is None
 
 
-def test_rows_13_and_14_have_the_study_s_test_scores_and_row_13_is_row_12_s_run(made: dict[str, Any]) -> None:
-    assert row(made, "e13")["study"]["split"] == "test"
-    assert row(made, "e13")["runs"] == row(made, "e12")["runs"]
-    assert any("test scores" in note for note in made["notes"])
+def test_rows_13_and_14_have_the_study_s_test_scores_and_row_13_is_row_12_s_run(made: Table1) -> None:
+    published = row(made, "e13").study
+    assert published is not None
+    assert published.split == "test"
+    assert row(made, "e13").runs == row(made, "e12").runs
+    assert any("test scores" in note for note in made.notes)
 
 
 def test_values_of_a_sweep_are_shown_when_one_of_them_is_a_run_of_its_own(study: Study, tmp_path: Path) -> None:
     for name in ("e4", "e11"):
         make_run(tmp_path, study.budget.applied(EXPERIMENTS[name].config(), 0), 0.5)
     asked = Study([EXPERIMENTS["e4"]], range(1), study.budget, tmp_path)
-    assert [one["experiment"] for one in table(asked)["rows"]] == ["e4", "e11"]
+    assert [one.experiment for one in table(asked).rows] == ["e4", "e11"]
     make_run(tmp_path, study.budget.applied(EXPERIMENTS["dropout-0.5"].config(), 0), 0.6)
-    rows = table(asked)["rows"]
-    assert [one["experiment"] for one in rows] == ["e4", "e11", "dropout-0.3", "dropout-0.5"]
+    rows = table(asked).rows
+    assert [one.experiment for one in rows] == ["e4", "e11", "dropout-0.3", "dropout-0.5"]
     assert row_sentence(rows[2], "e4").startswith("the run of e11: ")
 
 
-def test_a_single_task_has_no_overall_and_is_compared_on_its_own(made: dict[str, Any]) -> None:
+def test_a_single_task_has_no_overall_and_is_compared_on_its_own(made: Table1) -> None:
     alone = row(made, "sentiment")
-    assert alone["ours"]["overall"] is None
-    assert alone["differences"]["overall"] is None
-    assert alone["differences"]["sst"]["seeds"] == 3
+    assert alone.ours["overall"] is None
+    assert alone.differences["overall"] is None
+    on_sst = alone.differences["sst"]
+    assert on_sst is not None
+    assert on_sst.seeds == 3
 
 
-def test_files_hold_the_table_and_can_be_read_again(made: dict[str, Any], tmp_path: Path) -> None:
+def test_files_hold_the_table_and_can_be_read_again(made: Table1, tmp_path: Path) -> None:
     write_table(tmp_path, made)
-    assert read_table(tmp_path / "table.json") == json.loads(json.dumps(made))
+    written = (tmp_path / "table.json").read_bytes()
+    write_table(tmp_path, read_table_1(tmp_path / "table.json"))
+    assert (tmp_path / "table.json").read_bytes() == written
     text = (tmp_path / "table.md").read_text()
     assert "study, test; not comparable | 0.500 | 0.517 | 0.555 | 0.598" in text
-    assert text.count("\n| ") == 1 + sum(1 + (one["study"] is not None) for one in made["rows"])
+    assert text.count("\n| ") == 1 + sum(1 + (one.study is not None) for one in made.rows)
     table_1(made)
 
 

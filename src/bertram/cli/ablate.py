@@ -1,8 +1,8 @@
 """``bertram ablate``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from bertram.experiments.ablation import Ablation
+    from bertram.experiments.ablation_table import AblationTable
     from bertram.experiments.forecast import Forecast
     from bertram.experiments.schedule import Job
 
@@ -157,9 +158,9 @@ def _until_decided(request: "Ablation", max_seeds: int, *, at_once: int, keep_mo
     from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.cli.until_decided import Options, run_until_decided  # noqa: PLC0415
     from bertram.experiments import ablation as study  # noqa: PLC0415
+    from bertram.experiments.ablation_table import TABLE, read_ablation_table  # noqa: PLC0415
     from bertram.experiments.looks import Look, next_seeds  # noqa: PLC0415
     from bertram.experiments.request import note_ablation  # noqa: PLC0415
-    from bertram.experiments.study_tables import read_table  # noqa: PLC0415
 
     def write(looks: list[Look], power: "Forecast | None") -> None:
         so_far = replace(request, seeds=range(looks[-1].seeds if looks else next_seeds(looks)))
@@ -172,23 +173,23 @@ def _until_decided(request: "Ablation", max_seeds: int, *, at_once: int, keep_mo
         console().print(line)
     run_until_decided(sequential, request.finished, Options(at_once, keep_models, dry_run), write)
     if not dry_run:
-        _show(request.out, read_table(request.out / study.TABLE))
+        _show(request.out, read_ablation_table(request.out / TABLE))
 
 
-def _show(out: Path, result: "Mapping[str, Any]") -> None:
+def _show(out: Path, result: "AblationTable") -> None:
     """Print the effects, the looks and the noise of the primary outcome, and draw the forest plot."""
     from bertram.cli.terminal import console  # noqa: PLC0415
-    from bertram.experiments import ablation as study  # noqa: PLC0415
+    from bertram.experiments.ablation_table import TABLE  # noqa: PLC0415
     from bertram.experiments.looks import look_lines  # noqa: PLC0415
     from bertram.experiments.render import noise_lines  # noqa: PLC0415
 
     console().print(effect_table(result))
-    for line in [*look_lines(result), *noise_lines(result, result["primary"])]:
+    for line in [*look_lines(result.plan, result.looks), *noise_lines(result, result.primary)]:
         console().print(line)
-    console().print(f"effects: {out / study.TABLE}{_forest_plot(out, result)}", soft_wrap=True)
+    console().print(f"effects: {out / TABLE}{_forest_plot(out, result)}", soft_wrap=True)
 
 
-def _forest_plot(out: Path, result: "Mapping[str, Any]") -> str:
+def _forest_plot(out: Path, result: "AblationTable") -> str:
     """Path of the forest plot, or the command that installs what it needs."""
     try:
         from bertram.report.forest import write_forest  # noqa: PLC0415
@@ -239,26 +240,24 @@ def _power(
     return power
 
 
-def effect_table(result: "Mapping[str, Any]") -> "Group":
+def effect_table(result: "AblationTable") -> "Group":
     """Effects with their intervals, and below the verdicts on the primary outcome."""
     from rich import box  # noqa: PLC0415
     from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from bertram.experiments.effects import Measured  # noqa: PLC0415
     from bertram.experiments.render import HEADINGS, cells, effect_sentence, family_sentence  # noqa: PLC0415
 
-    table = Table(title=result["title"], title_justify="left", box=box.SIMPLE)
+    table = Table(title=result.title, title_justify="left", box=box.SIMPLE)
     for heading in HEADINGS:
         table.add_column(heading)
     last = ""
-    rows = [Measured.from_json(effect) for effect in result["effects"]]
-    for row in rows:
+    for row in result.effects:
         outcome, *values = cells(row)
         if last not in ("", outcome):
             table.add_section()
         table.add_row(outcome if outcome != last else "", *values)
         last = outcome
-    sentences = [effect_sentence(row) for row in rows if row.outcome == result["primary"]]
+    sentences = [effect_sentence(row) for row in result.effects if row.outcome == result.primary]
     return Group(table, Text("\n".join([*sentences, family_sentence(result)])))

@@ -1,6 +1,6 @@
 """``bertram reproduce``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bertram.experiments.schedule import Job
     from bertram.minbert.reproduce import Study
+    from bertram.minbert.table_1_values import Table1
 
 EXAMPLES = """Examples:
 
@@ -130,9 +131,9 @@ def _until_decided(request: "Study", max_seeds: int, *, at_once: int, keep_model
     from bertram.cli.until_decided import Options, run_until_decided  # noqa: PLC0415
     from bertram.experiments.forecast import Forecast  # noqa: PLC0415
     from bertram.experiments.looks import Look  # noqa: PLC0415
-    from bertram.experiments.study_tables import read_table  # noqa: PLC0415
     from bertram.minbert import reproduce as study  # noqa: PLC0415
     from bertram.minbert.remake import note_study  # noqa: PLC0415
+    from bertram.minbert.table_1_values import TABLE, read_table_1  # noqa: PLC0415
 
     def write(looks: list[Look], power: Forecast | None) -> None:
         note_study(request, power)
@@ -145,14 +146,14 @@ def _until_decided(request: "Study", max_seeds: int, *, at_once: int, keep_model
         console().print(f"left out, since they train nothing or have not all tasks: {', '.join(left_out)}")
     run_until_decided(sequential, request.finished, Options(at_once, keep_models, dry_run), write)
     if not dry_run:
-        _show(request.out, read_table(request.out / study.TABLE))
+        _show(request.out, read_table_1(request.out / TABLE))
 
 
-def _show(out: Path, table: "Mapping[str, Any]") -> None:
+def _show(out: Path, table: "Table1") -> None:
     """Print Table 1 and where it is."""
     from bertram.cli.show_table_1 import table_1  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
-    from bertram.minbert.reproduce import TABLE  # noqa: PLC0415
+    from bertram.minbert.table_1_values import TABLE  # noqa: PLC0415
 
     console().print(table_1(table))
     console().print(f"table: {out / TABLE}")

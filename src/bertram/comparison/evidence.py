@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
 
 from scipy.special import ndtri
 
@@ -18,7 +17,6 @@ from bertram.evaluation.intervals import Interval
 
 POWER = 0.8
 FLOOR = float(ndtri(0.975) + ndtri(POWER))  # standard errors of the examples below which an effect stays unseen
-INTERVALS = ("ci95", "ci90", "ci95_new", "superiority_ci95")
 
 
 @dataclass(frozen=True)
@@ -83,12 +81,6 @@ class Evidence:
     def floor(self) -> float | None:
         """Effect that stays unseen on other examples however many seeds are run (80 % power)."""
         return None if self.example_error is None else FLOOR * self.example_error
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The row of a table of results."""
-        pairs = {name: None if values[name] is None else tuple(values[name]) for name in INTERVALS}
-        return cls(**{**values, **pairs, "verdict": Verdict.from_json(values["verdict"])})
 
 
 def measure(

@@ -1,9 +1,7 @@
 """Verdicts as values: what the evidence says of a difference. Sentences are made of them in `sentences` alone."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
 
 from bertram.comparison.equivalence import within
 from bertram.evaluation.intervals import Interval
@@ -61,12 +59,6 @@ class Verdict:
     def significant(self) -> bool:
         """Whether the difference is significantly different from zero."""
         return self.decision in (Decision.BETTER, Decision.WORSE)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The verdict of a table's row."""
-        reason = None if values["reason"] is None else Reason(values["reason"])
-        return cls(**{**values, "decision": Decision(values["decision"]), "reason": reason})
 
 
 def untestable(reason: Reason, detail: str = "") -> Verdict:

@@ -1,9 +1,8 @@
 """What each technique is worth: a design of factors, its runs, and effects with intervals."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from bertram import options
 from bertram.comparison.comparison import read_tasks
@@ -14,6 +13,7 @@ from bertram.comparison.outcomes import OVERALL, outcome_names, outcomes
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.experiments import forecast
+from bertram.experiments.ablation_table import TABLE, AblationTable, Cell, DesignTable, FactorText
 from bertram.experiments.budget import Budget, check_data
 from bertram.experiments.design import Design, named_levels
 from bertram.experiments.effects import contrasts, effects
@@ -21,12 +21,9 @@ from bertram.experiments.factors import Factor, configuration, label
 from bertram.experiments.looks import Plan, recorded_looks, verdict_of, with_verdict
 from bertram.experiments.render import markdown
 from bertram.experiments.schedule import Job, finished_runs, make_job
-from bertram.experiments.study_tables import FORM
 from bertram.experiments.until_decided import PILOT_ARMS, JobsByArm, SequentialStudy, identities
 from bertram.runs.directory import Run
 from bertram.runs.files import write_json, write_text
-
-TABLE = "ablation.json"
 
 
 @dataclass(frozen=True)
@@ -148,16 +145,13 @@ def _runs(ablation: Ablation, jobs: Sequence[Job]) -> dict[str, dict[int, Run]]:
     }
 
 
-def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast | None) -> dict[str, Any]:
-    """The effects as plain values, as they are written to ablation.json: the numbers of a forest plot.
+def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast | None) -> AblationTable:
+    """The effects with their intervals and verdicts, as ablation.json holds them; where the folder has looks, theirs.
 
-    Returns:
-        `form`, `kind` "ablation", `title`, `recipe`, `seeds`, `primary` (outcome), `smallest_effect`, `design` (`kind`,
-        `resolution`, `generators`, `notes` in words, `factors` with name and text, `cells` with `levels` by factor,
-        `runs`: names of the run directories by seed, and `scores`: outcome -> seed -> score), `power` (the fields of
-        `forecast.Forecast`, as it was estimated before the start, or null), `noise` (outcome -> the fields of
-        `Components`, or null) and `effects`: a list of the fields of `effects.Measured`. Where the folder holds looks:
-        also `plan` and `looks`, the fields of `looks.Plan` and `looks.Look`.
+    Args:
+        ablation: the design.
+        jobs: its runs, seed by seed.
+        expected: forecast from before the start.
     """
     design = ablation.design
     runs = _runs(ablation, jobs)
@@ -168,34 +162,29 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
     weights = {contrast.name: contrast.weights for contrast in contrasts(design) if contrast.main}
     noise = {name: components(cells, weights) for name, cells in scores.items()}
     rows = effects(design, scored, names, primary=ablation.primary, smallest=ablation.smallest_effect) if scored else []
-    table = {
-        "form": FORM,
-        "kind": "ablation",
-        "title": f"What each factor is worth: {ablation.recipe}, {design.kind} design, {len(ablation.seeds)} "
-        f"seed{'s' * (len(ablation.seeds) != 1)} ({ablation.budget.in_words()})",
-        "recipe": ablation.recipe,
-        "seeds": list(ablation.seeds),
-        "primary": primary_outcome(scored, ablation.primary) if scored else ablation.primary,
-        "smallest_effect": ablation.smallest_effect,
-        "design": {
-            "kind": design.kind,
-            "resolution": design.resolution,
-            "generators": list(design.generators),
-            "notes": design.in_words(),
-            "factors": [{"name": factor.name, "text": factor.text} for factor in ablation.factors],
-            "cells": [
-                {
-                    "levels": levels,
-                    "runs": names[str(number)],
-                    "scores": {outcome: by_cell[str(number)] for outcome, by_cell in scores.items()},
-                }
+    count = len(ablation.seeds)
+    table = AblationTable(
+        title=f"What each factor is worth: {ablation.recipe}, {design.kind} design, {count} "
+        f"seed{'s' * (count != 1)} ({ablation.budget.in_words()})",
+        recipe=ablation.recipe,
+        seeds=list(ablation.seeds),
+        primary=primary_outcome(scored, ablation.primary) if scored else ablation.primary,
+        smallest_effect=ablation.smallest_effect,
+        design=DesignTable(
+            kind=design.kind,
+            resolution=design.resolution,
+            generators=design.generators,
+            notes=design.in_words(),
+            factors=[FactorText(factor.name, factor.text) for factor in ablation.factors],
+            cells=[
+                Cell(levels, names[str(number)], {outcome: cells[str(number)] for outcome, cells in scores.items()})
                 for number, levels in enumerate(named_levels(design))
             ],
-        },
-        "power": None if expected is None else asdict(expected),
-        "noise": {name: None if parts is None else asdict(parts) for name, parts in noise.items()},
-        "effects": [asdict(row) for row in rows],
-    }
+        ),
+        power=expected,
+        noise=noise,
+        effects=rows,
+    )
     return with_looks(table, ablation.out)
 
 
@@ -230,21 +219,21 @@ def until_decided(ablation: Ablation, max_seeds: int) -> SequentialStudy:
     return SequentialStudy(ablation.out, plan, effects, seeds)
 
 
-def with_looks(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def with_looks(table: AblationTable, folder: Path) -> AblationTable:
     """The table of an ablation, with the verdicts of the looks in its folder on the primary outcome."""
     recorded = recorded_looks(folder)
     if recorded is None:
-        return dict(table)
+        return table
     plan, looks = recorded
     effects = [
-        with_verdict(row, verdict_of(row["name"], looks)) if row["primary"] and row["effect"] is not None else row
-        for row in table["effects"]
+        with_verdict(row, verdict_of(row.name, looks)) if row.primary and row.effect is not None else row
+        for row in table.effects
     ]
-    return {**table, "effects": effects, "plan": asdict(plan), "looks": [asdict(look) for look in looks]}
+    return replace(table, effects=effects, plan=plan, looks=looks)
 
 
-def write(out: Path, table: Mapping[str, Any]) -> None:
+def write(out: Path, table: AblationTable) -> None:
     """Write ablation.json and ablation.md."""
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / TABLE, table)
+    write_json(out / TABLE, table.json_values)
     write_text(out / "ablation.md", markdown(table))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
 
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import Contrast, Evidence, measure
@@ -26,11 +25,6 @@ class Measured(Evidence):
     name: str
     order: int
     aliases: tuple[str, ...]
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The row of a table of results."""
-        return super().from_json({**values, "aliases": tuple(values["aliases"])})
 
 
 def contrasts(design: Design) -> list[Contrast]:

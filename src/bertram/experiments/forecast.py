@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import sqrt
-from typing import Any, Self
 
 from bertram.comparison.arms import by_configuration
 from bertram.comparison.comparison import read_tasks
@@ -102,21 +101,6 @@ class Forecast:
     hours: float
     effects: tuple[EffectForecast, ...]
     primary: str = OVERALL
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The forecast of a table of results."""
-        effects = tuple(_effect_from_json(effect) for effect in values["effects"])
-        return cls(**{**values, "effects": effects})
-
-
-def _effect_from_json(values: Mapping[str, Any]) -> EffectForecast:
-    pairs = {name: None if values[name] is None else tuple(values[name]) for name in ("needed", "equivalence")}
-    looks = tuple(
-        LookForecast(entry["effect"], tuple(entry["decided"]), tuple(entry["seeds"]))
-        for entry in values.get("looks", ())
-    )
-    return EffectForecast(**{**values, **pairs, "noise": Noise(**values["noise"]), "looks": looks})
 
 
 def forecast(

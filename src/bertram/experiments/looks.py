@@ -4,24 +4,26 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from pathlib import Path
-from typing import Any, Self
+from typing import TypeVar
 
 import numpy as np
 
 from bertram.comparison.contrast import LEAST_SEEDS, by_seed
-from bertram.comparison.evidence import Contrast, same_answers
+from bertram.comparison.evidence import Contrast, Evidence, same_answers
 from bertram.comparison.outcomes import Outcome
 from bertram.comparison.sequential import look
 from bertram.comparison.verdict import Decision, Verdict
 from bertram.errors import RunError
 from bertram.experiments.study_tables import read_json
 from bertram.runs.files import write_json
+from bertram.runs.typed_json import typed
 
 LOOKS = "looks.json"
 FORM = 1
+Row = TypeVar("Row", bound=Evidence)
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,6 @@ class Plan:
     max_seeds: int
     configurations: Mapping[str, str]
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The plan that looks.json holds."""
-        return cls(**{**values, "effects": tuple(values["effects"])})
-
 
 @dataclass(frozen=True)
 class Look:
@@ -65,6 +62,14 @@ class Look:
     runs: Sequence[str]
 
 
+@dataclass(frozen=True)
+class _Recorded:
+    """What looks.json holds."""
+
+    plan: Plan
+    looks: list[Look]
+
+
 def recorded_looks(folder: Path) -> tuple[Plan, list[Look]] | None:
     """The plan and the looks of a results folder; None where there are none.
 
@@ -74,11 +79,8 @@ def recorded_looks(folder: Path) -> tuple[Plan, list[Look]] | None:
     path = folder / LOOKS
     if not path.is_file():
         return None
-    values = read_json(path)
-    try:
-        return Plan.from_json(values["plan"]), [Look(**entry) for entry in values["looks"]]
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{path}: damaged: {error!r}") from None
+    recorded = typed(read_json(path), _Recorded, path)
+    return recorded.plan, recorded.looks
 
 
 def read_looks(folder: Path, plan: Plan) -> list[Look]:
@@ -210,9 +212,9 @@ def verdict_of(name: str, looks: Sequence[Look]) -> Verdict:
     return Verdict(Decision.UNDECIDED, detail=f"open after {looks[-1].seeds if looks else 0} seeds")
 
 
-def with_verdict(row: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+def with_verdict(row: Row, verdict: Verdict) -> Row:
     """A row of a table with the verdict of the looks; its p-values, which know nothing of looks, are left out."""
-    return {**row, "p": None, "p_holm": None, "verdict": asdict(verdict)}
+    return replace(row, p=None, p_holm=None, verdict=verdict)
 
 
 def look_line(entry: Look, max_seeds: int) -> str:
@@ -221,11 +223,10 @@ def look_line(entry: Look, max_seeds: int) -> str:
     return f"look after {entry.seeds} seeds of at most {max_seeds}: {decisions}"
 
 
-def look_lines(table: Mapping[str, Any]) -> list[str]:
-    """What each look of a table decided, in words, and what is still open; nothing for a table without looks."""
-    if "looks" not in table:
+def look_lines(plan: Plan | None, looks: Sequence[Look]) -> list[str]:
+    """What each look decided, in words, and what is still open; nothing for a study without looks."""
+    if plan is None:
         return []
-    plan, looks = Plan.from_json(table["plan"]), [Look(**entry) for entry in table["looks"]]
     still = open_effects(plan, looks)
     lines = [look_line(entry, plan.max_seeds) for entry in looks]
     return [*lines, *([f"open: {', '.join(still)}"] if still else [])]

@@ -1,9 +1,7 @@
-"""An ablation as Markdown, and the texts of its cells, from its plain values."""
+"""An ablation as Markdown, and the texts of its cells."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from bertram.comparison.components import Components
 from bertram.comparison.sentences import (
     noise_sentence,
     pair_sentence,
@@ -13,6 +11,7 @@ from bertram.comparison.sentences import (
     superiority_text,
 )
 from bertram.evaluation.intervals import Interval
+from bertram.experiments.ablation_table import AblationTable
 from bertram.experiments.effects import Measured
 from bertram.experiments.forecast import EffectForecast, Forecast
 from bertram.experiments.looks import look_lines
@@ -45,14 +44,13 @@ FORECAST_HEADINGS = (
 )
 
 
-def markdown(table: Mapping[str, Any]) -> str:
+def markdown(table: AblationTable) -> str:
     """The effects as a Markdown table."""
-    rows = [Measured.from_json(effect) for effect in table["effects"]]
-    lines = [f"**{table['title']}**", "", *(f"- {note}" for note in table["design"]["notes"])]
+    lines = [f"**{table.title}**", "", *(f"- {note}" for note in table.design.notes)]
     lines += [f"- {line}" for line in noise_lines(table)]
-    lines += [*(f"- {line}" for line in look_lines(table)), ""]
+    lines += [*(f"- {line}" for line in look_lines(table.plan, table.looks)), ""]
     lines += [f"| {' | '.join(HEADINGS)} | verdict |", "|---|---|---:|---|---|---|---:|---|"]
-    lines += [f"| {' | '.join([*cells(row), effect_sentence(row)])} |" for row in rows]
+    lines += [f"| {' | '.join([*cells(row), effect_sentence(row)])} |" for row in table.effects]
     return "\n".join([*lines, "", family_sentence(table)]) + "\n"
 
 
@@ -73,30 +71,28 @@ def effect_sentence(row: Measured) -> str:
     return pair_sentence((f"{row.name} together", "the sum of their effects"), scaled(row, 2.0))
 
 
-def family_sentence(table: Mapping[str, Any]) -> str:
+def family_sentence(table: AblationTable) -> str:
     """Which tests were corrected together, and what is too small to matter."""
-    rows = [Measured.from_json(effect) for effect in table["effects"]]
-    if "looks" in table:
-        return f"{LOOKS.format(primary=table['primary'])} Smallest effect of interest: {table['smallest_effect']:g}."
-    tested = [row for row in rows if row.p is not None]
+    if table.plan is not None:
+        return f"{LOOKS.format(primary=table.primary)} Smallest effect of interest: {table.smallest_effect:g}."
+    tested = [row for row in table.effects if row.p is not None]
     first = sum(row.primary for row in tested)
     if not tested:
         return "No tests: with fewer than 3 seeds the intervals hold for other examples and these very models."
     return (
-        f"Holm's correction: over the {first} main effects on {table['primary']}, and for every other row over all "
-        f"{len(tested)}. Smallest effect of interest: {table['smallest_effect']:g} of overall, an accuracy or a "
+        f"Holm's correction: over the {first} main effects on {table.primary}, and for every other row over all "
+        f"{len(tested)}. Smallest effect of interest: {table.smallest_effect:g} of overall, an accuracy or a "
         f"correlation. {PEEKING}"
     )
 
 
-def noise_lines(table: Mapping[str, Any], outcome: str | None = None) -> list[str]:
+def noise_lines(table: AblationTable, outcome: str | None = None) -> list[str]:
     """The parts of the noise of an outcome, or of each one."""
-    rows = [Measured.from_json(effect) for effect in table["effects"]]
     lines = []
-    for name, values in table.get("noise", {}).items():
-        if values is not None and outcome in (None, name):
-            errors = {row.name: row.example_error for row in rows if row.outcome == name and row.order == 1}
-            lines.append(noise_sentence(name, Components(**values), errors))
+    for name, noise in table.noise.items():
+        if noise is not None and outcome in (None, name):
+            errors = {row.name: row.example_error for row in table.effects if row.outcome == name and row.order == 1}
+            lines.append(noise_sentence(name, noise, errors))
     return lines
 
 

@@ -12,6 +12,7 @@ from bertram.experiments.ablation import Ablation
 from bertram.experiments.forecast import Forecast
 from bertram.experiments.study_tables import read_json
 from bertram.runs.files import write_json
+from bertram.runs.typed_json import typed
 
 REQUEST = "asked.json"
 FORM = 1
@@ -40,7 +41,7 @@ def noted_forecast(out: Path) -> Forecast | None:
         RunError: asked.json is damaged.
     """
     power = read_json(out / REQUEST).get("power") if (out / REQUEST).is_file() else None
-    return Forecast.from_json(power) if power is not None and "effects" in power else None
+    return typed(power, Forecast, out / REQUEST) if power is not None and "effects" in power else None
 
 
 def note_request(out: Path, kind: str, values: Mapping[str, Any]) -> None:

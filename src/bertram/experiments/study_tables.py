@@ -19,7 +19,7 @@ FORM = 2
 FORMS = (1, FORM)
 
 
-def read_table(path: Path) -> dict[str, Any]:
+def read_values(path: Path) -> dict[str, Any]:
     """The values of table.json or ablation.json, in the present form.
 
     Raises:

@@ -9,14 +9,18 @@ from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.errors import RunError
 from bertram.experiments import ablation
 from bertram.experiments.ablation import Ablation
+from bertram.experiments.ablation_table import TABLE as ABLATION
+from bertram.experiments.ablation_table import read_ablation_table
 from bertram.experiments.budget import Budget
 from bertram.experiments.design import Design
 from bertram.experiments.factors import Factor
 from bertram.experiments.forecast import Forecast
 from bertram.experiments.request import REQUEST, note_request, noted_forecast
-from bertram.experiments.study_tables import read_json, read_table
+from bertram.experiments.study_tables import read_json
 from bertram.minbert import catalogue, reproduce
 from bertram.minbert.reproduce import Study
+from bertram.minbert.table_1_values import TABLE as TABLE_1
+from bertram.minbert.table_1_values import read_table_1
 
 
 def note_study(study: Study, expected: Forecast | None = None) -> None:
@@ -48,12 +52,13 @@ def make_again(folder: Path) -> bool:
         except (KeyError, TypeError) as error:
             raise RunError(f"{folder / REQUEST}: damaged: {error!r}") from None
         return True
-    tables = {name: folder / name for name in (reproduce.TABLE, ablation.TABLE) if (folder / name).is_file()}
-    if not tables:
-        raise RunError(f"{folder}: neither {REQUEST} with its data here, nor {reproduce.TABLE}, nor {ablation.TABLE}")
-    for name, path in tables.items():
-        write = reproduce.write_table if name == reproduce.TABLE else ablation.write
-        write(folder, read_table(path))
+    table_1, effects = folder / TABLE_1, folder / ABLATION
+    if not table_1.is_file() and not effects.is_file():
+        raise RunError(f"{folder}: neither {REQUEST} with its data here, nor {TABLE_1}, nor {ABLATION}")
+    if table_1.is_file():
+        reproduce.write_table(folder, read_table_1(table_1))
+    if effects.is_file():
+        ablation.write(folder, read_ablation_table(effects))
     return False
 
 

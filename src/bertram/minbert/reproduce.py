@@ -1,9 +1,8 @@
 """Reproduction of the study: its runs, their estimated hours, and Table 1 from their records."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from bertram.comparison.contrast import LEAST_SEEDS
 from bertram.comparison.equivalence import SMALLEST_EFFECT
@@ -23,10 +22,10 @@ from bertram.minbert.leaderboard import SUBMISSION as SUBMISSION_FOLDER
 from bertram.minbert.leaderboard import submit_run
 from bertram.minbert.published import EXPERIMENTS, REFERENCE, Experiment, variants
 from bertram.minbert.table_1 import TASKS, Row, table_1
+from bertram.minbert.table_1_values import TABLE, Table1, TableRow
 from bertram.runs.directory import Run
 from bertram.runs.files import write_json, write_text
 
-TABLE = "table.json"
 SUBMISSION = Artifact(SUBMISSION_FOLDER, submit_run)
 CONSTANT_ANSWERS = {"e1": constant_baseline.always_no, "e1-yes": constant_baseline.always_yes}
 
@@ -130,7 +129,7 @@ def decidable(experiment: Experiment) -> bool:
     return not experiment.constant and set(TASKS) <= experiment.config().tasks.keys()
 
 
-def table(study: Study) -> dict[str, Any]:
+def table(study: Study) -> Table1:
     """Table 1 from all finished runs with the budget of the study, with the verdicts of the looks in its folder."""
     finished = study.finished()
     seeds = sorted({run.config.seed for run in finished.values()} | set(study.seeds))
@@ -146,14 +145,12 @@ def table(study: Study) -> dict[str, Any]:
     recorded = recorded_looks(study.out)
     if recorded is None:
         has_seeds = any(len(row.runs) >= LEAST_SEEDS and row.experiment.name != REFERENCE for row in rows)
-        return {**values, "notes": [*values["notes"], *([PEEKING] if has_seeds else [])]}
+        return replace(values, notes=[*values.notes, PEEKING]) if has_seeds else values
     by_experiment = {row.experiment.name: _identity(row.experiment, study.budget, 0) for row in rows}
     return _with_looks(values, *recorded, by_experiment)
 
 
-def _with_looks(
-    table: Mapping[str, Any], plan: Plan, looks: Sequence[Look], by_experiment: Mapping[str, str]
-) -> dict[str, Any]:
+def _with_looks(table: Table1, plan: Plan, looks: Sequence[Look], by_experiment: Mapping[str, str]) -> Table1:
     """Table 1 with the verdicts of looks on the overall score.
 
     Args:
@@ -163,23 +160,24 @@ def _with_looks(
         by_experiment: experiment -> identity of its run with seed 0, since several experiments may be one run.
     """
     effects = {identity: name for name, identity in plan.configurations.items() if name in plan.effects}
-    rows = []
-    for row in table["rows"]:
-        effect, overall = effects.get(by_experiment[row["experiment"]]), row["differences"][OVERALL]
+    rows: list[TableRow] = []
+    for row in table.rows:
+        effect, overall = effects.get(by_experiment[row.experiment]), row.differences[OVERALL]
         if effect is not None and overall is not None:
             decision = with_verdict(overall, verdict_of(effect, looks))
-            rows.append({**row, "differences": {**row["differences"], OVERALL: decision}})
+            rows.append(replace(row, differences={**row.differences, OVERALL: decision}))
         else:
             rows.append(row)
-    changed = {**table, "rows": rows, "plan": asdict(plan), "looks": [asdict(look) for look in looks]}
-    lines = [f"{line[0].upper()}{line[1:]}." for line in look_lines(changed)]
-    return {**changed, "notes": [*table["notes"], *lines, LOOKS.format(primary=OVERALL)]}
+    lines = [f"{line[0].upper()}{line[1:]}." for line in look_lines(plan, looks)]
+    return replace(
+        table, rows=rows, plan=plan, looks=looks, notes=[*table.notes, *lines, LOOKS.format(primary=OVERALL)]
+    )
 
 
-def write_table(out: Path, table: Mapping[str, Any]) -> None:
+def write_table(out: Path, table: Table1) -> None:
     """Write table.json and table.md."""
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / TABLE, table)
+    write_json(out / TABLE, table.json_values)
     write_text(out / "table.md", render.markdown(table))
 
 

@@ -1,9 +1,8 @@
 """Table 1: the study's figures beside ours, made from run directories alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any
 
 from bertram.comparison.arms import Arm
 from bertram.comparison.comparison import read_tasks
@@ -12,8 +11,8 @@ from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.outcomes import Outcome, outcomes
 from bertram.comparison.techniques import TechniqueDifference, compare_techniques
 from bertram.evaluation.intervals import Interval
-from bertram.experiments.study_tables import FORM
 from bertram.minbert.published import REFERENCE, Experiment
+from bertram.minbert.table_1_values import Covers, Summary, Table1, TableRow
 from bertram.runs.directory import Run
 
 TASKS = ("sst", "quora", "sts")
@@ -36,8 +35,8 @@ def table_1(
     notes: Sequence[str] = (),
     *,
     smallest_effect: float = SMALLEST_EFFECT,
-) -> dict[str, Any]:
-    """The table as plain values, as it is written to table.json.
+) -> Table1:
+    """The table, as table.json holds it.
 
     Args:
         rows: rows in the order of the table.
@@ -45,33 +44,18 @@ def table_1(
         title: title with encoder and budget.
         notes: notes below the table.
         smallest_effect: smallest effect of interest.
-
-    Returns:
-        `form`, `kind` "reproduction", `title`, `notes`, `reference` (the row that differences are taken from) and
-        `rows`, each with
-
-        - `experiment`, `label`, `seeds`, `runs` (names of the run directories, in the order of `seeds`);
-        - `study`: `split` and the published `sst`, `quora`, `sts`, `overall`, null where there is none;
-        - `ours`: for each of these, null or `mean`, `sd` (over seeds; null for one), `seeds`, `n` (examples), `ci95`
-          of the mean, and `covers`: "examples and seeds", or "examples" alone where nothing is trained or the row has
-          fewer than 3 seeds;
-        - `differences`: for each, null or the fields of `TechniqueDifference`: this row minus the reference, paired by
-          seed and example;
-        - `compared_as`: experiment whose runs these are, where several rows are one run; null where none is compared.
     """
     present = _worth_a_line([row for row in rows if row.runs])
     every = {run.path.name: run for row in present for run in row.runs.values()}
     scored = {outcome.name: outcome for outcome in outcomes(read_tasks(every, data), losses=False)} if every else {}
     differences = _differences(present, list(scored.values()), smallest_effect)
-    return {
-        "form": FORM,
-        "kind": "reproduction",
-        "title": title,
-        "notes": list(notes),
-        "reference": REFERENCE,
-        "smallest_effect": smallest_effect,
-        "rows": [_row(row, scored, differences) for row in present],
-    }
+    return Table1(
+        title=title,
+        notes=list(notes),
+        reference=REFERENCE,
+        smallest_effect=smallest_effect,
+        rows=[_row(row, scored, differences) for row in present],
+    )
 
 
 def _worth_a_line(rows: Sequence[Row]) -> list[Row]:
@@ -90,29 +74,26 @@ def _worth_a_line(rows: Sequence[Row]) -> list[Row]:
 Differences = Mapping[tuple[str, ...], Mapping[str, TechniqueDifference]]  # by the names of the runs, by outcome
 
 
-def _row(row: Row, scored: Mapping[str, Outcome], differences: Differences) -> dict[str, Any]:
-    experiment, published = row.experiment, row.experiment.published
+def _row(row: Row, scored: Mapping[str, Outcome], differences: Differences) -> TableRow:
     by_outcome = differences.get(_names(row.runs), {})
-    return {
-        "experiment": experiment.name,
-        "label": experiment.label,
-        "group": experiment.group,
-        "seeds": sorted(row.runs),
-        "runs": list(_names(row.runs)),
-        "study": None if published is None else asdict(published),
-        "ours": {name: _summary(row, scored[name]) if name in scored else None for name in OUTCOMES},
-        "differences": {
-            outcome: asdict(by_outcome[outcome]) if outcome in by_outcome else None for outcome in OUTCOMES
-        },
-        "compared_as": next((difference.technique for difference in by_outcome.values()), None),
-    }
+    return TableRow(
+        experiment=row.experiment.name,
+        label=row.experiment.label,
+        group=row.experiment.group,
+        seeds=sorted(row.runs),
+        runs=_names(row.runs),
+        study=row.experiment.published,
+        ours={name: _summary(row, scored[name]) if name in scored else None for name in OUTCOMES},
+        differences={outcome: by_outcome.get(outcome) for outcome in OUTCOMES},
+        compared_as=next((difference.technique for difference in by_outcome.values()), None),
+    )
 
 
 def _names(runs: Runs) -> tuple[str, ...]:
     return tuple(runs[seed].path.name for seed in sorted(runs))
 
 
-def _summary(row: Row, outcome: Outcome) -> dict[str, Any] | None:
+def _summary(row: Row, outcome: Outcome) -> Summary | None:
     """Mean over seeds with its interval; the overall only of runs that have all three tasks."""
     scores = {
         seed: outcome.runs[run.path.name].value for seed, run in row.runs.items() if run.path.name in outcome.runs
@@ -121,17 +102,17 @@ def _summary(row: Row, outcome: Outcome) -> dict[str, Any] | None:
         return None
     values = list(scores.values())
     interval, covers = _interval(row, outcome, scores)
-    return {
-        "mean": fmean(values),
-        "sd": stdev(values) if len(values) > 1 else None,
-        "seeds": len(values),
-        "n": None if outcome.name == "overall" else outcome.n,
-        "ci95": interval,
-        "covers": covers,
-    }
+    return Summary(
+        mean=fmean(values),
+        sd=stdev(values) if len(values) > 1 else None,
+        seeds=len(values),
+        n=None if outcome.name == "overall" else outcome.n,
+        ci95=interval,
+        covers=covers,
+    )
 
 
-def _interval(row: Row, outcome: Outcome, scores: Mapping[int, float]) -> tuple[Interval, str]:
+def _interval(row: Row, outcome: Outcome, scores: Mapping[int, float]) -> tuple[Interval, Covers]:
     """The interval of a mean over seeds: for other seeds and examples where there are enough seeds."""
     names = [row.runs[seed].path.name for seed in scores]
     result = estimate(list(scores.values()))

@@ -1,13 +1,13 @@
 """The effects of an ablation as a picture."""
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from matplotlib import style
 from matplotlib.figure import Figure
 
+from bertram.experiments.ablation_table import AblationTable
 from bertram.report.drawing import CARD, STYLE
 from bertram.report.plots import Marked, forest
 from bertram.report.study_page import effects_by_outcome, has_band
@@ -18,14 +18,14 @@ WIDTH, ROW, MARGIN = 560, 24, 110  # px; the margin has the heading and the axis
 COLUMNS = 2
 
 
-def write_forest(folder: Path, ablation: Mapping[str, Any]) -> Path | None:
+def write_forest(folder: Path, ablation: AblationTable) -> Path | None:
     """Draw the effects of an ablation with their intervals, a panel for each outcome, into forest.png.
 
     Losses, which have units of their own, are left to the report.
 
     Args:
         folder: folder for the picture.
-        ablation: the values of ablation.json.
+        ablation: table of the ablation.
 
     Returns:
         The picture; None where no effect has a value.
@@ -42,7 +42,7 @@ def write_forest(folder: Path, ablation: Mapping[str, Any]) -> Path | None:
         panels = figure.subfigures(rows, columns, squeeze=False).ravel()
         for panel, (outcome, marks) in zip(panels, outcomes.items(), strict=False):
             panel.set_facecolor(CARD)
-            _panel(panel, outcome, marks, ablation.get("smallest_effect"))
+            _panel(panel, outcome, marks, ablation.smallest_effect)
         figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
     write_bytes(folder / PICTURE, buffer.getvalue())
     return folder / PICTURE

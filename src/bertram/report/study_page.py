@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from markupsafe import Markup
 
 from bertram.comparison.arms import by_configuration
 from bertram.comparison.contrast import LEAST_SEEDS
+from bertram.comparison.evidence import Evidence
 from bertram.comparison.outcomes import OVERALL, is_loss
 from bertram.comparison.sentences import superiority_text
-from bertram.comparison.verdict import Verdict
+from bertram.experiments.ablation_table import TABLE as ABLATION
+from bertram.experiments.ablation_table import AblationTable, read_ablation_table
 from bertram.experiments.effects import Measured
 from bertram.experiments.forecast import Forecast
-from bertram.experiments.looks import Plan
 from bertram.experiments.render import (
     FORECAST_HEADINGS,
     LOOKS,
@@ -25,8 +25,9 @@ from bertram.experiments.render import (
     forecast_lines,
     noise_lines,
 )
-from bertram.experiments.study_tables import read_table
 from bertram.minbert.render import row_sentence
+from bertram.minbert.table_1_values import TABLE as TABLE_1
+from bertram.minbert.table_1_values import Summary, Table1, TableRow, read_table_1
 from bertram.report import plots
 from bertram.report.drawing import WIDTH, svg
 from bertram.report.gradients import dev_curves
@@ -35,7 +36,6 @@ from bertram.report.page import Cell, Column, Page, Picture, Section, Table, sho
 from bertram.report.sanity_checks import Finding, arm_findings, by_level, run_findings, together
 from bertram.runs.scores import Score
 
-RESULTS = ("table.json", "ablation.json")
 OF_ONE_RUN = ("one run is one seed",)  # said of a whole study by its comparisons
 FAR = 6.0  # times the median size of a forest: rows that train nothing, beside those that differ in a technique
 ROW_HEIGHT = 26  # px of a line in a forest
@@ -43,7 +43,8 @@ ROW_HEIGHT = 26  # px of a line in a forest
 
 def study_page(path: Path, runs: Sequence[RunView], library: Library) -> Page:
     """Everything that is known of a folder of runs."""
-    table, ablation = (read_table(path / name) if (path / name).is_file() else None for name in RESULTS)
+    table = read_table_1(path / TABLE_1) if (path / TABLE_1).is_file() else None
+    ablation = read_ablation_table(path / ABLATION) if (path / ABLATION).is_file() else None
     sections = [
         *([table_section(table), differences_section(table), looks_section(table)] if table else []),
         *([effects_section(ablation), looks_section(ablation), design_section(ablation)] if ablation else []),
@@ -53,7 +54,7 @@ def study_page(path: Path, runs: Sequence[RunView], library: Library) -> Page:
     ]
     kind = "report of a reproduction" if table else "report of an ablation" if ablation else "report of several runs"
     return Page(
-        title=next((source["title"] for source in (table, ablation) if source), path.resolve().name),
+        title=next((source.title for source in (table, ablation) if source), path.resolve().name),
         kind=kind,
         facts=list(_facts(runs)),
         findings=findings(runs, library, table, ablation),
@@ -73,7 +74,7 @@ def _sources(runs: Sequence[RunView]) -> list[str]:
 
 
 def findings(
-    runs: Sequence[RunView], library: Library, table: Mapping[str, Any] | None, ablation: Mapping[str, Any] | None
+    runs: Sequence[RunView], library: Library, table: Table1 | None, ablation: AblationTable | None
 ) -> list[Finding]:
     """The checks of all runs, each told once, and those of the comparisons."""
     of_runs = {
@@ -81,74 +82,76 @@ def findings(
     }
     checks = together(of_runs)
     if table:
-        checks += arm_findings({row["experiment"]: len(row["seeds"]) for row in table["rows"]})
+        checks += arm_findings({row.experiment: len(row.seeds) for row in table.rows})
         checks += _untold(table)
     if ablation:
         checks += arm_findings(_seeds_of_cells(ablation))
         checks += [
-            Finding(
-                "warning", "an effect could not be estimated", f"{finding['outcome']}: {_effect_sentence(finding)}."
-            )
-            for finding in ablation["effects"]
-            if finding["effect"] is None
+            Finding("warning", "an effect could not be estimated", f"{effect.outcome}: {effect_sentence(effect)}.")
+            for effect in ablation.effects
+            if effect.effect is None
         ]
     if not table and not ablation:
         checks += arm_findings({name: len(values) for name, values in arms(runs, "overall").items()})
     return by_level(checks)
 
 
-def _untold(table: Mapping[str, Any]) -> list[Finding]:
+def _untold(table: Table1) -> list[Finding]:
     """Rows in which an outcome has no score."""
     lacking = [
-        f"{row['experiment']} ({', '.join(name for name, score in row['ours'].items() if score is None)})"
-        for row in table["rows"]
-        if None in row["ours"].values()
+        f"{row.experiment} ({', '.join(name for name, score in row.ours.items() if score is None)})"
+        for row in table.rows
+        if None in row.ours.values()
     ]
     if not lacking:
         return []
     return [Finding("note", "rows without a score", f"Undefined, or not a task of the row: {'; '.join(lacking)}.")]
 
 
-def _seeds_of_cells(ablation: Mapping[str, Any]) -> dict[str, int]:
-    cells = ablation["design"]["cells"]
-    return {_cell_name(cell["levels"]): len(cell["runs"]) for cell in cells}
+def _seeds_of_cells(ablation: AblationTable) -> dict[str, int]:
+    return {_cell_name(cell.levels): len(cell.runs) for cell in ablation.design.cells}
 
 
 def _cell_name(levels: Mapping[str, bool]) -> str:
     return " + ".join(name for name, on in levels.items() if on) or "none of the factors"
 
 
-def table_section(table: Mapping[str, Any]) -> Section:
+def table_section(table: Table1) -> Section:
     """Table 1: the study's figures below ours."""
-    outcomes = list(dict.fromkeys(name for row in table["rows"] for name in row["ours"]))
+    outcomes = list(dict.fromkeys(name for row in table.rows for name in row.ours))
     columns = [Column("experiment"), *(Column(name, number=True) for name in outcomes),
-               Column(f"overall − {table['reference']}", number=True), Column("verdict", sentence=True)]  # fmt: skip
-    rows = [_table_row(row, outcomes, table["reference"]) for row in table["rows"]]
+               Column(f"overall − {table.reference}", number=True), Column("verdict", sentence=True)]  # fmt: skip
+    rows = [_table_row(row, outcomes, table.reference) for row in table.rows]
     note = ("Mean ± standard deviation over seeds, 95 % interval, and below it what the study published, on the split "
             "it names.")  # fmt: skip
-    return Section("table", "Table 1", " ".join(table.get("notes", ())), tables=[Table(columns, rows, note=note)])
+    return Section("table", "Table 1", " ".join(table.notes), tables=[Table(columns, rows, note=note)])
 
 
-def _table_row(row: Mapping[str, Any], outcomes: Sequence[str], reference: str) -> list[Cell]:
-    seeds = len(row["seeds"])
-    published = row.get("study") or {}
-    on_test = published.get("split") == "test"
+def _table_row(row: TableRow, outcomes: Sequence[str], reference: str) -> list[Cell]:
+    count = len(row.seeds)
+    on_test = row.study is not None and row.study.split == "test"
     marks = ["study: test; not comparable"] if on_test else []
-    name = _lines(row["label"], f"{row['experiment']}, {seeds} seed{'s' * (seeds != 1)}", *marks)
-    split = "study, test" if on_test else "study"
-    cells: list[Cell] = [name]
-    for outcome in outcomes:
-        own_score, published_score = row["ours"].get(outcome), published.get(outcome)
-        below = [] if published_score is None else [f"{split} {shown(published_score)}"]
-        if own_score is None:
-            cells.append(_lines("–", *below))
-            continue
-        mean = shown(own_score["mean"]) + ("" if own_score["sd"] is None else f" ± {shown(own_score['sd'])}")
-        cells.append(_lines(mean, shown_interval(own_score["ci95"]), *below))
-    difference = (row.get("differences") or {}).get("overall") or {}
-    interval = difference.get("ci95_new") or difference.get("ci95")
-    cells.append(_lines(signed(difference.get("effect")), shown_interval(interval)) if difference else "")
-    return [*cells, row_sentence(row, reference)]
+    name = _lines(row.label, f"{row.experiment}, {count} seed{'s' * (count != 1)}", *marks)
+    scores = [_score_lines(row.ours.get(outcome), _published(row, outcome)) for outcome in outcomes]
+    difference = row.differences.get("overall")
+    if difference is None:
+        return [name, *scores, "", row_sentence(row, reference)]
+    interval = shown_interval(difference.ci95_new or difference.ci95)
+    return [name, *scores, _lines(signed(difference.effect), interval), row_sentence(row, reference)]
+
+
+def _published(row: TableRow, outcome: str) -> list[str]:
+    """The study's figure on an outcome, as a line of a cell; none where it has none."""
+    value = None if row.study is None else getattr(row.study, outcome, None)
+    split = "study, test" if row.study is not None and row.study.split == "test" else "study"
+    return [] if value is None else [f"{split} {shown(value)}"]
+
+
+def _score_lines(score: Summary | None, published: Sequence[str]) -> Cell:
+    if score is None:
+        return _lines("–", *published)
+    mean = shown(score.mean) + ("" if score.sd is None else f" ± {shown(score.sd)}")
+    return _lines(mean, shown_interval(score.ci95), *published)
 
 
 def _lines(first: str, *below: str) -> Markup:
@@ -156,27 +159,25 @@ def _lines(first: str, *below: str) -> Markup:
     return Markup('<div class="lines"><span>{}</span>{}</div>').format(first, small)
 
 
-def differences_section(table: Mapping[str, Any]) -> Section:
+def differences_section(table: Table1) -> Section:
     """Every row minus the reference, a forest for each outcome."""
     by_outcome: dict[str, list[plots.Marked]] = {}
-    for row in table["rows"]:
-        for outcome, difference in (row.get("differences") or {}).items():
-            if difference and difference["effect"] is not None:
-                by_outcome.setdefault(outcome, []).append(_mark(row["experiment"], difference["effect"], difference))
+    for row in table.rows:
+        for outcome, difference in row.differences.items():
+            if difference is not None and difference.effect is not None:
+                by_outcome.setdefault(outcome, []).append(_mark(row.experiment, difference.effect, difference))
     lead = (
-        f"Difference from {table['reference']}, paired by seed and example. Filled: significant, and "
+        f"Difference from {table.reference}, paired by seed and example. Filled: significant, and "
         f"the interval for other examples excludes zero. Hollow: not significant, or fewer than {LEAST_SEEDS} seeds. "
-        f"The band is the smallest effect of interest, {table['smallest_effect']:g}."
+        f"The band is the smallest effect of interest, {table.smallest_effect:g}."
     )
-    forests = _forests(by_outcome, FAR, table["smallest_effect"])
-    return Section("differences", f"Differences from {table['reference']}", lead, forests)
+    forests = _forests(by_outcome, FAR, table.smallest_effect)
+    return Section("differences", f"Differences from {table.reference}", lead, forests)
 
 
-def _mark(label: str, value: float, row: Mapping[str, Any]) -> plots.Marked:
-    interval = row["ci95_new"] or row["ci95"]
-    verdict = Verdict.from_json(row["verdict"])
-    strong = verdict.significant and not verdict.these_examples_only
-    return plots.Marked(label, value, None if interval is None else (interval[0], interval[1]), strong=strong)
+def _mark(label: str, value: float, row: Evidence) -> plots.Marked:
+    strong = row.verdict.significant and not row.verdict.these_examples_only
+    return plots.Marked(label, value, row.ci95_new or row.ci95, strong=strong)
 
 
 def _forests(
@@ -200,7 +201,7 @@ def _forest(outcome: str, marks: Sequence[plots.Marked], far: float, band: float
     return Picture(outcome, svg(plots.forest, WIDTH, 60 + ROW_HEIGHT * len(near), near, band), note)
 
 
-def effects_section(ablation: Mapping[str, Any]) -> Section:
+def effects_section(ablation: AblationTable) -> Section:
     """The effects of an ablation: main effects and interactions, a forest for each outcome, and all of them listed."""
     numbers = ("size", "95 %, other seeds", "other seeds and examples", "P(better)", "p (Holm)")
     columns = [
@@ -209,33 +210,28 @@ def effects_section(ablation: Mapping[str, Any]) -> Section:
         *(Column(name, number=True) for name in numbers),
         Column("verdict", sentence=True),
     ]
-    rows = [_effect_row(effect) for effect in ablation["effects"]]
+    rows = [_effect_row(effect) for effect in ablation.effects]
     lead = (
         "Mean score with the factor minus without it, with 95 % intervals; × is an interaction. Filled: significant "
         "after the correction. P(better): how often a new seed favours the factor. The band is the smallest effect of "
         f"interest. {family_sentence(ablation)}"
     )
-    forests = _forests(effects_by_outcome(ablation), band=ablation["smallest_effect"])
+    forests = _forests(effects_by_outcome(ablation), band=ablation.smallest_effect)
     return Section("effects", "Effects", lead, forests, [Table(columns, rows)])
 
 
-def _effect_row(effect: Mapping[str, Any]) -> list[Cell]:
-    row = Measured.from_json(effect)
-    intervals = [shown_interval(effect["ci95"]), shown_interval(effect["ci95_new"])]
+def _effect_row(row: Measured) -> list[Cell]:
+    intervals = [shown_interval(row.ci95), shown_interval(row.ci95_new)]
     better = superiority_text(row) or "–"
     return [row.name, row.outcome, signed(row.effect), *intervals, better, _chance(row.p_holm), effect_sentence(row)]
 
 
-def _effect_sentence(effect: Mapping[str, Any]) -> str:
-    return effect_sentence(Measured.from_json(effect))
-
-
-def effects_by_outcome(ablation: Mapping[str, Any]) -> dict[str, list[plots.Marked]]:
+def effects_by_outcome(ablation: AblationTable) -> dict[str, list[plots.Marked]]:
     """The effects that have a value, as they are drawn; the main question, overall, first."""
     marks: dict[str, list[plots.Marked]] = {}
-    for effect in ablation["effects"]:
-        if effect["effect"] is not None:
-            marks.setdefault(effect["outcome"], []).append(_mark(effect["name"], effect["effect"], effect))
+    for row in ablation.effects:
+        if row.effect is not None:
+            marks.setdefault(row.outcome, []).append(_mark(row.name, row.effect, row))
     return {name: marks[name] for name in sorted(marks, key=lambda name: name != OVERALL)}
 
 
@@ -243,16 +239,16 @@ def _chance(p: float | None) -> str:
     return "< 0.001" if p is not None and p < 0.001 else shown(p)
 
 
-def looks_section(table: Mapping[str, Any]) -> Section:
+def looks_section(table: Table1 | AblationTable) -> Section:
     """The looks of a study that runs until it is decided; empty for other studies."""
-    if "looks" not in table:
+    plan = table.plan
+    if plan is None:
         return Section("looks", "Looks")
-    plan = Plan.from_json(table["plan"])
     columns = [Column("after", number=True), Column("effect"), Column("estimate", number=True), Column("decision")]
     rows: list[list[Cell]] = [
-        [f"{look['seeds']} seeds", name, signed(value, 4), look["decisions"].get(name, "open")]
-        for look in table["looks"]
-        for name, value in look["effects"].items()
+        [f"{look.seeds} seeds", name, signed(value, 4), look.decisions.get(name, "open")]
+        for look in table.looks
+        for name, value in look.effects.items()
     ]
     lead = (
         f"The study ran seed after seed, at most {plan.max_seeds}, and looked at the open effects on {plan.primary} "
@@ -261,18 +257,17 @@ def looks_section(table: Mapping[str, Any]) -> Section:
     return Section("looks", "Looks", lead, tables=[Table(columns, rows)])
 
 
-def design_section(ablation: Mapping[str, Any]) -> Section:
+def design_section(ablation: AblationTable) -> Section:
     """What was run, and what it could see."""
-    design = ablation["design"]
-    outcomes = list(dict.fromkeys(name for cell in design["cells"] for name in cell["scores"]))
+    design = ablation.design
+    outcomes = list(dict.fromkeys(name for cell in design.cells for name in cell.scores))
     columns = [Column("configuration"), Column("seeds", number=True), *(Column(name, number=True) for name in outcomes)]
     rows: list[list[Cell]] = [
-        [_cell_name(cell["levels"]), str(len(cell["runs"])), *(_mean_of(cell["scores"].get(name)) for name in outcomes)]
-        for cell in design["cells"]
+        [_cell_name(cell.levels), str(len(cell.runs)), *(_mean_of(cell.scores.get(name)) for name in outcomes)]
+        for cell in design.cells
     ]
-    factors: list[list[Cell]] = [[factor["name"], factor["text"]] for factor in design["factors"]]
-    sentences = [*design["notes"], *noise_lines(ablation)]
-    power = Forecast.from_json(ablation["power"]) if ablation["power"] else None
+    factors: list[list[Cell]] = [[factor.name, factor.text] for factor in design.factors]
+    sentences = [*design.notes, *noise_lines(ablation)]
     return Section(
         "design",
         "Design",
@@ -280,7 +275,7 @@ def design_section(ablation: Mapping[str, Any]) -> Section:
         tables=[
             Table([Column("factor"), Column("what it changes", sentence=True)], factors),
             Table(columns, rows, title="Mean scores of the configurations"),
-            *([] if power is None else [_forecast_table(power)]),
+            *([] if ablation.power is None else [_forecast_table(ablation.power)]),
         ],
     )
 
@@ -293,7 +288,7 @@ def _forecast_table(power: Forecast) -> Table:
     return Table(columns, rows, title=f"Forecast with {power.seeds} seeds", note=note)
 
 
-def _mean_of(scores: Mapping[str, float] | None) -> str:
+def _mean_of(scores: Mapping[int, float] | None) -> str:
     return shown(sum(scores.values()) / len(scores)) if scores else "–"
 
 

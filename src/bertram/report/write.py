@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from bertram.errors import RunError
+from bertram.experiments.ablation_table import TABLE as ABLATION
+from bertram.minbert.table_1_values import TABLE as TABLE_1
 from bertram.report.outcomes import Library, RunView
 from bertram.report.page import render
 from bertram.report.run_page import run_page
-from bertram.report.study_page import RESULTS, study_page
+from bertram.report.study_page import study_page
 from bertram.runs.directory import Run
 from bertram.runs.files import write_text
 
@@ -33,7 +35,7 @@ def write_report(path: Path, data: str | None = None, out: Path | None = None) -
         page = run_page(RunView(Run(path)), library)
     else:
         runs = [RunView(Run(record.parent)) for record in sorted(path.glob("*/record.json"))]
-        if not runs and not any((path / name).is_file() for name in RESULTS):
+        if not runs and not any((path / name).is_file() for name in (TABLE_1, ABLATION)):
             raise RunError(f"{path}: neither a run (record.json, config.toml) nor a folder of finished runs")
         page = study_page(path, runs, library)
     target = out or path / "report.html"
