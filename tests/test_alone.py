@@ -4,6 +4,7 @@ import subprocess
 import sys
 from importlib.metadata import packages_distributions, requires
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -68,6 +69,7 @@ def with_requirements(*names: str) -> set[str]:
     return closure
 
 
+@pytest.mark.slow
 def test_the_techniques_need_nothing_but_pytorch_and_numpy() -> None:
     allowed = with_requirements("torch", "numpy")
     modules = {

@@ -212,6 +212,7 @@ def test_settings_are_accepted(block: Block) -> None:
     config_of(block, "sample")
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize("block", [b for b in TOML if b.document.name == "tasks.md"], ids=str)
 def test_task_files_fit_the_real_data(block: Block, real_data: Path) -> None:

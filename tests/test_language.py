@@ -7,6 +7,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from bertram import options
@@ -69,9 +70,15 @@ NAME_SHARE = 0.005  # ceiling for pronouns among the names that a room binds
 DESCRIPTION_SHARE = 0.03  # ceiling for dependent descriptions of a room
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """The nodes of a source file."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def bound_names(path: Path) -> Iterator[tuple[str, int]]:
     """Name and line of everything that a file binds: variables, attributes, parameters, functions and classes."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id, node.lineno
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -84,7 +91,7 @@ def bound_names(path: Path) -> Iterator[tuple[str, int]]:
 
 def descriptions(path: Path) -> Iterator[str]:
     """The entries of the sections Args and Attributes of all docstrings of a file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
             continue
         inside = False
@@ -145,11 +152,10 @@ def test_descriptions_of_options_stand_alone() -> None:
 
 def texts_of(path: Path) -> Iterator[str]:
     """The texts of a source file, or the whole document, in lower case."""
-    text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
-        yield text.lower()
+        yield path.read_text(encoding="utf-8").lower()
         return
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value.lower()
 

@@ -108,6 +108,7 @@ def outcomes(work: Any, *arguments: Any) -> list[Any]:
     return values
 
 
+@pytest.mark.slow
 def test_smart_gives_the_gradients_of_one_process() -> None:
     assert max(outcomes(train_smart)) < 1e-3
 

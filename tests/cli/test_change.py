@@ -44,6 +44,7 @@ def test_a_table_becomes_measures_a_spreadsheet_and_a_page(encoder: Path, tmp_pa
     assert not re.search(r"https?://(?!www\.w3\.org)", page)
 
 
+@pytest.mark.slow
 def test_a_second_call_computes_no_vectors_and_gives_the_same_study(encoder: Path, tmp_path: Path) -> None:
     usages = write_usages(tmp_path / "usages.csv")
     assert change(encoder, usages, tmp_path / "out").code == 0
@@ -54,6 +55,7 @@ def test_a_second_call_computes_no_vectors_and_gives_the_same_study(encoder: Pat
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "vectors").iterdir()} == files
 
 
+@pytest.mark.slow
 def test_a_word_keeps_its_measures_when_other_words_come(encoder: Path, tmp_path: Path) -> None:
     studies = []
     for number, words in enumerate((("window",), ("plough", "window"))):
@@ -65,6 +67,7 @@ def test_a_word_keeps_its_measures_when_other_words_come(encoder: Path, tmp_path
     assert [studies[0][key] for key in ("value", "ci95", "p")] == [studies[1][key] for key in ("value", "ci95", "p")]
 
 
+@pytest.mark.slow
 def test_three_periods_are_compared_in_order(encoder: Path, tmp_path: Path) -> None:
     usages = write_usages(tmp_path / "usages.csv")
     third = [row.replace(",2000,", ",1950,") for row in usages.read_text().splitlines() if ",2000," in row]

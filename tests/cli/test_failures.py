@@ -110,11 +110,13 @@ def test_a_closed_standard_output_is_said_before_anything_is_done() -> None:
     assert (ended.returncode, ended.stderr) == (1, expected)
 
 
+@pytest.mark.slow
 def test_a_closed_standard_error_and_input_do_no_harm(tmp_path: Path) -> None:
     ended = run_with("2>&-", "evaluate", tmp_path / "none")
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, b"", b"")
 
 
+@pytest.mark.slow
 def test_a_closed_standard_input_is_said(tiny_runs: Path) -> None:
     ended = run_with("<&-", "predict", tiny_runs / "cross-0", "--task", "sst")
     assert (ended.returncode, ended.stderr) == (1, b"bertram: standard input is closed; name a file\n")

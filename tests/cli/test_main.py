@@ -78,6 +78,7 @@ def test_wrong_usage_exits_2(words: list[str]) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_output_that_cannot_be_written_is_one_line_and_a_closed_pipe_is_none() -> None:
     words = [sys.executable, "-m", "bertram", "--help"]

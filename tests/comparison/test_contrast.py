@@ -66,6 +66,7 @@ def test_seeds_that_all_give_the_same_tell_nothing_of_others() -> None:
     assert interval_with_examples(same, 0.02) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seeds", "whim", "shift"),
     [(3, 0.1, 0.02), (3, 1.0, 0.0), (4, 0.3, 0.05), (5, 0.1, 0.3)],

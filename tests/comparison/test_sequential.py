@@ -22,18 +22,21 @@ def test_the_levels_of_the_looks_spend_the_whole_level() -> None:
     assert crossed[:, 0].mean() == pytest.approx(spent(3 / 8, 0.025), abs=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 def test_a_study_rarely_holds_a_false_verdict(study: Study) -> None:
     found = simulate(study, 12, 10_000, np.random.default_rng(1))
     assert found.false <= 0.055
 
 
+@pytest.mark.slow
 def test_clear_effects_are_decided_early() -> None:
     found = simulate(STUDIES[-1], 20, 4000, np.random.default_rng(2))
     assert found.seeds <= 0.6 * 20  # 40 % of the seeds are saved
     assert found.decided >= 0.99
 
 
+@pytest.mark.slow
 def test_a_look_is_two_sided_for_a_difference_and_one_sided_twice_for_none() -> None:
     means, errors = np.array([0.02, 0.0, 0.004]), np.array([0.001, 0.0002, 0.004])
     significant, inside = look(means, errors, 8, max_seeds=8, tests=3, smallest=0.005)

@@ -100,6 +100,7 @@ def test_no_quora_dev_pair_is_in_train(description: Description) -> None:
     assert overlap(task_of(description, "quora"), "train") == (0, 4138)
 
 
+@pytest.mark.slow
 def test_4499_quora_dev_pairs_share_a_question_with_train_or_the_unlabelled_pairs(real_data: Path) -> None:
     """The same words count as the same question; train alone gives the 4,138 above."""
     train, dev, test = (read_rows(QUORA, str(real_data), split, labelled=split != "test") for split in SPLITS)
@@ -107,10 +108,12 @@ def test_4499_quora_dev_pairs_share_a_question_with_train_or_the_unlabelled_pair
     assert sum(any(words(text) in known for text in texts) for texts in dev.texts) == 4499
 
 
+@pytest.mark.slow
 def test_the_phrases_but_for_those_of_dev_and_test(real_data: Path) -> None:
     rows = read_further(SST.model_copy(update={"extra": (PHRASES,)}), "extra", str(real_data))
     assert (len(rows), rows.excluded, len(rows.rejects)) == (159_268, 6, 0)
 
 
+@pytest.mark.slow
 def test_a_training_on_the_course_files_is_not_refused(real_data: Path) -> None:
     assert check_files({"sst": SST, "quora": QUORA, "sts": STS, "cfimdb": CFIMDB}, str(real_data)) == []

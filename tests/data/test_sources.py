@@ -83,6 +83,7 @@ def located(env: dict[str, str], repo: str = "SetFit/sst5", name: str = "train.j
     return found
 
 
+@pytest.mark.slow
 def test_a_hub_file_is_downloaded_once_and_needs_no_network_afterwards(hub: dict[str, str]) -> None:
     path = Path(located(hub)["path"])
     assert path.read_bytes() == ROWS
@@ -90,12 +91,14 @@ def test_a_hub_file_is_downloaded_once_and_needs_no_network_afterwards(hub: dict
     assert located({**hub, "HF_HUB_OFFLINE": "1"}) == {"path": str(path)}
 
 
+@pytest.mark.slow
 def test_what_the_hub_does_not_have_is_told_apart(hub: dict[str, str]) -> None:
     assert "no file dev.jsonl" in located(hub, name="dev.jsonl")["error"]
     assert "no public dataset" in located(hub, repo="SetFit/nothing")["error"]
     assert "not the id" in located(hub, repo="a/b/c")["error"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["no network", "offline by choice"])
 def test_without_the_hub_two_lines_say_what_to_do(tmp_path: Path, more: dict[str, str]) -> None:
     said = located(environment(tmp_path, 9, **more))

@@ -40,6 +40,7 @@ def two_predictions(generator: np.random.Generator, errors: str, n: int = 200) -
     return gold, gold + noise[0], gold + noise[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("errors", ["normal", "rare and large"])
 def test_dependent_correlations_hold_their_level_whatever_the_errors(errors: str) -> None:
     generator = GENERATOR(1)

@@ -14,6 +14,7 @@ from bertram.evaluation.paired_accuracy import newcombe
 from bertram.evaluation.score_intervals import proportion
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [20, 50, 200])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_intervals_cover(case: Case, n: int) -> None:

@@ -34,10 +34,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 Exported = tuple[Model, Task, Path]
 
 
-FIRST, *OTHERS = CASES  # a graph takes seconds
-
-
-@pytest.fixture(scope="module", params=[FIRST, *(pytest.param(case, marks=pytest.mark.slow) for case in OTHERS)])
+@pytest.fixture(scope="module", params=[pytest.param(case, marks=pytest.mark.slow) for case in CASES])
 def exported(request: pytest.FixtureRequest, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     task, settings = CASES[request.param]
     model = random_model(tiny_encoder, {task.name: task}, **settings)

@@ -69,6 +69,7 @@ def test_table_1_comes_out_as_it_was(tmp_path: Path) -> None:
     assert before == ((tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes())
 
 
+@pytest.mark.slow
 def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
     factors = parse("mse,rotating,model.head_dropout=0.1:0.3,mean")
     design = fractional([one.name for one in factors], 4)

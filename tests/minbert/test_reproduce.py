@@ -54,6 +54,7 @@ class Stop(Reporter):
             raise Stopped
 
 
+@pytest.mark.slow
 def test_a_broken_run_goes_on_to_the_result_of_an_unbroken_one_and_is_then_skipped(
     study: Callable[..., Study], tmp_path: Path
 ) -> None:
@@ -189,6 +190,7 @@ def test_an_ablation_from_pilot_to_effects(budget: Budget, tmp_path: Path) -> No
     assert cell.scores["overall"].keys() == {0, 1}
 
 
+@pytest.mark.slow
 def test_an_ablation_until_it_is_decided_keeps_its_looks_and_goes_on(budget: Budget, tmp_path: Path) -> None:
     factors = parse("mse,pcgrad")
     names = [one.name for one in factors]

@@ -317,6 +317,7 @@ def test_an_encoder_is_downloaded_once_and_needs_no_network_afterwards(
     assert absent.startswith("encoder owner/never: not minilm or mpnet, and no directory here;")
 
 
+@pytest.mark.slow
 def test_without_a_network_two_lines_say_what_to_do(tmp_path: Path) -> None:
     said, misspelt = asked(tmp_path, 9, "google-bert/bert-base-uncased", "minilmm")
     assert len(said.splitlines()) <= 2

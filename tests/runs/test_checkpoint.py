@@ -112,6 +112,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(damage: str, tmp_pat
         assert_newest(tmp_path, 2)
 
 
+@pytest.mark.slow
 def test_every_single_flipped_byte_of_the_plain_part_is_noticed(tmp_path: Path) -> None:
     path = save(tmp_path, 1, state_of(1), keep=1) / "state.json"
     sound = path.read_bytes()
@@ -173,6 +174,7 @@ def save_until_killed(directory: Path, step: int, operation: int) -> None:
     save(directory, step, state_of(step), keep=1)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_file_operation_leaves_the_last_good_one(tmp_path: Path) -> None:
     save(tmp_path, 1, state_of(1), keep=1)
     step, found = 2, []

@@ -48,6 +48,7 @@ def write_until_killed(path: Path, text: str, operation: int) -> None:
     write_text(path, text)
 
 
+@pytest.mark.slow
 def test_a_directory_is_the_old_or_the_new_one_wherever_its_replacement_is_killed(tmp_path: Path) -> None:
     directory = tmp_path / "model"
     replace_directory(directory, fill("old"))

@@ -172,7 +172,9 @@ def version_2(name: str, directory: Path) -> dict[str, Any]:
     return values
 
 
-@pytest.mark.parametrize(("name", "version"), [(TRAINING, 1), (TRAINING, 2), (ENSEMBLE, 2)])
+@pytest.mark.parametrize(
+    ("name", "version"), [(TRAINING, 1), pytest.param(TRAINING, 2, marks=pytest.mark.slow), (ENSEMBLE, 2)]
+)
 def test_every_field_with_every_wrong_value_is_one_line_or_still_a_record(name: str, version: int, place: Path) -> None:
     values = values_of(name) if version == 1 else version_2(name, place)
     values["config"] = {}  # free of form, and more than half of the file

@@ -93,6 +93,7 @@ def test_a_training_that_is_refused_leaves_no_run_behind(tiny_encoder: Path, tmp
     assert list((tmp_path / "mine").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_encoder_that_changed_is_refused(tmp_path: Path) -> None:
     encoder = save_encoder(tmp_path / "encoder")
     config = tiny_config(encoder, checkpoint=OFTEN)
@@ -167,6 +168,7 @@ def test_the_record_knows_model_predictions_and_log(run: Run) -> None:
     assert all(run.is_as_recorded(run.path / name) for name in files)
 
 
+@pytest.mark.slow
 def test_a_log_that_was_changed_or_damaged_is_said_and_stops_no_report(run: Run) -> None:
     lines = run.metrics.read_bytes().splitlines(keepends=True)
     run.metrics.write_bytes(b"".join(lines[1:]))
@@ -236,6 +238,7 @@ def wait_and_train(config: bertram.Config, out: Path, gate: Any, ends: Any) -> N
         ends.put(str(error))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_two_processes_on_one_run_lose_nothing(times: int, tiny_encoder: Path, tmp_path: Path) -> None:
     config = tiny_config(tiny_encoder, checkpoint=OFTEN)
@@ -268,6 +271,7 @@ def test_a_lock_file_that_a_kill_left_is_no_obstacle(tiny_encoder: Path, tmp_pat
     assert train(tiny_config(tiny_encoder), tmp_path / "run").finished
 
 
+@pytest.mark.slow
 def test_readers_cannot_end_a_writer(run: Run) -> None:
     content = {path.name: path.read_bytes() for path in run.model.iterdir()}
     stop, read = threading.Event(), [0]
@@ -443,6 +447,7 @@ def test_files_have_the_modes_of_the_umask(tiny_encoder: Path, tmp_path: Path) -
         assert set(modes.values()) == {mode}, modes
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's files need root to be made")
 def test_a_file_of_another_user_is_not_called_missing(tmp_path: Path) -> None:
     script = (
@@ -463,6 +468,7 @@ def test_a_file_of_another_user_is_not_called_missing(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------ R10: the log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["shorter", "torn", "other", "missing"])
 def test_a_damaged_log_is_mended_with_a_word(damage: str, tiny_encoder: Path, tmp_path: Path) -> None:
     config = tiny_config(tiny_encoder, checkpoint=OFTEN)

@@ -97,6 +97,7 @@ def test_kills_at_random_moments_change_nothing(variant: str, tiny_encoder: Path
     assert sorted(os.listdir(tmp_path / "killed")) == sorted(os.listdir(tmp_path / "whole"))  # noqa: PTH208
 
 
+@pytest.mark.slow
 def test_kills_at_the_very_beginning_change_nothing(tiny_encoder: Path, tmp_path: Path) -> None:
     config = configuration(tiny_encoder, sampling={"epochs": 1})
     expected = fingerprint(train(config, tmp_path / "whole").path)
@@ -105,6 +106,7 @@ def test_kills_at_the_very_beginning_change_nothing(tiny_encoder: Path, tmp_path
     assert fingerprint(train(config, tmp_path / "killed", resume=True).path) == expected
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_starts_over(tiny_encoder: Path, tmp_path: Path) -> None:
     config = configuration(tiny_encoder, checkpoint={"save_minutes": 100.0})
     expected = fingerprint(train(config, tmp_path / "whole").path)
@@ -122,6 +124,7 @@ def interrupted(tiny_encoder: Path, tmp_path: Path) -> tuple[Config, Path]:
     return config, tmp_path / "run"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [1, 3])
 def test_damaged_checkpoints_are_passed_over(damaged: int, interrupted: tuple[Config, Path], tmp_path: Path) -> None:
     config, run = interrupted
@@ -146,6 +149,7 @@ def test_a_checkpoint_of_another_version_is_refused_and_nothing_is_touched(inter
     assert files(run) == before
 
 
+@pytest.mark.slow
 def test_a_run_that_has_lost_its_best_weights_says_so(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +191,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_after_which_the_run_can_go_on(
     tiny_encoder: Path, tmp_path: Path, disk: Callable[[str], Path]
 ) -> None:

@@ -43,6 +43,7 @@ def test_the_correlation_is_spearmans_with_ties() -> None:
     assert found.value == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "r"), [(37, 0.5), (46, 0.7), (20, 0.0)])
 def test_the_interval_covers_the_true_rank_correlation_in_about_95_percent(n: int, r: float) -> None:
     true = 6 / np.pi * np.arcsin(r / 2)  # Spearman's correlation of a normal distribution with Pearson's r
@@ -61,6 +62,7 @@ def test_no_correlation_of_too_few_words_or_of_a_constant(values: list[float], g
     assert rank_correlation("prt", "sum", values, gold) is None
 
 
+@pytest.mark.slow
 def test_measures_that_follow_gold_equally_well_are_found_to_differ_in_at_most_5_percent() -> None:
     generator = np.random.default_rng(0)
     found = 0

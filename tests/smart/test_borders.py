@@ -109,6 +109,7 @@ def test_inference_mode_is_refused_with_the_remedy() -> None:
 # ------------------------------------------------------------------------------------------ float16
 
 
+@pytest.mark.slow
 def test_under_float16_autocast_the_ascent_is_that_of_float32() -> None:
     torch.manual_seed(0)
     from transformers import BertConfig, BertForSequenceClassification

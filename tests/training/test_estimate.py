@@ -27,6 +27,7 @@ def tokens_of_all(config: Config) -> dict[str, int]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("order", "more"),
     [

@@ -38,6 +38,7 @@ def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return directory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("technique", TECHNIQUES)
 def test_each_technique_trains_the_encoder(encoder: Path, technique: str) -> None:
     training = begin_training(tiny_config(encoder, **TECHNIQUES[technique]))
@@ -52,6 +53,7 @@ def test_each_technique_trains_the_encoder(encoder: Path, technique: str) -> Non
     assert not {name for name in unmoved if "pooler" not in name}
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_weights(encoder: Path) -> None:
     config = tiny_config(encoder, smart={"tasks": ["sst"]}, surgery={"method": "pcgrad"})
     whole, resumed = begin_training(config), begin_training(config)

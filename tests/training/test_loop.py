@@ -57,6 +57,7 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 def test_switching_a_technique_on_leaves_order_and_content_of_the_batches_alone(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_task_of_one_batch_is_trained_in_both_orders(tiny_encoder: Path) -> No
     assert found == {True, False}
 
 
+@pytest.mark.slow
 def test_diagnostics_do_not_change_a_run(tiny_encoder: Path, tmp_path: Path) -> None:
     changes = {
         "smart": {"tasks": ["sst"]},
@@ -203,6 +205,7 @@ def test_training_stops_after_so_many_evaluations_without_a_better_score(
     assert [line["step"] for line in logged_lines(run.path, "dev")] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_the_run_ends_with_the_best_weights_or_with_the_last_ones(tiny_encoder: Path, tmp_path: Path) -> None:
     def run(name: str, keep: str, epochs: int) -> Any:
         sampling = {"epochs": epochs, "steps_per_epoch": 1}
@@ -222,6 +225,7 @@ def test_the_run_ends_with_the_best_weights_or_with_the_last_ones(tiny_encoder: 
     assert equal_weights(saved(best.path), saved(until_best.path))
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_scored_and_saved_while_training_goes_on_with_its_own(
     tiny_encoder: Path, tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 FIRST, *OTHERS = VARIANTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [FIRST, *(pytest.param(variant, marks=pytest.mark.slow) for variant in OTHERS)])
 def test_two_processes_train_as_one_does(
     variant: str, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -367,6 +367,7 @@ def test_an_order_asks_for_scores_only_if_it_says_so(name: OrderName) -> None:
     assert bool(asked) == bool(decided) == order.scores_each_epoch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", get_args(OrderName))
 @pytest.mark.parametrize("steps_per_epoch", [None, 500])
 def test_the_expected_examples_are_those_of_a_run(name: OrderName, steps_per_epoch: int | None) -> None:
