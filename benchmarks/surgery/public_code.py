@@ -12,7 +12,7 @@ from benchmarks.common.short_training import Measurement, Plan, mean, measure_an
 from bertram import surgery
 from bertram.optimizer import AdamW, global_norm
 from bertram.training.state import Training
-from bertram.training.step import group_gradients, update
+from bertram.training.step import packed_gradients, update
 
 PLAN = Plan(batch_size=8, steps=24)
 ORDERS = 50  # random orders of the projections in each step
@@ -59,7 +59,7 @@ def measure(plan: Plan) -> Measurement:
 def additive_step(training: Training, scaled: "ScaledUpdates") -> tuple[Tensor, Tensor]:
     """An additive step; gives the Gramian of the shared gradients [T, T] and the squared norms of the heads' [T]."""
     batches = next_batches(training)
-    groups = [group_gradients(training.context, [batch], None) for batch in batches]
+    groups = [packed_gradients(training.context, [batch], None) for batch in batches]
     shared = [list(group.shared.values()) for group in groups]
     gramian = surgery.gramian(shared)
     head_norms = [global_norm(group.own.values()) ** 2 for group in groups]

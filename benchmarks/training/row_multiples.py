@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks.common import machine, timing
 from benchmarks.common.records import MEASUREMENTS, versions, write
-from bertram.model.linear import ROWS
+from bertram.model.task_rows import ROWS
 
 SIZES = ((384, 384), (384, 768), (384, 1536), (1536, 384))  # inputs, outputs
 THREADS = 2

@@ -11,7 +11,7 @@ from tests.common.trainings import NO_DROPOUT, begin_training, copy_weights, equ
 from torch import Tensor
 
 from bertram.training.diagnostics import IDLE_STEPS, Idle, conflicts
-from bertram.training.step import StepReport, group_gradients
+from bertram.training.step import StepReport, packed_gradients
 
 PEACE, CONFLICT = torch.eye(2), torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
 
@@ -36,7 +36,7 @@ def test_conflicts_are_those_of_the_tasks_gradients(tiny_encoder: Path) -> None:
     found = conflicts(training.context, batches, training.generators)
 
     def flat(task: int) -> Tensor:
-        gradients = group_gradients(training.context, [batches[task]], None).shared
+        gradients = packed_gradients(training.context, [batches[task]], None).shared
         return torch.cat([g.flatten().double() for g in gradients.values() if g is not None])
 
     whole = [flat(task) for task in range(3)]

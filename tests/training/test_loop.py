@@ -66,9 +66,9 @@ def test_switching_a_technique_on_leaves_order_and_content_of_the_batches_alone(
     for technique, changes in TECHNIQUES.items():
         seen = drawn.setdefault(technique, [])
 
-        def watched(context: Any, batches: Any, seen: list[Any] = seen) -> Any:
+        def watched(context: Any, batches: Any, seen: list[Any] = seen, **options: Any) -> Any:
             seen.append([(batch.task, batch.ids, batch.sequences) for batch in batches])
-            return really(context, batches)
+            return really(context, batches, **options)
 
         monkeypatch.setattr(trainer, "step", watched)
         sampling = {"order": "joint", "epochs": 2, "steps_per_epoch": 2}

@@ -14,7 +14,7 @@ from bertram.errors import ConfigError
 from bertram.tasks import QUORA, SST, STS, Task
 from bertram.training.objective import LOWEST_LOG_VARIANCE, smart_settings
 from bertram.training.state import Training
-from bertram.training.step import group_gradients
+from bertram.training.step import packed_gradients
 
 METHODS = ("type", "keys", "values")  # of ModuleDict and ParameterDict
 EVERY_OUTPUT: dict[str, tuple[Task, dict[str, Any]]] = {  # each kind, loss, head and encoding, as tasks of one training
@@ -210,7 +210,7 @@ def test_log_variances_move_outside_the_surgery_and_without_decay(tiny_encoder: 
     assert scalars is not None
     groups = [group for group in training.context.optimizer.param_groups for p in group["params"] if p.ndim == 0]
     assert [group["weight_decay"] for group in groups] == [0.0] * 3
-    gradients = group_gradients(training.context, training.batches({"sst": torch.arange(8).numpy()}), None)
+    gradients = packed_gradients(training.context, training.batches({"sst": torch.arange(8).numpy()}), None)
     of_scalar = gradients.own["log_variances.sst"]
     assert of_scalar is not None
     assert float(of_scalar) == pytest.approx(0.5 - gradients.losses["sst"]["loss"], rel=1e-5)  # of e^(-s)L + s/2 at 0

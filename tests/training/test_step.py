@@ -28,7 +28,7 @@ from bertram.training import setup
 from bertram.training.generators import make_generators
 from bertram.training.parameters import by_layer
 from bertram.training.state import Training
-from bertram.training.step import group_gradients, step
+from bertram.training.step import packed_gradients, step
 
 Gradients = dict[str, Tensor | None]
 EMBEDDINGS = (
@@ -255,6 +255,10 @@ def test_a_loss_that_is_not_finite_is_refused_and_leaves_the_weights_alone(techn
     assert all(parameter.grad is None for parameter in training.model.network.parameters())
 
 
+def break_gradient(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+    output.register_hook(lambda gradient: gradient / 0)
+
+
 @pytest.mark.parametrize("technique", ["plain", "pcgrad"])
 def test_a_gradient_that_is_not_finite_is_refused_and_leaves_the_weights_alone(
     technique: str, tiny_encoder: Path
@@ -262,8 +266,8 @@ def test_a_gradient_that_is_not_finite_is_refused_and_leaves_the_weights_alone(
     training = begin_training(tiny_config(tiny_encoder, **TECHNIQUES[technique]))
     take_steps(training, 1)
     before, places = copy_weights(training), training.sampler.next()
-    weight = training.model.network.encoder.get_parameter("embedding_norm.weight")
-    broken = weight.register_hook(lambda gradient: gradient / 0)
+    norm = training.model.network.encoder.get_submodule("embedding_norm")
+    broken = norm.register_forward_hook(break_gradient)
     with pytest.raises(TrainingError, match="the gradient is not finite") as refused:
         step(training.context, training.batches(places))
     broken.remove()
@@ -287,8 +291,8 @@ def test_layers_are_the_embeddings_each_layer_and_the_pooler(tiny_encoder: Path)
 def test_a_task_s_gradient_does_not_depend_on_the_tasks_packed_with_it(tiny_encoder: Path) -> None:
     training = begin_training(tiny_config(tiny_encoder, model=NO_DROPOUT))
     batches = training.batches(training.sampler.next())
-    together = group_gradients(training.context, batches, None)
-    alone = [group_gradients(training.context, [batch], None) for batch in batches]
+    together = packed_gradients(training.context, batches, None)
+    alone = [packed_gradients(training.context, [batch], None) for batch in batches]
     for name, gradient in together.shared.items():
         parts = [one.shared[name] for one in alone]
         if gradient is None:

@@ -17,7 +17,13 @@ from bertram.model.dropout import Dropout
 
 
 def attend(
-    query: Tensor, key_value: Tensor, batch: Packed, heads: int, dropout: Dropout, bias: Tensor | None = None
+    query: Tensor,
+    key_value: Tensor,
+    batch: Packed,
+    heads: int,
+    dropout: Dropout,
+    bias: Tensor | None = None,
+    tasks: Tensor | None = None,
 ) -> Tensor:
     """Each query's mixture of the values of its own sequence.
 
@@ -28,18 +34,21 @@ def attend(
         heads: number of heads; each has H / heads coordinates.
         dropout: masks of the attention probabilities.
         bias: [heads or 1, L, L] for sequences of up to L tokens, added to the score of query place and key place;
-            finite, so that no row of scores is blocked as a whole.
+            finite, so that no row of scores is blocked as a whole. Or such a bias for each task, [T, heads or 1, L, L].
+        tasks: [S] number of each packed sequence's task, for a bias for each task.
 
     Returns:
         As many rows as `query` has.
     """
     if not dropout.drops_attention and (query.is_cuda or not torch.is_grad_enabled()):
-        return _fused(query, key_value, batch, heads, bias)
-    result: Tensor = _Attention.apply(query, key_value, batch, heads, dropout, bias)  # type: ignore[no-untyped-call]
+        return _fused(query, key_value, batch, heads, bias, tasks)
+    result: Tensor = _Attention.apply(query, key_value, batch, heads, dropout, bias, tasks)  # type: ignore[no-untyped-call]
     return result
 
 
-def _fused(query: Tensor, key_value: Tensor, batch: Packed, heads: int, bias: Tensor | None) -> Tensor:
+def _fused(
+    query: Tensor, key_value: Tensor, batch: Packed, heads: int, bias: Tensor | None, tasks: Tensor | None
+) -> Tensor:
     """PyTorch's fused kernel, where it pays: without gradients, and on CUDA.
 
     It draws dropout from the global generator, so a pass with dropout, which must be repeatable, goes the other way.
@@ -48,7 +57,7 @@ def _fused(query: Tensor, key_value: Tensor, batch: Packed, heads: int, bias: Te
     for group, rows in _rows(query, batch):
         q = _split(query[rows], group, heads, padded=len(query) == len(key_value))
         k, v = (_split(x, group, heads) for x in key_value[group.start : group.stop].chunk(2, dim=1))
-        mixed = F.scaled_dot_product_attention(q, k, v, _added(group, bias, q.shape[2]))
+        mixed = F.scaled_dot_product_attention(q, k, v, _added(group, bias, tasks, q.shape[2]))
         outputs.append(_join(mixed, group, padded=len(query) == len(key_value)))
     return torch.cat(outputs)
 
@@ -63,6 +72,7 @@ class _Attention(torch.autograd.Function):
         heads: int,
         dropout: Dropout,
         bias: Tensor | None,
+        tasks: Tensor | None,
     ) -> Tensor:
         hidden = query.shape[1]
         scale = (hidden // heads) ** -0.5
@@ -74,7 +84,7 @@ class _Attention(torch.autograd.Function):
             k = _split(key_value[group.start : group.stop, :hidden], group, heads)  # [count, heads, L, d]
             v = _split(key_value[group.start : group.stop, hidden:], group, heads)
             scores = (q @ k.transpose(2, 3)).mul_(scale)  # [count, heads, Lq, L]
-            added = _added(group, bias, q.shape[2])
+            added = _added(group, bias, tasks, q.shape[2])
             if added is not None:
                 scores += added
             probabilities = torch.softmax(scores, dim=-1)
@@ -84,13 +94,13 @@ class _Attention(torch.autograd.Function):
             saved += [q, k, v, probabilities, mask]
         ctx.save_for_backward(*saved)
         ctx.batch, ctx.heads, ctx.scale, ctx.everywhere = batch, heads, scale, everywhere
-        ctx.rows = len(query), len(key_value), hidden
+        ctx.rows, ctx.tasks = (len(query), len(key_value), hidden), tasks
         ctx.bias_shape = bias.shape if bias is not None and ctx.needs_input_grad[5] else None
         return output
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, Tensor | None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         queries, tokens, hidden = ctx.rows
         grad_query = grad.new_empty(queries, hidden)
         grad_key_value = grad.new_empty(tokens, 2 * hidden)
@@ -106,21 +116,34 @@ class _Attention(torch.autograd.Function):
                 grad_p *= mask
             grad_s = torch._softmax_backward_data(grad_p, probabilities, -1, grad_p.dtype)
             if grad_bias is not None:
-                grad_bias[:, : grad_s.shape[2], : group.length] += grad_s.sum(0)
+                _add_bias_gradient(grad_bias, grad_s, group, ctx.tasks)
             grad_s.mul_(ctx.scale)
             grad_query[rows] = _join(grad_s @ k, group, padded=ctx.everywhere)
             span = grad_key_value[group.start : group.stop]
             span[:, :hidden] = _join(grad_s.transpose(2, 3) @ q, group)
             span[:, hidden:] = _join(grad_v, group)
-        return grad_query, grad_key_value, None, None, None, grad_bias
+        return grad_query, grad_key_value, None, None, None, grad_bias, None
 
 
-def _added(group: Group, bias: Tensor | None, queries: int) -> Tensor | None:
+def _added(group: Group, bias: Tensor | None, tasks: Tensor | None, queries: int) -> Tensor | None:
     """What is added to the scores of a group, broadcast to [count, heads, queries, length]."""
     if bias is None:
         return group.attn_bias
-    bias = bias[:, :queries, : group.length]
+    bias = bias[..., :queries, : group.length]
+    if bias.ndim > 3:  # one for each task
+        assert tasks is not None
+        bias = bias[tasks[group.first : group.first + group.count]]
     return bias if group.attn_bias is None else bias + group.attn_bias
+
+
+def _add_bias_gradient(grad_bias: Tensor, grad_scores: Tensor, group: Group, tasks: Tensor | None) -> None:
+    """Add what the scores of a group, [count, heads, queries, length], contribute to the gradient of the bias."""
+    part = grad_bias[..., : grad_scores.shape[2], : group.length]
+    if grad_bias.ndim > 3:  # one for each task
+        assert tasks is not None
+        part.index_add_(0, tasks[group.first : group.first + group.count], grad_scores)
+    else:
+        part += grad_scores.sum(0)
 
 
 def _rows(query: Tensor, batch: Packed) -> Iterator[tuple[Group, slice]]:

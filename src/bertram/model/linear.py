@@ -4,7 +4,7 @@ In bf16 the matrix multiplications take bf16 operands and everything around them
 kept until the weight changes, so it is made once per update and not once per pass. Packed batches have a different
 number of rows in each step; on a CPU with AMX, a bf16 product takes four times as long as one with a multiple of 64
 rows, and each new number of rows compiles and keeps a kernel. So the operands are padded with rows of zeros, which
-change no result.
+change no result. The feed-forward part stays in bf16 from product to product, forward and backward.
 """
 
 import time
@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bertram.model.task_rows import ROWS, TaskRows
+
 Precision = Literal["fp32", "bf16"]
-ROWS = 64  # bf16 operands have a multiple of so many
 
 
 class Linear(nn.Module):
@@ -28,34 +29,94 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.register_parameter("bias", nn.Parameter(torch.zeros(outputs)) if bias else None)
         self.precision: Precision = "fp32"
-        self._cast: Tensor | None = None
-        self._cast_of: tuple[Tensor, int, torch.device] | None = None
+        self._casts: dict[str, _Cast] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_cast": None, "_cast_of": None}  # a copy has weights, and so a cast, of its own
+        return self.__dict__ | {"_casts": {}}  # a copy has weights, and so casts, of its own
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[rows, inputs] to [rows, outputs]."""
+    def forward(self, x: Tensor, tasks: TaskRows | None = None) -> Tensor:
+        """[rows, inputs] to [rows, outputs].
+
+        Args:
+            x: inputs.
+            tasks: tasks of the rows, where each task's gradient is wanted.
+        """
         if self.precision == "fp32":
-            return F.linear(x, self.weight, self.bias)
-        weight: Tensor = _CachedCast.apply(self.weight, self._bf16_weight())  # type: ignore[no-untyped-call]
-        filled: Tensor = _Filled.apply(x)  # type: ignore[no-untyped-call]
-        y: Tensor = _RealRows.apply(F.linear(filled, weight), len(x))  # type: ignore[no-untyped-call]
-        return y if self.bias is None else y.add_(self.bias)
+            return F.linear(x, self.weight, self.bias) if tasks is None else tasks.linear(x, self.weight, self.bias)
+        return self.from_bf16(bf16_operand(x), len(x), tasks)
 
-    def _bf16_weight(self) -> Tensor:
-        cast_of, now = self._cast_of, (self.weight, self.weight._version, self.weight.device)
-        if self._cast is None or cast_of is None or cast_of[0] is not now[0] or cast_of[1:] != now[1:]:
-            with torch.inference_mode(mode=False):  # a cast made while predicting must serve in training too
-                self._cast = self.weight.detach().to(torch.bfloat16)
-            self._cast_of = now
-        return self._cast
+    def from_bf16(self, x: Tensor, rows: int, tasks: TaskRows | None = None) -> Tensor:
+        """The outputs of a bf16 operand's first rows, in fp32; the arguments are those of `product`."""
+        y = real_rows(self.product(x, rows, tasks), rows)
+        if self.bias is None:
+            return y
+        return y.add_(self.bias) if tasks is None else tasks.plus(y, self.bias)
+
+    def product(self, x: Tensor, rows: int, tasks: TaskRows | None, *, with_bias: bool = False) -> Tensor:
+        """The product in bf16.
+
+        Args:
+            x: inputs that `bf16_operand` made, bf16 [more rows, inputs].
+            rows: number of rows that count.
+            tasks: as in `forward`.
+            with_bias: True to add the bias before the result is rounded.
+
+        Returns:
+            bf16 [more rows, outputs].
+        """
+        bias = self.bias if with_bias else None
+        casts = [self._cast("weight"), *([] if bias is None else [self._cast("bias")])]
+        if tasks is not None and not tasks.leaves.with_sum:
+            y = F.linear(x, *casts)
+        else:
+            parameters = (self.weight, bias)
+            y = F.linear(x, *(_CachedCast.apply(p, cast) for p, cast in zip(parameters, casts, strict=False)))  # type: ignore[no-untyped-call]
+        return y if tasks is None else tasks.with_gradients(y, x, rows, self.weight, bias, like=casts[0])
+
+    def _cast(self, name: str) -> Tensor:
+        """A parameter in bf16."""
+        parameter = self.get_parameter(name)
+        cast = self._casts.get(name)
+        if cast is None or not cast.is_of(parameter):
+            cast = self._casts[name] = _Cast(parameter)
+        return cast.value
+
+
+def feed_forward(up: Linear, down: Linear, x: Tensor, tasks: TaskRows | None = None) -> Tensor:
+    """The linear layer `down` of the GELU of the linear layer `up` of some rows; in bf16 all the way, or in fp32."""
+    if up.precision == "fp32":
+        return down(F.gelu(up(x, tasks)), tasks)  # type: ignore[no-any-return]
+    inner = F.gelu(up.product(bf16_operand(x), len(x), tasks, with_bias=True))
+    return down.from_bf16(inner, len(x), tasks)
+
+
+class _Cast:
+    """The cast of a parameter to bf16, as it was at one moment."""
+
+    def __init__(self, parameter: Tensor) -> None:
+        with torch.inference_mode(mode=False):  # a cast made while predicting must serve in training too
+            self.value = parameter.detach().to(torch.bfloat16)
+        self._of = (parameter, parameter._version, parameter.device)
+
+    def is_of(self, parameter: Tensor) -> bool:
+        """Whether the parameter has not changed since."""
+        return self._of[0] is parameter and self._of[1:] == (parameter._version, parameter.device)
+
+
+def bf16_operand(x: Tensor) -> Tensor:
+    """[rows, n] in fp32 to a bf16 operand, [more rows, n]: at least one row of zeros, up to a multiple of `ROWS`."""
+    return _Filled.apply(x)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def real_rows(y: Tensor, rows: int) -> Tensor:
+    """The rows of a bf16 product that are of real operands, in fp32."""
+    return _RealRows.apply(y, rows)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def _fill(x: Tensor) -> Tensor:
-    """[rows, n] to bf16 [rows or more, n], zeros below."""
+    """[rows, n] to bf16 [more rows, n], zeros below."""
     rows = len(x)
-    filled = x.new_empty(-(-rows // ROWS) * ROWS, x.shape[1], dtype=torch.bfloat16)
+    filled = x.new_empty((rows // ROWS + 1) * ROWS, x.shape[1], dtype=torch.bfloat16)
     filled[:rows] = x
     filled[rows:] = 0
     return filled

@@ -1,6 +1,7 @@
 """One encoder with a head for each task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from bertram.model.encoders import Encoder
 from bertram.model.encoders.base import WordRows
 from bertram.model.heads import SimilarityHead, TaskHead, head_of
 from bertram.model.outputs import Output, output_of
+from bertram.model.task_rows import TaskLeaves, TaskRows
 from bertram.tasks import Task
 
 
@@ -47,6 +49,7 @@ class Multitask(nn.Module):
         super().__init__()
         self.encoder, self.tasks, self.pooling = encoder, dict(tasks), pooling
         self.heads = _ByTask({name: head_of(task, encoder.config.hidden) for name, task in tasks.items()})
+        self._leaves: TaskLeaves | None = None
 
     @property
     def device(self) -> torch.device:
@@ -71,6 +74,15 @@ class Multitask(nn.Module):
     def task_heads(self) -> list[tuple[str, TaskHead]]:
         """The heads by the names of their tasks."""
         return [(name, self.head(name)) for name in self.tasks]
+
+    @contextmanager
+    def gradients_to(self, leaves: TaskLeaves | None) -> Iterator[None]:
+        """Passes in which each task's gradient of the encoder's parameters goes to its own leaves, if there are any."""
+        self._leaves = leaves
+        try:
+            yield
+        finally:
+            self._leaves = None
 
     def inputs(self, batches: Sequence[Batch]) -> Inputs:
         """Pack the batches of one or more tasks together."""
@@ -105,8 +117,9 @@ class Multitask(nn.Module):
         """
         inputs = inputs or self.inputs(batches)
         packed = inputs.packed
-        hidden = self._hidden(packed, dropout, words=words, offset=offset)
-        one_each = torch.split(self._vectors(hidden, packed), list(inputs.sequences))
+        tasks = None if self._leaves is None else _task_rows(self._leaves, batches, inputs)
+        hidden = self._hidden(packed, dropout, words=words, tasks=tasks, offset=offset)
+        one_each = torch.split(self._vectors(hidden, packed, tasks), list(inputs.sequences))
         within = [self.tasks[batch.task].compares_within for batch in batches]
         two_each = torch.split(_text_means(hidden, packed), list(inputs.sequences)) if any(within) else one_each
         return [
@@ -119,21 +132,27 @@ class Multitask(nn.Module):
         return self._vectors(self._hidden(packed, dropout), packed)
 
     def _hidden(
-        self, packed: Packed, dropout: Dropout, *, words: WordRows | None = None, offset: Tensor | None = None
+        self,
+        packed: Packed,
+        dropout: Dropout,
+        *,
+        words: WordRows | None = None,
+        tasks: TaskRows | None = None,
+        offset: Tensor | None = None,
     ) -> Tensor:
         """[N, H], or [S, H] of the first tokens where the pooling asks for no others."""
         first_only = self.pooling != "mean"
-        states: Tensor = self.encoder(packed, dropout, words=words, offset=offset, first_only=first_only)
+        states: Tensor = self.encoder(packed, dropout, words=words, tasks=tasks, offset=offset, first_only=first_only)
         return states
 
-    def _vectors(self, hidden: Tensor, packed: Packed) -> Tensor:
+    def _vectors(self, hidden: Tensor, packed: Packed, tasks: TaskRows | None = None) -> Tensor:
         """[S, H] of the hidden states, in the order given."""
         if self.pooling == "mean":
             total = hidden.new_zeros(len(packed), hidden.shape[1]).index_add(0, packed.sequence, hidden)
             hidden = total / packed.lengths[:, None]
         elif self.pooling == "pooler":
             assert self.encoder.pooler is not None
-            hidden = torch.tanh(self.encoder.pooler(hidden))
+            hidden = torch.tanh(self.encoder.pooler(hidden, tasks))
         return hidden[packed.inverse_order]
 
     @torch.no_grad()
@@ -144,6 +163,17 @@ class Multitask(nn.Module):
             return None
         pairs = (self.pooled(self.inputs([batch]).packed).chunk(2) for batch in batches)
         return torch.cat([head.compare.similarity(u, v) for u, v in pairs])
+
+
+def _task_rows(leaves: TaskLeaves, batches: Sequence[Batch], inputs: Inputs) -> TaskRows:
+    """The tasks of the tokens and of the packed sequences of some batches."""
+    packed, names = inputs.packed, list(dict.fromkeys(batch.task for batch in batches))
+    tasks = torch.tensor([names.index(batch.task) for batch in batches]).repeat_interleave(
+        torch.tensor(inputs.sequences)
+    )
+    sequence_tasks = torch.empty_like(packed.inverse_order)
+    sequence_tasks[packed.inverse_order] = tasks.to(sequence_tasks.device)
+    return TaskRows(leaves, names, sequence_tasks[packed.sequence], sequence_tasks)
 
 
 def _text_means(hidden: Tensor, packed: Packed) -> Tensor:

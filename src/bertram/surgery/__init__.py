@@ -4,9 +4,10 @@ The update of every rule here is a weighted sum of the task gradients, and its w
 tasks' T x T Gramian G = J J^T, where row t of J is task t's gradient. So the long vectors are touched by T(T+1)/2 dot
 products and one weighted sum, and a rule is a callable that turns a Gramian into weights.
 
-Give the shared parameters only: a head keeps the gradient of its own task. Take the gradient of each task right after
-its own forward pass, so that one graph is alive at a time. The order with everything else is: accumulate per task,
-average over processes, surgery, clip, optimizer step.
+Give the shared parameters only: a head keeps the gradient of its own task. In a loop of one's own, take the gradient of
+each task right after its own forward pass, so that one graph is alive at a time; BERTram's trainer gets them from one
+packed pass (`bertram.model.task_rows`). The order with everything else is: accumulate per task, average over processes,
+surgery, clip, optimizer step.
 
 In a training loop of one's own, and in place of an optimizer wrapper:
 

@@ -101,13 +101,16 @@ def _on_cpu(scalars: list[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def weighted_sum(task_gradients: Sequence[Gradients], weights: Tensor, inplace: bool = False) -> list[Tensor | None]:
+def weighted_sum(
+    task_gradients: Sequence[Gradients], weights: Tensor, inplace: bool = False, dtype: torch.dtype | None = None
+) -> list[Tensor | None]:
     """Add up the task gradients, each times its weight.
 
     Args:
         task_gradients: each task's gradients, as in `combine`.
         weights: weight of each task, [T].
         inplace: write the result into the gradients, as in `combine`.
+        dtype: type of the sum of float16 and bfloat16 gradients, which is taken in float32; default: their own.
     """
     factors = weights.tolist()
     total: list[Tensor | None] = []
@@ -121,7 +124,8 @@ def weighted_sum(task_gradients: Sequence[Gradients], weights: Tensor, inplace: 
             summed = first.float() * factor
             for gradient, share in remaining:
                 summed.add_(gradient.float(), alpha=share)
-            total.append(first.copy_(summed) if inplace else summed.to(first.dtype))
+            wide = dtype is not None and dtype != first.dtype
+            total.append(first.copy_(summed) if inplace and not wide else summed.to(dtype or first.dtype))
             continue
         combined = first.mul_(factor) if inplace else first * factor
         for gradient, share in remaining:

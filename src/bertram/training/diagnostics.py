@@ -9,9 +9,9 @@ from torch import Tensor
 from bertram import surgery
 from bertram.config import Config
 from bertram.data.examples import Batch
+from bertram.model.task_rows import TaskLeaves
 from bertram.training.generators import Generators
-from bertram.training.parameters import by_layer
-from bertram.training.step import StepContext, StepReport, group_gradients, word_rows
+from bertram.training.step import StepContext, StepReport, gramians_by_layer, packed_gradients, word_rows
 
 IDLE_SHARE = 1e-6  # of the loss: a penalty below it does nothing
 IDLE_STEPS = 500  # without a conflict: surgery does nothing
@@ -30,14 +30,22 @@ def conflicts(context: StepContext, batches: Sequence[Batch], generators: Genera
     """
     drawn_from = (generators.dropout, generators.noise)
     states = [generator.get_state() for generator in drawn_from]
-    words = word_rows(context, batches)
-    gradients = [group_gradients(context, [batch], words).shared for batch in batches]
+    gradients = packed_gradients(context, batches, word_rows(context, batches), TaskLeaves())
     for generator, state in zip(drawn_from, states, strict=True):
         generator.set_state(state)
-    layers = [surgery.gramian([[g[name] for name in layer] for g in gradients]) for layer in by_layer(context.network)]
-    whole = torch.stack(layers).sum(0)
+    return conflict_figures([batch.task for batch in batches], gramians_by_layer(context, gradients))
+
+
+def conflict_figures(tasks: Sequence[str], layers: Sequence[Tensor]) -> dict[str, Any]:
+    """Cosines and norms of the tasks' gradients, of the whole encoder and of each layer.
+
+    Args:
+        tasks: names of the tasks.
+        layers: Gramian of each layer, [T, T].
+    """
+    whole = torch.stack(list(layers)).sum(0)
     return {
-        "tasks": [batch.task for batch in batches],
+        "tasks": list(tasks),
         "cosines": _rounded(surgery.cosines(whole)),
         "norms": _rounded(surgery.norms(whole)),
         "conflict_rate": surgery.conflict_rate(whole),

@@ -1,8 +1,8 @@
 """One training step: gradients of each task, one update.
 
-For each group of tasks: forward, backward, keep the gradient of what is shared, free the graph. Then combine the
-groups' gradients into one, clip, update. Without surgery all tasks of a step are one group, packed into one pass;
-with surgery each task is a group of its own, so that only one graph is alive at a time.
+All tasks of a step are packed into one forward and one backward pass. With surgery, that pass gives the gradient of the
+shared parameters task by task (`bertram.model.task_rows`); their Gramian decides on weights, and the update follows
+their weighted sum. Then clip, update.
 """
 
 import math
@@ -18,10 +18,11 @@ from bertram.data.examples import Batch
 from bertram.errors import TrainingError
 from bertram.model.encoders.base import WordRows
 from bertram.model.multitask import Multitask
+from bertram.model.task_rows import TaskLeaves
 from bertram.optimizer import AdamW, clip, global_norm
 from bertram.training import processes
 from bertram.training.objective import Objective, TaskLoss
-from bertram.training.parameters import head_parameters, shared_parameters, word_table
+from bertram.training.parameters import by_layer, head_parameters, shared_parameters, word_table
 
 Weightings = surgery.Weighting | Sequence[surgery.Weighting]
 
@@ -41,6 +42,7 @@ class StepContext:
         word_rows: True to differentiate only the word embeddings of the step.
         shared: trained parameters of the encoder by name.
         own: trained parameters of each task's head, and its log-variance, by task and name.
+        all_layers: names of the shared parameters of each layer.
     """
 
     network: Multitask
@@ -53,9 +55,10 @@ class StepContext:
     word_rows: bool
     shared: dict[str, nn.Parameter] = field(init=False)
     own: dict[str, dict[str, nn.Parameter]] = field(init=False)
+    all_layers: list[list[str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.shared = shared_parameters(self.network)
+        self.shared, self.all_layers = shared_parameters(self.network), by_layer(self.network)
         self.own = {
             task: head_parameters(self.network, task) | self.objective.own_parameters(task)
             for task in self.network.tasks
@@ -69,15 +72,17 @@ class StepContext:
 
 @dataclass(frozen=True)
 class Gradients:
-    """The gradients of one group of tasks.
+    """The gradients of some tasks.
 
     Attributes:
-        shared: gradient of each shared parameter by name; None where the group does not touch it.
+        shared: gradient of the sum of the losses by shared parameter; None where no task touches it.
+        by_task: gradient of each task's loss by task and shared parameter, where it is asked for.
         own: gradient of each parameter that belongs to one of the tasks.
         losses: loss, penalty and further figures by task.
     """
 
     shared: dict[str, Tensor | None]
+    by_task: dict[str, dict[str, Tensor | None]]
     own: dict[str, Tensor | None]
     losses: dict[str, dict[str, float]]
 
@@ -90,31 +95,34 @@ class StepReport:
         losses: loss, penalty and further figures by task.
         gradient_norm: norm of the gradient before clipping.
         gramians: Gramians of the tasks that surgery looked at, one or layer by layer.
+        layer_gramians: Gramian of each layer of the encoder, where the tasks' gradients are known.
     """
 
     losses: dict[str, dict[str, float]]
     gradient_norm: float
     gramians: Sequence[Tensor] = ()
+    layer_gramians: Sequence[Tensor] = ()
 
 
-def step(context: StepContext, batches: Sequence[Batch]) -> StepReport:
+def step(context: StepContext, batches: Sequence[Batch], *, watch: bool = False) -> StepReport:
     """One update from one batch of each task given.
 
     Args:
         context: network, losses and optimizer.
         batches: global batches of one or more tasks; each process computes its share of them.
+        watch: True to report the Gramians of the tasks' gradients without surgery, too; the update stays the same.
 
     Raises:
         TrainingError: a loss or the gradient is not finite; the weights are then as they were.
     """
     words = word_rows(context, batches)
-    groups = [batches] if context.weighting is None else [[batch] for batch in batches]
-    gradients = [group_gradients(context, group, words) for group in groups]
-    shared, gramians = combined(context, [group.shared for group in gradients])
-    losses = {task: figures for group in gradients for task, figures in group.losses.items()}
-    own = {name: gradient for group in gradients for name, gradient in group.own.items()}
-    norm = update(context, batches, {**shared, **own}, words)
-    return StepReport(losses, norm, gramians)
+    with_surgery = context.weighting is not None
+    leaves = TaskLeaves(with_sum=not with_surgery) if with_surgery or watch else None
+    gradients = packed_gradients(context, batches, words, leaves)
+    layer_gramians = gramians_by_layer(context, gradients)
+    shared, gramians = combined(context, gradients, layer_gramians) if with_surgery else (gradients.shared, [])
+    norm = update(context, batches, {**shared, **gradients.own}, words)
+    return StepReport(gradients.losses, norm, gramians, layer_gramians)
 
 
 def word_rows(context: StepContext, batches: Sequence[Batch]) -> WordRows | None:
@@ -126,46 +134,68 @@ def word_rows(context: StepContext, batches: Sequence[Batch]) -> WordRows | None
     return WordRows(table, ids.to(table.device))
 
 
-def group_gradients(context: StepContext, batches: Sequence[Batch], words: WordRows | None) -> Gradients:
-    """The gradients of the sum of some tasks' weighted losses: accumulated over parts, summed over processes."""
-    own = {name: parameter for batch in batches for name, parameter in context.own[batch.task].items()}
-    leaves: dict[str, Tensor] = {**context.shared, **own}
+def packed_gradients(
+    context: StepContext, batches: Sequence[Batch], words: WordRows | None, leaves: TaskLeaves | None = None
+) -> Gradients:
+    """The gradients of some tasks' weighted losses from one pass: accumulated over parts, summed over processes.
+
+    Args:
+        context: network and losses.
+        batches: global batches of one or more tasks.
+        words: word-embedding rows of the step, in place of the table.
+        leaves: leaves of the tasks, to get the gradients of the shared parameters by task; None: their sum alone.
+    """
+    shared: dict[str, Tensor] = dict(context.shared)
     if words is not None:
-        leaves[word_table(context.network)] = words.rows
-    total: dict[str, Tensor | None] = dict.fromkeys(leaves)
+        shared[word_table(context.network)] = words.rows
+    own = {name: parameter for batch in batches for name, parameter in context.own[batch.task].items()}
+    summed = own if leaves is not None and not leaves.with_sum else {**shared, **own}
+    total: dict[str, Tensor | None] = dict.fromkeys(summed)
+    by_task = {batch.task: dict[str, Tensor | None].fromkeys(shared) for batch in batches if leaves is not None}
     figures: dict[str, dict[str, float]] = {}
     for part in _parts(batches, context.parts):
-        losses = context.objective(part, words)
+        with context.network.gradients_to(leaves):
+            losses = context.objective(part, words)
         _note(figures, losses)
         cost = torch.stack([loss.batch.share * context.objective.weighted(loss) for loss in losses]).sum()
-        gradients = torch.autograd.grad(cost, list(leaves.values()), allow_unused=True)
-        total = {name: _plus(past, g) for (name, past), g in zip(total.items(), gradients, strict=True)}
-    total = processes.summed(total, leaves)
-    figures = _over_processes(figures)
-    return Gradients({name: total[name] for name in context.shared}, {name: total[name] for name in own}, figures)
+        apart = [] if leaves is None else [(t, name, x) for name, p in shared.items() for t, x in leaves.by_task(p)]
+        inputs = [*summed.values(), *(leaf for _, _, leaf in apart)]
+        gradients = torch.autograd.grad(cost, inputs, allow_unused=True)
+        for name, gradient in zip(summed, gradients, strict=False):  # those of the leaves follow
+            total[name] = _plus(total[name], gradient)
+        for (task, name, _), gradient in zip(apart, gradients[len(summed) :], strict=True):
+            by_task[task][name] = _plus(by_task[task][name], gradient)
+    total = processes.summed(total, summed)
+    by_task = {task: processes.summed(of_task, shared) for task, of_task in by_task.items()}
+    of_sum = {name: total[name] for name in shared if name in total}
+    return Gradients(of_sum, by_task, {name: total[name] for name in own}, _over_processes(figures))
+
+
+def gramians_by_layer(context: StepContext, gradients: Gradients) -> list[Tensor]:
+    """The tasks' Gramian of each layer, [T, T]; nothing where their gradients are not known."""
+    if not gradients.by_task:
+        return []
+    tasks = gradients.by_task.values()
+    return [surgery.gramian([[of_task[name] for name in layer] for of_task in tasks]) for layer in context.all_layers]
 
 
 def combined(
-    context: StepContext, gradients: Sequence[Mapping[str, Tensor | None]]
-) -> tuple[Mapping[str, Tensor | None], list[Tensor]]:
-    """One gradient of the shared parameters, and the tasks' Gramians that surgery looked at."""
-    if context.weighting is None:
-        return gradients[0], []
-    gramians: list[Tensor] = []
-
-    def watched(weighting: surgery.Weighting) -> surgery.Weighting:
-        def weigh(gramian: Tensor) -> Tensor:
-            gramians.append(gramian)
-            return weighting(gramian)
-
-        return weigh
-
+    context: StepContext, gradients: Gradients, layer_gramians: Sequence[Tensor]
+) -> tuple[dict[str, Tensor | None], list[Tensor]]:
+    """One gradient of the shared parameters, and the Gramians that surgery looked at."""
+    assert context.weighting is not None
     rules = context.weighting if isinstance(context.weighting, Sequence) else [context.weighting]
-    weightings = [watched(rule) for rule in rules]
-    names = list(context.shared)
-    groups = None if context.layers is None else [[names.index(name) for name in layer] for layer in context.layers]
-    lists = [[gradient[name] for name in names] for gradient in gradients]
-    return dict(zip(names, surgery.combine(lists, weightings, groups=groups, inplace=True), strict=True)), gramians
+    if context.layers is not None:
+        groups, gramians = context.layers, list(layer_gramians)
+    else:
+        tasks = len(gradients.by_task)
+        groups, gramians = [list(context.shared)], [sum(layer_gramians, torch.zeros(tasks, tasks, dtype=torch.float64))]
+    total: dict[str, Tensor | None] = {}
+    for names, rule, gramian in zip(groups, rules, gramians, strict=True):
+        of_tasks = [[of_task[name] for name in names] for of_task in gradients.by_task.values()]
+        sums = surgery.weighted_sum(of_tasks, rule(gramian), inplace=True, dtype=torch.float32)
+        total |= zip(names, sums, strict=True)
+    return total, gramians
 
 
 def update(
@@ -209,7 +239,7 @@ def _parts(batches: Sequence[Batch], parts: int) -> list[list[Batch]]:
 def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     if a is None or b is None:
         return b if a is None else a
-    return a.add_(b)
+    return a.add_(b) if a.dtype != torch.bfloat16 else a.float().add_(b)
 
 
 def _note(figures: dict[str, dict[str, float]], losses: Sequence[TaskLoss]) -> None:

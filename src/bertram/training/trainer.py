@@ -76,7 +76,8 @@ class Trainer:
         training, sampler = self.training, self.sampler
         places = sampler.next()
         training.latest |= places
-        self._report(self._update(training.context, places))
+        watch = self._watches_gradients() and len(places) == len(training.data.train)
+        self._report(self._update(training.context, places, watch=watch), places)
         if sampler.step % sampler.steps_per_epoch == 0:
             self._end_epoch()
         training.average.update(sampler.step)
@@ -84,7 +85,7 @@ class Trainer:
         if sampler.step % every == 0 or sampler.step == sampler.total_steps:
             self._evaluate()
 
-    def _update(self, context: StepContext, places: dict[str, Places]) -> StepReport:
+    def _update(self, context: StepContext, places: dict[str, Places], *, watch: bool = False) -> StepReport:
         """One update at the learning rates of this step."""
         o, number = self.config.optimizer, self.sampler.step
         factor = schedule(number - 1, self.sampler.total_steps, o.warmup_ratio, o.lr_schedule)
@@ -92,13 +93,13 @@ class Trainer:
             group["lr"] = group["rate"] * factor
         context.objective.teacher.begin_step((number - 1) / max(1, self.sampler.total_steps - 1))
         try:
-            report = step(context, self.training.batches(places))
+            report = step(context, self.training.batches(places), watch=watch)
         except TrainingError as error:
             raise TrainingError(f"step {number}: {error}") from None
         context.objective.after_update()
         return report
 
-    def _report(self, report: StepReport) -> None:
+    def _report(self, report: StepReport, places: dict[str, Places]) -> None:
         """Log and show a step."""
         training, number = self.training, self.sampler.step
         for task, figures in report.losses.items():
@@ -111,9 +112,12 @@ class Trainer:
         self.display.step(number, training.smoothed, sum(self.sampler.seen().values()) / seconds)
         if number % self.config.log.logging_steps == 0:
             self.writer.log({"step": number, "losses": report.losses, "gradient_norm": report.gradient_norm})
-        if number % self.config.log.diagnostics_steps == 0 and self._shares_gradients():
-            batches = training.batches(self._latest())
-            conflicts = diagnostics.conflicts(training.context, batches, training.generators)
+        if self._watches_gradients():
+            if len(places) == len(training.data.train):
+                conflicts = diagnostics.conflict_figures(list(places), report.layer_gramians)
+            else:
+                batches = training.batches(self._latest())
+                conflicts = diagnostics.conflicts(training.context, batches, training.generators)
             self.writer.log({"step": number, "conflicts": conflicts})
 
     def _end_epoch(self) -> None:
@@ -171,10 +175,11 @@ class Trainer:
     def _has_seen_all_tasks(self) -> bool:
         return len(self.training.latest) == len(self.training.data.train)
 
-    def _shares_gradients(self) -> bool:
-        """Whether two tasks or more have been seen whose gradients meet in the encoder."""
+    def _watches_gradients(self) -> bool:
+        """Whether the tasks' gradients are compared after this step: all were seen, and share an encoder."""
+        due = self.sampler.step % self.config.log.diagnostics_steps == 0
         tasks = len(self.training.data.train)
-        return self._has_seen_all_tasks() and tasks > 1 and not self.config.model.freeze_encoder
+        return due and self._has_seen_all_tasks() and tasks > 1 and not self.config.model.freeze_encoder
 
 
 def _score_text(value: float | None) -> str:

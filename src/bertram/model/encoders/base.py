@@ -13,6 +13,7 @@ from bertram.data.packing import Packed, pack
 from bertram.model.attention import attend
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.linear import Linear, Precision
+from bertram.model.task_rows import TaskRows
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,25 @@ class WordRows:
         self.ids = torch.unique(token_ids)
         self.rows = table.detach()[self.ids].requires_grad_()
 
-    def __call__(self, token_ids: Tensor) -> Tensor:
+    def __call__(self, token_ids: Tensor, tasks: TaskRows | None = None) -> Tensor:
         """The embeddings [N, E] of token ids that are among the step's."""
-        return F.embedding(torch.searchsorted(self.ids, token_ids), self.rows)
+        return embedding(torch.searchsorted(self.ids, token_ids), self.rows, tasks)
 
     def sparse(self, grad: Tensor, vocabulary: int) -> Tensor:
         """The rows' gradient as a sparse gradient of the whole table."""
         size = (vocabulary, grad.shape[1])
         return torch.sparse_coo_tensor(self.ids[None], grad, size, is_coalesced=True, check_invariants=False)
+
+
+def embedding(index: Tensor, table: Tensor, tasks: TaskRows | None = None) -> Tensor:
+    """Rows of a table.
+
+    Args:
+        index: rows to take, [...].
+        table: [rows, E].
+        tasks: tasks of the tokens, where each task's gradient is wanted.
+    """
+    return F.embedding(index, table) if tasks is None else tasks.embedding(index, table)
 
 
 class TokenLayout(ABC):
@@ -105,12 +117,14 @@ class TokenLayout(ABC):
         segments: number of the text that a token belongs to, of the same shape.
         positions: place of each token in its sequence, [N] or [L].
         dropout: masks of the pass.
+        tasks: tasks of the rows, where each task's gradient is wanted.
     """
 
     token_ids: Tensor
     segments: Tensor
     positions: Tensor
     dropout: Dropout
+    tasks: TaskRows | None = None
 
     @abstractmethod
     def places(self) -> Tensor:
@@ -131,10 +145,11 @@ class PackedLayout(TokenLayout):
     Args:
         batch: S sequences with N tokens.
         dropout: masks of the pass.
+        tasks: tasks of the rows, where each task's gradient is wanted.
     """
 
-    def __init__(self, batch: Packed, dropout: Dropout) -> None:
-        self.batch, self.dropout = batch, dropout
+    def __init__(self, batch: Packed, dropout: Dropout, tasks: TaskRows | None = None) -> None:
+        self.batch, self.dropout, self.tasks = batch, dropout, tasks
         self.token_ids, self.segments, self.positions = batch.token_ids, batch.segments, batch.positions
 
     def places(self) -> Tensor:
@@ -147,7 +162,8 @@ class PackedLayout(TokenLayout):
 
     def attend(self, query: Tensor, key_value: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
         """Attention within each sequence, group by group."""
-        return attend(query, key_value, self.batch, heads, self.dropout, bias)
+        tasks = None if self.tasks is None else self.tasks.sequence_tasks
+        return attend(query, key_value, self.batch, heads, self.dropout, bias, tasks)
 
 
 class EncoderLayer(nn.Module, ABC):
@@ -160,7 +176,7 @@ class EncoderLayer(nn.Module, ABC):
         Args:
             x: [..., H].
             layout: tokens of the pass.
-            bias: [heads or 1, L, L], added to the attention scores.
+            bias: [heads or 1, L, L], or such a bias for each task, added to the attention scores.
             first_only: compute only the first token of each sequence.
         """
 
@@ -208,16 +224,17 @@ class Encoder(nn.Module, ABC):
         """
 
     def biases(self, layout: TokenLayout) -> list[Tensor | None]:  # noqa: ARG002 - for families without
-        """What each layer adds to its attention scores, [heads or 1, L, L]."""
+        """What each layer adds to its attention scores, [heads or 1, L, L], or such a bias for each task."""
         return [None] * len(self.layers)
 
-    def finish(self, x: Tensor) -> Tensor:
+    def finish(self, x: Tensor, layout: TokenLayout) -> Tensor:  # noqa: ARG002 - for families without
         """What stands above the last layer."""
         return x
 
     def words_of(self, layout: TokenLayout, words: WordRows | None, offset: Tensor | None) -> Tensor:
         """Word embeddings with their offset, [..., E]."""
-        x = F.embedding(layout.token_ids, self.word_embeddings) if words is None else words(layout.token_ids)
+        ids, tasks = layout.token_ids, layout.tasks
+        x = embedding(ids, self.word_embeddings, tasks) if words is None else words(ids, tasks)
         return x if offset is None else x + offset
 
     def forward(
@@ -226,6 +243,7 @@ class Encoder(nn.Module, ABC):
         dropout: Dropout = NO_DROPOUT,
         *,
         words: WordRows | None = None,
+        tasks: TaskRows | None = None,
         offset: Tensor | None = None,
         first_only: bool = False,
     ) -> Tensor:
@@ -235,13 +253,14 @@ class Encoder(nn.Module, ABC):
             batch: S sequences with N tokens.
             dropout: dropout masks; none by default.
             words: source of word embeddings; default: the table.
+            tasks: tasks of the rows, where each task's gradient is wanted.
             offset: [N, E] in fp32, added to the word embeddings (SMART).
             first_only: compute the last layer for the first token of each sequence only.
 
         Returns:
             [N, H] in packed order, or [S, H] in packed order with `first_only`.
         """
-        return self.encode(PackedLayout(batch, dropout), words=words, offset=offset, first_only=first_only)
+        return self.encode(PackedLayout(batch, dropout, tasks), words=words, offset=offset, first_only=first_only)
 
     def encode(
         self,
@@ -256,7 +275,7 @@ class Encoder(nn.Module, ABC):
         last = len(self.layers) - 1
         for number, (layer, bias) in enumerate(zip(self.layers, self.biases(layout), strict=True)):
             x = layer(x, layout, bias, first_only=first_only and number == last)
-        return self.finish(x)
+        return self.finish(x, layout)
 
     def layer_outputs(self, batch: Packed) -> list[Tensor]:
         """The hidden states after each layer, first layer first, without dropout: each [N, H] in packed order."""
@@ -264,7 +283,7 @@ class Encoder(nn.Module, ABC):
         outputs = [self.embed(layout, None, None)]
         for layer, bias in zip(self.layers, self.biases(layout), strict=True):
             outputs.append(layer(outputs[-1], layout, bias))
-        return [*outputs[1:-1], self.finish(outputs[-1])]
+        return [*outputs[1:-1], self.finish(outputs[-1], layout)]
 
     @torch.no_grad()
     def hidden_states(

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bertram.model.encoders.base import Encoder, EncoderConfig, EncoderLayer, TokenLayout, WordRows
-from bertram.model.linear import Linear
+from bertram.model.encoders.base import Encoder, EncoderConfig, EncoderLayer, TokenLayout, WordRows, embedding
+from bertram.model.linear import Linear, feed_forward
+from bertram.model.norm import LayerNorm
 
 
 class BertLayer(EncoderLayer):
@@ -20,17 +20,18 @@ class BertLayer(EncoderLayer):
         self.query = Linear(hidden, hidden)
         self.key_value = Linear(hidden, 2 * hidden)  # keys and values in one product
         self.out_proj = Linear(hidden, hidden)
-        self.attention_norm = nn.LayerNorm(hidden, eps=config.norm_eps)
+        self.attention_norm = LayerNorm(hidden, eps=config.norm_eps)
         self.up = Linear(hidden, config.intermediate)
         self.down = Linear(config.intermediate, hidden)
-        self.output_norm = nn.LayerNorm(hidden, eps=config.norm_eps)
+        self.output_norm = LayerNorm(hidden, eps=config.norm_eps)
 
     def forward(self, x: Tensor, layout: TokenLayout, bias: Tensor | None, *, first_only: bool = False) -> Tensor:
         """[..., H] to [..., H], or to [S, H] where only the first token of each sequence is wanted."""
+        dropout, tasks = layout.dropout, layout.tasks
         queried = layout.first_tokens(x) if first_only else x
-        attended = layout.attend(self.query(queried), self.key_value(x), self.heads, bias)
-        x = self.attention_norm(queried + layout.dropout.hidden(self.out_proj(attended)))
-        return self.output_norm(x + layout.dropout.hidden(self.down(F.gelu(self.up(x)))))  # type: ignore[no-any-return]
+        attended = layout.attend(self.query(queried, tasks), self.key_value(x, tasks), self.heads, bias)
+        x = self.attention_norm(queried + dropout.hidden(self.out_proj(attended, tasks)), tasks)
+        return self.output_norm(x + dropout.hidden(feed_forward(self.up, self.down, x, tasks)), tasks)  # type: ignore[no-any-return]
 
 
 class BertEncoder(Encoder):
@@ -89,16 +90,17 @@ class BertEncoder(Encoder):
         self.word_embeddings = nn.Parameter(torch.empty(config.vocabulary, width))
         self.position_embeddings = nn.Parameter(torch.empty(config.first_position + config.max_tokens, width))
         self.segment_embeddings = nn.Parameter(torch.empty(config.segments, width)) if config.segments else None
-        self.embedding_norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.embedding_norm = LayerNorm(width, eps=config.norm_eps)
         self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.layers))
         self.pooler = Linear(config.hidden, config.hidden) if pooler else None
 
     def embed(self, layout: TokenLayout, words: WordRows | None, offset: Tensor | None) -> Tensor:
         """Word, position and segment embeddings, normalized."""
-        first = self.config.first_position
+        first, tasks = self.config.first_position, layout.tasks
+        positions = layout.positions + first if first else layout.positions
         x = self.words_of(layout, words, offset)
-        x = x + F.embedding(layout.positions + first if first else layout.positions, self.position_embeddings)
+        x = x + embedding(positions, self.position_embeddings, tasks)
         if self.segment_embeddings is not None:
             segments = layout.segments if self.reads_segments else torch.zeros_like(layout.segments)
-            x = x + F.embedding(segments, self.segment_embeddings)
-        return layout.dropout.hidden(self.embedding_norm(x))
+            x = x + embedding(segments, self.segment_embeddings, tasks)
+        return layout.dropout.hidden(self.embedding_norm(x, tasks))

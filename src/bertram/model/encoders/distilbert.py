@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertram.model.encoders.base import EncoderConfig, TokenLayout
 from bertram.model.encoders.bert import BertEncoder, BertLayer
+from bertram.model.linear import feed_forward
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,11 @@ class DistilBertLayer(BertLayer):
 
     def forward(self, x: Tensor, layout: TokenLayout, bias: Tensor | None, *, first_only: bool = False) -> Tensor:
         """[..., H] to [..., H], or to [S, H] where only the first token of each sequence is wanted."""
+        dropout, tasks = layout.dropout, layout.tasks
         queried = layout.first_tokens(x) if first_only else x
-        attended = layout.attend(self.query(queried), self.key_value(x), self.heads, bias)
-        x = self.attention_norm(queried + self.out_proj(attended))
-        return self.output_norm(x + layout.dropout.hidden(self.down(F.gelu(self.up(x)))))  # type: ignore[no-any-return]
+        attended = layout.attend(self.query(queried, tasks), self.key_value(x, tasks), self.heads, bias)
+        x = self.attention_norm(queried + self.out_proj(attended, tasks), tasks)
+        return self.output_norm(x + dropout.hidden(feed_forward(self.up, self.down, x, tasks)), tasks)  # type: ignore[no-any-return]
 
 
 class DistilBertEncoder(BertEncoder):

@@ -48,7 +48,7 @@ class ElectraEncoder(BertEncoder):
     def embed(self, layout: TokenLayout, words: WordRows | None, offset: Tensor | None) -> Tensor:
         """BERT's embeddings, projected to the width of the layers."""
         x = super().embed(layout, words, offset)
-        return x if self.embedding_proj is None else self.embedding_proj(x)
+        return x if self.embedding_proj is None else self.embedding_proj(x, layout.tasks)
 
     def hugging_face_keys(self) -> dict[str, list[str]]:
         """For each of our parameters, the Hugging Face keys that are stacked to make it."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bertram.model.encoders.base import Encoder, EncoderConfig, EncoderLayer, TokenLayout, WordRows
 from bertram.model.linear import Linear
+from bertram.model.norm import LayerNorm
 
 BLOCKED = -1e9  # added to the scores outside a window; finite, see `bertram.model.attention.attend`
 FULL, LOCAL = "full_attention", "sliding_attention"
@@ -63,7 +64,7 @@ class ModernBertLayer(EncoderLayer):
         whole = number % config.global_every == 0
         self.theta = config.global_theta if whole else config.local_theta
         self.window = None if whole else config.window
-        self.attention_norm = _norm(config) if number else nn.Identity()
+        self.attention_norm = _norm(config) if number else None
         self.query = Linear(hidden, hidden, bias=False)
         self.key_value = Linear(hidden, 2 * hidden, bias=False)  # keys and values in one product
         self.out_proj = Linear(hidden, hidden, bias=False)
@@ -73,18 +74,19 @@ class ModernBertLayer(EncoderLayer):
 
     def forward(self, x: Tensor, layout: TokenLayout, bias: Tensor | None, *, first_only: bool = False) -> Tensor:
         """[..., H] to [..., H], or to [S, H] where only the first token of each sequence is wanted."""
-        normalized = self.attention_norm(x)
-        key, value = self.key_value(normalized).chunk(2, dim=-1)
+        tasks = layout.tasks
+        normalized = x if self.attention_norm is None else self.attention_norm(x, tasks)
+        key, value = self.key_value(normalized, tasks).chunk(2, dim=-1)
         angles = _angles(layout.positions, x.shape[-1] // self.heads, self.theta)
         key_value = torch.cat([self._rotated(key, angles), value], dim=-1)
         if first_only:  # at position 0, where the rotation is none
-            x, query = layout.first_tokens(x), self.query(layout.first_tokens(normalized))
+            x, query = layout.first_tokens(x), self.query(layout.first_tokens(normalized), tasks)
         else:
-            query = self._rotated(self.query(normalized), angles)
+            query = self._rotated(self.query(normalized, tasks), angles)
         attended = layout.attend(query, key_value, self.heads, bias)
-        x = x + layout.dropout.hidden(self.out_proj(attended))
-        value, gate = self.up(self.feed_forward_norm(x)).chunk(2, dim=-1)
-        return x + self.down(layout.dropout.hidden(F.gelu(value) * gate))  # type: ignore[no-any-return]
+        x = x + layout.dropout.hidden(self.out_proj(attended, tasks))
+        value, gate = self.up(self.feed_forward_norm(x, tasks), tasks).chunk(2, dim=-1)
+        return x + self.down(layout.dropout.hidden(F.gelu(value) * gate), tasks)  # type: ignore[no-any-return]
 
     def _rotated(self, x: Tensor, angles: Tensor) -> Tensor:
         """Rotary positions (Su et al., 2021, eq. 34), with the two halves of a head as pairs of coordinates.
@@ -153,7 +155,7 @@ class ModernBertEncoder(Encoder):
 
     def embed(self, layout: TokenLayout, words: WordRows | None, offset: Tensor | None) -> Tensor:
         """Word embeddings, normalized."""
-        return layout.dropout.hidden(self.embedding_norm(self.words_of(layout, words, offset)))
+        return layout.dropout.hidden(self.embedding_norm(self.words_of(layout, words, offset), layout.tasks))
 
     def biases(self, layout: TokenLayout) -> list[Tensor | None]:
         """For layers with local attention, a bias [1, L, L] that blocks what lies outside their window."""
@@ -162,9 +164,9 @@ class ModernBertEncoder(Encoder):
         local = (BLOCKED * outside.to(self.word_embeddings.dtype))[None]
         return [None if layer.window is None else local for layer in self.layers]
 
-    def finish(self, x: Tensor) -> Tensor:
+    def finish(self, x: Tensor, layout: TokenLayout) -> Tensor:
         """The final norm."""
-        return self.final_norm(x)  # type: ignore[no-any-return]
+        return self.final_norm(x, layout.tasks)  # type: ignore[no-any-return]
 
     def top_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters that lie above the last layer."""
@@ -224,8 +226,8 @@ class ModernBertEncoder(Encoder):
         return apart
 
 
-def _norm(config: ModernBertConfig) -> nn.LayerNorm:
-    return nn.LayerNorm(config.hidden, eps=config.norm_eps, bias=False)
+def _norm(config: ModernBertConfig) -> LayerNorm:
+    return LayerNorm(config.hidden, eps=config.norm_eps, bias=False)
 
 
 def _angles(positions: Tensor, width: int, theta: float) -> Tensor:

@@ -64,10 +64,18 @@ class MPNetEncoder(BertEncoder):
         self.position_bias = nn.Parameter(torch.empty(config.buckets, config.heads))
 
     def biases(self, layout: TokenLayout) -> list[Tensor | None]:
-        """The bias of each bucket and head at the distances of the tokens, [heads, L, L], for all layers."""
+        """The bias of each bucket and head at the distances of the tokens, [heads, L, L], for all layers.
+
+        Where each task's gradient is wanted, each has a bias of its own with the same values, [T, heads, L, L].
+        """
         places = layout.places()
-        bias = F.embedding(bucket(places[None, :] - places[:, None], self.buckets), self.position_bias)
-        return [bias.permute(2, 0, 1)] * len(self.layers)
+        index = bucket(places[None, :] - places[:, None], self.buckets)
+        if layout.tasks is None:
+            bias = F.embedding(index, self.position_bias).permute(2, 0, 1)
+        else:
+            tables = layout.tasks.in_place_of(self.position_bias)
+            bias = torch.stack([F.embedding(index, table).permute(2, 0, 1) for table in tables])
+        return [bias] * len(self.layers)
 
 
 def bucket(distance: Tensor, buckets: int) -> Tensor:
