@@ -402,7 +402,7 @@ class Task(Strict):
 
     def _decision_faults(self) -> Iterator[str]:
         """Weights, smoothing, temperature and thresholds that the kind or its loss cannot have."""
-        space, logits = self.label_space, LOSSES[self.trained_by].of_logits and bool(self.class_names)
+        space, logits = self.label_space, self.has_logits
         described = f"a {self.kind} task with the loss {self.trained_by}"
         if self.class_weights and not space.names:
             yield f"class_weights: a {self.kind} task has no labels to weight"
@@ -501,6 +501,11 @@ class Task(Strict):
     def softmax(self) -> bool:
         """Whether the raw outputs are the logits of a softmax over classes."""
         return LOSSES[self.trained_by].of_softmax
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether the raw outputs are logits of probabilities, which a temperature can divide."""
+        return LOSSES[self.trained_by].of_logits and bool(self.class_names)
 
     @property
     def label_space(self) -> LabelSpace:

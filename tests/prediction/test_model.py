@@ -37,6 +37,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "class": {"kind": "class", "labels": ["a", "b", "c"]},
     "binary": {"kind": "binary"},
     "score": {"kind": "score", "range": [1, 4]},
+    "multi-label": {"kind": "multi-label", "labels": ["a", "b", "c"]},
 }
 
 

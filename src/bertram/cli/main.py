@@ -40,6 +40,7 @@ COMMANDS = {
     "distill": "Train one model on the outputs of trained models, too.",
     "recipes": "List the recipes, or show one in full.",
     "evaluate": "Score a run on labelled data.",
+    "calibrate": "Fit temperature and thresholds of a run.",
     "predict": "Predict texts from a file or standard input.",
     "submission": "Write the six files of the course's leaderboard.",
     "score": "Score a file of predictions made by any program.",

@@ -41,6 +41,7 @@ def predict(
     encoding: str | None = None,
     quoting: Literal["auto", "standard", "none"] = "auto",
     output_format: Literal["jsonl", "csv"] = "jsonl",
+    abstain_below: float | None = None,
     batch_size: PositiveInt = 64,
 ) -> None:
     """Predict texts from a file or standard input; the output is in the order of the input.
@@ -70,6 +71,9 @@ def predict(
         is standard, except where a quote would swallow rows.
     output_format
         Format of standard output: one JSON object per line, or a table with a column for each probability.
+    abstain_below
+        Confidence (probability of what is predicted) below which a prediction is withheld: its value and label are
+        null. Default: none is.
     batch_size
         Examples per batch.
     """
@@ -86,7 +90,8 @@ def predict(
     if task not in model.tasks:
         raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     with ExitStack() as stack:
-        output = None if out is None else stack.enter_context(Output(out, model.tasks[task], model_hash(opened)))
+        made_by = model_hash(opened) + ("" if abstain_below is None else f" --abstain-below {abstain_below:g}")
+        output = None if out is None else stack.enter_context(Output(out, model.tasks[task], made_by))
         step = stack.enter_context(_progress(source, enabled=out is not None or not sys.stdout.isatty()))
         lines = predict_file(
             model,
@@ -97,6 +102,7 @@ def predict(
             encoding=encoding,
             quoting=quoting,
             batch_size=batch_size,
+            abstain_below=abstain_below,
             remaining=iter if output is None else partial(output.remaining, step=partial(step, 1)),
             complain=say,
         )
@@ -169,7 +175,7 @@ def _printer(space: LabelSpace, output_format: str) -> Callable[[dict[str, Any]]
 def _cell(value: Any) -> Any:
     """A value of a table; several labels are separated by semicolons, an empty list stays one."""
     if not isinstance(value, tuple | list):
-        return value
+        return "" if value is None else value
     return ";".join(map(str, value)) if value else "[]"
 
 

@@ -31,6 +31,7 @@ def serve(
     max_characters: PositiveInt = 10_000,
     max_body: PositiveInt = 1 << 20,
     timeout: PositiveFloat = 30.0,
+    abstain_below: float | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
 ) -> None:
     """Serve a run over HTTP: a web page and a JSON API.
@@ -60,6 +61,8 @@ def serve(
         Maximum size of a request, in bytes.
     timeout
         Seconds after which a request gets status 504.
+    abstain_below
+        Confidence below which a prediction is withheld: its value and label are null. Default: none is.
     precision
         Precision of the matrix multiplications.
     """
@@ -78,5 +81,6 @@ def serve(
         waiting_tokens=max_waiting_tokens,
         together=batch_size,
         seconds=timeout,
+        abstain_below=abstain_below,
     )
     run_server(run, host, port, limits, precision, allowed_hosts or [])

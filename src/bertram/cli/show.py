@@ -11,6 +11,7 @@ from bertram.config import Config
 from bertram.evaluation.baseline import best_baseline
 from bertram.evaluation.caveats import notes
 from bertram.evaluation.intervals import Interval
+from bertram.runs.decisions import TaskDecision
 from bertram.runs.directory import Run
 from bertram.runs.scores import Baselines, Score, SplitScores, TaskScores
 from bertram.tasks import Task
@@ -132,6 +133,25 @@ def interval_text(interval: Interval | None, digits: int = 3, sign: str = "") ->
 
 def _value(score: Score | None) -> str:
     return "" if score is None or score.value is None else f"{score.value:.4f}"
+
+
+def calibration_table(task: Task, decision: TaskDecision) -> Table:
+    """The fitted temperature and thresholds of a task, and its scores before and after."""
+    thresholds = decision.thresholds
+    listed = ", ".join(
+        f"{name} {threshold:.2f}" if len(thresholds) > 1 else f"{threshold:.2f}"
+        for name, threshold in zip(task.class_names, thresholds, strict=False)
+    )
+    fitted = f"temperature {decision.temperature:.3f}" + (f", thresholds {listed}" if listed else "")
+    table = plain_table(f"{task.name}: {fitted} ({decision.rows:,} rows)")
+    table.add_column("score")
+    for heading in ("before", "95 % interval", "after", "95 % interval"):
+        table.add_column(heading, justify="right")
+    for name in ("calibration_error", *METRIC_ORDER):
+        if (scores := decision.scores.get(name)) is not None:
+            style = "bold" if name in ("calibration_error", task.scored_by) else None
+            table.add_row(name.replace("_", " "), *_cells(scores.before), *_cells(scores.after), style=style)
+    return table
 
 
 def confusion_tables(config: Config, confusion: Mapping[str, list[list[int]]]) -> list[Table]:

@@ -1,5 +1,6 @@
 """What a reader of a run's scores should know, wherever they are shown."""
 
+from bertram.runs.decisions import read_decisions
 from bertram.runs.directory import Run
 
 
@@ -14,4 +15,6 @@ def notes(run: Run) -> list[str]:
         sentences.append("The sample is a toy of the project's own sentences: its scores say nothing about methods.")
     if run.finished:
         sentences += run.record.cautions
+    decisions = read_decisions(run.path)
+    sentences += [] if decisions is None else decisions.notes()
     return sentences

@@ -46,13 +46,13 @@ def label_scores(task: Task, gold: Floats, predicted: Floats) -> Iterator[LabelS
     thresholds = task.thresholds or (0.5,)
     for index, name in enumerate(task.class_names):
         present, chosen = is_gold[:, index], is_predicted[:, index]
-        both = float(present @ chosen)
+        hits = float(present @ chosen)
         yield LabelScore(
             name,
             int(present.sum()),
             int(chosen.sum()),
-            both / chosen.sum() if chosen.any() else None,
-            both / present.sum() if present.any() else None,
+            hits / chosen.sum() if chosen.any() else None,
+            hits / present.sum() if present.any() else None,
             score_task(YesNo(), present, chosen)["f1"],
             thresholds[min(index, len(thresholds) - 1)],
         )

@@ -157,9 +157,18 @@ def _layers(model: Model, task: Task, form: DenseForm) -> Iterator[Layer]:
         yield model.network.encoder.pooler, nn.Tanh, vector, vector
     if isinstance(head, MLPHead):
         yield head.inner, nn.GELU, vector, vector
-    yield head.compare, form.activation, vector, "scores"
+    temperature = model.network.output(task.name).settings.temperature
+    last = head.compare if temperature == 1 else _Cooled(head.compare, temperature)
+    yield last, form.activation, vector, "scores"
     if form.affine is not None:
         yield _Affine(*form.affine), nn.Identity, "scores", "scores"
+
+
+class _Cooled:
+    """A layer whose outputs are divided by a temperature."""
+
+    def __init__(self, layer: Any, temperature: float) -> None:
+        self.weight, self.bias = layer.weight / temperature, layer.bias / temperature
 
 
 class _Affine:

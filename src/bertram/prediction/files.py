@@ -9,7 +9,8 @@ from bertram.data.examples import Examples, tokenize
 from bertram.data.inputs import InputFormat, read_texts
 from bertram.data.rows import Reject
 from bertram.errors import BertramError
-from bertram.prediction.model import Predictor, entry, predictions
+from bertram.prediction import abstention
+from bertram.prediction.model import Predictor, predictions
 from bertram.prediction.resumable_output import Row
 from bertram.tasks import Quoting
 
@@ -27,6 +28,7 @@ def predict_file(
     encoding: str | None = None,
     quoting: Quoting = "auto",
     batch_size: int = 64,
+    abstain_below: float | None = None,
     remaining: Callable[[Iterator[Row]], Iterator[Row]] = iter,
     complain: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
@@ -41,6 +43,7 @@ def predict_file(
         encoding: text encoding; default: UTF-8, or that of the byte order mark.
         quoting: meaning of quotes in a table; default: standard, unless that would swallow rows.
         batch_size: examples per batch.
+        abstain_below: confidence below which a prediction is withheld; None: none is.
         remaining: skips the rows that are predicted already; see `Output.remaining`.
         complain: called with a message for each rejected row.
 
@@ -50,6 +53,7 @@ def predict_file(
     if task not in model.tasks:
         raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     definition = model.tasks[task]
+    abstention.check([definition], abstain_below)
     rejects: list[Reject] = []
     rows = read_texts(
         source,
@@ -67,8 +71,9 @@ def predict_file(
         ids, texts = zip(*window, strict=True)
         pieces = tokenize(texts, model.tokenizer)
         examples = Examples(definition, ids, pieces, None, model.tokenizer, model.max_tokens)
-        for row_id, prediction in zip(ids, predictions(definition, model.outputs(examples, batch_size)), strict=True):
-            yield {"id": row_id, **entry(definition, prediction)}
+        window_predictions = predictions(definition, model.outputs(examples, batch_size))
+        for row_id, fields in zip(ids, abstention.entries(definition, window_predictions, abstain_below), strict=True):
+            yield {"id": row_id, **fields}
 
 
 def _complaining(rows: Iterator[Row], rejects: list[Reject], complain: Callable[[str], None]) -> Iterator[Row]:

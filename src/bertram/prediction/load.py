@@ -14,8 +14,10 @@ from bertram.errors import RunError
 from bertram.model.linear import Precision
 from bertram.model.storage import FORMAT, StoredNetwork, load_network, save_network
 from bertram.prediction.model import Model, Prediction, Text, predict
+from bertram.runs.decisions import DECISIONS, read_decisions
 from bertram.runs.directory import Run, open_run
 from bertram.runs.typed_json import one_line, read_object, typed
+from bertram.tasks import Task
 
 MEMBERS = "ensemble.json"
 
@@ -64,8 +66,27 @@ def load(run: Path | str | Run, precision: Precision = "fp32") -> Model | Ensemb
         raise RunError(f"{opened.path}: no model yet; continue the training with --resume")
     opened.check_model()
     if not (directory / MEMBERS).is_file():
-        return load_model(directory, precision)
+        return with_decisions(load_model(directory, precision), opened)
     return Ensemble([load_model(member, precision) for member in members(directory)])
+
+
+def with_decisions(model: Model, run: Run) -> Model:
+    """The model with the temperature and the thresholds that were fitted for its run, if any were.
+
+    Raises:
+        RunError: the file is damaged, or does not belong to the tasks of the model.
+    """
+    decisions = read_decisions(run.path)
+    for name, fitted in () if decisions is None else decisions.tasks.items():
+        path = run.path / DECISIONS
+        if name not in model.tasks:
+            raise RunError(f"{path}: the run has no task {name!r}; remove it by bertram calibrate --undo")
+        values = {"temperature": fitted.temperature, "thresholds": tuple(fitted.thresholds)}
+        try:
+            model.network.set_task(Task.model_validate({**model.tasks[name].model_dump(), **values}))
+        except ValueError as error:
+            raise RunError(f"{path}: does not fit the task {name}: {one_line(error)}") from None
+    return model
 
 
 def model_hash(run: Run) -> str:
@@ -74,6 +95,9 @@ def model_hash(run: Run) -> str:
     for path in sorted(file for file in run.model.rglob("*") if file.is_file()):
         with path.open("rb") as file:
             whole.update(f"{path.relative_to(run.model)} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    decisions = run.path / DECISIONS
+    if decisions.is_file():
+        whole.update(decisions.read_bytes())
     return whole.hexdigest()
 
 

@@ -3,13 +3,17 @@
 import numpy as np
 from markupsafe import Markup, escape
 
+from bertram.evaluation.calibration import calibration_error
+from bertram.evaluation.groups import text_groups
 from bertram.evaluation.labels import label_scores
-from bertram.evaluation.metrics import expected_calibration_error, reliability
+from bertram.evaluation.metrics import reliability
 from bertram.evaluation.set_metrics import digits
 from bertram.report import plots
 from bertram.report.drawing import WIDTH, svg
 from bertram.report.outcomes import Library, Outcomes, RunView
 from bertram.report.page import Cell, Column, Picture, Section, Table, shown, shown_interval
+from bertram.runs.decisions import read_decisions
+from bertram.runs.scores import Score
 
 MOST_POINTS = 1500  # of a scatter; more are drawn by lot
 WORST = 8  # errors shown of each task
@@ -32,10 +36,10 @@ def predictions_section(run: RunView, library: Library) -> Section:
         if outcomes is None:
             continue
         if task.label_space.is_set:
-            pictures.append(_label_reliability(name, outcomes))
+            pictures.append(_label_reliability(run, name, outcomes))
             tables.append(_label_table(name, outcomes))
         elif outcomes.confidence is not None:
-            pictures.append(_reliability(name, outcomes))
+            pictures.append(_reliability(run, name, outcomes))
         elif task.label_space.numeric:
             pictures += [_scatter(name, outcomes), _spread(name, outcomes)]
     return Section("predictions", "Predictions", pictures=pictures, tables=tables)
@@ -53,29 +57,50 @@ def _label_table(name: str, outcomes: Outcomes) -> Table:
     return Table(columns, rows, title=f"{name}: each label", note=note)
 
 
-def _label_reliability(name: str, outcomes: Outcomes) -> Picture:
+def _label_reliability(run: RunView, name: str, outcomes: Outcomes) -> Picture:
     """Reliability of the probabilities of all labels together: how often a label is present."""
     assert outcomes.probabilities is not None
     present = digits(outcomes.gold, outcomes.task.classes).ravel()
     sure = outcomes.probabilities.ravel()
     bins = reliability(sure, present)
+    rows = np.arange(len(outcomes.gold)) if (groups := text_groups(outcomes.texts)) is None else groups
+    error = calibration_error(sure, present, np.repeat(rows, outcomes.task.classes))
     return Picture(
         f"{name}: reliability", svg(plots.reliability, WIDTH, 330, bins),
         f"How often a label is present (bars) at such a probability, all labels together; the gap to the diagonal is "
-        f"outlined. Expected calibration error {shown(expected_calibration_error(bins))}.",
+        f"outlined. Expected calibration error {_with_interval(error)}.{_after(run, name)}",
     )  # fmt: skip
 
 
-def _reliability(name: str, outcomes: Outcomes) -> Picture:
+def _with_interval(score: Score) -> str:
+    return f"{shown(score.value)} ({shown_interval(score.ci95)})"
+
+
+def _after(run: RunView, name: str) -> str:
+    """A sentence about the calibration that was fitted later; nothing where none was."""
+    decisions = read_decisions(run.run.path)
+    fitted = None if decisions is None else decisions.tasks.get(name)
+    if decisions is None or fitted is None or "calibration_error" not in fitted.scores:
+        return ""
+    after = _with_interval(fitted.scores["calibration_error"].after)
+    return (
+        f" Later fitted on {decisions.fitted_on}: temperature {shown(fitted.temperature, 2)}, with which the error is "
+        f"{after} on rows that the fit did not see."
+    )
+
+
+def _reliability(run: RunView, name: str, outcomes: Outcomes) -> Picture:
     assert outcomes.confidence is not None
-    bins = reliability(outcomes.confidence, outcomes.predicted == outcomes.gold)
-    error = expected_calibration_error(bins)
+    right_answers = (outcomes.predicted == outcomes.gold).astype(np.float64)
+    bins = reliability(outcomes.confidence, right_answers)
+    error = calibration_error(outcomes.confidence, right_answers, text_groups(outcomes.texts))
     sure, right = outcomes.confidence.mean(), (outcomes.predicted == outcomes.gold).mean()
     tendency = "too sure of itself" if sure > right else "not sure enough of itself"
+    means = f"confidence {shown(sure)}, accuracy {shown(right)}"
     return Picture(
         f"{name}: reliability", svg(plots.reliability, WIDTH, 330, bins),
         f"How often it is right (bars) when it is so sure; the gap to the diagonal is outlined. Expected calibration "
-        f"error {shown(error)}; on the whole {tendency}: confidence {shown(sure)}, accuracy {shown(right)}.",
+        f"error {_with_interval(error)}; on the whole {tendency}: {means}.{_after(run, name)}",
     )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def predictor(task: Task, batcher: Batcher, limits: Limits, metrics: Metrics) ->
         texts = read_request(task, await request.body(), limits)
         results = await _unless_gone(request, _predict(batcher, task, texts, limits))
         metrics.texts[task.name] += len(texts)
-        return JSONResponse(answer(task, results))
+        return JSONResponse(answer(task, results, limits.abstain_below))
 
     return predict
 
@@ -139,7 +139,10 @@ async def _client_gone(request: Request) -> None:
 def _add_predict(app: FastAPI, task: Task, handler: Handler, limits: Limits) -> None:
     schema = {"required": True, "content": {"application/json": {"schema": request_schema(task, limits)}}}
     responses: dict[int | str, dict[str, Any]] = {
-        200: {"description": "predictions, in order", "content": {"application/json": {"schema": answer_schema(task)}}}
+        200: {
+            "description": "predictions, in order",
+            "content": {"application/json": {"schema": answer_schema(task, limits.abstain_below)}},
+        }
     }
     problem_schema = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
     responses |= {

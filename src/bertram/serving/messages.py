@@ -9,7 +9,8 @@ from pydantic_core import from_json
 
 from bertram.errors import BertramError
 from bertram.label_spaces import object_schema
-from bertram.prediction.model import Prediction, Text, checked, entry
+from bertram.prediction import abstention
+from bertram.prediction.model import Prediction, Text, checked
 from bertram.tasks import Task
 
 FAULTS_SHOWN = 5
@@ -30,6 +31,7 @@ class Limits:
     client_requests: int = 256  # of these, from one address
     seconds: float = 30.0  # until an answer
     body_seconds: float = 10.0  # until a request's head has arrived, and then its body
+    abstain_below: float | None = None  # confidence below which a prediction is withheld
 
 
 class BadRequestError(Exception):
@@ -126,9 +128,9 @@ def _faults(task: Task, number: int, item: object, limits: Limits) -> Iterator[s
             yield str(error)
 
 
-def answer(task: Task, predictions: Sequence[Prediction]) -> dict[str, Any]:
+def answer(task: Task, predictions: Sequence[Prediction], abstain_below: float | None = None) -> dict[str, Any]:
     """The body of an answer, with the entries that ``bertram predict`` writes."""
-    return {"task": task.name, "predictions": [entry(task, prediction) for prediction in predictions]}
+    return {"task": task.name, "predictions": abstention.entries(task, predictions, abstain_below)}
 
 
 def request_schema(task: Task, limits: Limits) -> dict[str, Any]:
@@ -140,7 +142,7 @@ def request_schema(task: Task, limits: Limits) -> dict[str, Any]:
     return {"oneOf": [object_schema({single: item}), object_schema({plural: list_schema})]}
 
 
-def answer_schema(task: Task) -> dict[str, Any]:
+def answer_schema(task: Task, abstain_below: float | None = None) -> dict[str, Any]:
     """The JSON schema of an answer."""
-    predictions = {"type": "array", "items": task.label_space.answer_schema()}
+    predictions = {"type": "array", "items": abstention.schema(task.label_space, abstain_below)}
     return object_schema({"task": {"type": "string", "const": task.name}, "predictions": predictions})

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bertram.errors import BertramError
 from bertram.model.linear import Precision
+from bertram.prediction import abstention
 from bertram.prediction.load import load
 from bertram.runs.directory import open_run
 from bertram.serving.about import describe
@@ -54,6 +55,7 @@ def serve(
     with listen(host, port) as sock:  # before the slow loading of the model, so that a port in use is reported at once
         opened = open_run(run)
         model = load(opened, precision)
+        abstention.check(list(model.tasks.values()), limits.abstain_below)
         app = create_app(model, describe(opened, model.tasks, limits), limits, allowed_hosts(host, hosts))
         say(f"{run}: {', '.join(model.tasks)} at {address(sock)} (Ctrl+C stops)")
         if not _is_loopback(sock):

@@ -150,6 +150,10 @@ class Output(ABC):
     def meaning(self, raw: Tensor) -> Tensor:
         """Probabilities of the labels, [n, K], or scores in label units, [n]."""
 
+    def logits(self, meaning: Tensor) -> Tensor:
+        """Raw outputs that mean these probabilities at temperature 1; for outputs that a temperature can divide."""
+        return torch.logit(meaning)
+
     def cooled(self, raw: Tensor) -> Tensor:
         """Logits in float32, divided by the temperature."""
         temperature = self.settings.temperature

@@ -37,6 +37,10 @@ class Bernoulli(YesNoOutput):
         """The sigmoid."""
         return torch.sigmoid(self.cooled(raw))
 
+    def logits(self, meaning: Tensor) -> Tensor:
+        """The logit of the probability of yes."""
+        return torch.logit(meaning[:, 1])
+
     def divergence(self, p: Tensor, q: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Symmetric KL divergence of the probabilities of yes."""
         return smart.bernoulli_symmetric_kl(p, q, reduction)

@@ -95,6 +95,10 @@ class Ordinal(Output):
         ends = [torch.ones_like(above[0]), *above, torch.zeros_like(above[0])]
         return torch.stack([before - after for before, after in pairwise(ends)], dim=1)
 
+    def logits(self, meaning: Tensor) -> Tensor:
+        """The logits of P(y > k)."""
+        return torch.logit(_above(meaning), eps=1e-7)
+
     def decide(self, meaning: Tensor) -> Tensor:
         """The rank: the number of thresholds that are likely exceeded."""
         return (_above(meaning) > 0.5).sum(1)

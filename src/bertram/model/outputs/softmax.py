@@ -51,6 +51,10 @@ class Softmax(Output):
         """The probability of each class, [n, K]."""
         return torch.softmax(self.cooled(raw), dim=1)
 
+    def logits(self, meaning: Tensor) -> Tensor:
+        """The logarithms."""
+        return meaning.log()
+
     def decide(self, meaning: Tensor) -> Tensor:
         """The likeliest class."""
         return meaning.argmax(1)

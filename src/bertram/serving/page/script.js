@@ -95,6 +95,7 @@ function card(task, prediction) {
   const header = make("header", {}, make("h3", {}, task.name));
   article.append(header);
   if (prediction) {
+    if (prediction.abstained) header.append(make("p", { class: "verdict" }, "not sure enough"));
     if (prediction.label) header.append(make("p", { class: "verdict" }, [prediction.label].flat().join(", ") || "none"));
     article.append((PICTURES[task.kind] ?? plain)(task, prediction));
   } else {

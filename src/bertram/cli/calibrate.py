@@ -1,0 +1,89 @@
+"""``bertram calibrate``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+from cyclopts.types import PositiveInt
+
+from bertram.cli.layout import Flag
+
+EXAMPLES = """Examples:
+
+  bertram calibrate RUN
+  bertram calibrate RUN --task topics --only thresholds
+  bertram calibrate RUN --task topics --predictions out-of-fold.jsonl
+  bertram calibrate RUN --undo
+"""
+
+app = App(name="calibrate", help_epilogue=EXAMPLES, help_format="plaintext")
+
+
+@app.default
+def calibrate(
+    run: Path,
+    *,
+    data: str | None = None,
+    task: str | None = None,
+    predictions: Path | None = None,
+    only: Literal["temperature", "thresholds"] | None = None,
+    folds: Annotated[int, Parameter()] = 5,
+    batch_size: PositiveInt = 64,
+    undo: Flag = False,
+) -> None:
+    """Fit temperature and thresholds of a run, which predicts, serves and is exported with them from then on.
+
+    The scores after fitting are of rows that the fit did not see: each fold is scored by a fit on the others.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    data
+        Directory with the data files; or hub, or sample. Default: the data of the run.
+    task
+        Task to fit. Default: every task with probabilities.
+    predictions
+        JSON lines with id and probabilities of training rows, each by a model that was not trained on that row, as
+        cross-validation makes them. Default: fit on dev, whose scores are optimistic from then on.
+    only
+        Fit the temperature or the thresholds alone.
+    folds
+        Number of folds for the scores after fitting.
+    batch_size
+        Examples per batch.
+    undo
+        Forget what was fitted.
+    """
+    from bertram.cli.show import calibration_table  # noqa: PLC0415
+    from bertram.cli.terminal import console, working  # noqa: PLC0415
+    from bertram.errors import BertramError  # noqa: PLC0415
+    from bertram.evaluation.calibrate_run import calibrate_run  # noqa: PLC0415
+    from bertram.runs.decisions import DECISIONS  # noqa: PLC0415
+    from bertram.runs.directory import open_run  # noqa: PLC0415
+
+    opened, out = open_run(run), console()
+    if undo:
+        if not (run / DECISIONS).is_file():
+            raise BertramError(f"{run}: nothing was fitted")
+        (run / DECISIONS).unlink()
+        out.print(f"{run}: temperature and thresholds are those of the training again")
+        return
+    if folds < 2:
+        raise BertramError(f"--folds {folds}: at least 2 are needed")
+    with working("predicting"):
+        decisions = calibrate_run(
+            opened,
+            data,
+            task=task,
+            predictions=predictions,
+            temperature=only != "thresholds",
+            thresholds=only != "temperature",
+            folds=folds,
+            batch_size=batch_size,
+        )
+    for name, decision in decisions.tasks.items():
+        if task in (None, name):
+            out.print(calibration_table(opened.config.tasks[name], decision))
+    for note in decisions.notes():
+        out.print(note)
