@@ -78,7 +78,7 @@ def test_every_form_of_a_file_gives_the_same_rows(form: str, tiny_encoder: Path,
     labels = []
     for each in ("list", form):
         save(tmp_path, each)
-        rows, problems = read_files(config_for(tmp_path, tiny_encoder, each).tasks, str(tmp_path))
+        rows, problems, _ = read_files(config_for(tmp_path, tiny_encoder, each).tasks, str(tmp_path))
         assert not problems
         labels.append({part: (read.ids, np.asarray(read.labels).tolist()) for (_, part), read in rows.items()})
     assert labels[0] == labels[1]
@@ -214,5 +214,5 @@ def test_a_label_without_training_rows_is_told(tiny_encoder: Path, tmp_path: Pat
     path = tmp_path / "train.jsonl"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if '"staff"' not in line))
     tasks = config_for(tmp_path, tiny_encoder).tasks
-    rows, _ = read_files(tasks, str(tmp_path))
+    rows, _, _ = read_files(tasks, str(tmp_path))
     assert "topics: the label staff has no training row (8 in dev); it can never be predicted" in cautions(tasks, rows)

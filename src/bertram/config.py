@@ -238,6 +238,26 @@ class EvaluationConfig(Strict):
     )
 
 
+class SplitConfig(Strict):
+    """Dev rows of tasks that name no dev file: rows held out of their training files."""
+
+    dev_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="share of the training rows that is held out as dev rows where a task names no dev file"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        0, description="random seed of the held-out rows, the same for all runs that shall be compared"
+    )
+    keep_together: Literal["texts", "examples"] = Field(
+        "texts", description="rows on one side of the split: those that share a text, or only those with equal texts"
+    )
+    folds: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="number of folds of a cross-validation; none: one split by dev_share"
+    )
+    fold: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="fold that is held out, from 0; dev files are then not used"
+    )
+
+
 class CheckpointConfig(Strict):
     """Checkpoints, from which an interrupted run continues."""
 
@@ -286,6 +306,7 @@ class Config(Strict):
     distill: DistillConfig = DistillConfig()
     average: AverageConfig = AverageConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    split: SplitConfig = SplitConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     log: LogConfig = LogConfig()
 
@@ -326,6 +347,10 @@ class Config(Strict):
         yield from self._surgery_faults(trained)
         yield from self._smart_faults()
         yield from self._distill_faults(trained)
+        if (self.split.folds is None) != (self.split.fold is None):
+            yield "split: folds and fold belong together; set both, or neither"
+        elif self.split.fold is not None and self.split.fold >= (self.split.folds or 0):
+            yield f"split.fold: {self.split.fold} is not below split.folds = {self.split.folds}; folds count from 0"
         if self.smart.tasks and self.rdrop.tasks and set(self.chosen("smart")) & set(self.chosen("rdrop")):
             yield "rdrop.tasks: SMART and R-Drop cannot apply to the same task; choose one for each task"
 
@@ -405,6 +430,16 @@ class Config(Strict):
         for name in trained:
             if self.tasks[name].unlabelled and not teachers:
                 yield f"tasks.{name}.unlabelled: only teachers can label these rows; use bertram distill TEACHER"
+
+    def with_tasks(self, **tasks: Task) -> "Config":
+        """A copy that trains exactly these tasks, each by its name: ``recipe("cross").with_tasks(mood=Task(...))``.
+
+        Raises:
+            ConfigError: the rest of the configuration does not fit them.
+        """
+        from bertram.options import change  # noqa: PLC0415 - options know this module
+
+        return change(self, tasks=tasks)
 
     def chosen(self, technique: Literal["smart", "rdrop"]) -> tuple[str, ...]:
         """The trained tasks that a technique applies to, with ``all`` resolved."""

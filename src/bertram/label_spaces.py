@@ -6,6 +6,7 @@ label space is in `bertram.model.outputs`.
 """
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ Schema = dict[str, Any]
 MISSING = ("", "nan")  # how tables write a label that is not there
 NO = ("0", "no", "false")
 YES = ("1", "yes", "true")
+_ZERO_FRACTION = re.compile(r"\.0+$")
 
 
 class LabelSpace(ABC):
@@ -51,6 +53,11 @@ class LabelSpace(ABC):
         return ()
 
     @property
+    def labels_from_data(self) -> bool:
+        """True if the labels are those of the training rows, because the task names none."""
+        return False
+
+    @property
     def bounds(self) -> tuple[float, float] | None:
         """Lowest and highest score; None for labels."""
         return None
@@ -68,6 +75,10 @@ class LabelSpace(ABC):
     def faults(self) -> Iterator[str]:
         """The reasons why there is no such label space, for the author of a configuration."""
         yield from ()
+
+    def labels_among(self, spellings: Iterable[str]) -> tuple[str, ...] | None:  # noqa: ARG002
+        """Labels of the task, in order, where it names none but a file holds these spellings; None if it needs none."""
+        return None
 
     @property
     @abstractmethod
@@ -155,6 +166,11 @@ class _Labels(LabelSpace):
         return self.display_names or self.labels
 
     @property
+    def labels_from_data(self) -> bool:
+        """True if no labels are named."""
+        return not self.labels
+
+    @property
     def description(self) -> str:
         """The names of the labels."""
         return " / ".join(self.names)
@@ -223,9 +239,13 @@ class Classes(_Labels):
     one_number: ClassVar[bool] = False
 
     def faults(self) -> Iterator[str]:
-        """Fewer than two labels."""
-        if len(self.labels) < 2:
+        """A single label; no labels are those of the training file."""
+        if len(self.labels) == 1:
             yield 'a class task needs at least two labels, for example labels = ["neg", "pos"]'
+
+    def labels_among(self, spellings: Iterable[str]) -> tuple[str, ...] | None:
+        """All of them, if the task names none."""
+        return None if self.labels else in_order(spellings)
 
     @property
     def ordered(self) -> bool:
@@ -251,6 +271,17 @@ class YesNo(_Labels):
         """Labels that are not two."""
         if self.labels and len(self.labels) != 2:
             yield "a binary task has two labels, the first means no and the second yes"
+
+    def labels_among(self, spellings: Iterable[str]) -> tuple[str, ...] | None:
+        """All of them, unless they are the usual words or numbers for no and yes, in every spelling."""
+        read = self.reader()
+        unusual = False
+        for spelling in (spellings := list(spellings)):
+            try:
+                read(spelling)
+            except Fault:
+                unusual = True
+        return in_order(spellings) if unusual and not self.labels else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -349,6 +380,20 @@ def object_schema(properties: Mapping[str, Any]) -> Schema:
 
 def _written(label: object) -> str:
     return "" if label is None else str(label).strip()
+
+
+def in_order(spellings: Iterable[str]) -> tuple[str, ...]:
+    """Different labels, in the order of their numbers if all are numbers (1.0 is 1), else of their characters."""
+    texts = sorted(set(spellings), key=lambda text: (-len(text), text))
+    try:
+        numbers = {float(text): _ZERO_FRACTION.sub("", text) for text in texts}  # the shortest spelling stays
+    except ValueError:
+        return tuple(sorted(texts))
+    return (
+        tuple(numbers[number] for number in sorted(numbers))
+        if all(map(math.isfinite, numbers))
+        else tuple(sorted(texts))
+    )
 
 
 def as_number(text: str) -> float | None:

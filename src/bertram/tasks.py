@@ -147,11 +147,10 @@ class TextFile(Strict):
     def _without_defaults(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is not set: configurations from before this field keep their hash."""
         values: dict[str, Any] = fields(self)
-        if values.get("quoting") == "auto":
-            del values["quoting"]
+        defaults = {"quoting": "auto", "decimal": "."}
         if not values.get("label_columns"):
             values.pop("label_columns", None)
-        return values
+        return {name: value for name, value in values.items() if value != defaults.get(name, ...)}
 
 
 class LabelledFile(TextFile):
@@ -160,6 +159,7 @@ class LabelledFile(TextFile):
     label_columns: tuple[str, ...] = Field(
         (), description="columns of yes or no, one for each label, in place of the column label (multi-label)"
     )
+    decimal: Literal[".", ","] = Field(".", description="decimal mark of the scores in the file")
 
 
 class Files(LabelledFile):
@@ -173,6 +173,9 @@ class Files(LabelledFile):
     texts: tuple[str, ...] = Field(..., description="text columns: one, or two for pairs", min_length=1, max_length=2)
     label: str = Field("label", description="column of labels or scores")
     id: str | None = Field(None, description="column of row ids; none: the row number is the id")
+    group: str | None = Field(
+        None, description="column whose equal values stay on one side where rows are held out, such as an author"
+    )
     repo: str | None = Field(None, description="id of the Hub data set that holds the files; none: the data directory")
 
 
@@ -257,9 +260,9 @@ class Task(Strict):
     )
     labels: tuple[str, ...] = Field(
         (),
-        description="label values in the files, in order (class; multi-label, none: files.label_columns); "
-        "the values for no and yes (binary; none: 0 and 1, no and yes, or false and true); numbers match as numbers, "
-        "1.0 is 1",
+        description="label values in the files, in order; none: those of the training file (class), or "
+        "files.label_columns (multi-label); the values for no and yes (binary; none: 0 and 1, no and yes, or false and "
+        "true); numbers match as numbers, 1.0 is 1",
     )
     label_names: tuple[str, ...] = Field((), description="display names of the labels; none: the labels themselves")
     label_separator: str | None = Field(

@@ -52,8 +52,9 @@ def test_all_that_is_refused_comes_with_the_cautions(tmp_path: Path) -> None:
     (tmp_path / "dev.csv").write_text("nr,text,mood\n5,It rains,sad\n5,The sun is out,glad\n")
     code, lines = check(tmp_path, config(tmp_path, more=', id = "nr"'))
     assert code == 1
-    assert lines[1].startswith(f"{tmp_path}/dev.csv: ids that occur more than once: 1 ('5' in lines 2, 3)")
-    assert lines[0] == f"{tmp_path}/train.csv: every training row of mood has the label sad; there is nothing to learn"
+    lines = sorted(lines)
+    assert lines[0].startswith(f"{tmp_path}/dev.csv: ids that occur more than once: 1 ('5' in lines 2, 3)")
+    assert lines[1] == f"{tmp_path}/train.csv: every training row of mood has the label sad; there is nothing to learn"
 
 
 def test_tables_without_quoting_are_fit_once_that_is_said(tmp_path: Path) -> None:

@@ -78,19 +78,19 @@ def test_several_files_are_read_drawn_and_recorded(data: Path, tiny_encoder: Pat
 
 def test_leaks_against_dev_and_test_are_counted_whatever_case_marks_and_order(data: Path) -> None:
     own = task(extra=["more.tsv"])
-    rows, problems = read_files({"own": own}, str(data))
+    rows, problems, _ = read_files({"own": own}, str(data))
     assert problems == []
     assert leaks({"own": own}, str(data), rows) == [
         "own: rows of more.tsv with the words of a row of dev or test: 0 in dev and 4 in test"
     ]
     write(data, "more.tsv", [*pairs(10, 300, label=1), *pairs(10, 200, label=0)])
-    rows, _ = read_files({"own": own}, str(data))
+    rows, _, _ = read_files({"own": own}, str(data))
     assert "9 in dev and 0 in test" in leaks({"own": own}, str(data), rows)[0]
 
 
 def test_another_label_frequency_is_told(data: Path) -> None:
     own = task(extra=["more.tsv"])
-    rows, _ = read_files({"own": own}, str(data))
+    rows, _, _ = read_files({"own": own}, str(data))
     assert label_shifts({"own": own}, rows) == [
         "own: 50% of more.tsv have the label yes, 33% of the training rows; so it is drawn as often as there"
     ]
@@ -128,7 +128,7 @@ def test_what_cannot_be_drawn_is_refused(data: Path) -> None:
 @pytest.mark.real_data
 def test_the_further_quora_pairs_are_in_neither_dev_nor_test(real_data: Path) -> None:
     quora = Task.model_validate({**QUORA.model_dump(), "extra": ["extra/quora-more.tsv"]})
-    rows, _ = read_files({"quora": quora}, str(real_data))
+    rows, _, _ = read_files({"quora": quora}, str(real_data))
     assert leaks({"quora": quora}, str(real_data), rows)[0].endswith("0 in dev and 0 in test")
     labels = rows["quora", "extra"].labels
     assert labels is not None

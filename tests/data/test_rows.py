@@ -11,7 +11,7 @@ import numpy as np
 import polars
 import pytest
 
-from bertram.data import rows
+from bertram.data import sources
 from bertram.data.checks import cautions, check_files, left_out, read_files, token_cautions
 from bertram.data.rows import Rows, file_facts, limit_rows, read_further, read_rows, styled
 from bertram.data.sources import HubUnreachableError
@@ -89,7 +89,8 @@ def test_every_fault_of_a_row_is_listed_with_its_line_and_reason(tmp_path: Path)
         ("inf", "the score inf is not finite"),
         ("5.01", "the score '5.01' is outside 0 to 5"),
         ("-0.1", "the score '-0.1' is outside 0 to 5"),
-        ("3,4", "the score '3,4' is not a number"),
+        ("3;4", "the score '3;4' is not a number"),
+        ("3,4", "the score '3,4' is not a number; if it has a decimal comma, set decimal = \",\" (files.decimal)"),
     ],
 )
 def test_a_score_that_cannot_be_is_rejected(tmp_path: Path, value: str, reason: str) -> None:
@@ -302,7 +303,7 @@ def test_one_table_serves_several_tasks_with_cells_that_are_empty(tmp_path: Path
     files = {"train": "table.csv", "dev": "table.csv", "texts": ("text",)}
     mood = Task(name="mood", kind="class", labels=("sad", "glad"), files=Files(**files, label="mood"))
     haste = Task(name="haste", kind="binary", files=Files(**files, label="haste"))
-    rows, problems = read_files({"mood": mood, "haste": haste}, str(tmp_path))
+    rows, problems, _ = read_files({"mood": mood, "haste": haste}, str(tmp_path))
     assert problems == []
     assert rows["mood", "train"].texts == [("late",), ("fine",), ("slow",)]
     assert rows["haste", "dev"].texts == [("late",), ("well",), ("gone",)]
@@ -334,7 +335,7 @@ def test_a_training_file_with_a_single_label_is_refused(tmp_path: Path, kind: st
 
 
 def cautions_of(directory: Path, task: Task) -> list[str]:
-    rows, problems = read_files({"own": task}, str(directory))
+    rows, problems, _ = read_files({"own": task}, str(directory))
     assert problems == []
     return cautions({"own": task}, rows)
 
@@ -377,12 +378,11 @@ def test_check_finds_the_faults_of_all_files_together(tmp_path: Path) -> None:
     other = task_of().model_copy(update={"name": "other", "files": Files(train="other.tsv", texts=("text",))})
     untrained = task_of(file="gone.tsv", trained=False).model_copy(update={"name": "third"})
     problems = check_files({"own": own, "other": other, "third": untrained}, str(tmp_path))
-    assert len(problems) == 5
+    assert len(problems) == 4
     assert "max_train_samples = 3 is above the 2 usable rows" in problems[0]
     assert "dev.tsv: no column 'text'" in problems[1]
     assert "extra.tsv: there is no such file" in problems[2]
     assert "other.tsv: 1 of 3 rows cannot be used" in problems[3]
-    assert "tasks.other.files.dev: names no file" in problems[4]
 
 
 def test_check_says_a_missing_directory_once(tmp_path: Path) -> None:
@@ -395,7 +395,7 @@ def test_check_asks_an_unreachable_hub_only_once(monkeypatch: pytest.MonkeyPatch
     def unreachable(task: Task, data: str, split: str) -> Path:
         raise HubUnreachableError(f"{task.name} {split}: no network")
 
-    monkeypatch.setattr(rows, "locate", unreachable)
+    monkeypatch.setattr(sources, "locate", unreachable)
     assert check_files({"sst": SST, "quora": QUORA}, "hub") == ["sst train: no network"]
 
 

@@ -331,8 +331,8 @@ def test_a_json_file_holds_a_list_of_objects_or_an_object_a_line(tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("rows.xlsx", "an Excel file; save it as CSV UTF-8"),
-        ("rows.csv.zst", "decompress it by zstd -d"),
+        ("rows.xls", "an old Excel file; save it as .xlsx or CSV UTF-8"),
+        ("rows.csv.bz2", "decompress it by bunzip2"),
         ("rows.zip", "an archive; unpack it"),
         ("https://example.org/rows.csv", "an address; download the file"),
         ("s3://bucket/rows.parquet", "an address; download the file"),

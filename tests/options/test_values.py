@@ -30,15 +30,15 @@ tasks.NAME.label_separator tasks.NAME.absent_labels tasks.NAME.class_weights tas
 tasks.NAME.temperature tasks.NAME.thresholds tasks.NAME.files.label_columns tasks.NAME.hub.label_columns
 tasks.NAME.extra.label_columns tasks.NAME.files.encoding
 tasks.NAME.files.quoting tasks.NAME.files.train tasks.NAME.files.dev tasks.NAME.files.test tasks.NAME.files.texts
-tasks.NAME.files.label
+tasks.NAME.files.label tasks.NAME.files.decimal tasks.NAME.files.group
 tasks.NAME.files.id tasks.NAME.files.repo
 tasks.NAME.hub.encoding
 tasks.NAME.hub.quoting tasks.NAME.hub.train tasks.NAME.hub.dev tasks.NAME.hub.test tasks.NAME.hub.texts
-tasks.NAME.hub.label
+tasks.NAME.hub.label tasks.NAME.hub.decimal tasks.NAME.hub.group
 tasks.NAME.hub.id tasks.NAME.hub.repo
 tasks.NAME.extra.encoding
 tasks.NAME.extra.quoting tasks.NAME.extra.file tasks.NAME.extra.texts tasks.NAME.extra.label tasks.NAME.extra.exclude
-tasks.NAME.extra.share tasks.NAME.extra.match_labels
+tasks.NAME.extra.share tasks.NAME.extra.match_labels tasks.NAME.extra.decimal
 tasks.NAME.unlabelled.encoding tasks.NAME.unlabelled.quoting tasks.NAME.unlabelled.file tasks.NAME.unlabelled.texts
 tasks.NAME.unlabelled.exclude tasks.NAME.unlabelled.share
 distill.teachers distill.gold_weight distill.temperature distill.outputs
@@ -55,6 +55,7 @@ rdrop.tasks rdrop.alpha
 average.method average.ema_decay average.tail_start
 evaluation.eval_steps evaluation.batch_size evaluation.early_stopping_patience evaluation.final_weights
 evaluation.max_interim_samples evaluation.max_eval_samples
+split.dev_share split.seed split.keep_together split.folds split.fold
 checkpoint.save_minutes checkpoint.save_total_limit
 log.logging_steps log.diagnostics_steps
 """
@@ -493,3 +494,23 @@ def test_a_copy_that_cannot_work_is_refused_before_training(tmp_path: Path) -> N
     copy = recipe("cross").model_copy(update={"tasks": {"mood": mood}})
     with pytest.raises(ConfigError, match="epoch_of"):
         train(copy, tmp_path / "run")
+
+
+def test_own_tasks_take_the_place_of_the_recipes() -> None:
+    config = recipe("cross").with_tasks(mood=Task(kind="class", files=Files(texts=("text",))))
+    assert list(config.tasks) == ["mood"]
+    assert config.tasks["mood"].name == "mood"
+
+
+def test_a_fold_is_one_of_the_folds() -> None:
+    values = options.dump(recipe("cross"))
+    assert problems(values | {"split": {"fold": 1}}) == ["split: folds and fold belong together; set both, or neither"]
+    assert problems(values | {"split": {"folds": 3, "fold": 3}})[0].startswith("split.fold: 3 is not below")
+
+
+def test_the_split_counts_in_the_hash_only_where_it_is_set() -> None:
+    config = recipe("cross")
+    values = options.dump(config)
+    del values["split"]
+    assert options.digest(options.make(values)) == options.digest(config)
+    assert options.digest(options.change(config, split={"seed": 1})) != options.digest(config)

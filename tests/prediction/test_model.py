@@ -168,8 +168,8 @@ def test_nothing_in_gives_nothing_out(model: Model) -> None:
 
 
 def test_columns_of_arrays_are_texts_too(model: Model) -> None:
-    assert model.predict("sst", np.array(TEXTS)) == model.predict("sst", TEXTS)  # type: ignore[arg-type]
-    assert model.predict("sst", np.array([], dtype=str)) == []  # type: ignore[arg-type]
+    assert model.predict("sst", np.array(TEXTS)) == model.predict("sst", TEXTS)
+    assert model.predict("sst", np.array([], dtype=str)) == []
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_requests_of_several_tasks_each_get_their_own_answers(held: Held, model:
         asked = [("sst", TEXTS), ("sts", PAIRS), ("sst", TEXTS[:1]), ("quora", PAIRS[1:]), ("sst", TEXTS[::-1])]
         found = await asyncio.gather(*(batcher.predict(task, texts, 30) for task, texts in asked))  # type: ignore[arg-type]
         for (task, texts), answers in zip(asked, found, strict=True):
-            for one, wanted in zip(answers, model.predict(task, texts), strict=True):  # type: ignore[arg-type]
+            for one, wanted in zip(answers, model.predict(task, texts), strict=True):
                 assert one.value == pytest.approx(wanted.value, abs=1e-5)
                 assert one.probabilities == pytest.approx(wanted.probabilities, abs=1e-5)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveFloat
 
-from bertram.cli.layout import Flag
+from bertram.cli.layout import FileOrDash, Flag
 
 EXAMPLES = """Examples:
 
@@ -23,7 +23,7 @@ def compare(
     runs: Annotated[list[Path] | None, Parameter(name="RUN", consume_multiple=True)] = None,
     /,
     *,
-    scores: Path | None = None,
+    scores: FileOrDash | None = None,
     data: str | None = None,
     split: Literal["dev", "test"] = "dev",
     allow_rejects: Flag = False,

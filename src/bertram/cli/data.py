@@ -1,15 +1,18 @@
-"""``bertram data describe``, ``bertram data check`` and ``bertram data phrases``."""
+"""``bertram data describe``, ``check``, ``init`` and ``phrases``."""
 
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
-from bertram.cli.layout import Words
-from bertram.cli.settings import resolved
+from bertram import options
+from bertram.cli.layout import FileOrDash, Words
+from bertram.cli.settings import resolved, with_labels_of_data
 from bertram.config import Config
+from bertram.errors import BertramError, DataError
 
 if TYPE_CHECKING:
     from bertram.data.checks import FileRows
@@ -18,7 +21,7 @@ app = App(name="data", help_epilogue="Start with: bertram data describe DIR", he
 
 
 @app.command(help_epilogue="Example: bertram data describe DIR")
-def describe(data: str, *words: Words, config: Path | None = None) -> None:
+def describe(data: str, *words: Words, config: FileOrDash | None = None) -> None:
     """Show rows, label balance, token lengths, duplicates, overlap of train and dev, and rejected rows.
 
     Parameters
@@ -31,16 +34,21 @@ def describe(data: str, *words: Words, config: Path | None = None) -> None:
     from bertram.cli.show_description import description_table  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.data.describe import describe as describe_data  # noqa: PLC0415
+    from bertram.data.sources import as_source  # noqa: PLC0415
+    from bertram.data.splits import config_source  # noqa: PLC0415
     from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
     from bertram.model.pretrained import find  # noqa: PLC0415
 
     settings = _settings(data, words, config)
-    description = describe_data(settings.tasks, settings.data, load_tokenizer(find(settings.encoder)))
+    source = as_source(settings.data)
+    with suppress(DataError):  # a file that cannot be used is described by its problem
+        source = config_source(options.change(settings, allow_rejects=True))
+    description = describe_data(settings.tasks, source, load_tokenizer(find(settings.encoder)))
     console().print(description_table(description))
 
 
 @app.command(help_epilogue="Example: bertram data check DIR")
-def check(data: str, *words: Words, config: Path | None = None) -> None:
+def check(data: str, *words: Words, config: FileOrDash | None = None) -> None:
     """Check whether the data can be used for training; exit with 1 and list the faults if not.
 
     Parameters
@@ -55,7 +63,9 @@ def check(data: str, *words: Words, config: Path | None = None) -> None:
     from bertram.data.leaks import label_shifts, leaks  # noqa: PLC0415
 
     settings = _settings(data, words, config)
-    rows, problems = read_files(settings.tasks, settings.data, allow_rejects=settings.allow_rejects)
+    rows, problems, _ = read_files(
+        settings.tasks, settings.data, allow_rejects=settings.allow_rejects, split=settings.split
+    )
     show = partial(console().print, soft_wrap=True)
     for problem in problems:
         show(problem)
@@ -68,6 +78,42 @@ def check(data: str, *words: Words, config: Path | None = None) -> None:
     if problems:
         sys.exit(1)
     show(f"{data}: fit for training {', '.join(settings.tasks)}")
+
+
+INIT = """Examples:
+
+  bertram data init posts.csv --out mine.toml
+  bertram data init train.tsv dev.tsv test.tsv
+"""
+
+
+@app.command(help_epilogue=INIT)
+def init(
+    files: Annotated[list[Path], Parameter(negative="", allow_leading_hyphen=True)], *, out: Path | None = None
+) -> None:
+    """Write a first task file for tables: kinds, labels, ranges, ids and pairs are guessed, each with its reason.
+
+    Parameters
+    ----------
+    files
+        Tables: CSV, TSV, JSONL, JSON, Excel or Parquet files, or - for standard input. train, dev
+        and test in their names say their use.
+    out
+        TOML file to create. Default: standard output.
+    """
+    from bertram.cli.terminal import say  # noqa: PLC0415
+    from bertram.data.guess import guess  # noqa: PLC0415
+    from bertram.runs.files import disk_errors, write_text  # noqa: PLC0415
+
+    if out is not None and out.exists():
+        raise BertramError(f"{out}: exists already; choose another --out")
+    text = guess(files, None if out is None else out.parent)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    with disk_errors(out):
+        write_text(out, text)
+    say(f"{out}: a guess, with reasons; read it, then run: bertram train --config {out}")
 
 
 @app.command(help_epilogue="Example: bertram data phrases trees --out DIR/extra/sst-train-phrases.tsv")
@@ -106,4 +152,4 @@ def _token_cautions(settings: Config, rows: "FileRows") -> list[str]:
 
 
 def _settings(data: str, words: tuple[str, ...], config: Path | None) -> Config:
-    return resolved(None, config, words, (("data", data),))
+    return with_labels_of_data(resolved(None, config, words, (("data", data),)))

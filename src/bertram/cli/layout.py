@@ -3,6 +3,7 @@
 import shutil
 import textwrap
 from itertools import groupby
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -11,6 +12,9 @@ MOST_COLUMNS = 100
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 """A switch that is off unless it is named."""
+
+FileOrDash = Annotated[Path, Parameter(allow_leading_hyphen=True)]
+"""A file, or ``-`` for standard input or output."""
 
 Words = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 """Words that no parameter of the command takes: ``--field value`` for fields of the configuration."""

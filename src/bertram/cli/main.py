@@ -38,6 +38,7 @@ app = App(
 COMMANDS = {
     "train": "Train one model on several tasks.",
     "distill": "Train one model on the outputs of trained models, too.",
+    "crossval": "Score every training row by a model that never saw it.",
     "recipes": "List the recipes, or show one in full.",
     "evaluate": "Score a run on labelled data.",
     "calibrate": "Fit temperature and thresholds of a run.",

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
+from bertram.cli.layout import FileOrDash
 from bertram.cli.terminal import CONTROL, printable
 from bertram.errors import BertramError
 from bertram.label_spaces import LabelSpace
@@ -34,7 +35,7 @@ def predict(
     source: str = "-",
     *,
     task: str,
-    out: Path | None = None,
+    out: FileOrDash | None = None,
     input_format: Literal["csv", "tsv", "jsonl", "text"] | None = None,
     columns: str | None = None,
     column: Annotated[list[str], Parameter(negative="")] | None = None,
@@ -57,7 +58,7 @@ def predict(
         Task to predict.
     out
         Output file. If it exists and belongs to the same run and input, only the missing rows are predicted.
-        Default: standard output.
+        Default: standard output, as for -.
     input_format
         Input format, if the file name has no known extension.
     columns
@@ -78,11 +79,13 @@ def predict(
         Examples per batch.
     """
     from bertram.cli.terminal import say  # noqa: PLC0415
+    from bertram.data.tables import standard_input  # noqa: PLC0415
     from bertram.prediction.files import predict_file  # noqa: PLC0415
     from bertram.prediction.load import load, model_hash  # noqa: PLC0415
     from bertram.prediction.resumable_output import Output  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
 
+    out = None if out == Path("-") else out
     if out is not None and output_format != "jsonl":
         raise BertramError("--out writes JSONL, which it can continue; for CSV redirect standard output instead")
     opened = open_run(run)
@@ -96,7 +99,7 @@ def predict(
         lines = predict_file(
             model,
             task,
-            _standard_input() if source == "-" else Path(source),
+            standard_input() if source == "-" else Path(source),
             columns=tuple(column or (columns.split(",") if columns else ())),
             form=input_format,
             encoding=encoding,
@@ -134,7 +137,11 @@ def _progress(source: str, *, enabled: bool) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
         return
     path = Path(source)
-    total = count_lines(path) if path.is_file() and path.suffix not in (".parquet", ".gz", ".json") else None
+    total = (
+        count_lines(path)
+        if path.is_file() and path.suffix not in (".parquet", ".gz", ".zst", ".json", ".xlsx")
+        else None
+    )
     with Progress(BarColumn(), MofNCompleteColumn(), "rows", TimeRemainingColumn(), console=terminal) as progress:
         bar = progress.add_task("", total=total)
         yield lambda rows: progress.advance(bar, rows)
@@ -146,12 +153,6 @@ def _counted(items: Iterable[Item], step: Callable[[int], None]) -> Iterator[Ite
         yield item
         if number % ROWS_PER_STEP == 0:
             step(ROWS_PER_STEP)
-
-
-def _standard_input() -> BinaryIO:
-    if sys.stdin is None:
-        raise BertramError("standard input is closed; name a file")
-    return sys.stdin.buffer
 
 
 def _printer(space: LabelSpace, output_format: str) -> Callable[[dict[str, Any]], None]:

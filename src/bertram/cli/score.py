@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from bertram.cli.layout import Flag
+from bertram.cli.layout import FileOrDash, Flag
 
 EXAMPLES = """Examples:
 
@@ -17,11 +17,11 @@ app = App(name="score", help_epilogue=EXAMPLES, help_format="plaintext")
 
 @app.default
 def score(
-    predictions: Path,
+    predictions: FileOrDash,
     gold: Path,
     *,
     task: str,
-    config: Path | None = None,
+    config: FileOrDash | None = None,
     partial: Flag = False,
     encoding: str | None = None,
     allow_rejects: Flag = False,
@@ -33,8 +33,8 @@ def score(
     Parameters
     ----------
     predictions
-        Leaderboard file, CSV, TSV or JSONL, optionally gzipped, with a column of ids (id, or the task's own) and one
-        value per row: a score, a label, or the index of a label in a column index.
+        Leaderboard file, CSV, TSV or JSONL, optionally gzipped, or - for standard input, with a column of ids (id, or
+        the task's own) and one value per row: a score, a label, or the index of a label in a column index.
     gold
         Data file with ids, texts and labels, such as a dev file of the course.
     task
@@ -48,12 +48,12 @@ def score(
     allow_rejects
         Continue even if more than 1 % of the gold file's rows are rejected.
     """
-    from bertram.cli.settings import resolved  # noqa: PLC0415
+    from bertram.cli.settings import resolved, with_labels_of_data  # noqa: PLC0415
     from bertram.cli.show import metric_table  # noqa: PLC0415
     from bertram.cli.terminal import console, say  # noqa: PLC0415
     from bertram.comparison.gold import score_file, task_named  # noqa: PLC0415
 
-    definition = task_named(resolved(None, config, ()).tasks, task)
+    definition = task_named(with_labels_of_data(resolved(None, config, ())).tasks, task)
     result = score_file(predictions, gold, definition, allow_rejects=allow_rejects, partial=partial, encoding=encoding)
     for line in result.notes:
         say(line)

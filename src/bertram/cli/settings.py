@@ -28,3 +28,20 @@ def resolved(
     data = str(changes.get("data") or values.get("data") or "sample")
     name = recipe or values.get("recipe") or recipes.default_recipe(data, own_tasks="tasks" in values)
     return options.overlay(catalogue.recipe(str(name)), values, changes)
+
+
+def with_labels_of_data(config: Config) -> Config:
+    """The configuration with the labels of its data in the tasks that name none; they are shown.
+
+    Raises:
+        ConfigError: labels cannot be read; with all that is wrong in the data of the other tasks.
+    """
+    if not any(task.label_space.labels_from_data for task in config.tasks.values()):
+        return config
+    from bertram.cli.terminal import say  # noqa: PLC0415
+    from bertram.data.labels import with_labels  # noqa: PLC0415
+
+    labelled = with_labels(config)
+    for note in labelled.notes:
+        say(note)
+    return labelled.config

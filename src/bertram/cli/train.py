@@ -7,8 +7,8 @@ from pathlib import Path
 from cyclopts import App
 
 from bertram import options, recipes
-from bertram.cli.layout import Flag, Words, columns, filled
-from bertram.cli.settings import resolved
+from bertram.cli.layout import FileOrDash, Flag, Words, columns, filled
+from bertram.cli.settings import resolved, with_labels_of_data
 from bertram.config import Config
 from bertram.errors import RunError
 from bertram.options.command_line import pairs
@@ -51,11 +51,12 @@ def prepare_help(words: Sequence[str]) -> None:
 def train(
     *words: Words,
     recipe: str | None = None,
-    config: Path | None = None,
+    config: FileOrDash | None = None,
     data: str | None = None,
     encoder: str | None = None,
     out: Path | None = None,
     seed: int | None = None,
+    dev_share: float | None = None,
     resume: Flag = False,
     dry_run: Flag = False,
 ) -> None:
@@ -77,20 +78,26 @@ def train(
         Run directory to create. Default: runs/RECIPE-seedN-TIME.
     seed
         Random seed. Default: 0.
+    dev_share
+        Share of the training rows that is held out as dev rows where a task names no dev file. Default: 0.2.
     resume
         Continue the run in --out from its newest valid checkpoint.
     dry_run
         Print the configuration and an estimate of time and memory, without training.
     """
-    changes = (("data", data), ("encoder", encoder), ("seed", seed))
+    split = None if dev_share is None else {"dev_share": dev_share}
+    changes = (("data", data), ("encoder", encoder), ("seed", seed), ("split", split))
     has_options = bool(recipe or config or words or any(value is not None for _, value in changes))
     if resume and out is None:
         raise RunError("--resume needs --out with the directory of the run to continue")
     started = resume and out is not None and (out / "config.toml").is_file()
     if resume and out is not None and not started and not has_options and not (out / "record.json").is_file():
         raise RunError(f"{out}: there is no run to continue here; without --resume a new one is trained")
-    settings = read_config(out) if started and out is not None else resolved(recipe, config, words, changes)
-    if started and has_options and options.digest(settings) != options.digest(resolved(recipe, config, words, changes)):
+    if started and out is not None and not has_options:
+        settings = read_config(out)
+    else:
+        settings = with_labels_of_data(resolved(recipe, config, words, changes))
+    if started and out is not None and options.digest(read_config(out)) != options.digest(settings):
         raise RunError(f"{out}: this run has other options (see its config.toml); resume it with --out alone")
     if dry_run:
         show_estimate(settings)

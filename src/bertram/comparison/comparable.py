@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from bertram.comparison.arms import Arm
 from bertram.comparison.outcomes import TaskPredictions
+from bertram.data.splits import run_source
 from bertram.errors import DataError
 from bertram.evaluation.metrics import metrics_of
 from bertram.runs.directory import Run
@@ -19,14 +20,17 @@ def check_dev_files(runs: Mapping[str, Run]) -> None:
     """
     faults = []
     for name in dict.fromkeys(name for run in runs.values() for name in run.config.tasks):
-        hashes: dict[str, str] = {}
+        hashes: dict[object, str] = {}
         for key, run in runs.items():
             task = run.config.tasks.get(name)
             file = None if task is None else run.record.data.get(str(task.files.dev))
-            if file is not None:
+            dev_rows = run_source(run).held_out.get(name)
+            if dev_rows is not None:
+                hashes.setdefault((dev_rows.sha256, tuple(dev_rows.lines)), key)
+            elif file is not None:
                 hashes.setdefault(file.sha256, key)
         if len(hashes) > 1:
-            faults.append(f"{name}: the dev file of {' and of '.join(hashes.values())} had other contents")
+            faults.append(f"{name}: the dev rows of {' and of '.join(hashes.values())} are not the same")
     if faults:
         raise DataError(
             "the runs were scored on different dev files; evaluate them on one:\n  - " + "\n  - ".join(faults)

@@ -17,6 +17,7 @@ from bertram.comparison.outcomes import Outcome, TaskPredictions, outcomes
 from bertram.comparison.techniques import TechniqueDifference, compare_techniques
 from bertram.data.rows import read_rows
 from bertram.data.sources import Split
+from bertram.data.splits import run_source
 from bertram.errors import DataError
 from bertram.evaluation.caveats import notes
 from bertram.evaluation.groups import text_groups
@@ -152,10 +153,11 @@ def read_tasks(
         RunError: predictions are missing or damaged.
         DataError: the runs have other tasks under one name or other examples, or the gold labels cannot be read.
     """
-    config = next(iter(runs.values())).config
+    first = next(iter(runs.values()))
+    config, source = first.config, run_source(first, data)
     tasks = {}
     for name, task in _shared_tasks(runs).items():
-        rows = read_rows(task, data or config.data, split, allow_rejects=allow_rejects or config.allow_rejects)
+        rows = read_rows(task, source, split, allow_rejects=allow_rejects or config.allow_rejects)
         groups = text_groups(rows.texts)
         read = {key: run_predictions(run, name, split) for key, run in runs.items() if name in run.config.tasks}
         tasks[name] = TaskPredictions(

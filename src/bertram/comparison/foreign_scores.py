@@ -2,7 +2,9 @@
 
 import csv
 import math
+import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +35,7 @@ def read_scores(path: Path) -> list[Line]:
         DataError: all lines that cannot be read, and scores that stand twice.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with nullcontext(sys.stdin) if str(path) == "-" else path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bertram.data.delimited import read_header, split_rows
 from bertram.data.lines import Line, read_lines, split_at_cr
+from bertram.data.tables import STDIN, standard_input
 from bertram.errors import DataError
 from bertram.evaluation.intervals import Floats
 from bertram.label_spaces import LabelSpace
@@ -278,7 +279,7 @@ def _table(lines: Sequence[Line], columns: Columns) -> Iterator[tuple[int, tuple
 
 def _lines(path: Path, encoding: str | None) -> list[Line]:
     try:
-        data = path.read_bytes()
+        data = standard_input().read() if str(path) == STDIN else path.read_bytes()
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
     except (EOFError, gzip.BadGzipFile, zlib.error) as fault:

@@ -1,54 +1,103 @@
 """What is wrong with the files of a training, and what a reader of its scores should know beforehand."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import cast
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bertram.config import SplitConfig
 from bertram.data.describe import words_of
-from bertram.data.rows import Part, Rows, above, read_further, read_rows
-from bertram.data.sources import HubUnreachableError, Split
+from bertram.data.rows import Part, Rows, above, divided, read_further, read_rows, refuse_double_ids
+from bertram.data.sources import DataSource, HeldOut, HubUnreachableError, Split, as_source
+from bertram.data.splits import hold_out, tasks_to_split
 from bertram.errors import DataError
 from bertram.tasks import Extra, Task
 
 FileRows = Mapping[tuple[str, str], Rows]  # by task, and train, dev or a place of `Task.further`
+DIVIDED: tuple[Split, ...] = ("train", "dev")
+RARE = 0.2  # of the rows that each label would have if all had as many
+EVEN_OF_ONE = 3  # rows that each label would have, from which on a single row is few
+LISTED = 8
+_NO_LETTER = re.compile(r"[\W_]+")
 COMMON = 0.01  # share of the rows above which something is worth a caution
 
 
+class FilesRead(NamedTuple):
+    """The files of a training.
+
+    Attributes:
+        rows: rows by task and part.
+        problems: everything for which a training would refuse the data, a message each.
+        held_out: task -> dev rows that are held out of its training file.
+    """
+
+    rows: dict[tuple[str, str], Rows]
+    problems: list[str]
+    held_out: dict[str, HeldOut]
+
+
 def read_files(
-    tasks: Mapping[str, Task], data: str, *, allow_rejects: bool = False
-) -> tuple[dict[tuple[str, str], Rows], list[str]]:
+    tasks: Mapping[str, Task],
+    data: str | DataSource,
+    *,
+    allow_rejects: bool = False,
+    split: SplitConfig | None = None,
+) -> FilesRead:
     """The rows of every file that a training needs, each file read once.
 
     Args:
         tasks: tasks by name; a task that is not trained needs its dev file only.
-        data: a directory, ``hub`` or ``sample``.
+        data: a directory, ``hub`` or ``sample``, or a source that may know which dev rows are held out.
         allow_rejects: accept files of which more than 1 % of the rows cannot be used.
+        split: rule for the dev rows of tasks that name no dev file.
 
     Returns:
         The rows by task and part (train, dev, or a place of `Task.further`), and everything for which a training would
         refuse the data, a message each.
     """
+    source = as_source(data)
     rows: dict[tuple[str, str], Rows] = {}
     problems: list[str] = []
+    split_names = tasks_to_split(tasks, source, split or SplitConfig())
     for name, task in tasks.items():
         for part in ("train", "dev", *task.further) if task.trained else ("dev",):
+            if part == "dev" and name in split_names:
+                continue
             try:
                 if part in task.further:
-                    rows[name, part] = read_further(task, part, data, allow_rejects=allow_rejects)
+                    rows[name, part] = read_further(task, part, source, allow_rejects=allow_rejects)
                 else:
-                    rows[name, part] = read_rows(task, data, cast(Split, part), allow_rejects=allow_rejects)
+                    whole = replace(source, held_out={}) if part == "train" and name in split_names else source
+                    rows[name, part] = read_rows(task, whole, cast(Split, part), allow_rejects=allow_rejects)
             except HubUnreachableError as error:  # it would say the same of every further file
-                return rows, [*dict.fromkeys([*problems, str(error)])]
+                return FilesRead(rows, [*dict.fromkeys([*problems, str(error)])], {})
             except DataError as error:
                 problems.append(str(error))
             else:
-                limit = task.max_train_samples
-                if part == "train" and limit is not None and limit > len(rows[name, part]):
-                    problems.append(above(rows[name, part], limit, name))
-        problems.extend(_problems(task, rows))
-    return rows, list(dict.fromkeys(problems))
+                if part == "train" and name not in split_names:
+                    problems.extend(_too_few(task, rows[name, part]))
+        if name not in split_names:
+            problems.extend(_problems(task, rows))
+    whole_rows = {name: rows[name, "train"] for name in split_names if (name, "train") in rows}
+    try:
+        held_out = dict(source.held_out) if source.held_out else hold_out(whole_rows, split or SplitConfig())
+        for name, train in whole_rows.items():
+            rows[name, "train"], rows[name, "dev"] = (divided(train, held_out[name], part) for part in DIVIDED)
+            refuse_double_ids(train.file, rows[name, "dev"].ids, rows[name, "dev"].lines.tolist())
+            problems.extend(_too_few(tasks[name], rows[name, "train"]))
+            problems.extend(_problems(tasks[name], rows))
+    except DataError as error:
+        problems.append(str(error))
+        held_out = {}
+    return FilesRead(rows, list(dict.fromkeys(problems)), held_out)
+
+
+def _too_few(task: Task, train: Rows) -> list[str]:
+    limit = task.max_train_samples
+    return [above(train, limit, task.name)] if limit is not None and limit > len(train) else []
 
 
 def _problems(task: Task, rows: FileRows) -> Iterator[str]:
@@ -89,10 +138,15 @@ def _unmatched(task: Task, train: Rows, further: Rows, place: str) -> Iterator[s
         yield f"{further.file}: no row has the label {label}, so tasks.{task.name}.{place}.match_labels must be false"
 
 
-def check_files(tasks: Mapping[str, Task], data: str, *, allow_rejects: bool = False) -> list[str]:
+def check_files(
+    tasks: Mapping[str, Task],
+    data: str | DataSource,
+    *,
+    allow_rejects: bool = False,
+    split: SplitConfig | None = None,
+) -> list[str]:
     """Everything for which a training would refuse the data, over all files of all tasks: a message each."""
-    _, problems = read_files(tasks, data, allow_rejects=allow_rejects)
-    return problems
+    return read_files(tasks, data, allow_rejects=allow_rejects, split=split).problems
 
 
 def left_out(task: str, rows: Rows) -> list[str]:
@@ -132,7 +186,10 @@ def _cautions(task: Task, train: Rows | None, further: Iterable[Rows], dev: Rows
             if not trained[label]:
                 where = f" ({count:,} in dev)" if count else ""
                 yield f"the label {label} has no training row{where}; it can never be predicted"
-    if train.sha256 == dev.sha256:
+        yield from label_cautions(space.counts([] if train.labels is None else train.labels.tolist()) or {})
+    if dev.held_out:
+        yield dev.held_out
+    elif train.sha256 == dev.sha256:
         yield f"dev is the training file {train.name}; its scores do not show what the model does with new texts"
         return
     train_texts = set(train.texts)
@@ -169,3 +226,32 @@ def _trained_labels(train: Rows, further: Iterable[Rows]) -> set[float]:
 
 def _labels(rows: Rows) -> set[float]:
     return set() if rows.labels is None else set(rows.labels.tolist())
+
+
+def label_cautions(counts: Mapping[str, int]) -> Iterator[str]:
+    """Sentences about labels that are rare, or nearly equal.
+
+    Args:
+        counts: label -> number of training rows.
+    """
+    even = sum(counts.values()) / max(1, len(counts))
+    rare = [
+        f"{label} ({count:,})"
+        for label, count in counts.items()
+        if 0 < count < RARE * even or (count == 1 and even >= EVEN_OF_ONE)
+    ]
+    if rare:
+        yield f"labels with few training rows: {listed(rare)}"
+    alike: dict[str, list[str]] = {}
+    for label in counts:
+        alike.setdefault(_NO_LETTER.sub("", label.casefold()) or label, []).append(label)
+    for labels in alike.values():
+        if len(labels) > 1:
+            spellings = " and ".join(f"{label!r} ({counts[label]:,} rows)" for label in labels)
+            yield f"the labels {spellings} are nearly equal; if they mean the same, mend the file or set labels"
+
+
+def listed(labels: Sequence[str]) -> str:
+    """The first labels, and how many more there are."""
+    rest = f" and {len(labels) - LISTED:,} more" if len(labels) > LISTED else ""
+    return ", ".join(labels[:LISTED]) + rest

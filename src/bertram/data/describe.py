@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertram.data.rows import Reject, Rows, read_further, read_rows
-from bertram.data.sources import HubUnreachableError, Split
+from bertram.data.sources import DataSource, HubUnreachableError, Split, as_source, has_split
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import DataError
 from bertram.tasks import Task
@@ -92,22 +92,27 @@ class Description:
     max_tokens: int
 
 
-def describe(tasks: Mapping[str, Task], data: str, tokenizer: Tokenizer, max_tokens: int = 512) -> Description:
+def describe(
+    tasks: Mapping[str, Task], data: str | DataSource, tokenizer: Tokenizer, max_tokens: int = 512
+) -> Description:
     """Read every file of the tasks and say what is in it; a file that cannot be used is described by its problem.
 
     Args:
         tasks: tasks whose files are read.
-        data: a directory, ``hub`` or ``sample``.
+        data: a directory, ``hub`` or ``sample``, or a source that knows which dev rows are held out.
         tokenizer: the encoder's, for the lengths.
         max_tokens: positions of the encoder, [CLS] and [SEP] included.
 
     Raises:
         HubUnreachableError: the files are the Hub's, which does not answer.
     """
-    return Description(tuple(_describe_task(task, data, tokenizer, max_tokens) for task in tasks.values()), max_tokens)
+    source = as_source(data)
+    return Description(
+        tuple(_describe_task(task, source, tokenizer, max_tokens) for task in tasks.values()), max_tokens
+    )
 
 
-def _describe_task(task: Task, data: str, tokenizer: Tokenizer, max_tokens: int) -> TaskDescription:
+def _describe_task(task: Task, data: DataSource, tokenizer: Tokenizer, max_tokens: int) -> TaskDescription:
     parts: list[PartDescription] = []
     forms: dict[str, list[Form]] = {}
     for part in ("train", *task.further, "dev", "test"):
@@ -127,14 +132,14 @@ def _describe_task(task: Task, data: str, tokenizer: Tokenizer, max_tokens: int)
     return TaskDescription(task.name, tuple(parts), overlaps)
 
 
-def _has(task: Task, data: str, part: str) -> bool:
+def _has(task: Task, source: DataSource, part: str) -> bool:
     if part in task.further:
         return True
-    files = task.hub if data == "hub" else task.files
-    return files is None or getattr(files, part) is not None
+    split = cast(Split, part)
+    return has_split(task, source, split) or (part == "dev" and task.name in source.held_out)
 
 
-def _read(task: Task, data: str, part: str) -> Rows:
+def _read(task: Task, data: DataSource, part: str) -> Rows:
     if part in task.further:
         return read_further(task, part, data, allow_rejects=True)
     split = cast(Split, part)

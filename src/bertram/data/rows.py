@@ -4,7 +4,8 @@ import hashlib
 import math
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,8 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bertram.data.sources import Split, files_of, locate, locate_further
-from bertram.data.tables import Record, Table, open_table
+from bertram.data.memory import MemoryTable
+from bertram.data.sources import DataSource, HeldOut, Split, as_source, files_of, locate_further, table_of
+from bertram.data.tables import Digest, Record, Table, open_table
 from bertram.errors import DataError, Fault, NoLabel
 from bertram.runs.record import DataFile, FileUse
 from bertram.tasks import Extra, Quoting, Task
@@ -28,6 +30,7 @@ _INVISIBLE = (
     r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
 )
 _VISIBLE = re.compile(f"[^{_INVISIBLE}]")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -59,6 +62,8 @@ class Rows:
         part: use of the file.
         excluded: number of rows that the task's definition leaves out.
         unlabelled: number of rows without a label for this task.
+        groups: [rows] values of the column that keeps rows together; None if there is none.
+        held_out: sentence on the choice of these dev rows among the training rows; empty for a file of its own.
     """
 
     ids: list[str]
@@ -72,6 +77,8 @@ class Rows:
     part: Part
     excluded: int = 0
     unlabelled: int = 0
+    groups: list[str] | None = None
+    held_out: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -84,6 +91,7 @@ class Rows:
             texts=[self.texts[i] for i in chosen],
             labels=None if self.labels is None else self.labels[chosen],
             lines=self.lines[chosen],
+            groups=None if self.groups is None else [self.groups[i] for i in chosen],
         )
 
 
@@ -99,10 +107,13 @@ class _Layout:
     exclude: Mapping[str, str]
     encoding: str | None
     quoting: Quoting
+    decimal: str = "."
+    group: str | None = None
 
     @property
     def columns(self) -> list[str]:
-        return [*self.texts, *self.labels, *(() if self.id is None else (self.id,)), *self.exclude]
+        names = (self.id, self.group)
+        return [*self.texts, *self.labels, *(name for name in names if name is not None), *self.exclude]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -116,6 +127,11 @@ class _Layout:
         if self.label_columns:
             return tuple(record.values.get(name) for name in self.label_columns)
         return record.values.get(str(self.label))
+
+    def open(self, where: Path | MemoryTable, digest: Digest) -> AbstractContextManager[Table]:
+        if isinstance(where, MemoryTable):
+            return where.open(digest)
+        return open_table(where, self.encoding, self.quoting, digest)
 
 
 def file_facts(read: Iterable[tuple[str, Rows]]) -> dict[str, DataFile]:
@@ -138,18 +154,18 @@ def file_facts(read: Iterable[tuple[str, Rows]]) -> dict[str, DataFile]:
 
 def read_rows(
     task: Task,
-    data: str,
+    data: str | DataSource,
     split: Split,
     *,
     labelled: bool = True,
     allow_rejects: bool = False,
     allow_double_ids: bool = False,
 ) -> Rows:
-    """The rows of one split of a task.
+    """The rows of one split of a task; of train and dev only their side, where dev rows are held out of train.
 
     Args:
         task: task whose file is read.
-        data: a directory, ``hub`` or ``sample``.
+        data: a directory, ``hub`` or ``sample``, or a source with tables in memory or dev rows that are held out.
         split: part of the task's data.
         labelled: True if a row needs a label.
         allow_rejects: accept a file of which more than 1 % of the rows cannot be used.
@@ -158,21 +174,40 @@ def read_rows(
     Raises:
         DataError: a fault of the file, too many rejects, fewer than 2 usable rows, or ids that occur twice.
     """
-    path = locate(task, data, split)
-    if path is None:
-        table = "hub" if data == "hub" else "files"
-        raise DataError(f"tasks.{task.name}.{table}.{split}: names no file, and it is needed")
-    files = files_of(task, data)
+    source = as_source(data)
+    dev_rows = None if split == "test" else source.held_out.get(task.name)
+    located = table_of(task, source, split if dev_rows is None else "train")
+    if located is None:
+        table = "hub" if source.place == "hub" else "files"
+        field = (
+            f"tasks.{task.name}.{table}.{split}: names no file" if source.tables is None else f"{task.name}: no table"
+        )
+        raise DataError(f"{field}, and it is needed{'' if source.tables is None else f' for {split}'}")
+    where, name = located
+    files = files_of(task, source.place)
     label = files.label if labelled else None
-    layout = _Layout(split, files.texts, label, files.label_columns, files.id, {}, files.encoding, files.quoting)
-    name = str(getattr(files, split))
-    rows = _read(path, f"{files.repo}/{name}" if data == "hub" else name, layout, task, allow_rejects)
+    group = files.group if split == "train" else None
+    layout = _Layout(
+        split,
+        files.texts,
+        label,
+        files.label_columns,
+        files.id,
+        {},
+        files.encoding,
+        files.quoting,
+        files.decimal,
+        group,
+    )
+    rows = _read(where, name, layout, task, allow_rejects)
+    if dev_rows is not None:
+        rows = divided(rows, dev_rows, split)
     if split != "train" and not allow_double_ids:
-        refuse_double_ids(path, rows.ids, rows.lines.tolist())
+        refuse_double_ids(rows.file, rows.ids, rows.lines.tolist())
     return rows
 
 
-def read_further(task: Task, place: str, data: str, *, allow_rejects: bool = False) -> Rows:
+def read_further(task: Task, place: str, data: str | DataSource, *, allow_rejects: bool = False) -> Rows:
     """Further training rows of a task, as `read_rows` reads its files.
 
     Args:
@@ -187,20 +222,45 @@ def read_further(task: Task, place: str, data: str, *, allow_rejects: bool = Fal
     further = task.further[place]
     part: Part = "extra" if isinstance(further, Extra) else "unlabelled"
     label, columns = (further.label, further.label_columns) if isinstance(further, Extra) else (None, ())
-    layout = _Layout(part, further.texts, label, columns, None, further.exclude, further.encoding, further.quoting)
-    return _read(locate_further(task, place, data), further.file, layout, task, allow_rejects)
+    decimal = further.decimal if isinstance(further, Extra) else "."
+    layout = _Layout(
+        part, further.texts, label, columns, None, further.exclude, further.encoding, further.quoting, decimal
+    )
+    return _read(locate_further(task, place, as_source(data).place), further.file, layout, task, allow_rejects)
 
 
-def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: bool) -> Rows:
+def divided(rows: Rows, dev_rows: HeldOut, split: Split) -> Rows:
+    """One side of a training file: the rows that are held out of it as dev rows, or the others.
+
+    Raises:
+        DataError: the file is not the one that the rows were chosen from.
+    """
+    if rows.sha256 != dev_rows.sha256:
+        raise DataError(
+            f"{rows.file}: has changed since the dev rows were chosen among its rows; restore it, start a new run, or "
+            "name a dev file"
+        )
+    chosen = np.isin(rows.lines, np.array(dev_rows.lines, dtype=np.int64))
+    if split == "train":
+        return rows.take(np.flatnonzero(~chosen))
+    dev = rows.take(np.flatnonzero(chosen))
+    return replace(dev, part="dev", held_out=dev_rows.how, rejects=[], excluded=0, unlabelled=0)  # counted in train
+
+
+def _read(where: Path | MemoryTable, name: str, layout: _Layout, task: Task, allow_rejects: bool) -> Rows:
+    path = where if isinstance(where, Path) else Path(where.name)
+    groups: list[str] = []
     ids: list[str] = []
     texts: list[tuple[str, ...]] = []
     labels: list[float] = []
     lines: list[int] = []
     rejects: list[Reject] = []
     excluded = unlabelled = 0
-    value_of = task.label_space.reader()
+    if layout.label is not None and task.label_space.labels_from_data and not task.class_names:
+        raise DataError(f"tasks.{task.name}.labels: none are given; name them in order")
+    value_of = reader_of(task, layout.decimal)
     digest = hashlib.sha256()
-    with open_table(path, layout.encoding, layout.quoting, digest) as table:
+    with layout.open(where, digest) as table:
         _require(table, layout)
         for number, record in enumerate(table.read(layout.columns), start=1):
             if layout.exclude and _is_excluded(record, layout.exclude):
@@ -222,6 +282,8 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
             ids.append(row_id)
             texts.append(row_texts)
             lines.append(record.line)
+            if layout.group is not None:
+                groups.append(str(record.values.get(layout.group) or "").strip())
     if unlabelled and not ids and not rejects:
         raise DataError(
             f"{path}: no row has a label in column {_quoted(layout.labels)}; training and scoring need labels"
@@ -239,11 +301,32 @@ def _read(path: Path, name: str, layout: _Layout, task: Task, allow_rejects: boo
         part=layout.part,
         excluded=excluded,
         unlabelled=unlabelled,
+        groups=None if layout.group is None else groups,
     )
 
 
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names))
+
+
+def reader_of(task: Task, decimal: str) -> Callable[[object], float]:
+    """A function from a label in a file to its value, for one file; scores may have a decimal comma."""
+    read = task.label_space.reader()
+    if not task.label_space.numeric:
+        return read
+
+    def read_score(label: object) -> float:
+        text = label
+        if isinstance(label, str) and decimal == ",":
+            text = label.replace(",", ".")
+        try:
+            return read(text)
+        except Fault as fault:
+            if decimal == "." and isinstance(label, str) and _DECIMAL_COMMA.fullmatch(label.strip()):
+                raise Fault(f'{fault}; if it has a decimal comma, set decimal = "," (files.decimal)') from None
+            raise
+
+    return read_score
 
 
 def refuse_double_ids(path: Path, ids: Sequence[str], lines: Sequence[int]) -> None:

@@ -1,15 +1,97 @@
-"""Where the files of a task are: in a directory, on the Hugging Face Hub, or in the embedded sample."""
+"""Where the rows of a task are: in a directory, on the Hugging Face Hub, in the embedded sample, or in memory."""
 
 import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bertram.data.memory import MEMORY, MemoryTable, Tables, tables_of
 from bertram.data.tables import refuse_url
 from bertram.errors import DataError
 from bertram.tasks import Files, Task
 
 Split = Literal["train", "dev", "test"]
 SECONDS_TO_ANSWER = 10.0
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows of a training file that are the dev rows of a task.
+
+    Attributes:
+        file: training file, as the configuration names it.
+        sha256: SHA-256 of that file.
+        lines: physical line in which each dev row begins, or number of the row.
+        how: sentence on the choice of the rows, for the reader of scores.
+    """
+
+    file: str
+    sha256: str
+    lines: Sequence[int]
+    how: str
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where the rows of a run are.
+
+    Attributes:
+        place: a directory, ``hub``, ``sample`` or ``memory``.
+        tables: tables in memory; None for files.
+        held_out: task -> dev rows that are held out of its training file.
+    """
+
+    place: str
+    tables: Tables | None = None
+    held_out: Mapping[str, HeldOut] = field(default_factory=dict)
+
+
+def as_source(data: str | DataSource) -> DataSource:
+    """A data source, for one that may be only its place."""
+    return data if isinstance(data, DataSource) else DataSource(data)
+
+
+def source_of(data: object, tasks: Iterable[str]) -> DataSource:
+    """The data source that an argument `data` means: its place, or tables in memory.
+
+    Args:
+        data: a directory, ``hub``, ``sample``, a data source, or tables as `bertram.data.memory.tables_of` takes them.
+        tasks: names of the tasks.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    if isinstance(data, DataSource):
+        return data
+    return DataSource(str(data)) if isinstance(data, str | Path) else DataSource(MEMORY, tables_of(data, tasks))
+
+
+def table_of(task: Task, source: DataSource, split: Split) -> tuple[Path | MemoryTable, str] | None:
+    """The file or table of one split, and its name in records; None if there is none.
+
+    Raises:
+        DataError: the directory or the file is missing, or the Hub does not give it.
+    """
+    if source.tables is not None:
+        table = source.tables.of(task.name, split)
+        return None if table is None else (table, table.name)
+    if source.place == MEMORY:
+        raise DataError("the data of this run were tables in memory; give them again, or name a directory by --data")
+    path = locate(task, source.place, split)
+    if path is None:
+        return None
+    files = files_of(task, source.place)
+    name = str(getattr(files, split))
+    return path, f"{files.repo}/{name}" if source.place == "hub" else name
+
+
+def has_split(task: Task, source: DataSource, split: Split) -> bool:
+    """Whether a task names a file, or has a table, for a split."""
+    if source.tables is not None:
+        return source.tables.of(task.name, split) is not None
+    files = task.hub if source.place == "hub" else task.files
+    return files is None or getattr(files, split) is not None
 
 
 class HubUnreachableError(DataError):

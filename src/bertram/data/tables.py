@@ -1,4 +1,4 @@
-"""Tables of texts in CSV, TSV, JSONL, JSON or Parquet: every row with its place, or with what is wrong with it.
+"""Tables of texts in CSV, TSV, JSONL, JSON, Parquet or Excel: every row with its place, or with what is wrong with it.
 
 Text formats are read line by line, so that a fault is known by its physical line, costs only its own row, and files
 of any length stream.
@@ -10,20 +10,21 @@ import io
 import itertools
 import json
 import re
+import sys
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import BinaryIO, Literal, NamedTuple, Protocol
 
 from bertram.data.delimited import Header, header_fields, read_header, split_rows
 from bertram.data.lines import Line, read_lines, split_at_cr
 from bertram.errors import DataError
 from bertram.tasks import Quoting
 
-Format = Literal["csv", "tsv", "jsonl", "json", "parquet"]
+Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx"]
 FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -31,16 +32,17 @@ FORMATS: dict[str, Format] = {
     ".ndjson": "jsonl",
     ".json": "json",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
 }
 OTHER_ENDINGS = {
-    ".xlsx": "an Excel file; save it as CSV UTF-8",
-    ".xls": "an Excel file; save it as CSV UTF-8",
+    ".xls": "an old Excel file; save it as .xlsx or CSV UTF-8",
     ".ods": "a spreadsheet; save it as CSV",
-    ".zst": "a compressed file that is not read; decompress it by zstd -d",
     ".bz2": "a compressed file that is not read; decompress it by bunzip2",
     ".xz": "a compressed file that is not read; decompress it by unxz",
     ".zip": "an archive; unpack it",
 }
+STDIN = "-"
+COMPRESSED = (".gz", ".zst")
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
 _URL = re.compile(r"(?:https?|ftp|s3|gs|hf):/", re.IGNORECASE)  # pathlib makes one slash of two
 COLUMNS_SHOWN, COLUMNS_COMPARED = 40, 1000  # in a message, and with a name that is missing
@@ -118,7 +120,7 @@ def open_table(
     """The table in a file, its format known by the ending of its name.
 
     Args:
-        path: file of the table.
+        path: file of the table, or - for standard input: JSONL, a JSON list, or a delimited table.
         encoding: text encoding; default: UTF-8, or what a byte order mark says.
         quoting: meaning of quotes in a delimited file; default: standard, except where they would swallow rows.
         digest: hash that takes in the whole file while it is read once.
@@ -127,13 +129,17 @@ def open_table(
         DataError: the file is missing, empty, of an unknown format or encoding, or its header is not text.
     """
     refuse_url(path)
+    if str(path) == STDIN:
+        with open_lines(path, encoding, digest) as lines:
+            yield _sniffed_table(lines, quoting)
+        return
     form = FORMATS.get(ending(path))
     if form is None and ending(path) in OTHER_ENDINGS:
         raise DataError(f"{path}: {OTHER_ENDINGS[ending(path)]}")
     if form is None:
-        raise DataError(f"{path}: a file's name must end in {', '.join(FORMATS)}, or in one of them and .gz")
-    if form == "parquet":
-        yield _parquet(path, digest)
+        raise DataError(f"{path}: a file's name must end in {', '.join(FORMATS)}, or in one of them and .gz or .zst")
+    if form in ("parquet", "xlsx"):
+        yield _parquet(path, digest) if form == "parquet" else _workbook(path, digest)
         return
     with open_lines(path, encoding, digest) as lines:
         yield text_table(lines, form, str(path), quoting)
@@ -141,10 +147,10 @@ def open_table(
 
 @contextmanager
 def open_lines(path: Path, encoding: str | None = None, digest: Digest | None = None) -> Iterator[Iterator[Line]]:
-    """The lines of a file, which may be compressed by gzip.
+    """The lines of a file, which may be compressed by gzip or Zstandard.
 
     Args:
-        path: file of text; decompressed if its name ends in .gz.
+        path: file of text, or - for standard input; decompressed if its name ends in .gz or .zst.
         encoding: text encoding; default: UTF-8, or what a byte order mark says.
         digest: hash that takes in the whole content while it is read.
 
@@ -152,13 +158,13 @@ def open_lines(path: Path, encoding: str | None = None, digest: Digest | None = 
         DataError: it cannot be opened or decompressed, or the encoding is unknown.
     """
     refuse_url(path)
-    compressed = path.suffix.lower() == ".gz"
+    compressed = path.suffix.lower() in COMPRESSED
     try:
-        stream = gzip.open(path, "rb") if compressed else path.open("rb")  # noqa: SIM115 - closed below
+        file = standard_input() if str(path) == STDIN else path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    with stream:
-        chunks: Iterator[bytes] = _decompressed(stream, path) if compressed else iter(stream)
+    with nullcontext(file) if str(path) == STDIN else file:
+        chunks: Iterator[bytes] = _decompressed(file, path) if compressed else iter(file)
         if digest is None:
             yield read_lines(chunks, encoding)
             return
@@ -168,8 +174,8 @@ def open_lines(path: Path, encoding: str | None = None, digest: Digest | None = 
 
 
 def ending(path: Path) -> str:
-    """The ending of a file's name in small letters, without that of gzip."""
-    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
+    """The ending of a file's name in small letters, without that of a compression."""
+    return (path.with_suffix("") if path.suffix.lower() in COMPRESSED else path).suffix.lower()
 
 
 def refuse_url(path: Path | str) -> None:
@@ -178,11 +184,44 @@ def refuse_url(path: Path | str) -> None:
         raise DataError(f"{path}: an address; download the file, and name the file")
 
 
-def _decompressed(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
+def standard_input() -> BinaryIO:
+    """The bytes of standard input.
+
+    Raises:
+        DataError: it is closed.
+    """
+    if sys.stdin is None:
+        raise DataError("standard input is closed; name a file")
+    return sys.stdin.buffer
+
+
+def _sniffed_table(lines: Iterator[Line], quoting: Quoting) -> Table:
+    """The table in standard input, whose first line shows its format."""
+    first = next(lines, None)
+    if first is None:
+        raise DataError("standard input is empty; it needs a header and rows")
+    start = first.text.lstrip()[:1]
+    form: Format = "jsonl" if start == "{" else "json" if start == "[" else "csv"
+    return text_table(itertools.chain([first], lines), form, STDIN, quoting)
+
+
+def _decompressed(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    if path.suffix.lower() == ".gz":
+        try:
+            with gzip.open(file, "rb") as stream:
+                yield from stream
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{path}: a damaged gzip file: {_first_line(error)}") from None
+        return
     try:
-        yield from chunks
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: a damaged gzip file: {_first_line(error)}") from None
+        import zstandard  # noqa: PLC0415 - rarely needed, and an extra
+    except ImportError:
+        raise DataError(f"{path}: needs the package zstandard: pip install 'bertram[files]', or zstd -d") from None
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
+            yield from io.BufferedReader(reader)
+    except (EOFError, zstandard.ZstdError) as error:
+        raise DataError(f"{path}: a damaged Zstandard file: {_first_line(error)}") from None
 
 
 def _hashed(chunks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
@@ -306,6 +345,44 @@ def _parquet(path: Path, digest: Digest | None) -> Table:
     except (polars.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: not a Parquet file that can be read: {_first_line(error)}") from None
     return Table(str(path), columns, None, read)
+
+
+def _workbook(path: Path, digest: Digest | None) -> Table:
+    """The only sheet of an Excel file that has rows; a row's line is its number in the sheet."""
+    import polars  # noqa: PLC0415 - only this format and Parquet need it
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    if digest is not None:
+        digest.update(content)
+    try:
+        read_sheets: Callable[..., dict[str, polars.DataFrame]] = polars.read_excel
+        sheets = read_sheets(
+            io.BytesIO(content),
+            sheet_id=0,
+            engine="calamine",
+            infer_schema_length=None,
+            drop_empty_rows=False,
+            raise_if_empty=False,
+        )
+    except ImportError:
+        raise DataError(f"{path}: needs the package fastexcel: pip install 'bertram[files]', or save as CSV") from None
+    except Exception as error:  # the reader below has error classes of its own
+        raise DataError(f"{path}: not an Excel file that can be read: {_first_line(error)}") from None
+    filled = {name: sheet for name, sheet in sheets.items() if sheet.height}
+    if len(filled) != 1:
+        names = f" ({', '.join(filled)})" if filled else ""
+        raise DataError(f"{path}: {len(filled)} sheets with rows{names}; the file must have one, or save one as CSV")
+    (sheet,) = filled.values()
+
+    def read(_names: Sequence[str]) -> Iterator[Record]:
+        for number, row in enumerate(sheet.iter_rows(named=True), start=2):  # below the header
+            if any(value is not None for value in row.values()):
+                yield Record(number, row, "")
+
+    return Table(str(path), tuple(sheet.columns), None, read)
 
 
 def _first_line(error: Exception) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 
 from bertram.data.examples import tokenized
 from bertram.data.rows import Rows, read_rows
+from bertram.data.sources import DataSource
+from bertram.data.splits import run_source
 from bertram.errors import BertramError, DataError
 from bertram.evaluation.calibration import Probabilities, calibrate
 from bertram.evaluation.groups import text_groups
@@ -53,12 +55,14 @@ def calibrate_run(
         RunError: the run is damaged.
     """
     model = _model(run, temperature=temperature)
-    data = data or run.config.data
+    source: str | DataSource = data or run.config.data
+    if predictions is None:
+        source = run_source(run, source)
     names = _names(model, task, predictions, temperature=temperature)
     tasks: dict[str, TaskDecision] = {}
     for name in track(names):
         definition = model.tasks[name]
-        rows = read_rows(definition, data, "dev" if predictions is None else "train",
+        rows = read_rows(definition, source, "dev" if predictions is None else "train",
                          allow_rejects=run.config.allow_rejects)  # fmt: skip
         if predictions is None:
             examples = tokenized(definition, rows, model.tokenizer, model.max_tokens)

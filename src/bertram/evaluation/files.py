@@ -10,7 +10,8 @@ from torch import Tensor
 
 from bertram.data.examples import Examples, tokenized
 from bertram.data.rows import Rows, limit_rows, read_rows
-from bertram.data.sources import Split
+from bertram.data.sources import DataSource, Split, source_of
+from bertram.data.splits import run_source
 from bertram.errors import DataError
 from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
@@ -35,9 +36,7 @@ class FileScores:
     confusion: dict[str, list[list[int]]]
 
 
-def evaluate_run(
-    run: Run | Path | str, data: str | None = None, split: Split = "dev", batch_size: int = 64
-) -> FileScores:
+def evaluate_run(run: Run | Path | str, data: object = None, split: Split = "dev", batch_size: int = 64) -> FileScores:
     """Score a run on the labelled files of a split.
 
     Predictions of the run's own data are kept in the run if it has none of that split yet: those that its training has
@@ -45,7 +44,8 @@ def evaluate_run(
 
     Args:
         run: a run, or its directory.
-        data: a directory with the files, ``hub`` or ``sample``; default: the data of the run.
+        data: a directory with the files, ``hub`` or ``sample``; or tables in memory, as `bertram.train` takes them;
+            default: the data of the run.
         split: ``dev`` or ``test``.
         batch_size: examples computed together.
 
@@ -54,18 +54,21 @@ def evaluate_run(
         DataError: the files cannot be used.
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
-    data = data or run.config.data
+    source = run_source(run, source_of(data or run.config.data, run.config.tasks))
     model = load(run)
     rows = {
-        name: read_rows(task, data, split, allow_rejects=run.config.allow_rejects) for name, task in model.tasks.items()
+        name: read_rows(task, source, split, allow_rejects=run.config.allow_rejects)
+        for name, task in model.tasks.items()
     }
     examples = {
         name: tokenized(task, rows[name], model.tokenizer, model.max_tokens) for name, task in model.tasks.items()
     }
     evaluation = evaluate(model, examples, batch_size)
-    if _own_data(run, data, split, rows) and not any(run.predictions(name, split).exists() for name in model.tasks):
+    if _own_data(run, source.place, split, rows) and not any(
+        run.predictions(name, split).exists() for name in model.tasks
+    ):
         keep_predictions(run, evaluation, split)
-    trivial = {name: baselines(part, train_labels(run, model.tasks[name], data)) for name, part in examples.items()}
+    trivial = {name: baselines(part, train_labels(run, model.tasks[name], source)) for name, part in examples.items()}
     return FileScores(evaluation.scores(), trivial, confusions(evaluation))
 
 
@@ -77,7 +80,7 @@ def _own_data(run: Run, data: str, split: Split, rows: Mapping[str, Rows]) -> bo
     return all(file.name in recorded and recorded[file.name].sha256 == file.sha256 for file in rows.values())
 
 
-def train_labels(run: Run, task: Task, data: str) -> Tensor | None:
+def train_labels(run: Run, task: Task, data: str | DataSource) -> Tensor | None:
     """The labels that a task of a run was trained on; None if it was not trained or its file is missing.
 
     Args:
@@ -86,7 +89,10 @@ def train_labels(run: Run, task: Task, data: str) -> Tensor | None:
         data: data source that is searched first; then that of the run.
     """
     config, recorded = run.config, run.record.data
-    for place in dict.fromkeys((data, config.data)) if task.trained else ():
+    source = run_source(run, data)
+    places = {source.place: source}
+    places.setdefault(config.data, run_source(run))
+    for place in places.values() if task.trained else ():
         with suppress(DataError):
             rows = read_rows(task, place, "train", allow_rejects=True)
             if rows.name in recorded and recorded[rows.name].sha256 == rows.sha256:

@@ -11,7 +11,8 @@ from bertram import options
 from bertram.config import Config
 from bertram.data.checks import check_files
 from bertram.data.rows import read_rows
-from bertram.data.sources import Split, locate, locate_further
+from bertram.data.sources import Split, as_source, locate, locate_further
+from bertram.data.splits import config_source, tasks_to_split
 from bertram.errors import ConfigError
 from bertram.runs.record import Record
 from bertram.tasks import Task
@@ -71,7 +72,7 @@ class Budget:
 
 def check_data(config: Config) -> None:
     """Raise ConfigError with everything for which a training would refuse the data."""
-    problems = check_files(config.tasks, config.data, allow_rejects=config.allow_rejects)
+    problems = check_files(config.tasks, config.data, allow_rejects=config.allow_rejects, split=config.split)
     if problems:
         raise ConfigError(problems)
 
@@ -126,13 +127,31 @@ def _hash(config: Config, file_hashes: frozenset[str], *, constant: bool) -> str
 
 def train_rows(task: Task, config: Config) -> int:
     """Usable training rows of a task."""
-    return _rows(task, config.data, "train", allow_rejects=config.allow_rejects)
+    rows = _rows(task, config.data, "train", allow_rejects=config.allow_rejects)
+    return rows - _held_out(config).get(task.name, 0)
 
 
 def dev_rows(task: Task, config: Config) -> int:
     """Dev rows of a task that are used."""
-    rows = _rows(task, config.data, "dev", allow_rejects=config.allow_rejects)
+    rows = _held_out(config).get(task.name)
+    if rows is None:
+        rows = _rows(task, config.data, "dev", allow_rejects=config.allow_rejects)
     return min(rows, config.evaluation.max_eval_samples or rows)
+
+
+def _held_out(config: Config) -> Mapping[str, int]:
+    """Task -> number of its dev rows that are held out of its training file."""
+    if not tasks_to_split(config.tasks, as_source(config.data), config.split):
+        return {}
+    return _counted_held_out(config.model_dump_json(include={"tasks", "data", "split", "allow_rejects"}))
+
+
+@lru_cache(maxsize=64)
+def _counted_held_out(config: str) -> Mapping[str, int]:
+    return {
+        name: len(dev_rows.lines)
+        for name, dev_rows in config_source(Config.model_validate_json(config)).held_out.items()
+    }
 
 
 def _rows(task: Task, data: str, split: Split, *, allow_rejects: bool) -> int:

@@ -35,7 +35,7 @@ def ensemble(paths: Sequence[Path], out: Path, *, data: str | None = None) -> Ru
     members_with_paths = zip(member_paths, model.members, directories, strict=True)
     require_alike({name: meaning(member.tasks, directory) for name, member, directory in members_with_paths})
     config = config_of(runs, data)
-    dev = read_dev(config, model)
+    dev = read_dev(config, model, runs)
     evaluation = evaluate(model, dev.examples, config.evaluation.batch_size)
     parameters = sum(p.numel() for member in model.members for p in member.network.parameters())
     merged = MergedModel("ensemble", "all runs", runs, [], parameters, evaluation, start)

@@ -16,6 +16,8 @@ from bertram import options
 from bertram.config import Config
 from bertram.data.examples import Examples, tokenized
 from bertram.data.rows import Rows, file_facts, read_rows
+from bertram.data.sources import HeldOut
+from bertram.data.splits import run_source, write_held_out
 from bertram.errors import RunError
 from bertram.evaluation.evaluate import Evaluation, sample
 from bertram.evaluation.files import baselines
@@ -39,10 +41,12 @@ class Dev:
     Attributes:
         examples: task -> examples.
         files: data file -> its rows and hash.
+        held_out: task -> dev rows that are held out of its training file.
     """
 
     examples: Mapping[str, Examples]
     files: Mapping[str, DataFile]
+    held_out: Mapping[str, HeldOut]
 
 
 @dataclass(frozen=True)
@@ -73,21 +77,31 @@ def config_of(runs: Sequence[Run], data: str | None) -> Config:
     return runs[0].config if data is None else options.change(runs[0].config, data=data)
 
 
-def read_dev(config: Config, model: Predictor) -> Dev:
-    """The dev examples of a configuration, those that its training has scored.
+def read_dev(config: Config, model: Predictor, runs: Sequence[Run]) -> Dev:
+    """The dev examples of a configuration, those that the trainings of its runs have scored.
 
     Raises:
         DataError: a fault of the files.
+        RunError: one run was trained on rows that another one was scored on.
     """
+    source = run_source(runs[0], config.data)
+    for run in runs[1:]:
+        held_out = run_source(run, config.data).held_out
+        names = [name for name, dev_rows in source.held_out.items() if held_out.get(name) != dev_rows]
+        if names:
+            raise RunError(
+                f"{run.path}: held out other dev rows of {', '.join(names)} than {runs[0].path}, so it may have been "
+                "trained on them; train all members with one dev file, or with the same --split"
+            )
     read: list[tuple[str, Rows]] = []
     examples = {}
     for name, task in model.tasks.items():
-        rows = read_rows(task, config.data, "dev", allow_rejects=config.allow_rejects)
+        rows = read_rows(task, source, "dev", allow_rejects=config.allow_rejects)
         read.append((name, rows))
         whole = tokenized(task, rows, model.tokenizer, model.max_tokens)
         limit = config.evaluation.max_eval_samples
         examples[name] = whole if limit is None else sample(whole, limit, seed=0)
-    return Dev(examples, file_facts(read))
+    return Dev(examples, file_facts(read), source.held_out)
 
 
 def require_alike(traits: Mapping[Path, Mapping[str, object]]) -> None:
@@ -144,6 +158,7 @@ def write(out: Path, config: Config, model: MergedModel, dev: Dev, fill_model: C
 
     def fill(directory: Path) -> None:
         run = create(directory, config)
+        write_held_out(run, dev.held_out)
         fill_model(run.path / "model")
         finish(run, record, model.dev)
 

@@ -48,7 +48,7 @@ def soup(
     require_alike({run.path: _shape(run) for run in runs})
     config = config_of(runs, data)
     model = load_model(runs[0].model)
-    dev = read_dev(config, model)
+    dev = read_dev(config, model, runs)
 
     def judge(state: State) -> Evaluation:
         load_state(model.network, state)

@@ -56,6 +56,7 @@ ADDED: dict[str, Any] = {
     "tasks.NAME.extra": [],
     "tasks.NAME.extra.match_labels": False,
     "tasks.NAME.unlabelled": [],
+    "split": {"dev_share": 0.2, "seed": 0, "keep_together": "texts"},
 }
 """Fields that came after the first records, by dotted name (``tasks.NAME.field``), with their first default."""
 

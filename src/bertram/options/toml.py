@@ -1,6 +1,7 @@
 """TOML files: read, and written from a configuration."""
 
 import json
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from bertram.options import old_names
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The values of a TOML file, under their present names, with a warning for each former one.
+    """The values of a TOML file, or of standard input (-), under their present names; former ones give a warning.
 
     A relative data directory is looked up beside the file first, then in the working directory (the config.toml of a
     run has it that way).
@@ -22,7 +23,8 @@ def read(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing or is not TOML.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+        values = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

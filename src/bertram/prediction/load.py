@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,8 @@ from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import RunError
 from bertram.model.linear import Precision
 from bertram.model.storage import FORMAT, StoredNetwork, load_network, save_network
-from bertram.prediction.model import Model, Prediction, Text, predict
+from bertram.prediction.frames import predict_frame
+from bertram.prediction.model import Model, Prediction, predict
 from bertram.runs.decisions import DECISIONS, read_decisions
 from bertram.runs.directory import Run, open_run
 from bertram.runs.typed_json import one_line, read_object, typed
@@ -38,9 +40,13 @@ class Ensemble:
         self.tokenizer = self.members[0].tokenizer
         self.max_tokens = self.members[0].max_tokens
 
-    def predict(self, task: str, texts: Sequence[Text], batch_size: int = 64) -> list[Prediction]:
+    def predict(self, task: str, texts: Any, batch_size: int = 64) -> list[Prediction]:
         """Predict texts, or pairs of texts; see `Model.predict`."""
         return predict(self, task, texts, batch_size)
+
+    def predict_frame(self, task: str, table: Any, batch_size: int = 64) -> Any:
+        """A table with a column of predictions and one for each probability; see `frames.predict_frame`."""
+        return predict_frame(self, task, table, batch_size)
 
     def outputs(self, examples: Examples, batch_size: int = 64) -> Tensor:
         """Mean of the members' outputs, [n, K] or [n]."""

@@ -1,6 +1,6 @@
 """A trained model: texts in, predictions out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from bertram.data.tokenizer import Tokenizer
 from bertram.errors import BertramError, Fault, RunError
 from bertram.model.multitask import Multitask
 from bertram.model.outputs import output_of
+from bertram.prediction.frames import predict_frame, texts_in
 from bertram.tasks import Task
 
 Text = str | tuple[str, str] | list[str]
@@ -61,12 +62,13 @@ class Model:
         self.max_tokens, self.both_orders = max_tokens, both_orders
         self.tasks = network.tasks
 
-    def predict(self, task: str, texts: Sequence[Text], batch_size: int = 64) -> list[Prediction]:
+    def predict(self, task: str, texts: Any, batch_size: int = 64) -> list[Prediction]:
         """Predict texts, or pairs of texts.
 
         Args:
             task: name of one of `self.tasks`.
-            texts: strings, or pairs of strings for a pair task.
+            texts: strings, or pairs of strings for a pair task; or a table with the task's text columns, as
+                `bertram.train` takes it.
             batch_size: examples per batch.
 
         Raises:
@@ -74,6 +76,10 @@ class Model:
                 byte or a lone surrogate.
         """
         return predict(self, task, texts, batch_size)
+
+    def predict_frame(self, task: str, table: Any, batch_size: int = 64) -> Any:
+        """A table with a column of predictions and one for each probability; see `frames.predict_frame`."""
+        return predict_frame(self, task, table, batch_size)
 
     def orders(self, task: Task) -> tuple[bool, ...]:
         """The orders in which pairs are read: False for as they are, True for swapped."""
@@ -107,8 +113,9 @@ class Model:
         return torch.empty_like(stacked).index_copy_(0, torch.tensor(places), stacked)
 
 
-def predict(model: Predictor, task: str, texts: Sequence[Text], batch_size: int = 64) -> list[Prediction]:
+def predict(model: Predictor, task: str, texts: Any, batch_size: int = 64) -> list[Prediction]:
     """Predict texts, or pairs of texts; see `Model.predict`."""
+    texts = texts_in(model.tasks, task, texts)
     if task not in model.tasks:
         raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     if isinstance(texts, str):

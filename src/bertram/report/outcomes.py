@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bertram import options
 from bertram.config import Config
 from bertram.data.rows import Rows, limit_rows, read_further, read_rows
-from bertram.data.sources import HubUnreachableError, Split
+from bertram.data.sources import DataSource, HubUnreachableError, Split
+from bertram.data.splits import run_source
 from bertram.errors import BertramError, DataError, RunError
 from bertram.evaluation.metrics import metrics_of
 from bertram.evaluation.set_metrics import digits
@@ -142,24 +143,27 @@ class Library:
     def __init__(self, data: str | None = None) -> None:
         self.data = data
         self.problems: dict[str, str] = {}  # data source -> why it cannot be read
-        self._read: dict[tuple[str, str, str], Rows] = {}
+        self._read: dict[tuple[str, str, tuple[int, ...], str], Rows] = {}
 
-    def rows(self, config: Config, name: str, part: str) -> Rows | None:
+    def rows(self, view: RunView, name: str, part: str) -> Rows | None:
         """The rows of a task's file; None where it cannot be read, which `problems` then explains.
 
         Raises:
             DataError: the files cannot be read although `data` says where they are.
         """
-        task, data = config.tasks[name], self.data or config.data
+        task, data = view.config.tasks[name], self.data or view.config.data
+        source = run_source(view.run, data)
+        dev_rows = source.held_out.get(name)
         key = (
             task.model_dump_json(include={*ROW_FIELDS}),
             data,
+            () if dev_rows is None else tuple(dev_rows.lines),
         )
         if data in self.problems:
             return None
         if (*key, part) not in self._read:
             try:
-                self._read[*key, part] = _rows(task, data, part)
+                self._read[*key, part] = _rows(task, source, part)
             except DataError as error:
                 if self.data is not None and not isinstance(error, HubUnreachableError):
                     raise
@@ -167,20 +171,21 @@ class Library:
                 return None
         return self._read[*key, part]
 
-    def trained(self, config: Config, name: str) -> list[Rows]:
+    def trained(self, view: RunView, name: str) -> list[Rows]:
         """The rows that a run was trained on for a task: those that its limit, fraction and seed have left."""
+        config = view.config
         task = config.tasks[name]
-        rows = self.rows(config, name, "train") if task.trained else None
+        rows = self.rows(view, name, "train") if task.trained else None
         if rows is None:
             return []
         limit = None if task.max_train_samples is None else min(task.max_train_samples, len(rows))
         rows = limit_rows(rows, limit=limit, fraction=config.sampling.fraction, seed=config.seed, name=name)
-        further = [self.rows(config, name, place) for place in task.further]
+        further = [self.rows(view, name, place) for place in task.further]
         return [rows, *(file_rows for file_rows in further if file_rows is not None)]
 
     def outcomes(self, view: RunView, name: str) -> Outcomes | None:
         """A run's predictions for a task beside texts and labels; None where either cannot be read."""
-        rows = self.rows(view.config, name, "dev")
+        rows = self.rows(view, name, "dev")
         path = view.run.predictions(name)
         if rows is None or rows.labels is None or not path.is_file():
             return None
@@ -207,7 +212,7 @@ class Library:
         )
 
 
-def _rows(task: Task, data: str, part: str) -> Rows:
+def _rows(task: Task, data: DataSource, part: str) -> Rows:
     """Rejected rows were accepted or refused when the run was trained."""
     if part in task.further:
         return read_further(task, part, data, allow_rejects=True)

@@ -10,6 +10,7 @@ from bertram.comparison.contrast import LEAST_SEEDS
 from bertram.config import Config
 from bertram.data.describe import words_of
 from bertram.data.rows import Rows
+from bertram.data.splits import run_source
 from bertram.evaluation.baseline import Baseline, best_baseline
 from bertram.evaluation.intervals import Interval
 from bertram.report.outcomes import Library, Outcomes, RunView
@@ -47,10 +48,14 @@ def run_findings(view: RunView, library: Library) -> list[Finding]:
     for name, task in config.tasks.items():
         outcomes = library.outcomes(view, name)
         if outcomes is not None:
-            trained = library.trained(config, name)
+            trained = library.trained(view, name)
             findings += [*overlap(name, trained, outcomes), *_same_data(view, library, name, outcomes)]
         if not task.trained:
             findings.append(Finding("note", f"{name} was scored, not trained", "Its head is as it was initialized."))
+    findings += [
+        Finding("note", f"dev rows of {name} are held out of its training file", f"{dev_rows.how}.")
+        for name, dev_rows in run_source(view.run, config.data).held_out.items()
+    ]
     findings += [Finding("note", "the data cannot be read here, so overlap is not checked", library.problems[data])
               for data in library.problems if data == (library.data or config.data)]  # fmt: skip
     return by_level(findings)
@@ -186,7 +191,7 @@ def overlap(name: str, trained: Sequence[Rows], outcomes: Outcomes) -> Iterator[
 
 def _same_data(view: RunView, library: Library, name: str, outcomes: Outcomes) -> Iterator[Finding]:
     """Whether the data that are read now are those that the run was scored on."""
-    rows = library.rows(view.config, name, "dev")
+    rows = library.rows(view, name, "dev")
     recorded = None if rows is None or view.record is None else view.record.data.get(rows.name)
     if rows is not None and recorded is not None and recorded.sha256 != rows.sha256:
         yield Finding("warning", f"the dev file of {name} is not the one that was scored",

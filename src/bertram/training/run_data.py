@@ -9,6 +9,7 @@ from bertram.config import Config
 from bertram.data.checks import cautions, read_files, token_cautions
 from bertram.data.examples import Examples, together, tokenized
 from bertram.data.rows import Rows, file_facts, limit_rows
+from bertram.data.sources import DataSource, HeldOut
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError
 from bertram.evaluation.evaluate import sample
@@ -32,6 +33,7 @@ class RunData:
         train_sample: fixed sample of the own training examples.
         files: SHA-256 of each file, as the configuration names it, and its rows for each task.
         cautions: sentences on the rows that a reader of the run's scores should know.
+        held_out: task -> dev rows that are held out of its training file.
     """
 
     train: dict[str, Examples]
@@ -42,6 +44,7 @@ class RunData:
     train_sample: dict[str, Examples]
     files: dict[str, DataFile]
     cautions: list[str]
+    held_out: dict[str, HeldOut]
 
     def own_labels(self, name: str) -> torch.Tensor | None:
         """The training labels of a task's own examples; None where it is not trained."""
@@ -49,13 +52,21 @@ class RunData:
         return None if examples is None or examples.labels is None else examples.labels[: self.own[name]]
 
 
-def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
+def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int, source: DataSource | None = None) -> RunData:
     """Read and tokenize all files of a run, each of them once.
+
+    Args:
+        config: configuration of the run.
+        tokenizer: tokenizer of the encoder.
+        max_tokens: maximum sequence length in tokens.
+        source: tables in memory, or dev rows that are held out already; default: the data of the configuration.
 
     Raises:
         ConfigError: data that cannot be used; all faults are named.
     """
-    rows, problems = read_files(config.tasks, config.data, allow_rejects=config.allow_rejects)
+    rows, problems, held_out = read_files(
+        config.tasks, source or config.data, allow_rejects=config.allow_rejects, split=config.split
+    )
     if problems:
         raise ConfigError(problems)
     for name, task in config.tasks.items():
@@ -91,7 +102,7 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int) -> RunData:
         dev if limit is None else {name: sample(task_examples, limit, seed=0) for name, task_examples in dev.items()}
     )
     train_sample = {name: sample(train[name].at(range(own[name])), TRAIN_SAMPLE, seed=0) for name in train}
-    return RunData(train, own, further, dev, watched, train_sample, file_facts(read), caution_lines)
+    return RunData(train, own, further, dev, watched, train_sample, file_facts(read), caution_lines, held_out)
 
 
 def pools(config: Config, data: RunData) -> dict[str, Pool]:

@@ -8,6 +8,7 @@ from torch import nn
 
 from bertram import surgery
 from bertram.config import Config
+from bertram.data.sources import DataSource
 from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import ConfigError
 from bertram.evaluation.evaluate import sample
@@ -34,8 +35,13 @@ from bertram.training.teachers import load_teachers
 START_PAIRS = 512  # training pairs that decide where a similarity's boundary starts
 
 
-def begin(config: Config, device: torch.device) -> Training:
+def begin(config: Config, device: torch.device, source: DataSource | None = None) -> Training:
     """A training before its first step.
+
+    Args:
+        config: configuration of the run.
+        device: device that trains.
+        source: tables in memory, or dev rows that are held out already; default: the data of the configuration.
 
     Raises:
         ConfigError: options, data or weights that cannot be used, all faults of a kind together.
@@ -44,7 +50,7 @@ def begin(config: Config, device: torch.device) -> Training:
     model, precision = build_model(config, device)
     network = model.network
     teachers = load_teachers(config, precision, device)
-    data = read_data(config, model.tokenizer, model.max_tokens)
+    data = read_data(config, model.tokenizer, model.max_tokens, source)
     fit_starts(network, data)
     generators = make_generators(config.seed, device)
     sampler = make_sampler(config, data)

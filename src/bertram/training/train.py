@@ -12,6 +12,9 @@ import torch
 
 from bertram import options
 from bertram.config import Config
+from bertram.data.labels import with_labels
+from bertram.data.sources import DataSource, source_of
+from bertram.data.splits import run_source, write_held_out
 from bertram.errors import BertramError, RunError
 from bertram.evaluation.evaluate import Evaluation
 from bertram.evaluation.files import baselines
@@ -35,13 +38,25 @@ from bertram.training.writer import NoWriter, RunWriter, Writer
 
 
 def train(
-    config: Config, out: Path | str | None = None, *, resume: bool = False, display: Display | None = None
+    config: Config,
+    out: Path | str | None = None,
+    data: object = None,
+    *,
+    resume: bool = False,
+    display: Display | None = None,
 ) -> Run:
     """Train one model on the tasks of a configuration.
+
+    Labels of a task that names none are read from its training rows. Dev rows of a task that has none are held out of
+    them; the run directory holds which.
 
     Args:
         config: configuration of the run.
         out: run directory; default: below ``runs/``, named by recipe, seed and time.
+        data: tables in memory in the place of files: a table of training rows, or ``{"train": table, "dev": table}``,
+            or one of these for each task by its name. A table is a list of dictionaries, a dictionary of columns, a
+            DataFrame of polars or pandas, an Arrow table or a Hugging Face data set. A text is where the files are, as
+            `Config.data`.
         resume: continue the run in `out` from its newest valid checkpoint.
         display: shows the progress; nothing is shown by default.
 
@@ -53,9 +68,11 @@ def train(
         RunError: the run directory exists already, was started with other settings, or cannot be written.
         TrainingError: a loss or gradient is not finite.
     """
-    config = options.make(options.dump(config))  # a copy that was changed without a check is checked here
+    config, source = _with_source(config, data)
     processes.start(config.device)
     path = Path(out) if out is not None else default_path(config)
+    labelled = with_labels(config, source)
+    config = labelled.config
     if resume and path.is_dir() and Run(path).finished:
         if (path / "config.toml").is_file():
             _require_same_settings(Run(path), config)
@@ -70,11 +87,14 @@ def train(
         is_new = not (path / "config.toml").is_file()
         run = _directory(path, config, resume=resume)  # before anything slow begins, so that --resume always works
         try:
-            training = begin(config, choose_device(config))
+            training = begin(config, choose_device(config), run_source(run, source))
+            processes.on_first(lambda: write_held_out(run, training.data.held_out))
         except BertramError:
             if is_new:  # nothing was trained; the next attempt shall find no run here
                 processes.on_first(lambda: (path / "config.toml").unlink(missing_ok=True))
             raise
+        for note in labelled.notes:
+            own_display.say(note)
         training.learn_from_teachers(path, own_display.say)
         for caution in training.data.cautions:
             own_display.say(f"caution: {caution}")
@@ -84,6 +104,13 @@ def train(
         _finish(trainer, run)
     processes.wait()
     return Run(path)
+
+
+def _with_source(config: Config, data: object) -> tuple[Config, DataSource]:
+    """The checked configuration with the place of its data, and the data."""
+    source = source_of(config.data if data is None else data, config.tasks)
+    # A copy that was changed without a check is checked here.
+    return options.make({**options.dump(config), "data": source.place}), source
 
 
 def choose_device(config: Config) -> torch.device:

@@ -1,0 +1,100 @@
+"""``bertram crossval``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.types import PositiveInt
+from cyclopts.validators import Number
+
+from bertram.cli.layout import FileOrDash, Flag, Words
+from bertram.cli.reproduce import failed_runs
+from bertram.cli.settings import resolved, with_labels_of_data
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bertram.experiments.crossval import CrossValidation
+
+EXAMPLES = """Examples:
+
+  bertram crossval --config mine.toml --out runs/folds
+  bertram crossval --config mine.toml --folds 10 --out runs/ten-folds
+"""
+
+app = App(name="crossval", help_epilogue=EXAMPLES, help_format="plaintext")
+
+
+@app.default
+def crossval(
+    *words: Words,
+    folds: Annotated[int, Parameter(validator=Number(gte=2))] = 5,
+    recipe: str | None = None,
+    config: FileOrDash | None = None,
+    data: str | None = None,
+    encoder: str | None = None,
+    seed: int | None = None,
+    jobs: PositiveInt = 1,
+    out: Path = Path("runs/crossval"),
+    keep_models: Flag = False,
+) -> None:
+    """Train once for each fold of the training rows, and score every row by a model that never saw it.
+
+    Folds are stratified by label; rows that share a text or a group are in one fold. Dev files are not used. Finished
+    folds are skipped and interrupted ones continue. Every field of the configuration is an option, as of train.
+
+    Parameters
+    ----------
+    folds
+        Number of folds.
+    recipe
+        Recipe to start from. Default: best for the course's data, cross for the sample and tasks of your own.
+    config
+        TOML file whose fields replace those of the recipe.
+    data
+        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: sample.
+    encoder
+        minilm, mpnet, a directory in the Hugging Face layout, or a Hub id. Default: that of the recipe.
+    seed
+        Random seed of the trainings; --split.seed is that of the folds. Default: 0.
+    jobs
+        Runs at a time; they share the cores.
+    out
+        Results folder: a run for each fold, crossval.json, and the out-of-fold predictions.
+    keep_models
+        Keep the trained models. Without it only records and predictions are kept.
+    """
+    from bertram.cli.board import Board  # noqa: PLC0415
+    from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.errors import RunError  # noqa: PLC0415
+    from bertram.experiments.crossval import PREDICTIONS, gather  # noqa: PLC0415
+    from bertram.experiments.crossval import jobs as jobs_of  # noqa: PLC0415
+    from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
+    from bertram.runs.directory import Run  # noqa: PLC0415
+
+    changes = (("data", data), ("encoder", encoder), ("seed", seed))
+    settings = with_labels_of_data(resolved(recipe, config, words, changes))
+    folds_to_run = jobs_of(settings, folds, out)
+    failures = run_jobs(folds_to_run, Board(), at_once=jobs, keep_models=keep_models)
+    if failures:
+        raise RunError(failed_runs(failures, len(folds_to_run)))
+    console().print(_table(gather([Run(job.path) for job in folds_to_run], out)))
+    console().print(f"scores and out-of-fold predictions: {out}/crossval.json, {out}/{PREDICTIONS}/")
+
+
+def _table(result: "CrossValidation") -> "Table":
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(
+        *("task", "mean", "95 % interval", "spread over folds", "folds"),
+        title=f"Main scores of {result.folds} folds",
+        caption="interval: of the mean, corrected because the folds' training rows overlap (Nadeau and Bengio, 2003)",
+    )
+    for name, scores in result.scores.items():
+        if scores.mean is None or scores.sd is None or scores.ci95 is None:
+            table.add_row(name, "undefined in a fold", "", "", "")
+            continue
+        low, high = scores.ci95
+        values = " ".join(f"{value:.3f}" for value in scores.folds if value is not None)
+        table.add_row(name, f"{scores.mean:.4f}", f"[{low:.4f}, {high:.4f}]", f"{scores.sd:.4f}", values)
+    return table

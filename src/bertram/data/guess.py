@@ -1,0 +1,348 @@
+"""A first task file for tables that nobody has described: every guess comes with its reason.
+
+What is a text, a label, a score, an id or a pair is guessed from the names and the contents of columns; which file is
+train, dev or test from the names of the files. The result is a TOML text that trains as it stands.
+"""
+
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bertram.data.checks import label_cautions, listed
+from bertram.data.tables import STDIN, open_table
+from bertram.errors import DataError
+from bertram.label_spaces import MISSING, NO, YES, in_order
+from bertram.options.toml import inline
+from bertram.tasks import Files, Task, is_task_name
+
+ROWS_READ = 20_000
+MOST_LABELS = 30  # different values; more are a score if they are numbers, and else no labels
+ROWS_OF_A_LABEL = 2  # a column of labels has so many rows for each of them, on the average
+SCORE_VALUES = 12  # different numbers from which on a column is a score, where not all are whole
+LONGEST_LABEL = 40  # characters
+PAIR_NAMES = (
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("sentence1", "sentence2"),
+    ("sentence_a", "sentence_b"),
+    ("question1", "question2"),
+    ("premise", "hypothesis"),
+    ("question", "answer"),
+    ("query", "document"),
+    ("query", "passage"),
+    ("left", "right"),
+    ("a", "b"),
+)
+ID_NAME = re.compile(r"(?:.*[_\W])?(?:id|uid|uuid|key|nr|no|index|idx)$|^(?:.*id)$", re.IGNORECASE)
+TEXT_NAMES = ("text", "sentence", "body", "review", "comment", "message", "content", "title", "question", "tweet")
+SCORE_NAME = re.compile(r"score|similarity|rating|stars|relatedness|grade|points", re.IGNORECASE)
+PARTS = (
+    ("train", re.compile(r"train", re.IGNORECASE)),
+    ("dev", re.compile(r"dev|valid|val(?![a-z])", re.IGNORECASE)),
+    ("test", re.compile(r"test", re.IGNORECASE)),
+)
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+
+
+@dataclass
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: name of the column.
+        values: different values that are there, with their number of rows.
+        rows: rows of the table.
+    """
+
+    name: str
+    values: Counter[str] = field(default_factory=Counter)
+    rows: int = 0
+
+    @property
+    def filled(self) -> int:
+        """Number of rows with a value."""
+        return self.values.total()
+
+    @property
+    def words(self) -> float:
+        """Mean number of words."""
+        return sum(len(value.split()) * count for value, count in self.values.items()) / max(1, self.filled)
+
+    @property
+    def comma(self) -> bool:
+        """Whether some values are numbers with a decimal comma."""
+        return any(DECIMAL_COMMA.fullmatch(value) for value in self.values)
+
+    def numbers(self) -> list[float] | None:
+        """The different values as numbers; None if one is none."""
+        try:
+            numbers = [float(value.replace(",", ".") if self.comma else value) for value in self.values]
+        except ValueError:
+            return None
+        return numbers if numbers and all(map(math.isfinite, numbers)) else None
+
+
+@dataclass
+class GuessedTask:
+    """A task with the reasons for its parts.
+
+    Attributes:
+        name: name of the task.
+        label: column of labels.
+        fields: fields of the task table, each as value and reason.
+    """
+
+    name: str
+    label: str
+    fields: dict[str, tuple[object, str]]
+
+
+def guess(paths: Sequence[Path], beside: Path | None = None) -> str:
+    """The TOML text of a task file for some tables.
+
+    Args:
+        paths: files with tables.
+        beside: directory of the task file, from which the data directory is written; default: the working directory.
+
+    Raises:
+        DataError: a file cannot be read, or there is nothing in any of them that could be learned.
+    """
+    tables = {path: _columns(path) for path in paths}
+    directory = _directory(paths)
+    lines = [
+        f"# Guessed from {', '.join(path.name for path in paths)}. Each line says why; change what is wrong.",
+        "# Check it:    bertram data check DIR --config THIS_FILE",
+        "# Train on it: bertram train --config THIS_FILE --out runs/first",
+        "",
+        f"data = {inline(_relative(directory, beside))}",
+    ]
+    names: set[str] = set()
+    remarks: list[str] = []
+    for parts in _grouped(paths, tables):
+        train, columns = parts["train"], tables[parts["train"]]
+        tasks, left_out = _tasks(train, columns, names)
+        remarks += left_out
+        for task in tasks:
+            lines += ["", *_written(task, parts, directory, columns)]
+    if len(lines) == 5:
+        raise DataError("\n".join(["no column that could be learned", *remarks]))
+    return "\n".join([*lines, *(["", *(f"# {remark}" for remark in remarks)] if remarks else [])]) + "\n"
+
+
+def _columns(path: Path) -> list[Column]:
+    with open_table(path) as table:
+        double = [name for name, count in Counter(table.columns).items() if count > 1]
+        if double:
+            raise DataError(f"{path}: the header names the column {double[0]!r} more than once")
+        columns = {name: Column(name) for name in table.columns}
+        for number, record in enumerate(table.read(list(table.columns))):
+            if number == ROWS_READ:
+                break
+            for name, column in columns.items():
+                value = record.values.get(name)
+                text = "" if value is None else str(value).strip()
+                column.rows += 1
+                if text.casefold() not in MISSING:
+                    column.values[text] += 1
+    return list(columns.values())
+
+
+def _directory(paths: Sequence[Path]) -> Path:
+    folders = {path.parent for path in paths}
+    if len(folders) > 1:
+        raise DataError(f"the files are in different directories ({', '.join(map(str, folders))}); put them into one")
+    return folders.pop()
+
+
+def _relative(directory: Path, beside: Path | None) -> str:
+    if beside is None or directory.is_absolute():
+        return str(directory)
+    return os.path.relpath(directory, beside)
+
+
+def _grouped(paths: Sequence[Path], tables: Mapping[Path, list[Column]]) -> Iterator[dict[str, Path]]:
+    """The parts of each set of files that belong together: their names differ in train, dev and test alone."""
+    groups: dict[str, dict[str, Path]] = {}
+    for path in paths:
+        part, pattern = next(((part, p) for part, p in PARTS if p.search(path.stem)), ("train", None))
+        stem = path.name if pattern is None else pattern.sub("*", path.name)
+        columns = {column.name for column in tables[path]}
+        key = stem
+        if part in groups.get(key, {}):
+            key = path.name
+        groups.setdefault(key, {})[part] = path
+        if part != "train" and not columns:
+            raise DataError(f"{path}: it has no columns")
+    for parts in groups.values():
+        if "train" not in parts:
+            first = next(iter(parts))
+            parts["train"] = parts.pop(first)
+        yield parts
+
+
+def _tasks(path: Path, columns: Sequence[Column], names: set[str]) -> tuple[list[GuessedTask], list[str]]:
+    """The tasks of a table, and what was seen and left out."""
+    ids = _id_column(columns)
+    rest = [column for column in columns if ids is None or column.name != ids[0]]
+    texts, why_texts = _text_columns(rest)
+    if not texts:
+        return [], [f"{path.name}: no column of texts ({', '.join(column.name for column in columns)})"]
+    tasks, remarks = [], []
+    for column in rest:
+        if column.name in texts:
+            continue
+        if _is_group(column):
+            remarks.append(f"{path.name}: column {column.name!r} says by its name whose a row is; no labels")
+            continue
+        fields = _label_fields(column)
+        if fields is None:
+            remarks.append(f"{path.name}: column {column.name!r} is not used: {_why_not(column)}")
+            continue
+        name = _task_name(column.name, path, names)
+        fields["texts"] = (texts, why_texts)
+        if ids is not None:
+            fields["id"] = ids
+        if column.filled < column.rows:
+            fields["label"] = (column.name, f"{column.rows - column.filled:,} of {column.rows:,} rows have no label")
+        tasks.append(GuessedTask(name, column.name, fields))
+    return tasks, remarks
+
+
+def _id_column(columns: Sequence[Column]) -> tuple[str, str] | None:
+    """The column of row ids, and the reason; None if there is none."""
+    unique = [column for column in columns if column.filled == len(column.values) == column.rows and column.words == 1]
+    for column in unique:
+        if ID_NAME.match(column.name):
+            return column.name, "its name, and each row has another value"
+    if unique and unique[0] is columns[0] and all(any(map(str.isdigit, value)) for value in unique[0].values):
+        return unique[0].name, "the first column, and each row has another value with a digit"
+    return None
+
+
+def _text_columns(columns: Sequence[Column]) -> tuple[list[str], str]:
+    by_name = {column.name.casefold(): column for column in columns}
+    for first, second in PAIR_NAMES:
+        if first in by_name and second in by_name:
+            pair = [by_name[first], by_name[second]]
+            if min(column.words for column in pair) > 1.5:
+                return [column.name for column in pair], "a pair, by the names"
+    texts = [column for column in columns if column.words > 1.5 and len(column.values) > column.filled / 4]
+    if not texts:
+        texts = [column for column in columns if column.name.casefold() in TEXT_NAMES and column.numbers() is None]
+    if not texts:
+        return [], ""
+    usual = [column for column in texts if column.name.casefold() in TEXT_NAMES]
+    best = max(usual or texts, key=lambda column: column.words)
+    why = f"{best.words:.0f} words on the average"
+    further = [column.name for column in texts if column is not best]
+    if further:
+        why += f"; also texts: {', '.join(further)} (for a pair, name two)"
+    return [best.name], why
+
+
+def _label_fields(column: Column) -> dict[str, tuple[object, str]] | None:
+    """Kind, labels or range of a column; None if it can be neither labels nor scores."""
+    if column.filled < 2 or len(column.values) < 2:
+        return None
+    numbers = column.numbers()
+    different = len(column.values)
+    if numbers is not None:
+        whole = all(number.is_integer() for number in numbers)
+        is_continuous = different > MOST_LABELS or (not whole and different >= min(SCORE_VALUES, column.filled / 2))
+        if is_continuous or (not whole and (SCORE_NAME.search(column.name) or column.comma)):
+            return _score_fields(column, numbers)
+    if different > MOST_LABELS or column.filled < ROWS_OF_A_LABEL * different:
+        return None
+    if max(map(len, column.values)) > LONGEST_LABEL:
+        return None
+    labels = list(in_order(column.values))
+    counts = listed([f"{value} {count:,}" for value, count in column.values.most_common()])
+    if {label.casefold() for label in labels} in ({NO[i], YES[i]} for i in range(len(NO))):
+        labels.sort(key=lambda label: label.casefold() in YES)
+        return {"kind": ("binary", f"two values, no and yes: {counts}"), "labels": (labels, "the first means no")}
+    cautions = "; ".join(label_cautions(column.values))
+    why = "in the order of numbers" if numbers is not None else "in alphabetical order"
+    return {
+        "kind": ("class", f"{different} different values: {counts}"),
+        "labels": (labels, f"{why}{'; ' + cautions if cautions else ''}"),
+    }
+
+
+def _score_fields(column: Column, numbers: Sequence[float]) -> dict[str, tuple[object, str]]:
+    low, high = min(numbers), max(numbers)
+    wide = [float(math.floor(low)), float(math.ceil(high))]
+    fields: dict[str, tuple[object, str]] = {
+        "kind": ("score", f"{len(numbers):,} different numbers"),
+        "range": (wide, f"found {low:g} to {high:g}, widened to whole numbers"),
+    }
+    if column.comma:
+        fields["decimal"] = (",", "numbers such as " + next(v for v in column.values if DECIMAL_COMMA.fullmatch(v)))
+    return fields
+
+
+def _why_not(column: Column) -> str:
+    if not column.values:
+        return "it is empty"
+    if len(column.values) == 1:
+        return f"all its values are {next(iter(column.values))!r}"
+    return f"{len(column.values):,} different values in {column.filled:,} rows are neither labels nor scores"
+
+
+def _task_name(column: str, path: Path, names: set[str]) -> str:
+    """A name from the column, or from the file where the column's name says little."""
+    words = path.stem.split(".")[0] if column.casefold() in ("label", "labels", "y", "target", "class") else column
+    name = re.sub(r"[^\w-]+", "_", re.sub(r"[-_]?(?:train|dev|test)[-_]?", "", words, flags=re.IGNORECASE)).strip("_-")
+    if not is_task_name(name) or name.casefold() in ("overall", "overall_plain"):
+        name = "task"
+    unique, number = name, 2
+    while unique.casefold() in names:
+        unique, number = f"{name}_{number}", number + 1
+    names.add(unique.casefold())
+    return unique
+
+
+def _written(task: GuessedTask, parts: Mapping[str, Path], directory: Path, columns: Sequence[Column]) -> Iterator[str]:
+    fields = dict(task.fields)
+    own = {name: fields.pop(name) for name in ("kind", "labels", "range") if name in fields}
+    _check(task.name, {name: value for name, (value, _) in own.items()})
+    yield f"[tasks.{inline(task.name) if not task.name.isascii() else task.name}]"
+    for name, (value, why) in own.items():
+        yield _line(name, value, why)
+    yield ""
+    yield f"[tasks.{inline(task.name) if not task.name.isascii() else task.name}.files]"
+    for part in ("train", "dev", "test"):
+        if part in parts:
+            file_name, why = str(parts[part].relative_to(directory)), "the name of the file"
+            if len(parts) == 1:
+                why = "the only file"
+            if file_name == STDIN:
+                file_name, why = "table.csv", "save standard input under this name"
+            yield _line(part, file_name, why)
+    if "dev" not in parts:
+        yield "# no dev file: a fifth of the rows is held out (--dev-share), stratified by label"
+    fields.setdefault("label", (task.label, "its values"))
+    for field_name in ("texts", "label", "id", "decimal"):
+        if field_name in fields:
+            yield _line(field_name, *fields[field_name])
+    group = next((column for column in columns if _is_group(column)), None)
+    if group is not None:
+        yield f"# group = {inline(group.name)}  # would keep the rows of one {group.name} on one side of the split"
+
+
+def _is_group(column: Column) -> bool:
+    repeated = 1 < len(column.values) < column.filled
+    return repeated and re.search(r"author|user|speaker|writer|source|document", column.name, re.IGNORECASE) is not None
+
+
+def _check(name: str, values: Mapping[str, object]) -> None:
+    """The guess must be a task; an assertion error is a fault of this module."""
+    Task.model_validate({**values, "name": name, "files": Files(texts=("text",))})
+
+
+def _line(name: str, value: object, why: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in why)
+    return f"{name} = {inline(value)}  # {printable}"

@@ -1,0 +1,120 @@
+"""Labels of tasks that name none, read from their training files."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from bertram import options
+from bertram.config import Config
+from bertram.data.checks import check_files, listed
+from bertram.data.memory import MemoryTable
+from bertram.data.sources import DataSource, Split, as_source, files_of, table_of
+from bertram.data.tables import open_table
+from bertram.errors import ConfigError, DataError
+from bertram.label_spaces import MISSING
+from bertram.tasks import Task
+
+MANY_LABELS = 50  # more of them, and more than half as many as rows, are no labels
+
+
+class LabelsRead(NamedTuple):
+    """A configuration whose tasks have their labels.
+
+    Attributes:
+        config: configuration with the labels.
+        notes: sentences on the labels that were read.
+    """
+
+    config: Config
+    notes: list[str]
+
+
+def with_labels(config: Config, data: DataSource | None = None) -> LabelsRead:
+    """The configuration with the labels of its data in the tasks that name none.
+
+    Args:
+        config: configuration.
+        data: data; default: those of the configuration.
+
+    Raises:
+        ConfigError: labels cannot be read; with all that is wrong in the data of the other tasks.
+    """
+    source = data or as_source(config.data)
+    labels: dict[str, dict[str, object]] = {}
+    notes: list[str] = []
+    problems: list[str] = []
+    readable: dict[str, Task] = {}
+    for name, task in config.tasks.items():
+        if not task.label_space.labels_from_data:
+            readable[name] = task
+            continue
+        try:
+            counts, file = label_counts(task, source)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        labels_found = task.label_space.labels_among(counts)
+        faults = [] if labels_found is None else list(_faults(task, labels_found, counts, file))
+        problems += faults
+        if not faults:
+            readable[name] = task.model_copy(update={"labels": labels_found or ()})
+        if labels_found is not None:
+            labels[name] = {"labels": list(labels_found)}
+            notes += _notes(task, labels_found, file)
+    if problems:
+        problems += check_files(readable, source, allow_rejects=config.allow_rejects, split=config.split)
+        raise ConfigError(dict.fromkeys(problems))
+    if not labels:
+        return LabelsRead(config, notes)
+    try:
+        return LabelsRead(options.change(config, tasks=labels), notes)
+    except ConfigError as error:
+        raise ConfigError([f"{problem} (labels read from the data)" for problem in error.problems]) from None
+
+
+def label_counts(task: Task, source: DataSource) -> tuple[Counter[str], str]:
+    """Number of rows with each spelling of a label in the training file, and that file.
+
+    Raises:
+        DataError: there is no file, or it has no such column.
+    """
+    part: Split = "train" if task.trained else "dev"
+    located = table_of(task, source, part)
+    if located is None:
+        raise DataError(
+            f"tasks.{task.name}.labels: none are given, and no {part} file is named from which they could be read"
+        )
+    where, _ = located
+    files = files_of(task, source.place)
+    counts: Counter[str] = Counter()
+    opened = where.open(None) if isinstance(where, MemoryTable) else open_table(where, files.encoding, files.quoting)
+    with opened as table:
+        table.require([files.label, *files.texts])
+        for record in table.read([files.label]):
+            value = record.values.get(files.label)
+            text = "" if value is None else str(value).strip()
+            if not record.fault and text.casefold() not in MISSING:
+                counts[text] += 1
+    return counts, str(where)
+
+
+def _faults(task: Task, labels: tuple[str, ...], counts: Mapping[str, int], file: str) -> Iterator[str]:
+    column = f"{file}: column {task.files.label!r}"
+    rows = sum(counts.values())
+    if len(labels) < 2:
+        yield f"{column} holds {listed(labels) or 'no label'}; {task.name} needs at least two labels to learn from"
+    elif len(labels) > MANY_LABELS and len(labels) > rows / 2:
+        yield (
+            f"{column} holds {len(labels):,} different values in {rows:,} rows, which are no labels of {task.name}; "
+            'name the right column (files.label), set kind = "score" if they are numbers, or set labels'
+        )
+    elif len(labels) != 2 and task.label_space.one_number:
+        yield (
+            f"{column} holds {len(labels)} labels ({listed(labels)}), but {task.name} is yes or no; mend them, or set "
+            'kind = "class"'
+        )
+
+
+def _notes(task: Task, labels: tuple[str, ...], file: str) -> Iterator[str]:
+    meaning = "; the first means no, the second yes" if task.label_space.one_number else ""
+    yield f"{task.name}: labels read from {file}: {listed(labels)}{meaning}"

@@ -1,0 +1,116 @@
+"""A first task file is guessed with reasons, trains as it stands, and what is not used is said."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.common.commands import call
+
+from bertram import options
+from bertram.data.checks import check_files
+from bertram.data.guess import guess
+from bertram.errors import DataError
+
+
+def write(path: Path, header: str, rows: list[str]) -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def guessed(*paths: Path) -> tuple[dict[str, Any], str]:
+    text = guess(paths)
+    values = tomllib.loads(text)
+    config = options.make(values)
+    assert check_files(config.tasks, config.data, split=config.split) == []
+    return values["tasks"], text
+
+
+def sentence(number: int) -> str:
+    return f"This is the sentence of number {number}"
+
+
+def test_kinds_labels_ids_and_ranges_come_with_reasons(tmp_path: Path) -> None:
+    moods = ("pos", "neg", "mixed")
+    rows = [
+        f'p{n},{sentence(n)},{moods[n % 3]},{"yes" if n % 4 else "no"},"{n % 5},{n % 10}",{n % 4},u{n % 9}'
+        for n in range(40)
+    ]
+    tasks, text = guessed(write(tmp_path / "posts.csv", "post_id,body,mood,urgent,warmth,grade,author", rows))
+    assert list(tasks) == ["mood", "urgent", "warmth", "grade"]
+    assert tasks["mood"]["kind"] == "class"
+    assert tasks["mood"]["labels"] == ["mixed", "neg", "pos"]
+    assert tasks["urgent"] | {"files": None} == {"kind": "binary", "labels": ["no", "yes"], "files": None}
+    assert (tasks["warmth"]["kind"], tasks["warmth"]["range"]) == ("score", [0.0, 5.0])
+    assert tasks["warmth"]["files"]["decimal"] == ","
+    assert tasks["grade"]["labels"] == ["0", "1", "2", "3"]
+    assert tasks["mood"]["files"] == {"train": "posts.csv", "texts": ["body"], "label": "mood", "id": "post_id"}
+    assert 'kind = "class"  # 3 different values: pos 14, neg 13, mixed 13' in text
+    assert "# no dev file: a fifth of the rows is held out (--dev-share), stratified by label" in text
+    assert "column 'author' says by its name whose a row is" in text
+    fields = [line for line in text.splitlines() if " = " in line and not line.startswith(("#", "data"))]
+    assert all("  # " in line for line in fields)
+
+
+def test_pairs_and_parts_are_found_by_name(tmp_path: Path) -> None:
+    header, rows = (
+        "sentence1\tsentence2\tsimilarity",
+        [f"{sentence(n)}\t{sentence(n + 1)}\t{n / 7:.3f}" for n in range(30)],
+    )
+    paths = [write(tmp_path / f"sts-{part}.tsv", header, rows) for part in ("train", "dev", "test")]
+    tasks, text = guessed(*paths)
+    files = tasks["similarity"]["files"]
+    assert files["texts"] == ["sentence1", "sentence2"]
+    assert [files[part] for part in ("train", "dev", "test")] == ["sts-train.tsv", "sts-dev.tsv", "sts-test.tsv"]
+    assert tasks["similarity"]["range"] == [0.0, 5.0]
+    assert "# a pair, by the names" in text
+
+
+def test_a_column_called_label_is_named_after_its_file(tmp_path: Path) -> None:
+    rows = [f"{sentence(n)},{n % 2}" for n in range(20)]
+    tasks, _ = guessed(write(tmp_path / "spam mails.csv", "text,label", rows))
+    assert list(tasks) == ["spam_mails"]
+    assert tasks["spam_mails"]["kind"] == "binary"
+
+
+def test_empty_cells_are_counted_and_rare_labels_named(tmp_path: Path) -> None:
+    rows = [f"{sentence(n)},{'' if n % 2 else 'Neg' if n == 0 else 'neg' if n % 3 else 'pos'}" for n in range(60)]
+    tasks, text = guessed(write(tmp_path / "x.csv", "text,mood", rows))
+    assert tasks["mood"]["labels"] == ["Neg", "neg", "pos"]
+    assert "30 of 60 rows have no label" in text
+    assert "few training rows: Neg (1)" in text
+    assert "nearly equal" in text
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        ("a,b", ["1,2", "3,4"], "x.csv: no column of texts (a, b)"),
+        (
+            "text,note",
+            [f"{sentence(n)},n{n}" for n in range(20)],
+            "column 'note' is not used: 20 different values in 20",
+        ),
+        ("text,flag", [f"{sentence(n)},1" for n in range(20)], "column 'flag' is not used: all its values are '1'"),
+        ("text,flag", [f"{sentence(n)}," for n in range(20)], "column 'flag' is not used: it is empty"),
+    ],
+)
+def test_nothing_to_learn_is_an_error_that_says_what_was_seen(
+    tmp_path: Path, header: str, rows: list[str], message: str
+) -> None:
+    with pytest.raises(DataError) as refused:
+        guess([write(tmp_path / "x.csv", header, rows)])
+    assert message in str(refused.value)
+
+
+def test_the_command_writes_a_file_once_that_trains_as_it_stands(tiny_encoder: Path, tmp_path: Path) -> None:
+    rows = [f"{sentence(n)},{'glad' if n % 3 else 'sad'}" for n in range(30)]
+    table, toml = write(tmp_path / "posts.csv", "text,mood", rows), tmp_path / "mine.toml"
+    assert call("data", "init", table).out == guess([table])
+    assert call("data", "init", table, "--out", toml).code == 0
+    code, _, err = call("data", "init", table, "--out", toml)
+    assert (code, "exists already" in err) == (1, True)
+    short = ("--sampling.steps_per_epoch", "2", "--sampling.epochs", "1", "--threads", "1", "--precision", "fp32")
+    code, _, err = call("train", "--config", toml, "--encoder", tiny_encoder, *short, "--out", tmp_path / "run")
+    assert code == 0, err
+    assert "dev is 6 of the 30 rows of posts.csv" in err

@@ -1,0 +1,101 @@
+"""Labels that a task does not name are those of its training rows."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertram import options
+from bertram.config import Config
+from bertram.data.checks import label_cautions
+from bertram.data.labels import with_labels
+from bertram.errors import ConfigError
+from bertram.label_spaces import in_order
+
+
+def config_of(directory: Path, labels: list[str], **tasks: dict[str, Any]) -> Config:
+    lines = [f"sentence number {number},{label}" for number, label in enumerate(labels)]
+    (directory / "train.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    files = {"train": "train.csv", "texts": ["text"]}
+    own = tasks or {"own": {"kind": "class"}}
+    return options.make(
+        {"data": str(directory), "tasks": {name: {"files": files, **task} for name, task in own.items()}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("spellings", "labels"),
+    [
+        (["b", "a", "b"], ("a", "b")),
+        (["10", "9", "2"], ("2", "9", "10")),
+        (["1.0", "1", "0.0"], ("0", "1")),
+        (["007", "008"], ("007", "008")),
+        (["-1", "0", "1"], ("-1", "0", "1")),
+        (["2", "10", "x"], ("10", "2", "x")),
+        (["inf", "1"], ("1", "inf")),
+    ],
+)
+def test_labels_are_in_the_order_of_numbers_or_of_characters(spellings: list[str], labels: tuple[str, ...]) -> None:
+    assert in_order(spellings) == labels
+
+
+def test_labels_of_a_class_are_read_and_told(tmp_path: Path) -> None:
+    labelled = with_labels(config_of(tmp_path, ["red", "blue", "", "red", "green "]))
+    assert labelled.config.tasks["own"].labels == ("blue", "green", "red")
+    assert labelled.notes == [f"own: labels read from {tmp_path}/train.csv: blue, green, red"]
+    assert options.make(options.dump(labelled.config)) == labelled.config
+
+
+def test_a_yes_or_no_task_keeps_the_usual_words_and_takes_two_others(tmp_path: Path) -> None:
+    usual = with_labels(config_of(tmp_path, ["Yes", "no", "0", "1.0"], own={"kind": "binary"}))
+    assert usual.config.tasks["own"].labels == ()
+    assert usual.notes == []
+    other = with_labels(config_of(tmp_path, ["spam", "ham", "ham"], own={"kind": "binary"}))
+    assert other.config.tasks["own"].labels == ("ham", "spam")
+    assert other.notes[0].endswith("ham, spam; the first means no, the second yes")
+
+
+def test_labels_that_are_named_are_not_read(tmp_path: Path) -> None:
+    config = config_of(tmp_path, ["a", "b"], own={"kind": "class", "labels": ["b", "a"]})
+    assert with_labels(config).config is config
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "message"),
+    [
+        ("class", ["a", "a"], "column 'label' holds a; own needs at least two labels"),
+        ("class", ["", ""], "column 'label' holds no label; own needs at least two labels"),
+        ("class", [str(number / 7) for number in range(60)], "60 different values in 60 rows, which are no labels"),
+        ("binary", ["a", "b", "c"], 'holds 3 labels (a, b, c), but own is yes or no; mend them, or set kind = "class"'),
+    ],
+)
+def test_columns_that_hold_no_labels_are_refused(tmp_path: Path, kind: str, labels: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        with_labels(config_of(tmp_path, labels, own={"kind": kind}))
+    assert message in str(refused.value)
+
+
+def test_faults_of_all_tasks_are_told_together(tmp_path: Path) -> None:
+    tasks: dict[str, dict[str, Any]] = {
+        "single": {"kind": "class"},
+        "gone": {"kind": "class", "files": {"train": "gone.csv", "texts": ["text"]}},
+        "score": {"kind": "score", "files": {"train": "train.csv", "texts": ["body"]}},
+    }
+    with pytest.raises(ConfigError) as refused:
+        with_labels(config_of(tmp_path, ["a"] * 4, **tasks))
+    problems = refused.value.problems
+    assert ["single needs at least two" in problems[0], "gone.csv: there is no" in problems[1]] == [True, True]
+    assert "no column 'body'" in problems[2]
+
+
+def test_rare_and_nearly_equal_labels_are_named() -> None:
+    assert list(label_cautions({"neg": 40, "Neg": 3, "pos": 50})) == [
+        "labels with few training rows: Neg (3)",
+        "the labels 'neg' (40 rows) and 'Neg' (3 rows) are nearly equal; if they mean the same, mend the file or set "
+        "labels",
+    ]
+    assert list(label_cautions({"so-so": 5, "so so": 5, "+": 4, "-": 4})) == [
+        "the labels 'so-so' (5 rows) and 'so so' (5 rows) are nearly equal; if they mean the same, mend the file or "
+        "set labels"
+    ]
+    assert list(label_cautions({"a": 1, "b": 1})) == []

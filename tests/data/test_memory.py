@@ -1,0 +1,180 @@
+"""Tables in memory: the same rows and the same hash whatever they are made of, and what is refused."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars
+import pytest
+from tests.common.trainings import tiny_config
+
+import bertram
+from bertram import options
+from bertram.data.memory import memory_table, tables_of
+from bertram.errors import BertramError, DataError
+from bertram.runs.directory import Run
+
+COLUMNS: dict[str, list[Any]] = {
+    "text": [f"a sentence about {word}" for word in ("lamps", "rivers", "stones", "clouds", "bread", "glass")] * 4,
+    "mood": [("glad", "sad", None)[number % 3] for number in range(24)],
+    "stars": [None if number % 4 == 3 else float(number % 5) for number in range(24)],
+}
+ROWS = [dict(zip(COLUMNS, row, strict=True)) for row in zip(*COLUMNS.values(), strict=True)]
+
+
+def as_pandas() -> Any:
+    import pandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+    return pandas.DataFrame(COLUMNS)
+
+
+def as_arrow() -> Any:
+    import pyarrow  # type: ignore[import-not-found, unused-ignore]
+
+    return pyarrow.table(COLUMNS)
+
+
+def as_hugging_face() -> Any:
+    import datasets  # type: ignore[import-not-found, unused-ignore]
+
+    return datasets.Dataset.from_dict(COLUMNS)
+
+
+class ArrowStream:
+    """A table of an unknown library that only exports Arrow's stream."""
+
+    def __init__(self) -> None:
+        self._frame = polars.DataFrame(COLUMNS)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+
+def needs(package: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed")
+
+
+KINDS = [
+    pytest.param(lambda: ROWS, id="dictionaries"),
+    pytest.param(lambda: COLUMNS, id="columns"),
+    pytest.param(
+        lambda: {**COLUMNS, "stars": np.array([np.nan if s is None else s for s in COLUMNS["stars"]])}, id="numpy"
+    ),
+    pytest.param(lambda: polars.DataFrame(COLUMNS), id="polars"),
+    pytest.param(ArrowStream, id="stream"),
+    pytest.param(as_pandas, id="pandas", marks=needs("pandas")),
+    pytest.param(as_arrow, id="arrow", marks=needs("pyarrow")),
+    pytest.param(as_hugging_face, id="datasets", marks=needs("datasets")),
+]
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_every_kind_of_table_has_the_same_rows_and_the_same_hash(make: Callable[[], Any]) -> None:
+    table = memory_table(make(), "t")
+    expected = memory_table(ROWS, "t")
+    assert table.columns == ("text", "mood", "stars")
+    assert list(table.rows) == list(expected.rows)
+    assert table.sha256 == expected.sha256
+
+
+def test_the_hash_is_of_the_content() -> None:
+    whole = memory_table([{"a": 1.0, "b": "x"}], "t")
+    assert whole.sha256 == memory_table([{"b": "x", "a": 1}], "other").sha256
+    assert whole.sha256 != memory_table([{"a": "1", "b": "x"}], "t").sha256
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("words", "<train table>: not a table but a str"),
+        ([], "<train table>: it has no rows"),
+        ([{"a": 1}, "b"], "<train table>: row 2 is not a dictionary but a str"),
+        ({"a": [1, 2], "b": [1]}, r"<train table>: its columns differ in length \(a 2, b 1\)"),
+        ({"a": "text"}, "<train table>: column 'a' is not a list but a str"),
+        ([{1: "a"}], "the column name 1 is not a text"),
+        ({"train": ROWS, "valid": ROWS}, "unknown part valid; a part is train, dev or test, or the name of a task"),
+        ({"dev": ROWS, "validation": ROWS}, "dev and validation are the same part"),
+        ({"mood": ROWS}, None),
+        (3, "not a table but a int"),
+    ],
+)
+def test_what_is_no_table_is_refused(data: Any, message: str | None) -> None:
+    if message is None:
+        with pytest.raises(DataError, match="no table for task stars"):
+            tables_of(data, ["mood", "stars"])
+    else:
+        with pytest.raises(DataError, match=message):
+            tables_of(data, ["own"])
+
+
+def own_config(encoder: Path) -> bertram.Config:
+    mood = bertram.Task(kind="class", files={"texts": ["text"], "label": "mood"})
+    stars = bertram.Task(kind="score", range=(0, 4), files={"texts": ["text"], "label": "stars"})
+    base = tiny_config(encoder, sampling={"epochs": 1}, evaluation={"max_eval_samples": None})
+    return options.change(base, tasks={"mood": mood, "stars": stars}, data="nowhere")
+
+
+def dev_table() -> list[dict[str, Any]]:
+    return [{**row, "text": f"{row['text']} tomorrow"} for row in ROWS[:12]]
+
+
+def test_a_run_is_trained_scored_and_resumed_on_tables(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = own_config(tiny_encoder)
+    data = {"train": COLUMNS, "dev": dev_table()}
+    run = bertram.train(config, tmp_path / "a", data=data)
+    assert run.config.data == "memory"
+    assert run.config.tasks["mood"].labels == ("glad", "sad")
+    record = run.record.data
+    assert {name: file.sha256 for name, file in record.items()} == {
+        "<train table>": memory_table(ROWS, "").sha256,
+        "<dev table>": memory_table(dev_table(), "").sha256,
+    }
+    assert [(use.task, use.rows, use.unlabelled) for use in record["<train table>"].uses] == [
+        ("mood", 16, 8),
+        ("stars", 18, 6),
+    ]
+    scores = bertram.evaluate(run, data={"train": ROWS, "dev": polars.DataFrame(dev_table())}).scores
+    assert scores.overall == run.record.scores.dev.overall
+    assert bertram.train(config, tmp_path / "a", data=data, resume=True).record == run.record
+    with pytest.raises(DataError, match="were tables in memory; give them again"):
+        bertram.evaluate(run)
+
+
+def test_tables_of_each_task_are_the_same_as_one_for_all(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = own_config(tiny_encoder)
+    both = bertram.train(config, tmp_path / "a", data={"train": ROWS, "dev": dev_table()})
+    own = {"train": polars.DataFrame(COLUMNS), "validation": dev_table()}
+    each = bertram.train(config, tmp_path / "b", data={"mood": own, "stars": own})
+    assert each.record.scores == both.record.scores
+    assert set(each.record.data) == {
+        "<mood train table>",
+        "<mood dev table>",
+        "<stars train table>",
+        "<stars dev table>",
+    }
+
+
+def test_one_table_is_split_and_an_unfinished_run_notices_another_table(tiny_encoder: Path, tmp_path: Path) -> None:
+    rows = [
+        {"text": f"{row['text']} {number}", "mood": row["mood"], "stars": row["stars"]}
+        for number, row in enumerate(ROWS)
+    ]
+    run = bertram.train(own_config(tiny_encoder), tmp_path / "a", data=rows)
+    assert any("held out by seed 0" in caution for caution in run.record.cautions)
+    assert bertram.evaluate(run, data=rows).scores.overall == run.record.scores.dev.overall
+    with pytest.raises(DataError, match="<train table>: has changed"):
+        bertram.evaluate(run, data=rows[:-1])
+
+
+def test_faults_of_a_table_name_it_and_the_row(tiny_encoder: Path, tmp_path: Path) -> None:
+    rows = [
+        {"text": "" if number == 2 else f"text {number}", "mood": "ab"[number % 2], "stars": 9} for number in range(8)
+    ]
+    with pytest.raises(BertramError) as refused:
+        bertram.train(own_config(tiny_encoder), tmp_path / "a", data={"train": rows, "dev": rows})
+    message = str(refused.value)
+    assert "<train table>:3: text is empty" in message
+    assert "<dev table>:1: the score '9' is outside 0 to 4" in message
+    assert not Run(tmp_path / "a").finished

@@ -1,0 +1,81 @@
+"""Cross-validation: every row is scored once, finished folds are skipped, and the interval is the corrected one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from tests.common.commands import call
+from tests.common.trainings import tiny_config
+
+from bertram import options
+from bertram.data.splits import run_source
+from bertram.errors import ConfigError
+from bertram.experiments.crossval import interval, jobs
+from bertram.runs.directory import Run
+
+
+def toml_of(encoder: Path, directory: Path, rows: int = 36) -> Path:
+    lines = [f"r{n},sentence {n} by {n // 2},{'ab'[n % 2] if n % 6 else ''},{n % 5},w{n // 2}" for n in range(rows)]
+    (directory / "posts.csv").write_text("\n".join(["nr,text,mood,stars,writer", *lines]) + "\n")
+    files = {"train": "posts.csv", "dev": "posts.csv", "texts": ["text"], "id": "nr", "group": "writer"}
+    tasks = {
+        "mood": {"kind": "class", "files": {**files, "label": "mood"}},
+        "stars": {"kind": "score", "range": [0, 4], "files": {**files, "label": "stars"}},
+    }
+    base = options.dump(tiny_config(encoder, sampling={"epochs": 1, "steps_per_epoch": 2}))
+    config = options.make({**base, "evaluation": {}, "tasks": tasks, "data": str(directory)})
+    path = directory / "mine.toml"
+    path.write_text(options.to_toml(config))
+    return path
+
+
+def test_every_row_is_predicted_once_and_the_predictions_can_be_scored(tiny_encoder: Path, tmp_path: Path) -> None:
+    toml, out = toml_of(tiny_encoder, tmp_path), tmp_path / "cv"
+    words = ("crossval", "--config", toml, "--folds", "3", "--out", out)
+    code, shown, err = call(*words)
+    assert code == 0, err
+    assert "Main scores of 3 folds" in shown
+    result = json.loads((out / "crossval.json").read_text())
+    runs = [Run(path) for path in sorted(out.glob("fold-*"))]
+    values = [run.record.scores.dev.overall.value for run in runs]
+    assert sorted(result["scores"]["overall"]["folds"]) == pytest.approx(sorted(values))  # type: ignore[type-var]
+    assert result["scores"]["overall"]["mean"] == pytest.approx(np.mean(values))  # type: ignore[arg-type]
+    for task, count in (("mood", 30), ("stars", 36)):
+        lines = [json.loads(line) for line in (out / "out-of-fold" / f"{task}.jsonl").read_text().splitlines()]
+        assert len({line["id"] for line in lines}) == len(lines) == count
+        held = [run_source(run).held_out[task].lines for run in runs]
+        assert sorted(line for part in held for line in part) == sorted({line for part in held for line in part})
+        assert all(int(line["id"][1:]) + 2 in held[line["fold"]] for line in lines)
+        code, shown, err = call(
+            "score", out / "out-of-fold" / f"{task}.jsonl", tmp_path / "posts.csv", "--task", task, "--config", toml
+        )
+        assert code == 0, err
+        score = result["pooled"][task]["accuracy" if task == "mood" else "pearson"]["value"]
+        assert f"{score:.4f}" in shown
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("record.json")}
+    (runs[1].path / "record.json").unlink()
+    assert call(*words).code == 0
+    after = {path: path.stat().st_mtime_ns for path in out.rglob("record.json")}
+    assert [path for path in before if before[path] != after[path]] == [runs[1].path / "record.json"]
+    assert json.loads((out / "crossval.json").read_text()) == result
+
+
+def test_data_that_no_fold_could_use_are_refused_before_training(tiny_encoder: Path, tmp_path: Path) -> None:
+    toml = toml_of(tiny_encoder, tmp_path, rows=8)
+    code, _, err = call("crossval", "--config", toml, "--folds", "4", "--out", tmp_path / "cv")
+    assert code == 1
+    assert "each side needs 2" in err
+    assert not (tmp_path / "cv").exists()
+    config = options.make(options.read(toml))
+    with pytest.raises(ConfigError):
+        jobs(options.change(config, tasks={"mood": {"labels": ["a", "b"]}}), 4, tmp_path / "cv")
+
+
+def test_the_interval_counts_that_folds_share_their_training_rows() -> None:
+    values = [0.70, 0.74, 0.72, 0.69, 0.75]
+    low, high = interval(values)
+    assert (low + high) / 2 == pytest.approx(np.mean(values))
+    plain = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    assert (high - low) / (plain[1] - plain[0]) == pytest.approx(np.sqrt(1 + 5 / 4))
