@@ -16,6 +16,7 @@ from bertram.cli.layout import FileOrDash
 from bertram.cli.terminal import CONTROL, printable
 from bertram.errors import BertramError
 from bertram.label_spaces import LabelSpace
+from bertram.runs.typed_json import JsonObject
 
 ROWS_PER_STEP = 64
 Item = TypeVar("Item")
@@ -155,7 +156,7 @@ def _counted(items: Iterable[Item], step: Callable[[int], None]) -> Iterator[Ite
             step(ROWS_PER_STEP)
 
 
-def _printer(space: LabelSpace, output_format: str) -> Callable[[dict[str, Any]], None]:
+def _printer(space: LabelSpace, output_format: str) -> Callable[[JsonObject], None]:
     """A function that writes a prediction to standard output; of a table the header is written at once."""
     if output_format == "jsonl":
         return _print
@@ -164,7 +165,7 @@ def _printer(space: LabelSpace, output_format: str) -> Callable[[dict[str, Any]]
         ["id", "index", "label", *map("probability of {}".format, space.names)] if space.names else ["id", "value"]
     )
 
-    def write(line: dict[str, Any]) -> None:
+    def write(line: JsonObject) -> None:
         cells = [line["id"], _cell(line["value"])]
         if space.names:
             cells += [_cell(line["label"]), *line["probabilities"].values()]
@@ -180,7 +181,7 @@ def _cell(value: Any) -> Any:
     return ";".join(map(str, value)) if value else "[]"
 
 
-def _print(line: dict[str, Any]) -> None:
+def _print(line: JsonObject) -> None:
     """Write a line of JSON; characters that a terminal would obey or cannot encode are escaped as JSON escapes them."""
     ascii_only = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
     text = json.dumps(line, ensure_ascii=ascii_only)

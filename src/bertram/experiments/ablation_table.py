@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bertram.comparison.components import Components
 from bertram.experiments.design import Kind
@@ -11,7 +10,7 @@ from bertram.experiments.effects import Measured
 from bertram.experiments.forecast import Forecast
 from bertram.experiments.looks import Look, Plan
 from bertram.experiments.study_tables import FORM, read_values
-from bertram.runs.typed_json import typed
+from bertram.runs.typed_json import JsonObject, typed
 
 TABLE = "ablation.json"
 
@@ -95,7 +94,7 @@ class AblationTable:
     looks: Sequence[Look] = ()
 
     @property
-    def json_values(self) -> dict[str, Any]:
+    def json_values(self) -> JsonObject:
         """The JSON object that stands in ablation.json."""
         values = asdict(self)
         if self.plan is None:

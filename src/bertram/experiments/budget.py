@@ -14,6 +14,7 @@ from bertram.data.rows import read_rows
 from bertram.data.sources import Split, as_source, locate, locate_further
 from bertram.data.splits import config_source, tasks_to_split
 from bertram.errors import ConfigError
+from bertram.options.raw_values import RawValues
 from bertram.runs.record import Record
 from bertram.tasks import Task
 
@@ -44,7 +45,7 @@ class Budget:
         """
         values = options.merge(options.dump(config), {**self.changes, "seed": seed})
         changed = options.make(values)
-        sampling: dict[str, Any] = {"fraction": self.fraction * changed.sampling.fraction}
+        sampling: RawValues = {"fraction": self.fraction * changed.sampling.fraction}
         if self.epochs is not None:
             sampling["epochs"] = max(1, round(changed.sampling.epochs * self.epochs / STUDY_EPOCHS))
         limits = {

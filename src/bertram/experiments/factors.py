@@ -7,6 +7,7 @@ from typing import Any
 from bertram import options
 from bertram.config import Config, SmartConfig
 from bertram.errors import ConfigError
+from bertram.options.raw_values import RawValues
 
 Levels = tuple[bool, ...]  # of each factor
 
@@ -28,15 +29,15 @@ class Factor:
     text: str
 
 
-def _pairs(**fields: Any) -> dict[str, Any]:
+def _pairs(**fields: Any) -> RawValues:
     return {"tasks": {"quora": fields, "sts": fields}}
 
 
-def _smart(**fields: Any) -> dict[str, Any]:
+def _smart(**fields: Any) -> RawValues:
     return {"smart": fields}
 
 
-def _pcgrad(frequency: str) -> dict[str, Any]:
+def _pcgrad(frequency: str) -> RawValues:
     return {"surgery": {"method": "pcgrad", "frequency": frequency}}
 
 

@@ -14,12 +14,13 @@ from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import Evidence
 from bertram.comparison.verdict import Reason, untestable
 from bertram.errors import RunError
+from bertram.runs.typed_json import JsonObject
 
 FORM = 2
 FORMS = (1, FORM)
 
 
-def read_values(path: Path) -> dict[str, Any]:
+def read_values(path: Path) -> JsonObject:
     """The values of table.json or ablation.json, in the present form.
 
     Raises:
@@ -41,7 +42,7 @@ def read_values(path: Path) -> dict[str, Any]:
     return {**table, "smallest_effect": SMALLEST_EFFECT, **changed, "form": FORM}
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> JsonObject:
     """The values of a file of a results folder, in any form that is known.
 
     Raises:
@@ -58,7 +59,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _evidence(row: Mapping[str, Any], effect: float | None) -> dict[str, Any]:
+def _evidence(row: Mapping[str, Any], effect: float | None) -> JsonObject:
     """A row of form 1: its numbers, and no verdict."""
     outcome = row.get("outcome", row.get("task"))
     fields = asdict(Evidence(outcome=outcome, task=outcome, metric=row.get("metric", "")))

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from bertram.model.dropout import NO_DROPOUT
 from bertram.model.encoders.base import TokenLayout
 from bertram.model.heads import ComparingHead
 from bertram.prediction.model import Model
+from bertram.runs.typed_json import JsonObject
 from bertram.tasks import Task
 
 OPSET = 18
@@ -221,7 +221,7 @@ def _quietly() -> Iterator[None]:
         logging.disable(before)
 
 
-def _described(model: Model, task: Task) -> dict[str, Any]:
+def _described(model: Model, task: Task) -> JsonObject:
     bounds = task.label_space.bounds
     return {
         "graph": f"{task.name}.onnx",

@@ -19,6 +19,7 @@ from bertram.model.heads import COSINE, MLPHead, SimilarityHead
 from bertram.model.outputs import DenseForm
 from bertram.prediction.model import Model
 from bertram.runs.tensors import write_tensors
+from bertram.runs.typed_json import JsonObject
 from bertram.tasks import Task
 
 TRANSFORMER = "sentence_transformers.models.Transformer"  # the old names, which all versions understand
@@ -112,7 +113,7 @@ def save_vectors(model: Model, directory: Path) -> None:
         _save_dense(directory / "2_Dense", model.network.encoder.pooler, nn.Tanh)
         modules.append(("2_Dense", DENSE))
     _write_modules(directory, modules)
-    settings: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": _similarity(model)}
+    settings: JsonObject = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": _similarity(model)}
     _write(directory / "config_sentence_transformers.json", settings)
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from bertram.comparison.techniques import TechniqueDifference
 from bertram.evaluation.intervals import Interval
 from bertram.experiments.looks import Look, Plan
 from bertram.experiments.study_tables import FORM, read_values
 from bertram.minbert.published import Group, Published
-from bertram.runs.typed_json import typed
+from bertram.runs.typed_json import JsonObject, typed
 
 TABLE = "table.json"
 Covers = Literal["examples and seeds", "examples"]
@@ -92,7 +92,7 @@ class Table1:
     looks: Sequence[Look] = ()
 
     @property
-    def json_values(self) -> dict[str, Any]:
+    def json_values(self) -> JsonObject:
         """The JSON object that stands in table.json."""
         values = asdict(self)
         if self.plan is None:

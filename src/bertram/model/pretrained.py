@@ -18,6 +18,7 @@ from bertram.data.sources import HubUnreachableError, from_hub
 from bertram.errors import DataError, WeightsError
 from bertram.model import installed
 from bertram.model.encoders import Encoder, EncoderConfig, family_of
+from bertram.runs.typed_json import JsonObject
 
 INSTALLED = {"minilm": installed.minilm, "mpnet": installed.mpnet}
 
@@ -78,7 +79,7 @@ def read_config(directory: Path) -> EncoderConfig:
     return _family(directory, values).read_config(values)
 
 
-def _read_values(directory: Path) -> dict[str, Any]:
+def _read_values(directory: Path) -> JsonObject:
     path = directory / "config.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import ValidationError
@@ -22,7 +22,7 @@ from bertram.model.multitask import Multitask
 from bertram.model.pretrained import read_config
 from bertram.options import old_names
 from bertram.runs.tensors import read_tensors, tensor_shapes, write_tensors
-from bertram.runs.typed_json import one_line, read_object
+from bertram.runs.typed_json import JsonObject, one_line, read_object
 from bertram.tasks import Strict, Task, is_task_name
 
 FORMAT = 1
@@ -91,7 +91,7 @@ def save_network(stored: StoredNetwork, directory: Path, state: dict[str, Tensor
     """
     directory.mkdir(parents=True, exist_ok=True)
     network = stored.network
-    settings: dict[str, Any] = {
+    settings: JsonObject = {
         "format": FORMAT,
         "pooling": network.pooling,
         "max_tokens": stored.max_tokens,
@@ -153,7 +153,7 @@ def _check_shapes(path: Path, config: EncoderConfig, saved: _Saved) -> None:
             raise RunError(f"{path}: weights do not fit config.json: {name} has shape {shapes[name]}, not {shape}")
 
 
-def _read_ours(directory: Path) -> dict[str, Any]:
+def _read_ours(directory: Path) -> JsonObject:
     path = directory / "config.json"
     try:
         settings = read_object(path).get("bertram")

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from bertram.errors import ConfigError
 from bertram.options import old_names
+from bertram.options.raw_values import RawValues
 from bertram.options.schema import annotation_of, is_list
 
 
@@ -28,7 +29,7 @@ def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     return options
 
 
-def nest(options: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def nest(options: Iterable[tuple[str, str]]) -> RawValues:
     """Tables from dotted names: ``[("smart.weight", "3")]`` gives ``{"smart": {"weight": 3}}``.
 
     A value is read as TOML where it is TOML (numbers, true, lists), as text otherwise. ``a,b`` is a list if the field
@@ -37,7 +38,7 @@ def nest(options: Iterable[tuple[str, str]]) -> dict[str, Any]:
     Raises:
         ConfigError: a table is given a value and fields.
     """
-    tables: dict[str, Any] = {}
+    tables: RawValues = {}
     for name, text in options:
         *path, last = _field_path(name)
         table = tables

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from bertram.config import Config
+from bertram.options.raw_values import RawValues
 from bertram.options.schema import fields
 
 Place = tuple[int | str, ...]
@@ -36,7 +37,7 @@ def all_faults(values: Mapping[str, Any], error: ValidationError) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _without_faults(values: Mapping[str, Any], faults: list[ErrorDetails]) -> dict[str, Any]:
+def _without_faults(values: Mapping[str, Any], faults: list[ErrorDetails]) -> RawValues:
     remaining = _without(values, [fault["loc"] for fault in faults if fault["type"] not in WHOLE_TABLE])
     places = [fault["loc"] for fault in faults if fault["type"] in WHOLE_TABLE]
     for name in {place[1] for place in places if len(place) > 1 and place[0] == "tasks"}:
@@ -47,14 +48,14 @@ def _without_faults(values: Mapping[str, Any], faults: list[ErrorDetails]) -> di
     return remaining
 
 
-def _without(values: Mapping[str, Any], places: Iterable[Place]) -> dict[str, Any]:
+def _without(values: Mapping[str, Any], places: Iterable[Place]) -> RawValues:
     """The values without the fields at these places."""
     dropped = {place[0] for place in places if len(place) == 1}
     below: dict[int | str, list[Place]] = {}
     for place in places:
         if len(place) > 1:
             below.setdefault(place[0], []).append(place[1:])
-    remaining: dict[str, Any] = {}
+    remaining: RawValues = {}
     for key, value in values.items():
         if key in dropped or (key in below and not isinstance(value, Mapping)):
             continue

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bertram.errors import ConfigError
+from bertram.options.raw_values import RawValues
 
 FIRST_NAMES: dict[str, dict[str, str]] = {
     "": {"uncertainty_weighting": "uncertainty"},
@@ -45,7 +46,7 @@ FIRST_NAMES: dict[str, dict[str, str]] = {
 OLD_NAMES = {table: {old: new for new, old in names.items()} for table, names in FIRST_NAMES.items()}
 """Table of the configuration -> former name -> present name."""
 
-ADDED: dict[str, Any] = {
+ADDED: RawValues = {
     "tasks.NAME.label_separator": None,
     "tasks.NAME.absent_labels": [],
     "tasks.NAME.class_weights": [],
@@ -95,7 +96,7 @@ def present_options(words: Iterable[str]) -> list[str]:
     return [f"{OLD_OPTIONS.get(name, name)}{equals}{value}" for name, equals, value in split]
 
 
-def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+def renamed(values: Mapping[str, Any]) -> RawValues:
     """The tables of a configuration, or a part of them, with present names.
 
     Raises:
@@ -114,12 +115,12 @@ def former_names(values: Mapping[str, Any], table: str = "") -> Iterator[tuple[s
             yield from former_names(value, _table_below(table, name))
 
 
-def canonical(values: Mapping[str, Any]) -> dict[str, Any]:
+def canonical(values: Mapping[str, Any]) -> RawValues:
     """All tables of a configuration in the form that is hashed: first names, without added fields at their default."""
     return _map_tables(_without_defaults(values), FIRST_NAMES)
 
 
-def _map_tables(values: Mapping[str, Any], names: Mapping[str, Mapping[str, str]], table: str = "") -> dict[str, Any]:
+def _map_tables(values: Mapping[str, Any], names: Mapping[str, Mapping[str, str]], table: str = "") -> RawValues:
     mapped = {
         name: _map_tables(value, names, _table_below(table, name)) if isinstance(value, Mapping) else value
         for name, value in values.items()
@@ -127,7 +128,7 @@ def _map_tables(values: Mapping[str, Any], names: Mapping[str, Mapping[str, str]
     return _map_names(mapped, names.get(table, {}), table)
 
 
-def _map_names(values: Mapping[str, Any], names: Mapping[str, str], table: str) -> dict[str, Any]:
+def _map_names(values: Mapping[str, Any], names: Mapping[str, str], table: str) -> RawValues:
     prefix = f"{table}." if table else ""
     for name, new_name in names.items():
         if name in values and new_name in values:
@@ -135,7 +136,7 @@ def _map_names(values: Mapping[str, Any], names: Mapping[str, str], table: str) 
     return {names.get(name, name): value for name, value in values.items()}
 
 
-def _without_defaults(values: Mapping[str, Any], table: str = "") -> dict[str, Any]:
+def _without_defaults(values: Mapping[str, Any], table: str = "") -> RawValues:
     prefix = f"{table}." if table else ""
     return {
         name: _without_defaults(value, _table_below(table, name)) if isinstance(value, Mapping) else value

@@ -11,9 +11,10 @@ from pydantic import BaseModel
 
 from bertram.errors import ConfigError
 from bertram.options import old_names
+from bertram.options.raw_values import RawValues
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> RawValues:
     """The values of a TOML file, or of standard input (-), under their present names; former ones give a warning.
 
     A relative data directory is looked up beside the file first, then in the working directory (the config.toml of a
@@ -58,7 +59,7 @@ def inline(value: object) -> str:
     return _literal(value)
 
 
-def _with_none_as_text(values: Mapping[str, Any]) -> dict[str, Any]:
+def _with_none_as_text(values: Mapping[str, Any]) -> RawValues:
     return {key: _none_as_text(value) for key, value in values.items()}
 
 

@@ -9,6 +9,7 @@ from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.options import old_names
 from bertram.options.faults import all_faults
+from bertram.options.raw_values import RawValues
 from bertram.options.schema import model_in
 from bertram.tasks import Task
 
@@ -26,7 +27,7 @@ def make(values: Mapping[str, Any]) -> Config:
         raise ConfigError(all_faults(values, error)) from None
 
 
-def with_unset_fields(values: Mapping[str, Any], model: type[BaseModel] = Config) -> dict[str, Any]:
+def with_unset_fields(values: Mapping[str, Any], model: type[BaseModel] = Config) -> RawValues:
     """The values with None for each optional field that is "none" (TOML has no null)."""
     return {name: _unset(value, model, name) for name, value in values.items()}
 
@@ -49,12 +50,12 @@ def _unset(value: Any, model: type[BaseModel], name: str) -> Any:
     return with_unset_fields(value, table)
 
 
-def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> RawValues:
     """`base` overlaid with `change`, table by table, all fields under their present names."""
     return _overlaid(old_names.renamed(base), old_names.renamed(change))
 
 
-def _overlaid(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+def _overlaid(base: Mapping[str, Any], change: Mapping[str, Any]) -> RawValues:
     merged = dict(base)
     for key, value in change.items():
         below = merged.get(key)
@@ -90,7 +91,7 @@ def change(config: Config, **values: Any) -> Config:
     return make(merge(base, values))
 
 
-def dump(config: BaseModel) -> dict[str, Any]:
+def dump(config: BaseModel) -> RawValues:
     """The configuration as JSON values, without the fields that are None (TOML has no null)."""
     return config.model_dump(mode="json", exclude_none=True)
 
@@ -111,7 +112,7 @@ def overlay(recipe: Config, file: Mapping[str, Any], options: Mapping[str, Any])
     return make(merge(merge(base, file), options))
 
 
-def _keep_tasks(values: dict[str, Any], names: Container[str]) -> None:
+def _keep_tasks(values: RawValues, names: Container[str]) -> None:
     """Drop the other tasks of a configuration, and `sampling.epoch_of` if it names one of them."""
     values["tasks"] = {name: task for name, task in values["tasks"].items() if name in names}
     if values["sampling"].get("epoch_of") not in names:

@@ -1,11 +1,11 @@
 """Predictions that are withheld because the model is not sure enough of them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from bertram.errors import BertramError
 from bertram.label_spaces import LabelSpace, Schema
 from bertram.prediction.model import Prediction, entry
+from bertram.runs.typed_json import JsonObject
 from bertram.tasks import Task
 
 
@@ -20,7 +20,7 @@ def confidence(task: Task, prediction: Prediction) -> float | None:
     return min(p if index in present else 1 - p for index, p in enumerate(probabilities))
 
 
-def entries(task: Task, predictions: Sequence[Prediction], abstain_below: float | None = None) -> list[dict[str, Any]]:
+def entries(task: Task, predictions: Sequence[Prediction], abstain_below: float | None = None) -> list[JsonObject]:
     """Predictions as the fields of JSON objects; those that are withheld have null as value and label.
 
     Args:

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from bertram.data.examples import Examples, tokenize
 from bertram.data.inputs import InputFormat, read_texts
@@ -12,6 +11,7 @@ from bertram.errors import BertramError
 from bertram.prediction import abstention
 from bertram.prediction.model import Predictor, predictions
 from bertram.prediction.resumable_output import Row
+from bertram.runs.typed_json import JsonObject
 from bertram.tasks import Quoting
 
 WINDOW = 4096  # rows that are sorted by length and batched together
@@ -31,7 +31,7 @@ def predict_file(
     abstain_below: float | None = None,
     remaining: Callable[[Iterator[Row]], Iterator[Row]] = iter,
     complain: Callable[[str], None],
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[JsonObject]:
     """Predict the rows of a file in order, with a window of rows in memory at a time.
 
     Args:

@@ -15,6 +15,7 @@ from bertram.errors import BertramError, Fault, RunError
 from bertram.model.multitask import Multitask
 from bertram.model.outputs import output_of
 from bertram.prediction.frames import predict_frame, texts_in
+from bertram.runs.typed_json import JsonObject
 from bertram.tasks import Task
 
 Text = str | tuple[str, str] | list[str]
@@ -175,7 +176,7 @@ def predictions(task: Task, outputs: Tensor) -> list[Prediction]:
     ]
 
 
-def entry(task: Task, prediction: Prediction) -> dict[str, Any]:
+def entry(task: Task, prediction: Prediction) -> JsonObject:
     """A prediction as the fields of a JSON object, probabilities with six digits."""
     if prediction.probabilities is None:
         return {"value": prediction.value}

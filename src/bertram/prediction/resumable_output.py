@@ -10,9 +10,10 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from bertram.errors import DataError
+from bertram.runs.typed_json import JsonObject
 from bertram.tasks import Task
 
 Row = tuple[str, tuple[str, ...]]  # id and texts
@@ -96,7 +97,7 @@ class Output:
             self._hashes.append(texts_hash)
             yield row
 
-    def write(self, line: dict[str, Any]) -> None:
+    def write(self, line: JsonObject) -> None:
         """Append the prediction of the next of the remaining rows."""
         self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         self._hash = self._hashes.popleft()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from bertram.evaluation.set_metrics import digits
 from bertram.runs.directory import Run, read_metrics, read_predictions
 from bertram.runs.record import Record
 from bertram.runs.scores import Baselines, Score, SplitScores
+from bertram.runs.typed_json import JsonObject
 from bertram.tasks import Task
 
 Floats = NDArray[np.float64]
@@ -93,9 +94,9 @@ class RunView:
         return self.run.config if self.record is None else options.make(self.record.config)
 
     @cached_property
-    def lines(self) -> list[dict[str, Any]]:
+    def lines(self) -> list[JsonObject]:
         """Of metrics.jsonl; none where only the record was kept."""
-        lines: list[dict[str, Any]] = []
+        lines: list[JsonObject] = []
         try:
             lines.extend(read_metrics(self.run.metrics))
         except RunError as error:

@@ -10,7 +10,7 @@ import os
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -20,6 +20,7 @@ from bertram.errors import RunError
 from bertram.runs.files import WRITING, guarded
 from bertram.runs.tensors import write_tensors
 
+State: TypeAlias = dict[str, Any]  # a nest of dictionaries and lists with tensors and plain values, as in PyTorch
 FORMAT = 2  # 1: parameters of the optimizer by number, of the network by former names
 PREFIX = "step-"
 TEMPORARY = f".checkpoint{WRITING}"  # always the same, so that what a kill has left of one is written over
@@ -30,7 +31,7 @@ class DamagedCheckpointWarning(UserWarning):
     """A checkpoint could not be read; the one before is used."""
 
 
-def save(directory: Path, step: int, state: dict[str, Any], keep: int) -> Path:
+def save(directory: Path, step: int, state: State, keep: int) -> Path:
     """Write a checkpoint atomically, then remove all but the newest `keep`.
 
     Later steps are removed as well: their checkpoints were passed over as damaged when the run went on from here.
@@ -66,7 +67,7 @@ def save(directory: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     return path
 
 
-def newest(directory: Path) -> tuple[int, dict[str, Any]] | None:
+def newest(directory: Path) -> tuple[int, State] | None:
     """The step and state of the newest sound checkpoint; None without one.
 
     Warns:
@@ -90,7 +91,7 @@ def _all(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob(f"{PREFIX}*") if path.is_dir())
 
 
-def _load(path: Path) -> tuple[int, dict[str, Any]]:
+def _load(path: Path) -> tuple[int, State]:
     head = json.loads((path / "state.json").read_text(encoding="utf-8"))
     if head["format"] != FORMAT:
         raise RunError(

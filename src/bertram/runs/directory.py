@@ -15,7 +15,7 @@ import math
 import os
 import tomllib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from bertram.runs.files import WRITING, disk_errors, write_json_lines_gz, write_
 from bertram.runs.hashes import check_hashes, sha256_of
 from bertram.runs.lock import LOCK
 from bertram.runs.record import RECORD, Record, read_record
-from bertram.runs.typed_json import one_line
+from bertram.runs.typed_json import JsonObject, one_line
 
 CONFIG = "config.toml"
 
@@ -188,14 +188,14 @@ def write_predictions(
     path: Path, ids: Sequence[str], values: Sequence[Any], probabilities: Sequence[Any] | None
 ) -> None:
     """Write id and output of each example: no text, no gold label."""
-    lines: list[dict[str, Any]] = [{"id": example, "value": value} for example, value in zip(ids, values, strict=True)]
+    lines: list[JsonObject] = [{"id": example, "value": value} for example, value in zip(ids, values, strict=True)]
     if probabilities is not None:
         for line, vector in zip(lines, probabilities, strict=True):
             line["probabilities"] = [round(value, 4) for value in vector]
     write_json_lines_gz(path, lines)
 
 
-def read_predictions(path: Path) -> list[dict[str, Any]]:
+def read_predictions(path: Path) -> list[JsonObject]:
     """The lines of a prediction file.
 
     Raises:
@@ -248,7 +248,7 @@ class MetricsLog:
                 self._file.truncate(position)
                 self._file.seek(position)
 
-    def write(self, values: dict[str, Any]) -> None:
+    def write(self, values: Mapping[str, object]) -> None:
         """Append a line, with null for numbers that are not finite."""
         line = json.dumps(_without_nan(values), allow_nan=False).encode() + b"\n"
         with disk_errors(self._place):
@@ -299,7 +299,7 @@ def log_fault(path: Path, size: int, sha256: str | None) -> str | None:
     return None
 
 
-def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
+def read_metrics(path: Path) -> Iterator[JsonObject]:
     """The lines of metrics.jsonl, but for a last one that is not yet whole.
 
     Raises:

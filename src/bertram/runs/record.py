@@ -15,7 +15,7 @@ from typing import Any, Literal
 from bertram.errors import RunError
 from bertram.runs.files import write_json
 from bertram.runs.scores import Baselines, RunScores, Score
-from bertram.runs.typed_json import Scalar, plain, read_object, typed
+from bertram.runs.typed_json import JsonObject, Scalar, plain, read_object, typed
 
 How = Literal["soup", "ensemble"]  # how runs are merged
 FORMAT = 2
@@ -271,7 +271,7 @@ class Record(Mapping[str, Any]):
     peak_memory_mib: int | None = None
 
     @cached_property
-    def json_values(self) -> dict[str, Any]:
+    def json_values(self) -> JsonObject:
         """The JSON object that stands in record.json."""
         return {"format": FORMAT, **plain(self, Record)}
 
@@ -326,10 +326,10 @@ def _checksum(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def _from_version_1(values: Mapping[str, Any]) -> dict[str, Any]:
+def _from_version_1(values: Mapping[str, Any]) -> JsonObject:
     """The same record in the form of version 2."""
     places = {place[0] for place in MOVED.values()}  # names that version 1 does not have
-    new: dict[str, Any] = {name: value for name, value in values.items() if name not in MOVED and name not in places}
+    new: JsonObject = {name: value for name, value in values.items() if name not in MOVED and name not in places}
     for name, (*above, last) in MOVED.items():
         if name in values:
             holder = new

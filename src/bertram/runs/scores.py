@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_serializer
+
+from bertram.runs.typed_json import JsonObject
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class SplitScores(BaseModel):
         return self.tasks.get(task, {}).get(metric)
 
     @model_serializer(mode="wrap")
-    def _tasks_first(self, handler: Callable[["SplitScores"], dict[str, Any]]) -> dict[str, Any]:
+    def _tasks_first(self, handler: Callable[["SplitScores"], JsonObject]) -> JsonObject:
         values = handler(self)
         return {task: values[task] for task in self.tasks} | values
 

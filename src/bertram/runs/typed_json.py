@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from bertram.errors import RunError
 
 Form = TypeVar("Form")
+JsonObject: TypeAlias = dict[str, Any]  # as json reads it; a type checks it where more than its keys matters
 LONGEST = 40  # characters of a wrong value that an error shows
 _adapters: dict[Any, TypeAdapter[Any]] = {}  # each is made once, when it is first needed
 
@@ -25,7 +26,7 @@ def _check_scalar(value: Any) -> Any:
 Scalar = Annotated[int | float | str | bool | None, BeforeValidator(_check_scalar)]
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> JsonObject:
     """Read a JSON object.
 
     Raises:

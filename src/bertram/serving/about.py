@@ -2,19 +2,18 @@
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from bertram.evaluation.caveats import notes
 from bertram.model.outputs import output_of
 from bertram.runs.directory import Run
 from bertram.runs.scores import Score
-from bertram.runs.typed_json import plain
+from bertram.runs.typed_json import JsonObject, plain
 from bertram.serving.examples import OPINION_PAIRS, PAIRS, TEXTS
 from bertram.serving.messages import Limits, fields
 from bertram.tasks import Task
 
 
-def describe(run: Run, tasks: dict[str, Task], limits: Limits) -> dict[str, Any]:
+def describe(run: Run, tasks: dict[str, Task], limits: Limits) -> JsonObject:
     """The run, its tasks with their dev scores, the limits, and example texts."""
     scores = run.record.scores.dev
     return {
@@ -33,7 +32,7 @@ def encoder_name(source: str) -> str:
     return Path(source).name if Path(source).is_absolute() or source.startswith((".", "~")) else source
 
 
-def _task(task: Task, score: Score | None) -> dict[str, Any]:
+def _task(task: Task, score: Score | None) -> JsonObject:
     return {
         "name": task.name,
         "path": f"/predict/{task.name}",

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from bertram.errors import BertramError
 from bertram.prediction.model import Prediction, Predictor, Text
+from bertram.runs.typed_json import JsonObject
 from bertram.serving import page
 from bertram.serving.batching import Batcher, FullError, StoppingError, TooLongError
 from bertram.serving.hosts import Hosts
@@ -44,7 +45,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(
-    model: Predictor, about: dict[str, Any], limits: Limits | None = None, hosts: Hosts | None = None
+    model: Predictor, about: JsonObject, limits: Limits | None = None, hosts: Hosts | None = None
 ) -> FastAPI:
     """The ASGI application that serves a model.
 
@@ -168,7 +169,7 @@ def _add_unknown_task(app: FastAPI, names: list[str]) -> None:
     app.add_api_route("/predict/{task}", unknown_task, methods=["POST"], include_in_schema=False)
 
 
-def _add_about(app: FastAPI, about: dict[str, Any], batcher: Batcher, metrics: Metrics) -> None:
+def _add_about(app: FastAPI, about: JsonObject, batcher: Batcher, metrics: Metrics) -> None:
     @app.get("/tasks")
     async def tasks() -> JSONResponse:
         """The tasks with their labels, limits and scores."""

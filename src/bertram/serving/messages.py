@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi.responses import JSONResponse
 from pydantic_core import from_json
 
 from bertram.errors import BertramError
-from bertram.label_spaces import object_schema
+from bertram.label_spaces import Schema, object_schema
 from bertram.prediction import abstention
 from bertram.prediction.model import Prediction, Text, checked
+from bertram.runs.typed_json import JsonObject
 from bertram.tasks import Task
 
 FAULTS_SHOWN = 5
@@ -128,21 +128,21 @@ def _faults(task: Task, number: int, item: object, limits: Limits) -> Iterator[s
             yield str(error)
 
 
-def answer(task: Task, predictions: Sequence[Prediction], abstain_below: float | None = None) -> dict[str, Any]:
+def answer(task: Task, predictions: Sequence[Prediction], abstain_below: float | None = None) -> JsonObject:
     """The body of an answer, with the entries that ``bertram predict`` writes."""
     return {"task": task.name, "predictions": abstention.entries(task, predictions, abstain_below)}
 
 
-def request_schema(task: Task, limits: Limits) -> dict[str, Any]:
+def request_schema(task: Task, limits: Limits) -> Schema:
     """The JSON schema of a request."""
-    text: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": limits.characters, "pattern": NOT_EMPTY}
+    text: Schema = {"type": "string", "minLength": 1, "maxLength": limits.characters, "pattern": NOT_EMPTY}
     item = {"type": "array", "items": text, "minItems": 2, "maxItems": 2} if task.pair else text
     single, plural = fields(task)
     list_schema = {"type": "array", "items": item, "minItems": 1, "maxItems": limits.texts}
     return {"oneOf": [object_schema({single: item}), object_schema({plural: list_schema})]}
 
 
-def answer_schema(task: Task, abstain_below: float | None = None) -> dict[str, Any]:
+def answer_schema(task: Task, abstain_below: float | None = None) -> Schema:
     """The JSON schema of an answer."""
     predictions = {"type": "array", "items": abstention.schema(task.label_space, abstain_below)}
     return object_schema({"task": {"type": "string", "const": task.name}, "predictions": predictions})

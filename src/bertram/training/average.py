@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
 
 from bertram.config import AverageConfig
+from bertram.runs.checkpoint import State
 
 EVERY = 10  # largest number of steps between two updates; an average over fewer than 100 steps is updated more often
 
@@ -66,11 +66,11 @@ class Average:
     def _trained(self) -> dict[str, torch.Tensor]:
         return {name: p.detach() for name, p in self.network.named_parameters() if p.requires_grad}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """State for a checkpoint."""
         return {"weights": self.weights, "updates": self.updates}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore the state of a checkpoint."""
         device = next(self.network.parameters()).device
         weights = state["weights"]

@@ -10,6 +10,8 @@ from bertram import surgery
 from bertram.config import Config
 from bertram.data.examples import Batch
 from bertram.model.task_rows import TaskLeaves
+from bertram.runs.checkpoint import State
+from bertram.runs.typed_json import JsonObject
 from bertram.training.generators import Generators
 from bertram.training.step import StepContext, StepReport, gramians_by_layer, packed_gradients, word_rows
 
@@ -18,7 +20,7 @@ IDLE_STEPS = 500  # without a conflict: surgery does nothing
 ACT_ON_CONFLICT = ("pcgrad", "asymmetric")  # all other methods change gradients that agree, too
 
 
-def conflicts(context: StepContext, batches: Sequence[Batch], generators: Generators) -> dict[str, Any]:
+def conflicts(context: StepContext, batches: Sequence[Batch], generators: Generators) -> JsonObject:
     """Cosines and norms of the tasks' gradients, of the whole encoder and of each layer.
 
     Neither the weights nor the generators change, so that diagnostics do not change the run.
@@ -36,7 +38,7 @@ def conflicts(context: StepContext, batches: Sequence[Batch], generators: Genera
     return conflict_figures([batch.task for batch in batches], gramians_by_layer(context, gradients))
 
 
-def conflict_figures(tasks: Sequence[str], layers: Sequence[Tensor]) -> dict[str, Any]:
+def conflict_figures(tasks: Sequence[str], layers: Sequence[Tensor]) -> JsonObject:
     """Cosines and norms of the tasks' gradients, of the whole encoder and of each layer.
 
     Args:
@@ -101,7 +103,7 @@ class Idle:
             self.warned.append(technique)
             yield text
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """State for a checkpoint."""
         return {"peaceful": self.peaceful, "warned": self.warned}
 

@@ -6,7 +6,7 @@ one of several task objectives: `TaskLossOnly`, `RDrop`, `Smart` or `SmartPytorc
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoders.base import WordRows
 from bertram.model.linear import Precision
 from bertram.model.multitask import Inputs, Multitask
+from bertram.runs.checkpoint import State
 from bertram.training.distillation import Teacher, teacher_of
 
 LOWEST_LOG_VARIANCE = -4.0
@@ -320,9 +321,9 @@ class Objective:
         if self.proximal is not None:
             self.proximal.update()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """State for a checkpoint, beside weights and generators."""
-        state: dict[str, Any] = {}
+        state: State = {}
         if self.proximal is not None:
             state["proximal"] = self.proximal.state_dict()
         if self.log_variances is not None:
@@ -330,7 +331,7 @@ class Objective:
         return state
 
     @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore the state of a checkpoint."""
         if self.proximal is not None:
             self.proximal.load_state_dict(state["proximal"])

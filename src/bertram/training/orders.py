@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from bertram.config import OrderName, SamplingConfig
 from bertram.errors import ConfigError
+from bertram.runs.checkpoint import State
 
 Scores = Callable[[], Mapping[str, float]]
 
@@ -162,7 +163,7 @@ class Order(ABC):
                 break
         return list(unseen)
 
-    def end_epoch(self, scores: Scores) -> dict[str, Any]:  # noqa: ARG002 - most orders do not ask for scores
+    def end_epoch(self, scores: Scores) -> Mapping[str, object]:  # noqa: ARG002 - most orders do not ask for scores
         """Prepare the next epoch.
 
         Args:
@@ -173,7 +174,7 @@ class Order(ABC):
         """
         return {}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """State for a checkpoint."""
         return {}
 
@@ -261,13 +262,13 @@ class WorstLast(Sequential):
         """The order of the passes in the epoch that is under way."""
         return [name for name in self.names if name != self.last] + [self.last]
 
-    def end_epoch(self, scores: Scores) -> dict[str, Any]:
+    def end_epoch(self, scores: Scores) -> Mapping[str, object]:
         """Choose the task that closes the next epoch."""
         values = scores()
         self.last = min(self.names, key=lambda name: values[name])
         return {"last_task": self.last}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """State for a checkpoint."""
         return {"last": self.last}
 

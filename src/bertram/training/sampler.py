@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bertram.config import SamplingConfig
+from bertram.runs.checkpoint import State
 from bertram.training.orders import Pool, Stratum, make_order
 
 Places = npt.NDArray[np.int64]
@@ -113,7 +114,7 @@ class Sampler:
             for name, stream in self._own.items()
         }
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """State for a checkpoint."""
         return {
             "step": self.step,

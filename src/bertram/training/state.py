@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,6 +12,7 @@ from bertram.data.examples import Batch
 from bertram.errors import RunError
 from bertram.model.linear import Precision
 from bertram.prediction.model import Model
+from bertram.runs.checkpoint import State
 from bertram.training import processes
 from bertram.training.average import Average
 from bertram.training.diagnostics import Idle
@@ -82,7 +82,7 @@ class Training:
             batches.append(self.data.train[name].batch(chosen, swapped=swapped))
         return batches
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """State for a checkpoint; all processes call it together."""
         generators = {name: generator.get_state() for name, generator in vars(self.generators).items()}
         return {
@@ -105,7 +105,7 @@ class Training:
             "seconds": self.seconds,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore the state of a checkpoint.
 
         Raises:
@@ -159,12 +159,12 @@ class Training:
         return stateful
 
 
-def _optimizer_state(context: StepContext) -> dict[str, dict[str, Any]]:
+def _optimizer_state(context: StepContext) -> dict[str, State]:
     """The optimizer's state of each parameter by name."""
     return {name: dict(context.optimizer.state.get(p, {})) for name, p in context.parameters.items()}
 
 
-def _load_optimizer_state(context: StepContext, states: dict[str, dict[str, Any]]) -> None:
+def _load_optimizer_state(context: StepContext, states: dict[str, State]) -> None:
     for name, parameter in context.parameters.items():
         if states[name]:
             context.optimizer.state[parameter] = {k: value.to(parameter.device) for k, value in states[name].items()}

@@ -1,6 +1,7 @@
 """What a training writes while it runs; all processes but the first have a writer that writes nothing."""
 
-from typing import Any, Protocol, Self
+from collections.abc import Mapping
+from typing import Protocol, Self
 
 from bertram.prediction.load import save_model
 from bertram.prediction.model import Model
@@ -12,13 +13,13 @@ from bertram.runs.files import replace_directory
 class Writer(Protocol):
     """Writes the log, the models and the checkpoints of a training."""
 
-    def log(self, line: dict[str, Any]) -> None:
+    def log(self, line: Mapping[str, object]) -> None:
         """Append a line to the metrics log."""
 
     def save_model(self, model: Model) -> None:
         """Replace the model of the run."""
 
-    def save_checkpoint(self, step: int, state: dict[str, Any]) -> None:
+    def save_checkpoint(self, step: int, state: checkpoint.State) -> None:
         """Add a checkpoint, and remove the oldest ones."""
 
     def __enter__(self) -> Self: ...
@@ -42,7 +43,7 @@ class RunWriter:
         self._run, self._checkpoints = run, checkpoints
         self._log = MetricsLog(run.metrics, log_position)
 
-    def log(self, line: dict[str, Any]) -> None:
+    def log(self, line: Mapping[str, object]) -> None:
         """Append a line to the metrics log."""
         self._log.write(line)
 
@@ -50,7 +51,7 @@ class RunWriter:
         """Replace the model of the run."""
         replace_directory(self._run.model, lambda directory: save_model(model, directory))
 
-    def save_checkpoint(self, step: int, state: dict[str, Any]) -> None:
+    def save_checkpoint(self, step: int, state: checkpoint.State) -> None:
         """Add a checkpoint, and remove the oldest ones."""
         position = self._log.position()
         whole = {**state, "metrics": position, "metrics_sha256": log_hash(self._run.metrics, position)}
@@ -66,13 +67,13 @@ class RunWriter:
 class NoWriter:
     """Writes nothing."""
 
-    def log(self, line: dict[str, Any]) -> None:
+    def log(self, line: Mapping[str, object]) -> None:
         """Do nothing."""
 
     def save_model(self, model: Model) -> None:
         """Do nothing."""
 
-    def save_checkpoint(self, step: int, state: dict[str, Any]) -> None:
+    def save_checkpoint(self, step: int, state: checkpoint.State) -> None:
         """Do nothing."""
 
     def __enter__(self) -> Self:
