@@ -171,6 +171,13 @@ class Files(LabelledFile):
     dev: str | None = Field(None, description="file of dev rows")
     test: str | None = Field(None, description="file of test rows; labels are optional")
     texts: tuple[str, ...] = Field(..., description="text columns: one, or two for pairs", min_length=1, max_length=2)
+    targets: tuple[str, ...] | None = Field(
+        None,
+        description="columns with the span of each text's target, start:end in characters (pooling target); none: the "
+        "texts mark it, <t>word</t>",
+        min_length=1,
+        max_length=2,
+    )
     label: str = Field("label", description="column of labels or scores")
     id: str | None = Field(None, description="column of row ids; none: the row number is the id")
     group: str | None = Field(
@@ -282,6 +289,10 @@ class Task(Strict):
     head: Head = Field(
         "linear",
         description="layers on top of the encoder; the four similarities need bi-encoded pairs, features any pair",
+    )
+    pooling: Literal["target"] | None = Field(
+        None,
+        description="pooling of the task: the mean over the tokens of a marked target (target); none: model.pooling",
     )
     loss: Loss | None = Field(
         None,
@@ -448,6 +459,7 @@ class Task(Strict):
             faults.append(f'loss {self.trained_by!r} needs head = "cosine"')
         if self.raw_cosine and self.head not in SIMILARITIES:
             faults.append("raw_cosine needs a similarity head")
+        faults.extend(self._target_faults())
         if self.hub and len(self.hub.texts) != len(self.files.texts):
             faults.append("hub.texts and files.texts differ in number")
         return faults
@@ -474,6 +486,22 @@ class Task(Strict):
             for field, files in listed.items()
             for number, file in enumerate(files)
         }
+
+    def _target_faults(self) -> list[str]:
+        faults = []
+        for table, files in (("files", self.files), ("hub", self.hub)):
+            if files is None or files.targets is None:
+                continue
+            if not self.pools_target:
+                faults.append(f'{table}.targets needs pooling = "target"')
+            if len(files.targets) != len(files.texts):
+                faults.append(f"{table}.targets and {table}.texts differ in number")
+        return faults
+
+    @property
+    def pools_target(self) -> bool:
+        """Whether the head reads the marked target of each text, and no other tokens."""
+        return self.pooling == "target"
 
     @property
     def pair(self) -> bool:

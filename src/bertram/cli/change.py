@@ -31,6 +31,7 @@ def change(
     *,
     out: Path,
     encoder: str = "minilm",
+    folds: Path | None = None,
     gold: Path | None = None,
     forms: Path | None = None,
     column: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -51,7 +52,10 @@ def change(
     out
         Output directory: change.html, change.json, words.csv, and the usage vectors, which are computed only once.
     encoder
-        Encoder: minilm, a directory, a Hub id, or a run whose trained encoder is used.
+        Encoder: minilm, mpnet, a directory, a Hub id, or a run whose trained encoder is used. With --folds its name
+        holds {fold}.
+    folds
+        Table with the columns word and fold: each word is measured by the encoder of its fold, trained without it.
     gold
         File with the gold change of words: two columns, or DWUG's stats_groupings.csv.
     forms
@@ -77,7 +81,7 @@ def change(
     from bertram.semantic_change.files import write_study  # noqa: PLC0415
     from bertram.semantic_change.gold import read_gold  # noqa: PLC0415
     from bertram.semantic_change.usages import read_forms, read_usages  # noqa: PLC0415
-    from bertram.semantic_change.vectors import load_usage_encoder  # noqa: PLC0415
+    from bertram.semantic_change.vectors import load_fold_encoders, load_usage_encoder  # noqa: PLC0415
 
     _refuse_other_output(out)
     settings = Settings(_numbers(layers), window, resamples, seed)
@@ -85,7 +89,7 @@ def change(
     gold_change = None if gold is None else read_gold(gold)
     rows = read_usages(usages, columns=_pairs(column or []), forms=word_forms)
     rows.check(allow_rejects=allow_rejects)
-    chosen = load_usage_encoder(encoder)
+    chosen = load_usage_encoder(encoder) if folds is None else load_fold_encoders(encoder, folds)
     with _progress(len(rows.rows)) as advance:
         study = measure_change(
             rows,

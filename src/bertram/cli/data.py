@@ -1,4 +1,4 @@
-"""``bertram data describe``, ``check``, ``init`` and ``phrases``."""
+"""``bertram data describe``, ``check``, ``init``, ``phrases`` and ``usage-pairs``."""
 
 import sys
 from contextlib import suppress
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
+from cyclopts.types import NonNegativeInt, PositiveInt
 
 from bertram import options
 from bertram.cli.layout import FileOrDash, Words
@@ -114,6 +115,39 @@ def init(
     with disk_errors(out):
         write_text(out, text)
     say(f"{out}: a guess, with reasons; read it, then run: bertram train --config {out}")
+
+
+@app.command(help_epilogue="Example: bertram data usage-pairs dwug_en --out pairs --folds 5")
+def usage_pairs(usages: Path, *, out: Path, folds: PositiveInt = 5, seed: NonNegativeInt = 0) -> None:
+    """Make the word-in-context task: judged pairs of usages, with whole words held out in folds.
+
+    Parameters
+    ----------
+    usages
+        Directory of Diachronic Word Usage Graphs (DWUG), with data/WORD/uses.csv and data/WORD/judgments.csv.
+    out
+        Output directory: wic.toml (the task), words.csv (fold of each word), and fold-N/train.tsv and fold-N/dev.tsv.
+    folds
+        Number of folds. The pairs of a word are dev rows in its fold and training rows in the others.
+    seed
+        Random seed of the folds.
+    """
+    from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.runs.directory import refuse_existing  # noqa: PLC0415
+    from bertram.semantic_change.usage_pairs import folds_of, read_judged_pairs, write_folds  # noqa: PLC0415
+
+    refuse_existing(out, resumable=False)
+    judged = read_judged_pairs(usages)
+    fold_of = folds_of(sorted({pair.word for pair in judged.pairs}), folds, seed)
+    write_folds(judged.pairs, fold_of, out)
+    for line in judged.rejected:
+        console(stderr=True).print(f"rejected: {line}", soft_wrap=True)
+    console().print(
+        f"{len(judged.pairs)} pairs of {len(fold_of)} words in {folds} folds, {judged.undecided} pairs undecided, "
+        f"{len(judged.rejected)} rows rejected\nnext: bertram train --config {out / 'wic.toml'} "
+        f"--data {out / 'fold-1'} --out RUN",
+        soft_wrap=True,
+    )
 
 
 @app.command(help_epilogue="Example: bertram data phrases trees --out DIR/extra/sst-train-phrases.tsv")

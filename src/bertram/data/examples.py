@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from bertram.data.rows import Rows
+from bertram.data.targets import Span, token_span, window, without_marks
 from bertram.data.tokenizer import Tokenizer
+from bertram.errors import DataError
 from bertram.tasks import Task
 
 Sequences = list[tuple[list[int], list[int]]]  # token ids and segment ids
@@ -38,7 +40,7 @@ class Batch:
 
     `share` is what part of a larger batch this is; a mean over the larger batch is the sum of share times mean.
     `separators` is the number of special tokens between the two texts of one sequence. `teaching` has the teachers'
-    outputs in distillation.
+    outputs in distillation. `targets` are the token spans of the targets in each sequence, where the task pools them.
     """
 
     task: str
@@ -48,6 +50,7 @@ class Batch:
     share: float = 1.0
     separators: int = 1
     teaching: Teaching | None = None
+    targets: list[tuple[Span, ...]] | None = None
 
     def __len__(self) -> int:
         """How many examples there are."""
@@ -61,10 +64,12 @@ class Batch:
         """Some of the examples, with their share."""
         chosen = [int(place) for place in places]
         texts_per_example = len(self.sequences) // len(self)
+        of_chosen = [i + text * len(self) for text in range(texts_per_example) for i in chosen]
         return replace(
             self,
             ids=tuple(self.ids[i] for i in chosen),
-            sequences=[self.sequences[i + text * len(self)] for text in range(texts_per_example) for i in chosen],
+            sequences=[self.sequences[number] for number in of_chosen],
+            targets=None if self.targets is None else [self.targets[number] for number in of_chosen],
             labels=None if self.labels is None else self.labels[chosen],
             share=self.share * len(chosen) / len(self),
             teaching=None if self.teaching is None else self.teaching.at(torch.tensor(chosen)),
@@ -84,6 +89,7 @@ class Examples:
         max_tokens: longer sequences are cut.
         texts: the normalized texts, where another tokenizer may need them.
         teaching: the teachers' outputs, in distillation.
+        targets: the token span of each text's target, where the task pools it; a text is cut around its target.
     """
 
     task: Task
@@ -94,6 +100,7 @@ class Examples:
     max_tokens: int
     texts: Sequence[tuple[str, ...]] = ()
     teaching: Teaching | None = None
+    targets: Sequence[tuple[Span, ...]] | None = None
 
     def __len__(self) -> int:
         """How many examples there are."""
@@ -101,12 +108,17 @@ class Examples:
 
     def batch(self, places: Sequence[int] | npt.NDArray[np.int64], *, swapped: bool = False) -> Batch:
         """The examples at these places; `swapped` puts a pair's second text first."""
-        chosen = [self.pieces[int(i)][:: -1 if swapped else 1] for i in places]
         index = torch.as_tensor(np.asarray(places, dtype=np.int64))
+        direction = -1 if swapped else 1
+        chosen = [self.pieces[int(i)][::direction] for i in places]
+        targets = None
+        if self.targets is not None:
+            chosen, targets = self._around_targets(chosen, [self.targets[int(i)][::direction] for i in places])
         return Batch(
             task=self.task.name,
             ids=tuple(self.ids[int(i)] for i in places),
             sequences=self._sequences(chosen),
+            targets=targets,
             labels=None if self.labels is None else self.labels[index],
             separators=len(self.tokenizer.template.between),
             teaching=None if self.teaching is None else self.teaching.at(index),
@@ -119,6 +131,7 @@ class Examples:
             self,
             ids=[self.ids[int(i)] for i in places],
             pieces=[self.pieces[int(i)] for i in places],
+            targets=None if self.targets is None else [self.targets[int(i)] for i in places],
             labels=None if self.labels is None else self.labels[index],
             texts=[self.texts[int(i)] for i in places] if self.texts else (),
             teaching=None if self.teaching is None else self.teaching.at(index),
@@ -140,6 +153,25 @@ class Examples:
         inputs = [self._inputs(pieces) for pieces in chosen]
         return [self._join(texts[number])[:2] for number in range(self.task.encodings_per_example) for texts in inputs]
 
+    def _around_targets(
+        self, pieces: Sequence[tuple[list[int], ...]], targets: Sequence[tuple[Span, ...]]
+    ) -> tuple[list[tuple[list[int], ...]], list[tuple[Span, ...]]]:
+        """The texts cut around their targets so that they fit, and the targets' places in each sequence."""
+        together = self.task.pair and self.task.encodings_per_example == 1
+        between = len(self.tokenizer.template.between)
+        room = (self.max_tokens - 2 - between) // 2 if together else self.max_tokens - 2
+        cut = [
+            [window(tokens, target, room) for tokens, target in zip(texts, spans, strict=True)]
+            for texts, spans in zip(pieces, targets, strict=True)
+        ]
+        texts = [tuple(tokens for tokens, _ in example) for example in cut]
+        if not together:
+            columns = range(len(cut[0]))
+            return texts, [(_moved(example[column][1], 1),) for column in columns for example in cut]
+        return texts, [
+            (_moved(first, 1), _moved(second, 1 + len(tokens) + between)) for (tokens, first), (_, second) in cut
+        ]
+
     def _inputs(self, pieces: tuple[list[int], ...]) -> list[tuple[list[int], ...]]:
         return [(piece,) for piece in pieces] if self.task.encodings_per_example == 2 else [pieces]
 
@@ -147,20 +179,58 @@ class Examples:
         return self.tokenizer.joined(pieces, self.max_tokens)
 
 
+def _moved(span: Span, by: int) -> Span:
+    return span[0] + by, span[1] + by
+
+
 def tokenized(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> Examples:
     """The rows of a task as token ids."""
-    pieces = tokenize(rows.texts, tokenizer)
     labels = None
     if rows.labels is not None:
         labels = torch.from_numpy(rows.labels)
         labels = labels.float() if labels.is_floating_point() else labels
-    return Examples(task, rows.ids, pieces, labels, tokenizer, max_tokens, rows.texts)
+    return replace(make_examples(task, rows.ids, rows.texts, tokenizer, max_tokens), labels=labels, texts=rows.texts)
+
+
+def make_examples(
+    task: Task, ids: Sequence[str], texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer, max_tokens: int
+) -> Examples:
+    """Texts of a task as token ids, without labels.
+
+    Raises:
+        DataError: a target without a token.
+    """
+    if not task.pools_target:
+        return Examples(task, ids, tokenize(texts, tokenizer), None, tokenizer, max_tokens)
+    pieces, targets = tokenize_targets(texts, tokenizer)
+    return Examples(task, ids, pieces, None, tokenizer, max_tokens, targets=targets)
 
 
 def tokenize(texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer) -> list[tuple[list[int], ...]]:
     """The token ids of one or two texts each."""
     columns = [tokenizer.encode([row[number] for row in texts]) for number in range(len(texts[0]))]
     return list(zip(*columns, strict=True))
+
+
+def tokenize_targets(
+    texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer
+) -> tuple[list[tuple[list[int], ...]], list[tuple[Span, ...]]]:
+    """The token ids of one or two marked texts each, and the token spans of their targets.
+
+    Raises:
+        DataError: a target without a token.
+    """
+    parts = [[without_marks(text) for text in several] for several in texts]
+    columns = range(len(texts[0]))
+    encoded = [tokenizer.encode_with_spans([example[column][0] for example in parts]) for column in columns]
+    pieces, targets = [], []
+    for number, example in enumerate(parts):
+        spans = [token_span(encoded[column][number][1], example[column][1]) for column in columns]
+        if None in spans:
+            raise DataError(f"text {texts[number][spans.index(None)]!r}: its target has no token")
+        pieces.append(tuple(encoded[column][number][0] for column in columns))
+        targets.append(tuple(span for span in spans if span is not None))
+    return pieces, targets
 
 
 def together(first: Examples, second: Examples) -> Examples:
@@ -171,6 +241,7 @@ def together(first: Examples, second: Examples) -> Examples:
         first,
         ids=[*first.ids, *second.ids],
         pieces=[*first.pieces, *second.pieces],
+        targets=None if first.targets is None or second.targets is None else [*first.targets, *second.targets],
         labels=torch.cat([first.labels, second.labels]),
         texts=[*first.texts, *second.texts],
     )

@@ -29,6 +29,7 @@ def read_texts(
     *,
     columns: Sequence[str] = (),
     likely_columns: Sequence[str] = (),
+    targets: Sequence[str] | None = None,
     id_columns: Sequence[str] = ("id",),
     style: Style = "plain",
     form: InputFormat | None = None,
@@ -45,6 +46,8 @@ def read_texts(
         columns: names of the text columns, which the source must have.
         likely_columns: names of the text columns that go before the usual ones, if `columns` names none; the usual ones
             are text or sentence (text1 and text2, sentence1 and sentence2, question1 and question2).
+        targets: columns with the spans of targets, where the source has them all; without them the texts mark their
+            targets; None: the task reads no target.
         id_columns: names that a column of ids may have, the first one that is there; else an id is the number of the
             row, from 1.
         style: the task's text style.
@@ -71,7 +74,7 @@ def read_texts(
         else:
             lines = stack.enter_context(open_lines(source, encoding))
             table = _sniffed(split_at_cr(lines), str(source), pair, choices, form, quoting)
-        yield from _texts(table, choices, id_columns, style, rejects)
+        yield from _texts(table, choices, targets, id_columns, style, rejects)
 
 
 def _sniffed(
@@ -108,17 +111,24 @@ def _noted(lines: Iterator[Line], log: list[Line]) -> Iterator[Line]:
 
 
 def _texts(
-    table: Table, choices: list[tuple[str, ...]], id_columns: Sequence[str], style: Style, rejects: list[Reject] | None
+    table: Table,
+    choices: list[tuple[str, ...]],
+    targets: Sequence[str] | None,
+    id_columns: Sequence[str],
+    style: Style,
+    rejects: list[Reject] | None,
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     chosen = next((choice for choice in choices if set(choice) <= set(table.columns)), None)
     if chosen is None:
         raise DataError(f"{table.name}: no column {_listed(choices)} (the columns are: {table.listed_columns()})")
     id_column = next((name for name in id_columns if name in table.columns), None)
-    names = [*chosen] if id_column is None else [*chosen, id_column]
+    if targets is not None and not set(targets) <= set(table.columns):
+        targets = ()
+    names = [*chosen, *(targets or ()), *([] if id_column is None else [id_column])]
     table.require(names)
     for number, record in enumerate(table.read(names), start=1):
         try:
-            yield parse(record, number, chosen, id_column, style)
+            yield parse(record, number, chosen, id_column, style, targets)
         except Fault as fault:
             reject = Reject(Path(table.name), record.line, str(fault))
             if rejects is None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bertram.data.memory import MemoryTable
 from bertram.data.sources import DataSource, HeldOut, Split, as_source, files_of, locate_further, table_of
 from bertram.data.tables import Digest, Record, Table, open_table
+from bertram.data.targets import marked, read_span, without_marks
 from bertram.errors import DataError, Fault, NoLabel
 from bertram.runs.record import DataFile, FileUse
 from bertram.tasks import Extra, Quoting, Task
@@ -109,11 +110,12 @@ class _Layout:
     quoting: Quoting
     decimal: str = "."
     group: str | None = None
+    targets: tuple[str, ...] | None = None
 
     @property
     def columns(self) -> list[str]:
         names = (self.id, self.group)
-        return [*self.texts, *self.labels, *(name for name in names if name is not None), *self.exclude]
+        return [*self.texts, *(self.targets or ()), *self.labels, *(name for name in names if name is not None), *self.exclude]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -198,6 +200,7 @@ def read_rows(
         files.quoting,
         files.decimal,
         group,
+        target_columns(task, files.targets),
     )
     rows = _read(where, name, layout, task, allow_rejects)
     if dev_rows is not None:
@@ -224,7 +227,16 @@ def read_further(task: Task, place: str, data: str | DataSource, *, allow_reject
     label, columns = (further.label, further.label_columns) if isinstance(further, Extra) else (None, ())
     decimal = further.decimal if isinstance(further, Extra) else "."
     layout = _Layout(
-        part, further.texts, label, columns, None, further.exclude, further.encoding, further.quoting, decimal
+        part,
+        further.texts,
+        label,
+        columns,
+        None,
+        further.exclude,
+        further.encoding,
+        further.quoting,
+        decimal,
+        targets=target_columns(task, None),
     )
     return _read(locate_further(task, place, as_source(data).place), further.file, layout, task, allow_rejects)
 
@@ -270,7 +282,9 @@ def _read(where: Path | MemoryTable, name: str, layout: _Layout, task: Task, all
                 if record.fault:
                     raise Fault(record.fault)
                 value = None if layout.label is None else value_of(layout.label_of(record))
-                row_id, row_texts = parse(record, number, layout.texts, layout.id, task.text_normalization)
+                row_id, row_texts = parse(
+                    record, number, layout.texts, layout.id, task.text_normalization, layout.targets
+                )
             except NoLabel:
                 unlabelled += 1
                 continue
@@ -362,15 +376,47 @@ def _is_excluded(record: Record, exclude: Mapping[str, str]) -> bool:
     return any(str(record.values.get(column, "")).strip() == value for column, value in exclude.items())
 
 
+def target_columns(task: Task, named: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The columns with the spans of targets; empty where the texts mark them, None where the task reads no target."""
+    return (named or ()) if task.pools_target else None
+
+
 def parse(
-    record: Record, number: int, columns: Sequence[str], id_column: str | None, style: Style
+    record: Record,
+    number: int,
+    columns: Sequence[str],
+    id_column: str | None,
+    style: Style,
+    targets: Sequence[str] | None = None,
 ) -> tuple[str, tuple[str, ...]]:
-    """The id and the texts of a record, or a `Fault`."""
+    """The id and the texts of a record, targets marked, or a `Fault`.
+
+    Args:
+        record: row of a table.
+        number: number of the row, which is its id without a column of ids.
+        columns: names of the text columns.
+        id_column: name of the column of ids.
+        style: text style of the task.
+        targets: see `target_columns`.
+    """
     if record.fault:
         raise Fault(record.fault)
     row_id = str(number) if id_column is None else text_of(record.values.get(id_column), id_column)
-    texts = tuple([styled(text_of(record.values.get(name), name), style, len(columns) == 2) for name in columns])
-    return row_id, texts
+    values = [record.values.get(name) for name in columns]
+    if targets:
+        spans = [record.values.get(name) for name in targets]
+        values = [_with_target(value, span) for value, span in zip(values, spans, strict=True)]
+    pair = len(columns) == 2
+    texts = [styled(text_of(value, name), style, pair) for value, name in zip(values, columns, strict=True)]
+    if targets is not None:
+        for text in texts:
+            without_marks(text)
+    return row_id, tuple(texts)
+
+
+def _with_target(text: object, span: object) -> object:
+    """A text with its target marked; what is no text stays for `text_of` to refuse."""
+    return marked(text, *read_span(span)) if isinstance(text, str) and text.strip() else text
 
 
 def text_of(value: object, column: str) -> str:

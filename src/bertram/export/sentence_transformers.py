@@ -61,13 +61,14 @@ def chosen_task(model: Model, name: str | None) -> Task | None:
     Raises:
         BertramError: no task fits the library, or several do.
     """
-    cross = [task for task in model.tasks.values() if task.pair and task.encoding == "cross"]
+    tasks = [task for task in model.tasks.values() if not task.pools_target]
+    cross = [task for task in tasks if task.pair and task.encoding == "cross"]
     if name is not None:
         task = model.tasks[name]
         if not task.pair:
             raise BertramError(f"tasks.{name}: a CrossEncoder scores pairs, and this task reads single texts")
         return _holdable(model, [task]) if task.encoding == "cross" else None
-    if any(task.pair and task.encoding == "bi" for task in model.tasks.values()):
+    if any(task.pair and task.encoding == "bi" for task in tasks):
         return None
     if not cross:
         raise BertramError(f"no task of this run compares texts ({', '.join(model.tasks)}); use --format hf")

@@ -36,6 +36,8 @@ def export(path: Path, form: Form, out: Path, task: str | None = None) -> Path:
         raise BertramError(f"{path}: an ensemble cannot be exported; export a member or a soup of its members")
     if task is not None and task not in model.tasks:
         raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
+    if task is not None and model.tasks[task].pools_target:
+        raise BertramError(f"tasks.{task}: it pools a marked target, which no other format knows; use --format hf")
     fill, usage = {"hf": _hf, "sentence-transformers": _sentence_transformers, "onnx": _onnx}[form](model, task)
     text = card(run, model, form, usage)
 
@@ -67,5 +69,7 @@ def _sentence_transformers(model: Model, name: str | None) -> tuple[Fill, str]:
 
 
 def _onnx(model: Model, name: str | None) -> tuple[Fill, str]:
-    tasks = [task for task in model.tasks.values() if name in (None, task.name)]
+    tasks = [task for task in model.tasks.values() if name in (None, task.name) and not task.pools_target]
+    if not tasks:
+        raise BertramError("every task of this run pools a marked target, which a graph does not know; use --format hf")
     return lambda directory: onnx.save_graphs(model, tasks, directory), onnx.usage(model, tasks)

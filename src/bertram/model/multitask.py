@@ -26,6 +26,7 @@ class Inputs:
     sequences: tuple[int, ...]  # how many belong to each batch
     example: Tensor  # [N] which example a token belongs to, counted over all batches
     movable: Tensor  # [N] False for [CLS] and [SEP]
+    pooled: Tensor | None = None  # [N] True for the tokens that are pooled, where a batch pools its targets
 
 
 class _ByTask(nn.ModuleDict):
@@ -95,6 +96,7 @@ class Multitask(nn.Module):
                 self.device
             ),
             movable=_movable(packed, max(batch.separators for batch in batches)).to(self.device),
+            pooled=_pooled(batches, packed, self.device),
         )
 
     def forward(
@@ -115,38 +117,46 @@ class Multitask(nn.Module):
             words: source of word embeddings; default: the table.
             offset: [N, H], added to the word embeddings.
         """
-        inputs = inputs or self.inputs(batches)
-        packed = inputs.packed
-        tasks = None if self._leaves is None else _task_rows(self._leaves, batches, inputs)
-        hidden = self._hidden(packed, dropout, words=words, tasks=tasks, offset=offset)
-        one_each = torch.split(self._vectors(hidden, packed, tasks), list(inputs.sequences))
-        within = [self.tasks[batch.task].compares_within for batch in batches]
-        two_each = torch.split(_text_means(hidden, packed), list(inputs.sequences)) if any(within) else one_each
-        return [
-            self.heads[batch.task](torch.cat(two.unbind(1)) if compares else single, dropout)  # first texts first
-            for batch, single, two, compares in zip(batches, one_each, two_each, within, strict=True)
-        ]
+        vectors = self._vectors(batches, inputs or self.inputs(batches), dropout, words=words, offset=offset)
+        return [self.heads[batch.task](pooled, dropout) for batch, pooled in zip(batches, vectors, strict=True)]
 
     def pooled(self, packed: Packed, dropout: Dropout = NO_DROPOUT) -> Tensor:
         """One vector a sequence, [S, H], in the order given."""
-        return self._vectors(self._hidden(packed, dropout), packed)
+        return self._sequence_vectors(self.encoder(packed, dropout, first_only=self.pooling != "mean"), packed)
 
-    def _hidden(
+    def _vectors(
         self,
-        packed: Packed,
-        dropout: Dropout,
+        batches: Sequence[Batch],
+        inputs: Inputs,
+        dropout: Dropout = NO_DROPOUT,
         *,
         words: WordRows | None = None,
-        tasks: TaskRows | None = None,
         offset: Tensor | None = None,
-    ) -> Tensor:
-        """[N, H], or [S, H] of the first tokens where the pooling asks for no others."""
-        first_only = self.pooling != "mean"
-        states: Tensor = self.encoder(packed, dropout, words=words, tasks=tasks, offset=offset, first_only=first_only)
-        return states
+    ) -> list[Tensor]:
+        """What the head of each batch reads: [n, H], or [2n, H] with the first texts of all pairs first."""
+        packed, sequences = inputs.packed, list(inputs.sequences)
+        tasks = None if self._leaves is None else _task_rows(self._leaves, batches, inputs)
+        first_only = self.pooling != "mean" and inputs.pooled is None
+        hidden: Tensor = self.encoder(packed, dropout, words=words, tasks=tasks, offset=offset, first_only=first_only)
+        whole = hidden if first_only or self.pooling == "mean" else hidden[packed.starts]
+        vectors = torch.split(self._sequence_vectors(whole, packed, tasks), sequences)
+        if inputs.pooled is not None:
+            targets = torch.split(_target_means(hidden, packed, inputs.pooled), sequences)
+            vectors = tuple(
+                vector if batch.targets is None else target
+                for batch, vector, target in zip(batches, vectors, targets, strict=True)
+            )
+        within = [self.tasks[batch.task].compares_within for batch in batches]
+        if not any(within):
+            return list(vectors)
+        text_means = torch.split(_text_means(hidden, packed, inputs.pooled), sequences)
+        return [
+            torch.cat(means.unbind(1)) if compares else vector  # first texts first
+            for vector, means, compares in zip(vectors, text_means, within, strict=True)
+        ]
 
-    def _vectors(self, hidden: Tensor, packed: Packed, tasks: TaskRows | None = None) -> Tensor:
-        """[S, H] of the hidden states, in the order given."""
+    def _sequence_vectors(self, hidden: Tensor, packed: Packed, tasks: TaskRows | None = None) -> Tensor:
+        """[S, H] in the order given, of the hidden states [N, H] or of those of the first tokens [S, H]."""
         if self.pooling == "mean":
             total = hidden.new_zeros(len(packed), hidden.shape[1]).index_add(0, packed.sequence, hidden)
             hidden = total / packed.lengths[:, None]
@@ -161,7 +171,7 @@ class Multitask(nn.Module):
         head = self.head(batches[0].task)
         if not isinstance(head, SimilarityHead):
             return None
-        pairs = (self.pooled(self.inputs([batch]).packed).chunk(2) for batch in batches)
+        pairs = (self._vectors([batch], self.inputs([batch]))[0].chunk(2) for batch in batches)
         return torch.cat([head.compare.similarity(u, v) for u, v in pairs])
 
 
@@ -176,13 +186,43 @@ def _task_rows(leaves: TaskLeaves, batches: Sequence[Batch], inputs: Inputs) -> 
     return TaskRows(leaves, names, sequence_tasks[packed.sequence], sequence_tasks)
 
 
-def _text_means(hidden: Tensor, packed: Packed) -> Tensor:
-    """The means over the tokens of each segment, [S, 2, H], in the order given; separators count as text."""
+def _target_means(hidden: Tensor, packed: Packed, pooled: Tensor) -> Tensor:
+    """The means over the pooled tokens of each sequence, [S, H], in the order given."""
+    sequence = packed.sequence[pooled]
+    total = hidden.new_zeros(len(packed), hidden.shape[1]).index_add(0, sequence, hidden[pooled])
+    tokens = torch.bincount(sequence, minlength=len(packed))
+    return (total / tokens[:, None])[packed.inverse_order]
+
+
+def _text_means(hidden: Tensor, packed: Packed, pooled: Tensor | None) -> Tensor:
+    """The means over the pooled tokens of each segment, [S, 2, H], in the order given; separators count as text.
+
+    Args:
+        hidden: [N, H].
+        packed: S sequences.
+        pooled: [N] True for the tokens that are pooled; None: all.
+    """
     place = 2 * packed.sequence + packed.segments
+    if pooled is not None:
+        place, hidden = place[pooled], hidden[pooled]
     total = hidden.new_zeros(2 * len(packed), hidden.shape[1]).index_add(0, place, hidden)
     tokens = torch.bincount(place, minlength=2 * len(packed)).clamp(min=1)
     means = (total / tokens[:, None]).reshape(len(packed), 2, -1)
     return means[packed.inverse_order]
+
+
+def _pooled(batches: Sequence[Batch], packed: Packed, device: torch.device) -> Tensor | None:
+    """True for the tokens of targets, and for all tokens of batches without; None where no batch has targets."""
+    if all(batch.targets is None for batch in batches):
+        return None
+    starts = packed.starts[packed.inverse_order].tolist()
+    pooled = torch.zeros(len(packed.token_ids), dtype=torch.bool)
+    sequences = ((batch, number) for batch in batches for number in range(len(batch.sequences)))
+    for start, (batch, number) in zip(starts, sequences, strict=True):
+        length = len(batch.sequences[number][0])
+        for begin, end in [(0, length)] if batch.targets is None else batch.targets[number]:
+            pooled[start + begin : start + end] = True
+    return pooled.to(device)
 
 
 def _examples(batches: Sequence[Batch]) -> list[int]:

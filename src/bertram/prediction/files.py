@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bertram.data.examples import Examples, tokenize
+from bertram.data.examples import make_examples
 from bertram.data.inputs import InputFormat, read_texts
-from bertram.data.rows import Reject
+from bertram.data.rows import Reject, target_columns
 from bertram.errors import BertramError
 from bertram.prediction import abstention
 from bertram.prediction.model import Predictor, predictions
@@ -60,6 +60,7 @@ def predict_file(
         definition.pair,
         columns=columns,
         likely_columns=definition.files.texts,
+        targets=target_columns(definition, definition.files.targets),
         id_columns=tuple(name for name in (definition.files.id, "id") if name),
         style=definition.text_normalization,
         form=form,
@@ -69,8 +70,7 @@ def predict_file(
     )
     for window in _windows(remaining(_complaining(rows, rejects, complain))):
         ids, texts = zip(*window, strict=True)
-        pieces = tokenize(texts, model.tokenizer)
-        examples = Examples(definition, ids, pieces, None, model.tokenizer, model.max_tokens)
+        examples = make_examples(definition, ids, texts, model.tokenizer, model.max_tokens)
         window_predictions = predictions(definition, model.outputs(examples, batch_size))
         for row_id, fields in zip(ids, abstention.entries(definition, window_predictions, abstain_below), strict=True):
             yield {"id": row_id, **fields}

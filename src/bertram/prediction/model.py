@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bertram.data.examples import Examples, tokenize
+from bertram.data.examples import Examples, make_examples
 from bertram.data.rows import styled, text_of
+from bertram.data.targets import without_marks
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import BertramError, Fault, RunError
 from bertram.model.multitask import Multitask
@@ -69,7 +70,7 @@ class Model:
         Args:
             task: name of one of `self.tasks`.
             texts: strings, or pairs of strings for a pair task; or a table with the task's text columns, as
-                `bertram.train` takes it.
+                `bertram.train` takes it. A task that pools its target wants it marked, ``<t>word</t>``.
             batch_size: examples per batch.
 
         Raises:
@@ -125,14 +126,8 @@ def predict(model: Predictor, task: str, texts: Any, batch_size: int = 64) -> li
     rows = [checked(definition, number, text) for number, text in enumerate(texts)]
     if not rows:
         return []
-    examples = Examples(
-        definition,
-        list(map(str, range(len(rows)))),
-        tokenize(rows, model.tokenizer),
-        None,
-        model.tokenizer,
-        model.max_tokens,
-    )
+    ids = list(map(str, range(len(rows))))
+    examples = make_examples(definition, ids, rows, model.tokenizer, model.max_tokens)
     return predictions(definition, model.outputs(examples, batch_size))
 
 
@@ -152,7 +147,11 @@ def checked(task: Task, number: int, text: Text) -> tuple[str, ...]:
         expected = "a pair of texts" if task.pair else "one text"
         raise BertramError(f"input {number}: task {task.name} takes {expected}")
     try:
-        return tuple(styled(text_of(part, "text"), task.text_normalization, task.pair) for part in texts)
+        prepared = tuple(styled(text_of(part, "text"), task.text_normalization, task.pair) for part in texts)
+        if task.pools_target:
+            for part in prepared:
+                without_marks(part)
+        return prepared
     except Fault as fault:
         raise BertramError(f"input {number}: {fault}") from None
 

@@ -16,7 +16,7 @@ from bertram.semantic_change.measures import LIMITS, MEASURES, OF_TYPES, Floats,
 from bertram.semantic_change.uncertainty import bootstrap_interval, permutation_p
 from bertram.semantic_change.usage_types import UsageTypes, find_usage_types
 from bertram.semantic_change.usages import Usage, Usages, by_word
-from bertram.semantic_change.vectors import UsageEncoder, usage_vectors
+from bertram.semantic_change.vectors import FoldEncoders, UsageEncoder, usage_vectors
 
 LEAST_USAGES = 5  # of a word in a period
 EXEMPLARS = 5  # of a usage type
@@ -188,7 +188,7 @@ class _LayerValues:
 
 def measure_change(
     usages: Usages,
-    encoder: UsageEncoder,
+    encoder: UsageEncoder | FoldEncoders,
     cache: Path,
     settings: Settings,
     *,
@@ -200,7 +200,7 @@ def measure_change(
 
     Args:
         usages: usages of all words.
-        encoder: makes the usage vectors.
+        encoder: makes the usage vectors, one for all words or one for each fold of words.
         cache: directory of the vectors that were computed, by content.
         settings: layers, window, resamples and seed.
         gold: word -> change, to compare with.
@@ -214,7 +214,7 @@ def measure_change(
     _check_settings(settings, encoder)
     rejected, left_out, words, by_layer = list(usages.rejected), {}, [], _LayerValues()
     for word, word_usages in by_word(usages.rows):
-        vectors, rows, faults = usage_vectors(word_usages, encoder, settings.window, cache, advance)
+        vectors, rows, faults = usage_vectors(word_usages, encoder.of(word), settings.window, cache, advance)
         rejected += faults
         counts = {period: sum(row.period == period for row in rows) for period in order}
         too_small = [f"{count} in {period}" for period, count in counts.items() if count < LEAST_USAGES]
@@ -267,7 +267,7 @@ def _period_key(period: str) -> tuple[bool, float, str]:
         return True, 0.0, period
 
 
-def _check_settings(settings: Settings, encoder: UsageEncoder) -> None:
+def _check_settings(settings: Settings, encoder: UsageEncoder | FoldEncoders) -> None:
     beyond = [layer for layer in settings.layers if not 1 <= layer <= encoder.layers]
     if beyond:
         raise DataError(f"layer {beyond[0]}: this encoder has the layers 1 to {encoder.layers}")

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertram.data.packing import pack
+from bertram.data.tables import open_table
 from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.errors import DataError, WeightsError
 from bertram.model.encoders import Encoder
@@ -41,6 +42,10 @@ class UsageEncoder:
     tokenizer: Tokenizer
     fingerprint: str
 
+    def of(self, word: str) -> "UsageEncoder":  # noqa: ARG002 - one encoder for all words
+        """The encoder of a word."""
+        return self
+
     @property
     def layers(self) -> int:
         """Number of layers."""
@@ -50,6 +55,75 @@ class UsageEncoder:
     def max_tokens(self) -> int:
         """Most tokens of a sequence."""
         return self.encoder.config.max_tokens
+
+
+@dataclass(frozen=True)
+class FoldEncoders:
+    """One encoder for each fold of words, trained without these words.
+
+    Attributes:
+        name: name that the user gave, with ``{fold}``.
+        encoders: fold -> encoder.
+        fold_of: word -> fold.
+    """
+
+    name: str
+    encoders: Mapping[str, UsageEncoder]
+    fold_of: Mapping[str, str]
+
+    def of(self, word: str) -> UsageEncoder:
+        """The encoder of a word.
+
+        Raises:
+            DataError: the word has no fold.
+        """
+        if word not in self.fold_of:
+            raise DataError(f"the word {word!r} has no fold; give every word of the usages one")
+        return self.encoders[self.fold_of[word]]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the encoders and of the words that each one reads."""
+        known = {fold: encoder.fingerprint for fold, encoder in self.encoders.items()}
+        return hashlib.sha256(json.dumps([known, dict(self.fold_of)], sort_keys=True).encode()).hexdigest()
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return min(encoder.layers for encoder in self.encoders.values())
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens of a sequence."""
+        return min(encoder.max_tokens for encoder in self.encoders.values())
+
+
+def load_fold_encoders(source: str, folds: Path) -> FoldEncoders:
+    """The encoders of a study with words held out.
+
+    Args:
+        source: as `load_usage_encoder` takes it, with ``{fold}`` for the name of the fold.
+        folds: table with the columns ``word`` and ``fold``.
+
+    Raises:
+        DataError: a fault of the table, no ``{fold}`` in the source, or encoders of different depth.
+        WeightsError, RunError: an encoder is not found or damaged.
+    """
+    if "{fold}" not in source:
+        raise DataError(f"--encoder {source}: with --folds it holds {{fold}}, such as runs/wic-{{fold}}")
+    fold_of: dict[str, str] = {}
+    with open_table(folds) as table:
+        table.require(["word", "fold"])
+        for record in table.read(["word", "fold"]):
+            word, fold = (str(record.values.get(name) or "").strip() for name in ("word", "fold"))
+            if record.fault or not word or not fold:
+                raise DataError(f"{folds}:{record.line}: {record.fault or 'the word or its fold is empty'}")
+            if fold_of.setdefault(word, fold) != fold:
+                raise DataError(f"{folds}:{record.line}: {word!r} is in two folds, {fold_of[word]} and {fold}")
+    encoders = {fold: load_usage_encoder(source.replace("{fold}", fold)) for fold in sorted(set(fold_of.values()))}
+    if len({encoder.layers for encoder in encoders.values()}) > 1:
+        raise DataError(f"--encoder {source}: the folds' encoders differ in their number of layers")
+    return FoldEncoders(source, encoders, fold_of)
 
 
 def load_usage_encoder(source: str) -> UsageEncoder:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bertram.data.targets import token_span, window
 from bertram.data.tokenizer import Tokenizer
 from bertram.semantic_change.usages import Usage
 
@@ -36,25 +37,17 @@ def windows(usages: Sequence[Usage], tokenizer: Tokenizer, size: int) -> tuple[l
     faults: list[str] = []
     encoded = tokenizer.encode_with_spans([usage.text for usage in usages])
     for usage, (ids, spans) in zip(usages, encoded, strict=True):
-        pieces = [
-            index for index, (start, end) in enumerate(spans) if start < usage.end and end > usage.start and end > start
-        ]
-        if not pieces:
+        target = token_span(spans, (usage.start, usage.end))
+        if target is None:
             faults.append(f"{usage.place}: the target {usage.start}:{usage.end} has no token; check the span")
             inputs.append(None)
-        elif pieces[-1] + 1 - pieces[0] > size - 2:
+        elif target[1] - target[0] > size - 2:
             faults.append(
-                f"{usage.place}: the target has {pieces[-1] + 1 - pieces[0]} tokens and a window only {size - 2}; "
+                f"{usage.place}: the target has {target[1] - target[0]} tokens and a window only {size - 2}; "
                 "choose a larger --window"
             )
             inputs.append(None)
         else:
-            inputs.append(_window(ids, pieces[0], pieces[-1] + 1, tokenizer, size - 2))
+            tokens, (start, end) = window(ids, target, size - 2)
+            inputs.append(Window([tokenizer.cls_id, *tokens, tokenizer.sep_id], start + 1, end + 1))
     return inputs, faults
-
-
-def _window(ids: list[int], start: int, end: int, tokenizer: Tokenizer, room: int) -> Window:
-    """The target in the middle, moved to one side where the text ends early on the other."""
-    left = max(0, min(start - (room - (end - start)) // 2, len(ids) - room))
-    chosen = ids[left : left + room]
-    return Window([tokenizer.cls_id, *chosen, tokenizer.sep_id], start - left + 1, end - left + 1)

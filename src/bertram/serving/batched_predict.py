@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bertram.data.examples import Batch, Examples, tokenize
+from bertram.data.examples import Batch, Examples, make_examples
+from bertram.data.targets import Span, window
 from bertram.prediction.load import Ensemble
 from bertram.prediction.model import Model, Prediction, Predictor, Text, checked, predictions
 
@@ -20,12 +21,14 @@ class Row:
         pieces: token ids of its text or texts, truncated to what the model can read.
         length: number of tokens before truncation, without special tokens.
         cost: number of tokens that the encoders read for it, over all members of an ensemble.
+        targets: token span of each text's target, where the task pools it.
     """
 
     task: str
     pieces: tuple[list[int], ...]
     length: int
     cost: int
+    targets: tuple[Span, ...] | None = None
 
 
 def prepare(model: Predictor, task: str, texts: Sequence[Text]) -> list[Row]:
@@ -43,15 +46,20 @@ def prepare(model: Predictor, task: str, texts: Sequence[Text]) -> list[Row]:
     encoders = model.members if isinstance(model, Ensemble) else [model]
     longest = max(encoder.max_tokens for encoder in encoders)
     checked_texts = [checked(definition, number, text) for number, text in enumerate(texts)]
-    return [
-        Row(
-            task,
-            tuple(piece[:longest] for piece in pieces),
-            sum(map(len, pieces)),
-            sum(_cost(encoder, task, pieces) for encoder in encoders),
-        )
-        for pieces in tokenize(checked_texts, model.tokenizer)
-    ]
+    if not checked_texts:
+        return []
+    ids = [str(number) for number in range(len(texts))]
+    examples = make_examples(definition, ids, checked_texts, model.tokenizer, longest)
+    rows = []
+    for number, pieces in enumerate(examples.pieces):
+        length, cost = sum(map(len, pieces)), sum(_cost(encoder, task, pieces) for encoder in encoders)
+        if examples.targets is None:
+            rows.append(Row(task, tuple(piece[:longest] for piece in pieces), length, cost))
+        else:
+            cut = [window(*pair, longest) for pair in zip(pieces, examples.targets[number], strict=True)]
+            kept, targets = tuple(tokens for tokens, _ in cut), tuple(target for _, target in cut)
+            rows.append(Row(task, kept, length, cost, targets))
+    return rows
 
 
 def _cost(model: Predictor, name: str, pieces: tuple[list[int], ...]) -> int:
@@ -91,7 +99,8 @@ def predict_rows(model: Predictor, rows: Sequence[Row]) -> list[Prediction]:
 def _examples(model: Predictor, task: str, rows: Sequence[Row]) -> Examples:
     ids = [str(number) for number in range(len(rows))]
     pieces = [row.pieces for row in rows]
-    return Examples(model.tasks[task], ids, pieces, None, model.tokenizer, model.max_tokens)
+    targets = [row.targets for row in rows if row.targets is not None] or None
+    return Examples(model.tasks[task], ids, pieces, None, model.tokenizer, model.max_tokens, targets=targets)
 
 
 def _one_pass(model: Model, examples: dict[str, Examples]) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from bertram.config import Config
-from bertram.data.examples import Examples, Teaching, tokenize
+from bertram.data.examples import Examples, Teaching, make_examples
 from bertram.errors import BertramError, ConfigError, RunError
 from bertram.evaluation.evaluate import Evaluation, sample
 from bertram.model.linear import Precision
@@ -211,7 +211,7 @@ def teacher_outputs(model: Model | Ensemble, examples: Examples, places: Sequenc
     texts = [examples.texts[place] for place in places]
     task = model.tasks[examples.task.name]
     ids = [examples.ids[place] for place in places]
-    own = Examples(task, ids, tokenize(texts, model.tokenizer), None, model.tokenizer, model.max_tokens)
+    own = make_examples(task, ids, texts, model.tokenizer, model.max_tokens)
     return model.outputs(own, batch_size)
 
 
