@@ -173,8 +173,8 @@ class Files(LabelledFile):
     texts: tuple[str, ...] = Field(..., description="text columns: one, or two for pairs", min_length=1, max_length=2)
     targets: tuple[str, ...] | None = Field(
         None,
-        description="columns with the span of each text's target, start:end in characters (pooling target); none: the "
-        "texts mark it, <t>word</t>",
+        description="columns with the span of each text's target, start:end in characters (pooling target); none: "
+        "marks in the texts",
         min_length=1,
         max_length=2,
     )

@@ -24,16 +24,19 @@ OWN = {"kind": "binary", "files": {"train": "train.tsv", "dev": "dev.tsv", "text
 FIELDS = """
 recipe seed data encoder precision threads device allow_rejects uncertainty_weighting
 tasks.NAME.name tasks.NAME.kind tasks.NAME.labels tasks.NAME.label_names tasks.NAME.range tasks.NAME.encoding
-tasks.NAME.head tasks.NAME.loss tasks.NAME.metric tasks.NAME.margin tasks.NAME.raw_cosine tasks.NAME.weight
+tasks.NAME.head tasks.NAME.loss tasks.NAME.metric tasks.NAME.margin tasks.NAME.pooling
+tasks.NAME.raw_cosine tasks.NAME.weight
 tasks.NAME.trained tasks.NAME.max_train_samples tasks.NAME.batch_size tasks.NAME.text_normalization
 tasks.NAME.label_separator tasks.NAME.absent_labels tasks.NAME.class_weights tasks.NAME.label_smoothing
 tasks.NAME.temperature tasks.NAME.thresholds tasks.NAME.files.label_columns tasks.NAME.hub.label_columns
 tasks.NAME.extra.label_columns tasks.NAME.files.encoding
-tasks.NAME.files.quoting tasks.NAME.files.train tasks.NAME.files.dev tasks.NAME.files.test tasks.NAME.files.texts
+tasks.NAME.files.quoting tasks.NAME.files.train tasks.NAME.files.dev tasks.NAME.files.test
+tasks.NAME.files.targets tasks.NAME.files.texts
 tasks.NAME.files.label tasks.NAME.files.decimal tasks.NAME.files.group
 tasks.NAME.files.id tasks.NAME.files.repo
 tasks.NAME.hub.encoding
-tasks.NAME.hub.quoting tasks.NAME.hub.train tasks.NAME.hub.dev tasks.NAME.hub.test tasks.NAME.hub.texts
+tasks.NAME.hub.quoting tasks.NAME.hub.train tasks.NAME.hub.dev tasks.NAME.hub.test
+tasks.NAME.hub.targets tasks.NAME.hub.texts
 tasks.NAME.hub.label tasks.NAME.hub.decimal tasks.NAME.hub.group
 tasks.NAME.hub.id tasks.NAME.hub.repo
 tasks.NAME.extra.encoding
@@ -193,7 +196,7 @@ def test_what_is_no_table_of_tasks_is_refused(tasks: Any) -> None:
         ("smart.pooling", "model.pooling"),
         ("smart.order", "sampling.order"),
         ("task", "tasks"),
-        ("tasks.sst.pooling", "model.pooling"),
+        ("tasks.sst.max_length", "model.max_length"),
     ],
 )
 def test_a_misspelt_field_is_answered_with_the_nearest(name: str, near: str | None) -> None:

@@ -115,7 +115,13 @@ class _Layout:
     @property
     def columns(self) -> list[str]:
         names = (self.id, self.group)
-        return [*self.texts, *(self.targets or ()), *self.labels, *(name for name in names if name is not None), *self.exclude]
+        return [
+            *self.texts,
+            *(self.targets or ()),
+            *self.labels,
+            *(name for name in names if name is not None),
+            *self.exclude,
+        ]
 
     @property
     def labels(self) -> tuple[str, ...]:
