@@ -272,6 +272,25 @@ class LogConfig(Strict):
     diagnostics_steps: Count = Field(50, description="steps between two measurements of gradients and perturbations")
 
 
+class PretrainConfig(Strict):
+    """Further pretraining as a masked language model (`bertram pretrain`)."""
+
+    epochs: Count = Field(3, description="number of passes over the texts")
+    max_steps: Count | None = Field(None, description="number of steps, in place of the epochs")
+    batch_size: Count = Field(64, description="texts per batch")
+    lr: Positive = Field(1e-4, description="learning rate after warmup; it falls linearly to 0")
+    warmup_ratio: Share = Field(0.06, description="share of all steps in which the learning rate rises from 0")
+    weight_decay: NonNegative = Field(0.01, description="weight decay, decoupled from the gradient")
+    max_grad_norm: NonNegative = Field(1.0, description="maximum norm of the gradient; 0: none")
+    mask_probability: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.15, description="share of the tokens that are predicted"
+    )
+    whole_word: bool = Field(False, description="choose all tokens of a word together")
+    max_length: Annotated[int, Field(ge=8)] | None = Field(
+        None, description="maximum sequence length in tokens; none: the encoder's limit"
+    )
+
+
 def _with_name(name: object, task: object) -> object:
     if isinstance(task, Mapping):
         return {**task, "name": name}

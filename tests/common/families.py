@@ -47,8 +47,8 @@ def save_peer(family: str, directory: Path, **changes: Any) -> torch.nn.Module:
     return loaded
 
 
-BERT_TOKENS = {"before": "[CLS]", "after": "[SEP]", "padding": "[PAD]", "unknown": "[UNK]"}
-ROBERTA_TOKENS = {"before": "<s>", "after": "</s>", "padding": "<pad>", "unknown": "<unk>"}
+BERT_TOKENS = {"before": "[CLS]", "after": "[SEP]", "padding": "[PAD]", "unknown": "[UNK]", "mask": "[MASK]"}
+ROBERTA_TOKENS = {"before": "<s>", "after": "</s>", "padding": "<pad>", "unknown": "<unk>", "mask": "<mask>"}
 
 
 def save_tokenizer(family: str, directory: Path, texts: list[str]) -> None:
@@ -73,7 +73,7 @@ def save_tokenizer(family: str, directory: Path, texts: list[str]) -> None:
 
 def _untrained(family: str) -> tuple[tokenizers.Tokenizer, Any, dict[str, str]]:
     tokens = ROBERTA_TOKENS if family in ("roberta", "xlm-roberta", "mpnet") else BERT_TOKENS
-    special = [tokens[name] for name in ("before", "padding", "after", "unknown")]  # padding is 1, as RoBERTa's
+    special = [tokens[name] for name in ("before", "padding", "after", "unknown", "mask")]  # padding is 1, as RoBERTa's
     if family in ("roberta", "modernbert"):
         inner = tokenizers.Tokenizer(models.BPE())
         inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -16,6 +16,7 @@ NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 CONTINUE = {
     "reproduce": "repeat the command to continue",
     "ablate": "repeat the command to continue",
+    "pretrain": "continue with the same command and --resume",
     "predict": "with --out, repeat the command to continue",
 }
 
@@ -75,8 +76,8 @@ def explanation(error: Exception) -> str:
 def _how_to_continue(words: Sequence[str]) -> str:
     if not words:
         return ""
-    if words[0] == "train":
-        return f"; continue with: bertram train --resume --out {_out(words) or 'RUN'}"
+    if words[0] in ("train", "distill"):
+        return f"; continue with: bertram {words[0]} --resume --out {_out(words) or 'RUN'}"
     return f"; {CONTINUE[words[0]]}" if words[0] in CONTINUE else ""
 
 

@@ -37,6 +37,7 @@ app = App(
 )
 COMMANDS = {
     "train": "Train one model on several tasks.",
+    "pretrain": "Train an encoder further on the texts of tasks, as a masked language model.",
     "distill": "Train one model on the outputs of trained models, too.",
     "crossval": "Score every training row by a model that never saw it.",
     "recipes": "List the recipes, or show one in full.",

@@ -47,6 +47,7 @@ class Tokenizer:
         sep_id: id of the token after a text.
         pad_id: id of the padding token.
         unk_id: id of the unknown token; -1 where every text has tokens, such as its bytes.
+        mask_id: id of the mask token; None without one.
         vocab_size: number of ids, the largest one plus 1.
     """
 
@@ -66,6 +67,7 @@ class Tokenizer:
         self.cls_id, self.sep_id = self.template.before, self.template.after
         self.pad_id = vocabulary[padding]
         self.unk_id = vocabulary[unk_token] if isinstance(unk_token, str) else -1
+        self.mask_id = next((vocabulary[token] for token in MASK_TOKENS if token in vocabulary), None)
         self.vocab_size = max(vocabulary.values()) + 1
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -85,6 +87,13 @@ class Tokenizer:
             for encoding in self._inner.encode_batch(batch, add_special_tokens=False)
         )
         return [(encoding.ids, encoding.offsets) for encoding in encodings]
+
+    def encode_with_words(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[int]]]:
+        """The token ids of each text with the number of each token's word in the text, without special tokens."""
+        for batch in _batches(texts):
+            for encoding in self._inner.encode_batch(batch, add_special_tokens=False):
+                words = [-2 if word is None else word for word in encoding.word_ids]
+                yield encoding.ids, [max(words, default=0) + 1 + n if w == -2 else w for n, w in enumerate(words)]
 
     def unknown_shares(self, pieces: Sequence[Sequence[list[int]]]) -> npt.NDArray[np.float64]:
         """Share of [UNK] among the tokens of each example, [n]; 1 for an example without a token.

@@ -1,0 +1,120 @@
+"""``bertram pretrain``."""
+
+from pathlib import Path
+
+from cyclopts import App
+
+from bertram.cli.layout import Flag
+from bertram.cli.settings import resolved
+from bertram.config import Config, PretrainConfig
+from bertram.errors import ConfigError
+
+EXAMPLES = """Examples:
+
+  bertram pretrain --data DIR --tasks sst,sts --out encoders/further
+  bertram train --data DIR --encoder encoders/further --out RUN
+  bertram pretrain --data DIR --tasks sst,sts --resume --out encoders/further
+"""
+
+app = App(name="pretrain", help_epilogue=EXAMPLES, help_format="plaintext")
+DEFAULTS = PretrainConfig()
+
+
+@app.default
+def pretrain(
+    *,
+    out: Path,
+    data: str = "sample",
+    tasks: str | None = None,
+    encoder: str = "minilm",
+    config: Path | None = None,
+    epochs: int = DEFAULTS.epochs,
+    max_steps: int | None = None,
+    batch_size: int = DEFAULTS.batch_size,
+    lr: float = DEFAULTS.lr,
+    warmup_ratio: float = DEFAULTS.warmup_ratio,
+    weight_decay: float = DEFAULTS.weight_decay,
+    mask_probability: float = DEFAULTS.mask_probability,
+    whole_word: Flag = False,
+    max_length: int | None = None,
+    seed: int = 0,
+    precision: str = "auto",
+    threads: int | None = None,
+    device: str = "auto",
+    save_minutes: float = 3.0,
+    resume: Flag = False,
+) -> None:
+    """Train an encoder further as a masked language model, on the training texts of tasks.
+
+    Dev and test files are not read. The result is a directory for --encoder, and for AutoModelForMaskedLM of
+    transformers.
+
+    Parameters
+    ----------
+    out
+        Directory to create.
+    data
+        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded).
+    tasks
+        Names of the tasks, separated by commas. Default: all tasks.
+    encoder
+        minilm, mpnet, a directory in the Hugging Face layout, or a Hub id.
+    config
+        TOML file that defines tasks.
+    epochs
+        Number of passes over the texts.
+    max_steps
+        Number of steps, in place of the epochs.
+    batch_size
+        Texts per batch.
+    lr
+        Learning rate after warmup; it falls linearly to 0.
+    warmup_ratio
+        Share of all steps in which the learning rate rises linearly from 0.
+    weight_decay
+        Weight decay, decoupled from the gradient.
+    mask_probability
+        Share of the tokens that are predicted.
+    whole_word
+        Choose all tokens of a word together.
+    max_length
+        Maximum sequence length in tokens; longer texts are truncated. Default: the encoder's limit.
+    seed
+        Random seed.
+    precision
+        Precision of the matrix multiplications: auto, fp32 or bf16.
+    threads
+        Number of CPU threads. Default: one per core.
+    device
+        Device that trains: auto, cpu or cuda.
+    save_minutes
+        Minutes between two checkpoints.
+    resume
+        Continue in --out from its newest valid checkpoint; give the same options again.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from bertram.cli.terminal import say  # noqa: PLC0415
+    from bertram.training.pretrain import pretrain as run  # noqa: PLC0415
+    from bertram.training.pretrain import with_tasks  # noqa: PLC0415
+
+    top: dict[str, object] = {"data": data, "encoder": encoder, "seed": seed, "precision": precision, "device": device}
+    top |= {"threads": threads, "checkpoint": {"save_minutes": save_minutes}}
+    settings: Config = resolved(None, config, (), top.items())
+    try:
+        masked = PretrainConfig(
+            epochs=epochs,
+            max_steps=max_steps,
+            batch_size=batch_size,
+            lr=lr,
+            warmup_ratio=warmup_ratio,
+            weight_decay=weight_decay,
+            mask_probability=mask_probability,
+            whole_word=whole_word,
+            max_length=max_length,
+        )
+    except ValidationError as error:
+        faults = [f"--{fault['loc'][0]}: {fault['msg'][0].lower()}{fault['msg'][1:]}" for fault in error.errors()]
+        raise ConfigError([fault.replace("_", "-", fault.index(":")) for fault in faults]) from None
+    names = list(settings.tasks) if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
+    run(with_tasks(settings, names), masked, out, resume=resume, say=say)

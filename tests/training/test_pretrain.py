@@ -1,0 +1,224 @@
+"""Further pretraining: the masks, the head of each family, resumption, and what is read."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.common.commands import call
+from tests.common.trainings import tiny_config
+
+from bertram.config import PretrainConfig
+from bertram.data.tables import open_table
+from bertram.data.tokenizer import load_tokenizer
+from bertram.errors import BertramError, ConfigError, RunError, WeightsError
+from bertram.model.masked_head import LAYOUTS, MaskedHead
+from bertram.model.pretrained import find, load_encoder, read_encoder
+from bertram.training import pretrain as module
+from bertram.training.masking import Masking
+from bertram.training.pretrain import pretrain, tokenize, training_texts, with_tasks
+from bertram.training.train import train
+
+MASKING = Masking(0.15, mask_id=103, vocabulary=30522)
+SHORT = PretrainConfig(max_steps=4, batch_size=8, lr=1e-3)
+
+
+def quiet(_: str) -> None:
+    """Show nothing."""
+
+
+@given(st.lists(st.integers(1000, 2000), min_size=1, max_size=60), st.integers(0, 99), st.floats(0.01, 0.9))
+@settings(deadline=None, max_examples=60)
+def test_so_many_tokens_are_chosen_and_all_others_stay(ids: list[int], seed: int, share: float) -> None:
+    masking = Masking(share, mask_id=103, vocabulary=30522)
+    sequence, words = [101, *ids, 102], [-1, *range(len(ids)), -1]
+    masked = masking(sequence, words, np.random.default_rng(seed))
+    assert sum(masked.chosen) == max(1, round(share * len(ids)))
+    assert masked.chosen[0] == masked.chosen[-1] == 0
+    for before, after, chosen in zip(sequence, masked.token_ids, masked.chosen, strict=True):
+        assert chosen or before == after
+    again = masking(sequence, words, np.random.default_rng(seed))
+    assert again == masked
+
+
+def test_of_the_chosen_tokens_a_tenth_stays_and_a_tenth_is_random() -> None:
+    ids = [5000] * 20_000
+    masked = Masking(0.5, 103, 30522)(ids, list(range(len(ids))), np.random.default_rng(0))
+    after = [token for token, chosen in zip(masked.token_ids, masked.chosen, strict=True) if chosen]
+    shares = [sum(token == 103 for token in after), sum(token == 5000 for token in after)]
+    assert np.allclose(np.array(shares) / len(after), [0.8, 0.1], atol=0.02)
+
+
+def test_the_tokens_of_a_word_are_chosen_together() -> None:
+    tokenizer = load_tokenizer(find("minilm"))
+    texts = ["unbelievably thoughtful filmmaking, undoubtedly", "plain words"]
+    whole = tokenize(texts, tokenizer, 64, whole_words=True)
+    assert max(map(len, whole.words)) > len(set(whole.words[0]))
+    for seed in range(20):
+        masked = MASKING(whole.token_ids[0], whole.words[0], np.random.default_rng(seed))
+        by_word: dict[int, set[int]] = {}
+        for word, chosen in zip(whole.words[0], masked.chosen, strict=True):
+            by_word.setdefault(word, set()).add(chosen)
+        assert all(len(chosen) == 1 for chosen in by_word.values())
+    single = tokenize(texts, tokenizer, 8, whole_words=False)
+    assert single.token_ids[0] == [*whole.token_ids[0][:7], tokenizer.sep_id]
+    assert single.words[0] == [-1, *range(6), -1]
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "mpnet", "distilbert", "electra", "modernbert"])
+def test_the_encoder_and_its_head_are_those_of_the_peer(family: str, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    from tests.common.families import save_peer, save_tokenizer
+    from tests.common.models import TEXTS
+
+    source, out = tmp_path / "source", tmp_path / "out"
+    save_peer(family, source)
+    save_tokenizer(family, source, [*TEXTS, "a lovely film about the best way to play the piano"])
+    config = tiny_config(source)
+    pretrain(config, PretrainConfig(max_steps=2, batch_size=4, max_length=32), out, say=quiet)
+    assert json.loads((out / "pretraining.json").read_text())["new_head"]
+    peer, info = transformers.AutoModelForMaskedLM.from_pretrained(out, output_loading_info=True)
+    assert not info["missing_keys"]
+    encoder = read_encoder(out)
+    head = MaskedHead(encoder)
+    assert head.read(out)
+    assert peer.__class__.__name__ == head.layout.architecture
+    ids = load_tokenizer(out).encode(["a lovely film"])[0]
+    sequence = load_tokenizer(out).joined([ids], 32)[0]
+    with torch.no_grad():
+        ours = head(encoder.hidden_states([sequence])[0], encoder.word_embeddings)
+        reference = peer.eval()(input_ids=torch.tensor([sequence])).logits[0]
+    assert float((ours - reference).abs().max()) < 1e-4
+    again = tmp_path / "again"  # with the head of the first
+    pretrain(tiny_config(out), PretrainConfig(max_steps=1, batch_size=4, max_length=32), again, say=quiet)
+    assert not json.loads((again / "pretraining.json").read_text())["new_head"]
+
+
+def test_every_family_that_is_read_has_a_head() -> None:
+    from bertram.model.encoders import BY_MODEL_TYPE
+
+    assert LAYOUTS.keys() == BY_MODEL_TYPE.keys()
+
+
+def test_the_loss_falls_and_the_result_is_an_encoder(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = tiny_config(tiny_encoder)
+    said: list[str] = []
+    out = pretrain(config, PretrainConfig(max_steps=25, batch_size=16, lr=3e-3), tmp_path / "out", say=said.append)
+    before = float(said[0].rpartition(" ")[2])
+    facts = json.loads((out / "pretraining.json").read_text())
+    assert facts["held_out_loss"] < before - 0.5
+    assert facts["steps"] == 25
+    assert not (out / "checkpoint").exists()
+    assert not torch.equal(load_encoder(str(out)).word_embeddings, load_encoder(str(tiny_encoder)).word_embeddings)
+    run = train(tiny_config(out, sampling={"epochs": 1}), tmp_path / "run")
+    assert run.record["encoder"]["source"] == str(out)
+    assert "already finished" in _second(config, out)
+
+
+def _second(config: Any, out: Path) -> str:
+    said: list[str] = []
+    pretrain(config, SHORT, out, resume=True, say=said.append)
+    return said[0]
+
+
+def test_only_chosen_tokens_have_a_loss_and_the_decoder_is_tied(tiny_encoder: Path, tmp_path: Path) -> None:
+    training = module._begin(tiny_config(tiny_encoder), SHORT)
+    texts = training.texts.at(range(5))
+    losses = training.model.losses(texts, training.masking, np.random.default_rng(0), training.dropout)
+    expected = sum(max(1, round(0.15 * (len(ids) - 2))) for ids in texts.token_ids)
+    assert losses.shape == (expected,)
+    gradients = torch.autograd.grad(losses.mean(), [training.model.encoder.word_embeddings])
+    assert int(gradients[0].any(1).sum()) > 20_000  # as a decoder, all rows have a gradient
+
+
+def test_dev_and_test_files_are_never_read(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    really = open_table
+
+    def watched(path: Path, *more: Any) -> Any:
+        opened.append(path.name)
+        return really(path, *more)
+
+    monkeypatch.setattr("bertram.data.rows.open_table", watched)
+    config = with_tasks(tiny_config(tiny_encoder), ["sst", "quora"])
+    pretrain(config, SHORT, tmp_path / "out", say=quiet)
+    assert opened == ["ids-sst-train.csv", "quora-train.csv"]
+    facts = json.loads((tmp_path / "out" / "pretraining.json").read_text())
+    assert list(facts["data"]) == opened
+    texts, _ = training_texts(config.tasks, "sample")
+    assert len(texts) == len(set(texts)) == facts["texts"]
+
+
+INTERRUPTED = """
+import os, sys
+from pathlib import Path
+from bertram import options
+from bertram.config import PretrainConfig
+from bertram.runs import checkpoint
+from bertram.training.pretrain import pretrain
+import tomllib
+really = checkpoint.save
+def save(directory, step, *more):
+    really(directory, step, *more)
+    if step == 2:
+        os.kill(os.getpid(), 9)
+checkpoint.save = save
+config = options.make(tomllib.loads(Path(sys.argv[1]).read_text()))
+pretrain(config, PretrainConfig(max_steps=4, batch_size=8, lr=1e-3), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_pretraining_ends_with_the_same_weights(tiny_encoder: Path, tmp_path: Path) -> None:
+    from bertram import options
+
+    config = tiny_config(tiny_encoder, checkpoint={"save_minutes": 1e-9})
+    whole = pretrain(config, SHORT, tmp_path / "whole", say=quiet)
+    (tmp_path / "config.toml").write_text(options.to_toml(config))
+    killed = tmp_path / "killed"
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, tmp_path / "config.toml", killed], check=False)
+    assert done.returncode == -9
+    assert not (killed / "config.json").exists()
+    with pytest.raises(RunError, match="exists already; continue it with --resume"):
+        pretrain(config, SHORT, killed, say=quiet)
+    with pytest.raises(RunError, match="was begun with other settings"):
+        pretrain(config, PretrainConfig(max_steps=5, batch_size=8, lr=1e-3), killed, resume=True, say=quiet)
+    pretrain(config, SHORT, killed, resume=True, say=quiet)
+    assert (whole / "model.safetensors").read_bytes() == (killed / "model.safetensors").read_bytes()
+
+
+def test_what_cannot_be_trained_is_said_in_a_line(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = tiny_config(tiny_encoder)
+    with pytest.raises(RunError, match="there is no pretraining to continue here"):
+        pretrain(config, SHORT, tmp_path / "nowhere", resume=True, say=quiet)
+    with pytest.raises(ConfigError, match="max_length: the encoder has 64 positions"):
+        pretrain(config, PretrainConfig(max_length=65), tmp_path / "long", say=quiet)
+    with pytest.raises(ConfigError, match="no task 'stss'; choose from sst, quora, sts"):
+        with_tasks(config, ["stss"])
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for file in tiny_encoder.iterdir():
+        (bare / file.name).write_bytes(file.read_bytes())
+    (bare / "vocab.txt").unlink()
+    tokenizer = (bare / "tokenizer.json").read_text().replace("[MASK]", "[MUSK]")
+    (bare / "tokenizer.json").write_text(tokenizer)
+    with pytest.raises(WeightsError, match=r"has no mask token \(\[MASK\] or <mask>\)"):
+        pretrain(tiny_config(bare), SHORT, tmp_path / "out", say=quiet)
+    assert not list(tmp_path.glob("out/*"))
+    assert issubclass(WeightsError, BertramError)
+
+
+def test_the_command_trains_and_names_its_faults(tiny_encoder: Path, tmp_path: Path) -> None:
+    words = ["--encoder", tiny_encoder, "--max-steps", "2", "--batch-size", "8", "--threads", "1", "--whole-word"]
+    code, _, err = call("pretrain", *words, "--tasks", "sst,sts", "--out", tmp_path / "out")
+    assert code == 0, err
+    assert "held-out loss" in err
+    assert json.loads((tmp_path / "out" / "pretraining.json").read_text())["tasks"] == ["sst", "sts"]
+    code, _, err = call("pretrain", *words, "--mask-probability", "1.5", "--out", tmp_path / "other")
+    assert (code, err) == (1, "bertram: --mask-probability: input should be less than 1\n")
