@@ -16,8 +16,9 @@ def test_the_result_is_shown_beside_its_members(command: str, tiny_runs: Path, t
     assert f"The {command} and its members" in shown
     for path in (tiny_runs / "cross-0", tiny_runs / "cross-1", out):
         overall = Run(path).record["scores"]["dev"]["overall"]["value"]
-        (row,) = [line for line in shown.splitlines() if line.split()[:1] == [str(path)]]
-        assert f" {overall:.4f} " in row
+        rows = [line for line in shown.splitlines() if line.split()[:1] == [str(path)]]
+        assert f" {overall:.4f} " in rows[0]
+        assert len(rows) == 1 + (command == "ensemble" and path != out)  # what each member adds
     assert shown.endswith(f"run: {out}\n")
     assert call("evaluate", out)[0] == 0
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bertram import sample
@@ -176,3 +177,45 @@ def test_predictions_in_another_encoding_are_read(stars: Path) -> None:
         assert score_file(path, stars, STARS, encoding=given).scores["accuracy"].value == 1
     with pytest.raises(DataError, match=r"p.csv, line 2: bytes that are not UTF-8; .*--encoding"):
         score_file(path, stars, STARS)
+
+
+def test_probabilities_are_scored_where_a_file_has_them_in_any_form_that_predict_writes(tmp_path: Path) -> None:
+    gold = Path(str(sample.__path__[0])) / "quora-dev.csv"
+    labels = gold_labels(QUORA, "sample", "dev")
+    shares = {id_: 0.9 if label else 0.2 for id_, label in labels.items()}
+    names = QUORA.label_space.names
+    listed, named, table = (tmp_path / name for name in ("list.jsonl", "dict.jsonl", "table.csv"))
+    rows = [(id_, int(p > 0.5), [round(1 - p, 4), p]) for id_, p in shares.items()]
+    for path, probabilities in ((listed, list), (named, lambda vector: dict(zip(names, vector, strict=True)))):
+        lines = [{"id": id_, "value": value, "probabilities": probabilities(vector)} for id_, value, vector in rows]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    header = f"id,index,probability of {names[0]},probability of {names[1]}"
+    table.write_text("\n".join([header, *(f"{id_},{value},{no},{yes}" for id_, value, (no, yes) in rows)]) + "\n")
+    scores = [score_file(path, gold, QUORA).scores for path in (listed, named, table)]
+    yes = sum(labels.values()) / len(labels)
+    assert scores[0]["nll"].value == pytest.approx(-yes * np.log(0.9) - (1 - yes) * np.log(0.8))
+    assert scores[0]["brier"].value == pytest.approx(2 * (yes * 0.01 + (1 - yes) * 0.04))
+    assert scores[1] == scores[2] == scores[0]
+
+
+def test_probabilities_that_are_none_are_left_out_with_the_reason(tmp_path: Path, gold: Path) -> None:
+    lines = [{"id": "a", "value": 3, "probabilities": [0, 0, 0, 1, 0]},
+             {"id": "b", "value": 1, "probabilities": [0.1, 0.2, 0.3]}, {"id": "d", "value": 4}]  # fmt: skip
+    path = tmp_path / "p.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    scored = score_file(path, gold, SST)
+    assert scored.scores.keys() == {"accuracy", "f1"}
+    assert f"{path}: nll and brier are left out: line 2: probabilities must be 5 numbers from 0 to 1 with sum 1" in (
+        scored.notes
+    )
+
+
+def test_rows_that_share_a_text_count_as_one_in_the_interval(tmp_path: Path) -> None:
+    gold = tmp_path / "gold.csv"
+    rows = [f"{i}\tid{i}\tquestion {i // 4}\tother {i}\t{float(i // 4 % 2)}" for i in range(400)]
+    gold.write_text("\n".join(["\tid\tsentence1\tsentence2\tis_duplicate", *rows]) + "\n")
+    said = {f"id{i}": float((i // 4 % 2) ^ (i // 4 % 5 == 0)) for i in range(400)}  # wrong for every fifth question
+    score = score_file(predictions(tmp_path / "p.jsonl", **said), gold, QUORA).scores["accuracy"]
+    assert score.value == 0.8
+    low, high = score.ci95 or (0, 0)
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.16 / 100), rel=0.05)  # 100 questions, not 400 pairs

@@ -70,9 +70,9 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 def test_ids_are_matched_in_the_order_of_gold(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text("id,prediction\nrejected,1\nb,2\na,1.0\n")
-    gold, predicted, missing = match_predictions(path, {"a": 0, "b": 2}, SST.label_space, ignore={"rejected"})
-    assert (gold.tolist(), missing) == ([0, 2], 0)
-    assert predicted.tolist() == [1, 2]
+    matched = match_predictions(path, {"a": 0, "b": 2}, SST.label_space, ignore={"rejected"})
+    assert (matched.gold.tolist(), matched.missing, matched.ids) == ([0, 2], 0, ["a", "b"])
+    assert matched.predicted.tolist() == [1, 2]
 
 
 def test_all_that_does_not_fit_comes_at_once(tmp_path: Path) -> None:

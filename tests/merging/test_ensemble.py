@@ -91,3 +91,20 @@ def test_the_tokenizers_must_agree(tiny_runs: Path, tmp_path: Path) -> None:
     settings_file.write_text(settings_file.read_text().replace("true", "false", 1))
     with pytest.raises(RunError, match=r"tokenizer_config.json is SHA-256 \w+, but SHA-256 \w+ in"):
         ensemble([tiny_runs / "cross-0", tmp_path / "cased"], tmp_path / "together")
+
+
+def test_what_a_member_adds_is_the_score_minus_that_without_it(tiny_runs: Path, tmp_path: Path) -> None:
+    names = ("cross-0", "bi-0", "cross-1")
+    whole = ensemble([tiny_runs / name for name in names], tmp_path / "whole").record
+    rest = ensemble([tiny_runs / "cross-0", tiny_runs / "cross-1"], tmp_path / "rest").record
+    assert whole.merged is not None
+    added = whole.merged.members[1].contributions
+    assert added.keys() == {"sst", "quora", "sts", "overall"}
+    scores = [record["scores"]["dev"] for record in (whole, rest)]
+    for outcome, metric in (("sst", "accuracy"), ("quora", "accuracy"), ("sts", "pearson")):
+        values = [dev[outcome][metric]["value"] for dev in scores]
+        assert added[outcome].value == pytest.approx(values[0] - values[1], abs=1e-9)
+    values = [dev["overall"]["value"] for dev in scores]
+    assert added["overall"].value == pytest.approx(values[0] - values[1], abs=1e-9)
+    low, high = added["sts"].ci95 or (0, 0)
+    assert low < added["sts"].value < high

@@ -124,3 +124,16 @@ def test_damaged_weights_are_named(tiny_runs: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="its weights have other names or shapes"):
         soup([tiny_runs / "cross-0", damaged], tmp_path / "soup", say=silent)
     assert list(tmp_path.iterdir()) == [damaged]
+
+
+def test_what_a_member_adds_to_a_soup_is_its_score_minus_that_without_it(tiny_runs: Path, tmp_path: Path) -> None:
+    paths = [tiny_runs / "cross-0", tiny_runs / "cross-1"]
+    made = soup(paths, tmp_path / "soup", contributions=True, say=print).record
+    assert made.merged is not None
+    alone = Run(tiny_runs / "cross-1").record.scores.dev.overall.value or 0
+    first, _ = made.merged.members
+    assert first.contributions["overall"].value == pytest.approx((made.scores.dev.overall.value or 0) - alone, abs=1e-6)
+    plain = soup(paths, tmp_path / "plain", say=print).record
+    assert plain.merged is not None
+    assert not plain.merged.members[0].contributions
+    assert plain.scores == made.scores

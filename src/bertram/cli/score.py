@@ -35,6 +35,7 @@ def score(
     predictions
         Leaderboard file, CSV, TSV or JSONL, optionally gzipped, or - for standard input, with a column of ids (id, or
         the task's own) and one value per row: a score, a label, or the index of a label in a column index.
+        Probabilities as `bertram predict` writes them add the negative log-likelihood and the Brier score.
     gold
         Data file with ids, texts and labels, such as a dev file of the course.
     task

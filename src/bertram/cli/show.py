@@ -7,12 +7,14 @@ from rich import box
 from rich.table import Table
 
 from bertram.cli.terminal import console
+from bertram.comparison.sentences import signed
 from bertram.config import Config
 from bertram.evaluation.baseline import best_baseline
 from bertram.evaluation.caveats import notes
 from bertram.evaluation.intervals import Interval
 from bertram.runs.decisions import TaskDecision
 from bertram.runs.directory import Run
+from bertram.runs.record import Contribution, Merged
 from bertram.runs.scores import Baselines, Score, SplitScores, TaskScores
 from bertram.tasks import Task
 
@@ -54,8 +56,29 @@ def merged_run(run: Run) -> None:
             table.add_row(member.run, member.recipe, str(member.seed), value, membership)
     table.add_row(str(run.path), "", "", _cells(run.record.scores.dev.overall)[0], "", style="bold")
     out.print(table)
+    if any(member.contributions for member in merged.members):
+        out.print(_contribution_table(merged))
+        out.print("Intervals are for other examples and these very models.")
     out.print(f"{merged.how}, {merged.choice}")
     out.print(f"run: {run.path}", soft_wrap=True)
+
+
+def _contribution_table(merged: Merged) -> Table:
+    """What each member adds to each score."""
+    table = plain_table(f"What each member adds: the {merged.how} minus the same without it")
+    table.add_column("run")
+    outcomes = list(dict.fromkeys(outcome for member in merged.members for outcome in member.contributions))
+    for outcome in outcomes:
+        table.add_column(outcome, justify="right")
+    for member in merged.members:
+        table.add_row(member.run, *(_added(member.contributions.get(outcome)) for outcome in outcomes))
+    return table
+
+
+def _added(contribution: Contribution | None) -> str:
+    if contribution is None:
+        return "–"
+    return f"{signed(contribution.value, 4)}\n{interval_text(contribution.ci95, sign='+')}"
 
 
 def plain_table(title: str) -> Table:

@@ -19,6 +19,7 @@ def soup(
     *,
     out: Path,
     greedy: Flag = False,
+    contributions: Flag = False,
     data: str | None = None,
 ) -> None:
     """Average the weights of runs that share an encoder and heads; the result is a run itself.
@@ -32,6 +33,8 @@ def soup(
     greedy
         Add runs one by one, best first, and keep only those that do not lower the overall dev score. The dev scores
         of the soup are then optimistic.
+    contributions
+        Show what each member adds, with its interval. The soup is scored once more for each member, without it.
     data
         Data to score the soup on: a directory; or hub, or sample. Default: the data of the first run.
     """
@@ -40,5 +43,5 @@ def soup(
     from bertram.merging.soup import soup as mix  # noqa: PLC0415
 
     with working("scoring"):
-        run = mix(runs, out, greedy=greedy, data=data, say=say)
+        run = mix(runs, out, greedy=greedy, contributions=contributions, data=data, say=say)
     merged_run(run)

@@ -16,6 +16,7 @@ from bertram.data.rows import Rows, read_rows
 from bertram.data.sources import Split
 from bertram.data.tables import open_table
 from bertram.errors import BertramError, DataError
+from bertram.evaluation.groups import text_groups
 from bertram.evaluation.metrics import score_task, trivial_baselines
 from bertram.runs.directory import Run, read_predictions
 from bertram.runs.scores import Baselines, TaskScores
@@ -108,10 +109,14 @@ def score_file(
         other_files=_ids_of_others(task, gold),
     )
     notes = left_out(task.name, rows)
+    if matched.probability_fault is not None:
+        notes.append(f"{predictions}: nll and brier are left out: {matched.probability_fault}")
+    texts = dict(zip(rows.ids, rows.texts, strict=True))
+    groups = text_groups([texts[id_] for id_ in matched.ids])
     if matched.missing:
         notes.append(f"{predictions}: {len(matched.gold):,} of {len(rows):,} gold rows have a prediction and count")
     return FileScore(
-        score_task(task.label_space, matched.gold, matched.predicted),
+        score_task(task.label_space, matched.gold, matched.predicted, matched.probabilities, groups),
         trivial_baselines(task.label_space, _train_labels(task, directory, gold), matched.gold),
         notes,
     )

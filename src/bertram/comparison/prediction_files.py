@@ -20,6 +20,8 @@ from bertram.evaluation.intervals import Floats
 from bertram.label_spaces import LabelSpace
 
 _PREDICTION_NAMES = ("output", "value", "prediction", "index")
+PROBABILITY = "probability of "  # begins the names of columns, as `bertram predict` writes them
+SUM_TOLERANCE = 0.01  # of the probabilities of classes, which are rounded
 _MAX_LISTED = 5  # of each kind of problem
 
 
@@ -61,11 +63,17 @@ class Matched(NamedTuple):
         gold: labels [n], in the order of the gold file.
         predicted: predicted values [n].
         missing: number of gold rows without a prediction, which are left out.
+        ids: ids of the rows [n].
+        probabilities: probability of each class [n, classes]; None where the file has none that can be used.
+        probability_fault: first fault of the probabilities; None where there is none.
     """
 
     gold: Floats
     predicted: Floats
     missing: int
+    ids: Sequence[str]
+    probabilities: Floats | None = None
+    probability_fault: str | None = None
 
 
 def match_predictions(
@@ -117,7 +125,39 @@ def match_predictions(
         raise DataError(listed(f"{path}: does not fit the gold labels", problems))
     labelled = {id_: label for id_, label in gold.items() if id_ in predicted}
     labels = np.array(list(labelled.values()), dtype=np.float64)
-    return Matched(labels, np.array([predicted[id_] for id_ in labelled]), len(gold) - len(labelled))
+    values_in_order = np.array([predicted[id_] for id_ in labelled])
+    missing_count = len(gold) - len(labelled)
+    try:
+        probabilities = _probabilities(rows, space)
+    except ValueError as fault:
+        return Matched(labels, values_in_order, missing_count, list(labelled), None, str(fault))
+    in_order = None if probabilities is None else np.array([probabilities[id_] for id_ in labelled])
+    return Matched(labels, values_in_order, missing_count, list(labelled), in_order)
+
+
+def _probabilities(rows: Sequence["_Row"], space: LabelSpace) -> dict[str, list[float]] | None:
+    """Id -> probability of each class, as `bertram predict` and run directories have them; None where there are none.
+
+    Raises:
+        ValueError: the first fault.
+    """
+    if not space.names or all(row.probabilities is None for row in rows):
+        return None
+    vectors = {}
+    for row in rows:
+        cells: Any = row.probabilities
+        if isinstance(cells, dict):
+            cells = [cells.get(name) for name in space.names]
+        try:
+            vector = [float(cell) for cell in cells or ()]
+        except (TypeError, ValueError):
+            vector = []
+        in_range = len(vector) == len(space.names) and all(0 <= share <= 1 for share in vector)
+        if not in_range or not (space.is_set or abs(sum(vector) - 1) <= SUM_TOLERANCE):
+            total = "" if space.is_set else " with sum 1"
+            raise ValueError(f"line {row.line}: probabilities must be {len(space.names)} numbers from 0 to 1{total}")
+        vectors[row.id] = vector
+    return vectors
 
 
 def _values(path: Path, rows: Sequence["_Row"], space: LabelSpace, columns: Columns) -> tuple[list[float], list[str]]:
@@ -187,6 +227,7 @@ class _Row(NamedTuple):
     value: object
     column: str
     is_index: bool
+    probabilities: Any = None  # list, or name of the class -> probability
 
 
 def _doubles(rows: Iterable[_Row]) -> list[str]:
@@ -219,7 +260,15 @@ def _row(line: int, names: tuple[str, ...], fields: Sequence[Any] | str, columns
     if isinstance(fields, str):
         raise ValueError(fields)  # the line's fault
     id_at, value_at, column, is_index = _columns(names, columns)
-    return _Row(line, str(fields[id_at]).strip(), fields[value_at], column, is_index)
+    return _Row(line, str(fields[id_at]).strip(), fields[value_at], column, is_index, _shares(names, fields))
+
+
+def _shares(names: tuple[str, ...], fields: Sequence[Any]) -> Any:
+    """The probabilities of a row as they stand there; None where there are none."""
+    if "probabilities" in names:
+        return fields[names.index("probabilities")]
+    columns = [at for at, name in enumerate(names) if name.startswith(PROBABILITY)]
+    return {names[at].removeprefix(PROBABILITY): fields[at] for at in columns} or None
 
 
 @cache

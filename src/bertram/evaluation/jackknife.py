@@ -36,6 +36,8 @@ def jackknife_error(
             return _spread(_without(metric, pairs, counts.astype(np.float64), np.arange(len(pairs))), counts)
         groups = np.arange(len(gold))
     units = int(groups.max()) + 1
+    if units < 2:  # all examples share a text, which tells nothing of others
+        return 0.0
     if units > MAX_UNITS:
         order = np.random.default_rng(0).permutation(units)
         groups, units = (order % MAX_UNITS)[groups], MAX_UNITS

@@ -6,7 +6,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bertram.evaluation.evaluate import evaluate
+import torch
+
+from bertram.evaluation.evaluate import Evaluation
+from bertram.merging.contributions import contributions
 from bertram.merging.merge import MergedModel, config_of, meaning, read_dev, require_alike, write
 from bertram.model.storage import FORMAT
 from bertram.prediction.load import MEMBERS, Ensemble, load_model, members
@@ -36,9 +39,17 @@ def ensemble(paths: Sequence[Path], out: Path, *, data: str | None = None) -> Ru
     require_alike({name: meaning(member.tasks, directory) for name, member, directory in members_with_paths})
     config = config_of(runs, data)
     dev = read_dev(config, model, runs)
-    evaluation = evaluate(model, dev.examples, config.evaluation.batch_size)
+    batch_size = config.evaluation.batch_size
+    outputs = {name: model.member_outputs(examples, batch_size) for name, examples in dev.examples.items()}
+    evaluation = Evaluation(dev.examples, {name: stacked.mean(0) for name, stacked in outputs.items()})
+    run_of = torch.tensor([number for number, run in enumerate(runs) for _ in _models(run)])
+    without = [
+        Evaluation(dev.examples, {name: stacked[run_of != number].mean(0) for name, stacked in outputs.items()})
+        for number in range(len(runs))
+    ]
     parameters = sum(p.numel() for member in model.members for p in member.network.parameters())
-    merged = MergedModel("ensemble", "all runs", runs, [], parameters, evaluation, start)
+    added = contributions(evaluation, without)
+    merged = MergedModel("ensemble", "all runs", runs, [], parameters, evaluation, start, added)
     return write(out, config, merged, dev, lambda directory: _copy(directories, directory))
 
 

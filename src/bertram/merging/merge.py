@@ -26,7 +26,7 @@ from bertram.prediction.model import Predictor
 from bertram.runs.directory import Run, create
 from bertram.runs.files import replace_directory
 from bertram.runs.provenance import peak_memory_mib
-from bertram.runs.record import DataFile, How, Member, Merged, Parameters, Record, Seconds
+from bertram.runs.record import Contribution, DataFile, How, Member, Merged, Parameters, Record, Seconds
 from bertram.runs.scores import Baselines, RunScores
 from bertram.tasks import Task
 
@@ -61,6 +61,7 @@ class MergedModel:
         parameters: number of parameters.
         dev: outputs on dev.
         start: start of the merging, by `time.monotonic`.
+        contributions: differences that each member makes, by outcome; empty where they were not computed.
     """
 
     how: How
@@ -70,6 +71,7 @@ class MergedModel:
     parameters: int
     dev: Evaluation
     start: float
+    contributions: Sequence[Mapping[str, Contribution]] = ()
 
 
 def config_of(runs: Sequence[Run], data: str | None) -> Config:
@@ -168,6 +170,10 @@ def write(out: Path, config: Config, model: MergedModel, dev: Dev, fill_model: C
 
 def _record(config: Config, model: MergedModel, dev: Dev) -> Record:
     members = [_member(run) for run in model.members]
+    if model.contributions:
+        members = [
+            replace(member, contributions=added) for member, added in zip(members, model.contributions, strict=True)
+        ]
     parts = [model.how, model.choice, config.data, *(member.config_hash for member in members)]
     record = describe(
         config,

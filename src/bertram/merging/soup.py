@@ -1,7 +1,7 @@
 """Averaged weights of several runs: a soup (Wortsman et al., 2022, "Model soups")."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bertram.errors import RunError
 from bertram.evaluation.evaluate import Evaluation, evaluate
+from bertram.merging.contributions import contributions as leave_one_out
 from bertram.merging.merge import MergedModel, config_of, meaning, read_dev, require_alike, write
 from bertram.model.storage import WEIGHTS, load_state
 from bertram.prediction.load import MEMBERS, load_model, save_model
@@ -23,7 +24,13 @@ GREEDY = "greedy: the members were chosen by the dev overall, so this soup's own
 
 
 def soup(
-    paths: Sequence[Path], out: Path, *, greedy: bool = False, data: str | None = None, say: Callable[[str], None]
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    greedy: bool = False,
+    contributions: bool = False,
+    data: str | None = None,
+    say: Callable[[str], None],
 ) -> Run:
     """Average the weights of runs of the same shape.
 
@@ -32,6 +39,7 @@ def soup(
         out: run directory to create.
         greedy: add runs one by one, best first, and keep those that do not lower the overall dev score (recipe 1
             of the paper); otherwise all runs.
+        contributions: score the soup without each of its members too.
         data: data to score the soup and to rank the runs on; default: the data of the first run.
         say: called with the score of each soup that is tried.
 
@@ -59,9 +67,11 @@ def soup(
 
     chosen, state = _greedy(runs, alone, judge, say) if greedy else (runs, averaged([_weights(run) for run in runs]))
     evaluation = judge(state)
+    without = [judge(mean) for mean in _without_each(chosen)] if contributions and len(chosen) > 1 else []
+    added = leave_one_out(evaluation, without) if without else []
     left_out = [run for run in runs if run not in chosen]
     parameters = sum(value.numel() for value in state.values())
-    merged = MergedModel("soup", GREEDY if greedy else UNIFORM, chosen, left_out, parameters, evaluation, start)
+    merged = MergedModel("soup", GREEDY if greedy else UNIFORM, chosen, left_out, parameters, evaluation, start, added)
     return write(out, config, merged, dev, lambda directory: save_model(model, directory, state))
 
 
@@ -75,6 +85,12 @@ def averaged(weights: Sequence[Path]) -> State:
     for count, path in enumerate(weights[1:], start=2):
         mean = _mixed(mean, path, count)
     return mean
+
+
+def _without_each(runs: Sequence[Run]) -> Iterator[State]:
+    """The mean weights without each run."""
+    for left_out in runs:
+        yield averaged([_weights(run) for run in runs if run is not left_out])
 
 
 def _mixed(mean: State, path: Path, count: int) -> State:

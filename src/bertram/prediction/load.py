@@ -50,10 +50,14 @@ class Ensemble:
 
     def outputs(self, examples: Examples, batch_size: int = 64) -> Tensor:
         """Mean of the members' outputs, [n, K] or [n]."""
+        return self.member_outputs(examples, batch_size).mean(0)
+
+    def member_outputs(self, examples: Examples, batch_size: int = 64) -> Tensor:
+        """Outputs of each member, [members, n, K] or [members, n]."""
         name = examples.task.name
         inputs = [replace(examples, task=member.tasks[name], max_tokens=member.max_tokens) for member in self.members]
         members = zip(self.members, inputs, strict=True)
-        return torch.stack([member.outputs(part, batch_size) for member, part in members]).mean(0)
+        return torch.stack([member.outputs(part, batch_size) for member, part in members])
 
 
 def load(run: Path | str | Run, precision: Precision = "fp32") -> Model | Ensemble:

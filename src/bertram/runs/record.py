@@ -142,14 +142,37 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Contribution:
+    """What a member adds to a dev score: the score minus that of the same soup or ensemble without the member.
+
+    Attributes:
+        value: difference of the scores.
+        ci95: 95 % interval for other examples and these very models.
+    """
+
+    value: float
+    ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
 class Member:
-    """A run that a soup or an ensemble is made of, or that was tried for it: its directory and what it recorded."""
+    """A run that a soup or an ensemble is made of, or that was tried for it: its directory and what it recorded.
+
+    Attributes:
+        run: run directory.
+        recipe: recipe of the run.
+        seed: random seed of the run.
+        config_hash: hash of everything that decides its result.
+        dev_overall: overall dev score of the run alone.
+        contributions: task or overall -> what the member adds; empty where that was not computed.
+    """
 
     run: str
     recipe: str | None
     seed: int | None
     config_hash: str | None
     dev_overall: float | None
+    contributions: Mapping[str, Contribution] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""What each member adds to a soup or an ensemble: its score minus that of the same without the member."""
+
+from collections.abc import Mapping, Sequence
+
+from bertram.comparison.models import compare_models
+from bertram.comparison.outcomes import TaskPredictions
+from bertram.evaluation.evaluate import Evaluation
+from bertram.evaluation.groups import text_groups
+from bertram.runs.record import Contribution
+
+MERGED = "merged"
+
+
+def contributions(merged: Evaluation, without: Sequence[Evaluation]) -> list[dict[str, Contribution]]:
+    """Leave-one-out contributions on dev: for each member, outcome -> contribution; undefined scores are left out.
+
+    Args:
+        merged: outputs of the soup or ensemble.
+        without: outputs of the same without each member, in the order of the members.
+    """
+    evaluations = {MERGED: merged, **{str(number): evaluation for number, evaluation in enumerate(without)}}
+    rows = compare_models({name: _predictions(name, evaluations) for name in merged.examples})
+    return [
+        {
+            row.task: Contribution(-row.difference, None if row.ci95 is None else (-row.ci95[1], -row.ci95[0]))
+            for row in rows
+            if row.run == str(number) and row.difference is not None
+        }
+        for number in range(len(without))
+    ]
+
+
+def _predictions(name: str, evaluations: Mapping[str, Evaluation]) -> TaskPredictions:
+    examples = evaluations[MERGED].examples[name]
+    assert examples.labels is not None
+    groups = text_groups([[tuple(text) for text in texts] for texts in examples.pieces])
+    return TaskPredictions(
+        examples.task.label_space,
+        dict(zip(examples.ids, examples.labels.tolist(), strict=True)),
+        {
+            run: dict(zip(examples.ids, evaluation.values(name).tolist(), strict=True))
+            for run, evaluation in evaluations.items()
+        },
+        examples.task.scored_by,
+        groups={} if groups is None else dict(zip(examples.ids, groups.tolist(), strict=True)),
+    )
