@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from bertram.minbert.catalogue import recipe
     from bertram.model.pretrained import load_encoder
     from bertram.options import change
-    from bertram.prediction.load import load
-    from bertram.prediction.model import Model, Prediction
+    from bertram.prediction.answers import Prediction
+    from bertram.prediction.engines.load import load
+    from bertram.prediction.model import Model
     from bertram.runs.directory import Run
     from bertram.tasks import QUORA, SST, STS, Task
     from bertram.training.train import train
@@ -47,9 +48,9 @@ _HOMES = {  # module and name of each public name
     "recipe": "bertram.minbert.catalogue:recipe",
     "load_encoder": "bertram.model.pretrained:load_encoder",
     "change": "bertram.options:change",
-    "load": "bertram.prediction.load:load",
+    "load": "bertram.prediction.engines.load:load",
     "Model": "bertram.prediction.model:Model",
-    "Prediction": "bertram.prediction.model:Prediction",
+    "Prediction": "bertram.prediction.answers:Prediction",
     "Run": "bertram.runs.directory:Run",
     "QUORA": "bertram.tasks:QUORA",
     "SST": "bertram.tasks:SST",

@@ -118,7 +118,7 @@ def test_a_closed_standard_error_and_input_do_no_harm(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_closed_standard_input_is_said(tiny_runs: Path) -> None:
-    ended = run_with("<&-", "predict", tiny_runs / "cross-0", "--task", "sst")
+    ended = run_with("<&-", "predict", tiny_runs / "cross-0", "--task", "sst", "--engine", "torch")
     assert (ended.returncode, ended.stderr) == (1, b"bertram: standard input is closed; name a file\n")
 
 

@@ -42,3 +42,18 @@ def random_model(
 def inputs_for(task: Task) -> list[Any]:
     """Texts for a task of single texts, pairs for a task of pairs."""
     return list(PAIRS if task.pair else TEXTS)
+
+
+CASES: dict[str, tuple[Task, dict[str, Any]]] = {
+    "classes, mean": (SST, {"pooling": "mean"}),
+    "classes by CORAL, pooler": (changed_task(SST, loss="coral"), {"pooling": "pooler"}),
+    "yes or no, cls": (QUORA, {"pooling": "cls"}),
+    "score, mlp, both orders": (changed_task(STS, head="mlp"), {"pooling": "mean", "both_orders": True}),
+    "texts apart, learned cosine": (changed_task(QUORA, encoding="bi", head="cosine"), {"pooling": "mean"}),
+    "texts apart, score by plain cosine": (
+        changed_task(STS, encoding="bi", head="cosine", loss="cosine-mse"), {"pooling": "pooler"}
+    ),
+    "texts apart, distance": (changed_task(STS, encoding="bi", head="euclidean"), {"pooling": "cls"}),
+    "texts together, features": (changed_task(QUORA, head="features"), {"pooling": "mean"}),
+    "texts apart, features": (changed_task(STS, encoding="bi", head="features"), {"pooling": "cls"}),
+}  # fmt: skip

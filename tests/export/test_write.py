@@ -1,18 +1,24 @@
 """From a run to an exported directory with a card whose code runs."""
 
+import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.common import trainings
+from tests.common.models import changed_task, random_model
 
 from bertram.errors import BertramError, RunError
-from bertram.export.write import Form, export
+from bertram.export import onnx
+from bertram.export.write import Form, OnnxOptions, export
 from bertram.prediction.load import load
 from bertram.runs.directory import Run
+from bertram.tasks import QUORA, SST, STS
 from bertram.training.train import train
 
+RAW_PAIR = ("A lovely film.", "It's a fine movie!")  # what the cards of ONNX graphs ask about
 FILMS = ("a lovely film", "a fine movie")
 
 
@@ -43,8 +49,8 @@ def run_code(card: str) -> dict[str, Any]:
         ("cross", "hf", None),
         ("cross", "sentence-transformers", "quora"),
         ("bi", "sentence-transformers", None),
-        pytest.param("cross", "onnx", None, marks=pytest.mark.slow),
-        pytest.param("bi", "onnx", "quora", marks=pytest.mark.slow),
+        ("cross", "onnx", None),
+        ("bi", "onnx", "quora"),
     ],
 )
 def test_the_code_of_every_card_runs(
@@ -61,9 +67,9 @@ def test_the_code_of_every_card_runs(
     model = load(run)
     if form == "onnx":
         for name in [task] if task else model.tasks:
-            [wanted] = model.predict(name, [FILMS if model.tasks[name].pair else FILMS[0]])
-            assert found[name][0] == pytest.approx(wanted.probabilities or wanted.value, abs=1e-4)
-        assert sorted(path.stem for path in Path().glob("*.onnx")) == sorted([task] if task else model.tasks)
+            [wanted] = model.predict(name, [RAW_PAIR if model.tasks[name].pair else RAW_PAIR[0]])
+            assert found["results"][name][0] == pytest.approx(wanted.probabilities or wanted.value, abs=1e-5)
+        assert [path.name for path in Path().glob("*.onnx")] == ["model.onnx"]
     elif form == "hf":
         assert found["hidden"].shape[2] == 32
     elif recipe == "cross":
@@ -121,13 +127,50 @@ def test_what_cannot_be_exported_is_refused(cross: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_exporter_is_named_with_its_remedy(
+@pytest.mark.parametrize("per_task", [False, True])
+def test_the_code_of_a_card_runs_for_every_task_name_and_form_of_input(
+    per_task: bool, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = {
+        "class": changed_task(SST, name="class", text_normalization="plain"),
+        "my-task": changed_task(QUORA, name="my-task", encoding="bi", head="cosine"),
+        "3": changed_task(STS, name="3", head="features"),
+        "größe_2": changed_task(SST, name="größe_2", loss="coral"),
+    }
+    model = random_model(tiny_encoder, tasks, both_orders=True)
+    onnx.save_graphs(model, list(tasks.values()), tmp_path, per_task=per_task)
+    monkeypatch.chdir(tmp_path)
+    results = run_code(onnx.usage(model, list(tasks.values()), per_task=per_task))["results"]
+    for name, task in tasks.items():
+        [wanted] = model.predict(name, [RAW_PAIR if task.pair else RAW_PAIR[0]])
+        assert results[name][0] == pytest.approx(wanted.probabilities or wanted.value, abs=1e-5)
+    assert len(list(tmp_path.glob("*.onnx"))) == (len(tasks) if per_task else 1)
+
+
+def test_int8_is_written_with_its_price(cross: Run, tmp_path: Path) -> None:
+    lines: list[str] = []
+    whole = export(cross.path, "onnx", tmp_path / "fp32")
+    out = export(cross.path, "onnx", tmp_path / "int8", onnx_options=OnnxOptions(int8=True, notify=lines.append))
+    assert (out / "model.onnx").stat().st_size < 0.36 * (whole / "model.onnx").stat().st_size
+    price = json.loads((out / "int8.json").read_text())
+    assert [row["task"] for row in price["differences"]] == ["sst", "quora", "sts", "overall"]
+    card = (out / "README.md").read_text(encoding="utf-8")
+    for row in price["differences"]:
+        assert any(line.startswith(f"{row['task']}: ") for line in lines)
+        assert f"| {row['task']} | {row['metric']} | {row['n']} |" in card
+    assert {"embeddings", "attention 1", "feed-forward 2"} <= price["gains_on_train"].keys()
+
+
+def test_options_of_onnx_are_refused_for_other_formats(cross: Run, tmp_path: Path) -> None:
+    with pytest.raises(BertramError, match="--int8: for --format onnx only"):
+        export(cross.path, "hf", tmp_path / "out", onnx_options=OnnxOptions(int8=True))
+
+
+def test_a_missing_package_is_named_with_its_remedy(
     cross: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertram.export import onnx
-
-    monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxscript" else object())
-    with pytest.raises(BertramError, match=r"needs onnxscript; run: pip install 'bertram\[onnx\]'"):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(BertramError, match=r"needs the package onnx; run: pip install 'bertram\[onnx\]'"):
         export(cross.path, "onnx", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -14,7 +14,6 @@ from tests.common.families import FAMILIES, HIDDEN, POSITIONS, VOCABULARY, save_
 
 from bertram.data.packing import pack
 from bertram.errors import WeightsError
-from bertram.export.onnx import PaddedLayout
 from bertram.model.encoders import Encoder
 from bertram.model.encoders.base import WordRows
 from bertram.model.pretrained import read_config, read_encoder
@@ -116,17 +115,6 @@ def test_the_first_tokens_alone_are_those_of_the_full_pass(pair: Pair, grad: boo
     with torch.set_grad_enabled(grad):
         full, first = pair.encoder(packed)[packed.starts], pair.encoder(packed, first_only=True)
     assert float((first - full).detach().abs().max()) < 1e-5
-
-
-def test_padded_tokens_give_the_same_states(pair: Pair) -> None:
-    ids, segments = random_batch([41, 30, 17])
-    inputs = peer_inputs(pair, ids, segments)
-    with torch.no_grad():
-        states = pair.encoder.encode(
-            PaddedLayout(inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"))
-        )
-    for rows, reference in zip(states, pair.encoder.hidden_states(ids, segments), strict=True):
-        assert float((rows[: len(reference)] - reference).abs().max()) < 1e-5
 
 
 def test_word_rows_give_the_same_states_and_the_gradient_of_the_table(pair: Pair) -> None:

@@ -17,8 +17,8 @@ from bertram.data.examples import Examples
 from bertram.errors import DataError
 from bertram.prediction import files, resumable_output
 from bertram.prediction.files import predict_file
-from bertram.prediction.load import model_hash
 from bertram.prediction.model import Model
+from bertram.prediction.model_hash import model_hash
 from bertram.prediction.resumable_output import Output, count_lines
 from bertram.runs.directory import Run
 from bertram.tasks import SST, STS

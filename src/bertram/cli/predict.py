@@ -16,6 +16,7 @@ from bertram.cli.layout import FileOrDash
 from bertram.cli.terminal import CONTROL, printable
 from bertram.errors import BertramError
 from bertram.label_spaces import LabelSpace
+from bertram.prediction.engines.reading import Engine
 from bertram.runs.typed_json import JsonObject
 
 ROWS_PER_STEP = 64
@@ -45,6 +46,7 @@ def predict(
     output_format: Literal["jsonl", "csv"] = "jsonl",
     abstain_below: float | None = None,
     batch_size: PositiveInt = 64,
+    engine: Engine = "auto",
 ) -> None:
     """Predict texts from a file or standard input; the output is in the order of the input.
 
@@ -77,12 +79,16 @@ def predict(
         Confidence (probability of what is predicted) below which a prediction is withheld: its value and label are
         null. Default: none is.
     batch_size
-        Examples per batch.
+        Examples per batch of PyTorch; onnxruntime computes them one by one.
+    engine
+        Software that computes: torch (PyTorch); onnx or onnx-int8 (onnxruntime, in fp32 or 8-bit integers); or the
+        faster one of torch and onnx, if their answers agree to 1e-4 (auto). ONNX graphs are made once and kept beside
+        the run.
     """
     from bertram.cli.terminal import say  # noqa: PLC0415
     from bertram.data.tables import standard_input  # noqa: PLC0415
+    from bertram.prediction.engines.load import engine_hash, load  # noqa: PLC0415
     from bertram.prediction.files import predict_file  # noqa: PLC0415
-    from bertram.prediction.load import load, model_hash  # noqa: PLC0415
     from bertram.prediction.resumable_output import Output  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
 
@@ -90,12 +96,15 @@ def predict(
     if out is not None and output_format != "jsonl":
         raise BertramError("--out writes JSONL, which it can continue; for CSV redirect standard output instead")
     opened = open_run(run)
-    model = load(opened)
+    model = load(opened, engine, notify=say)
     if task not in model.tasks:
         raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     with ExitStack() as stack:
-        made_by = model_hash(opened) + ("" if abstain_below is None else f" --abstain-below {abstain_below:g}")
-        output = None if out is None else stack.enter_context(Output(out, model.tasks[task], made_by))
+        output = None
+        if out is not None:
+            made_by = engine_hash(opened, engine)
+            made_by += "" if abstain_below is None else f" --abstain-below {abstain_below:g}"
+            output = stack.enter_context(Output(out, model.tasks[task], made_by))
         step = stack.enter_context(_progress(source, enabled=out is not None or not sys.stdout.isatty()))
         lines = predict_file(
             model,

@@ -208,8 +208,7 @@ def make_examples(
 
 def tokenize(texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer) -> list[tuple[list[int], ...]]:
     """The token ids of one or two texts each."""
-    columns = [tokenizer.encode([row[number] for row in texts]) for number in range(len(texts[0]))]
-    return list(zip(*columns, strict=True))
+    return tokenizer.encode_rows(texts)
 
 
 def tokenize_targets(

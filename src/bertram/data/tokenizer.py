@@ -79,6 +79,11 @@ class Tokenizer:
             )
         return token_ids
 
+    def encode_rows(self, rows: Sequence[tuple[str, ...]]) -> list[tuple[list[int], ...]]:
+        """The token ids of the one or two texts of each row, without [CLS] and [SEP]."""
+        columns = [self.encode([texts[number] for texts in rows]) for number in range(len(rows[0]))]
+        return list(zip(*columns, strict=True))
+
     def encode_with_spans(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """The token ids of each text with the character span [start, end) of each token, without [CLS] and [SEP]."""
         encodings = (

@@ -1,6 +1,6 @@
 """Evaluating whole files with the model of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from bertram.data.splits import run_source
 from bertram.errors import DataError
 from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
-from bertram.prediction.load import load
+from bertram.prediction.engines.load import load, log
+from bertram.prediction.engines.reading import Engine
 from bertram.runs.directory import Run, open_run, write_predictions
 from bertram.runs.scores import Baselines, SplitScores
 from bertram.tasks import Task
@@ -36,7 +37,14 @@ class FileScores:
     confusion: dict[str, list[list[int]]]
 
 
-def evaluate_run(run: Run | Path | str, data: object = None, split: Split = "dev", batch_size: int = 64) -> FileScores:
+def evaluate_run(
+    run: Run | Path | str,
+    data: object = None,
+    split: Split = "dev",
+    batch_size: int = 64,
+    engine: Engine = "torch",
+    notify: Callable[[str], None] = log.info,
+) -> FileScores:
     """Score a run on the labelled files of a split.
 
     Predictions of the run's own data are kept in the run if it has none of that split yet: those that its training has
@@ -48,6 +56,8 @@ def evaluate_run(run: Run | Path | str, data: object = None, split: Split = "dev
             default: the data of the run.
         split: ``dev`` or ``test``.
         batch_size: examples computed together.
+        engine: software that computes, see `bertram.prediction.engines.load`; predictions are kept only of torch.
+        notify: called with a line about what takes time or was not as asked for.
 
     Raises:
         RunError: there is no finished run.
@@ -55,7 +65,7 @@ def evaluate_run(run: Run | Path | str, data: object = None, split: Split = "dev
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     source = run_source(run, source_of(data or run.config.data, run.config.tasks))
-    model = load(run)
+    model = load(run, engine, notify=notify)
     rows = {
         name: read_rows(task, source, split, allow_rejects=run.config.allow_rejects)
         for name, task in model.tasks.items()
@@ -64,9 +74,8 @@ def evaluate_run(run: Run | Path | str, data: object = None, split: Split = "dev
         name: tokenized(task, rows[name], model.tokenizer, model.max_tokens) for name, task in model.tasks.items()
     }
     evaluation = evaluate(model, examples, batch_size)
-    if _own_data(run, source.place, split, rows) and not any(
-        run.predictions(name, split).exists() for name in model.tasks
-    ):
+    kept = any(run.predictions(name, split).exists() for name in model.tasks)
+    if engine == "torch" and not kept and _own_data(run, source.place, split, rows):
         keep_predictions(run, evaluation, split)
     trivial = {name: baselines(part, train_labels(run, model.tasks[name], source)) for name, part in examples.items()}
     return FileScores(evaluation.scores(), trivial, confusions(evaluation))

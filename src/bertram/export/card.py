@@ -17,7 +17,7 @@ LIBRARIES = {"hf": "transformers", "sentence-transformers": "sentence-transforme
 HOLDS = {
     "hf": "The encoder, for `transformers`.",
     "sentence-transformers": "For `sentence-transformers`.",
-    "onnx": "A graph for each task, for `onnxruntime`.",
+    "onnx": "Graphs for `onnxruntime`.",
 }
 COURSE = {str(task.files.train): name for name, task in (("sst", SST), ("quora", QUORA), ("sts", STS))}
 

@@ -1,22 +1,50 @@
 """Export of a run to a directory, which is written completely or not at all."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from bertram.errors import BertramError
 from bertram.export import hf, onnx, sentence_transformers
 from bertram.export.card import card
+from bertram.export.int8_price import PRICE, int8_price
+from bertram.prediction.engines.int8 import choose_int8
+from bertram.prediction.engines.load import log
 from bertram.prediction.load import load
 from bertram.prediction.model import Model
-from bertram.runs.directory import open_run, refuse_existing
-from bertram.runs.files import replace_directory
+from bertram.runs.directory import Run, open_run, refuse_existing
+from bertram.runs.files import replace_directory, write_json
 
 Form = Literal["hf", "sentence-transformers", "onnx"]
 Fill = Callable[[Path], None]
 
 
-def export(path: Path, form: Form, out: Path, task: str | None = None) -> Path:
+@dataclass(frozen=True)
+class OnnxOptions:
+    """The choices of an export to ONNX.
+
+    Attributes:
+        per_task: write a graph for each task, rather than one for all tasks.
+        int8: compute the encoder in 8-bit integers, and measure what that costs.
+        notify: called with lines about what takes time, and what int8 costs.
+    """
+
+    per_task: bool = False
+    int8: bool = False
+    notify: Callable[[str], None] = log.info
+
+    @property
+    def names(self) -> list[str]:
+        """The chosen options, as they are written on the command line."""
+        return [name for name, chosen in (("--per-task", self.per_task), ("--int8", self.int8)) if chosen]
+
+
+DEFAULT = OnnxOptions()
+
+
+def export(path: Path, form: Form, out: Path, task: str | None = None, onnx_options: OnnxOptions = DEFAULT) -> Path:
     """Write a run in the format of another library, with a model card.
 
     Args:
@@ -24,6 +52,7 @@ def export(path: Path, form: Form, out: Path, task: str | None = None) -> Path:
         form: format to write.
         out: directory to create.
         task: task to export; None: all tasks (onnx), or the only one that fits (sentence-transformers).
+        onnx_options: choices of an export to ONNX.
 
     Raises:
         BertramError: the format cannot hold the run or the task.
@@ -38,7 +67,12 @@ def export(path: Path, form: Form, out: Path, task: str | None = None) -> Path:
         raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     if task is not None and model.tasks[task].pools_target:
         raise BertramError(f"tasks.{task}: it pools a marked target, which no other format knows; use --format hf")
-    fill, usage = {"hf": _hf, "sentence-transformers": _sentence_transformers, "onnx": _onnx}[form](model, task)
+    if form == "onnx":
+        fill, usage = _onnx(run, model, task, onnx_options)
+    elif onnx_options.names:
+        raise BertramError(f"{' and '.join(onnx_options.names)}: for --format onnx only")
+    else:
+        fill, usage = {"hf": _hf, "sentence-transformers": _sentence_transformers}[form](model, task)
     text = card(run, model, form, usage)
 
     def write(directory: Path) -> None:
@@ -68,8 +102,20 @@ def _sentence_transformers(model: Model, name: str | None) -> tuple[Fill, str]:
     )
 
 
-def _onnx(model: Model, name: str | None) -> tuple[Fill, str]:
+def _onnx(run: Run, model: Model, name: str | None, options: OnnxOptions) -> tuple[Fill, str]:
     tasks = [task for task in model.tasks.values() if name in (None, task.name) and not task.pools_target]
     if not tasks:
         raise BertramError("every task of this run pools a marked target, which a graph does not know; use --format hf")
-    return lambda directory: onnx.save_graphs(model, tasks, directory), onnx.usage(model, tasks)
+    usage = onnx.usage(model, tasks, per_task=options.per_task, int8=options.int8)
+    if not options.int8:
+        return partial(onnx.save_graphs, model, tasks, per_task=options.per_task), usage
+    choice = choose_int8(model, run, options.notify)
+    price = int8_price(run, model, choice, options.notify)
+    for line in price.lines():
+        options.notify(line)
+
+    def fill(directory: Path) -> None:
+        onnx.save_graphs(model, tasks, directory, per_task=options.per_task, choice=choice)
+        write_json(directory / PRICE, price.as_json())
+
+    return fill, usage + price.section()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bertram.errors import BertramError
 from bertram.label_spaces import LabelSpace, Schema
-from bertram.prediction.model import Prediction, entry
+from bertram.prediction.answers import Prediction, entry
 from bertram.runs.typed_json import JsonObject
 from bertram.tasks import Task
 

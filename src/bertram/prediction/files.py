@@ -3,23 +3,29 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from bertram.data.examples import make_examples
 from bertram.data.inputs import InputFormat, read_texts
 from bertram.data.rows import Reject, target_columns
 from bertram.errors import BertramError
 from bertram.prediction import abstention
-from bertram.prediction.model import Predictor, predictions
+from bertram.prediction.answers import Pieces, Prediction
 from bertram.prediction.resumable_output import Row
 from bertram.runs.typed_json import JsonObject
 from bertram.tasks import Quoting
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from bertram.prediction.model import Predictor
+
+Ids = tuple[str, ...]
 WINDOW = 4096  # rows that are sorted by length and batched together
 WINDOW_CHARACTERS = 1 << 22  # maximum characters of a window; bounds the memory if texts are long
 
 
 def predict_file(
-    model: Predictor,
+    model: "Predictor",
     task: str,
     source: Path | Iterable[bytes],
     *,
@@ -35,7 +41,7 @@ def predict_file(
     """Predict the rows of a file in order, with a window of rows in memory at a time.
 
     Args:
-        model: a model or an ensemble.
+        model: a model on any engine, or an ensemble.
         task: name of the task to predict.
         source: path of a file, or the lines of standard input.
         columns: names of the text columns.
@@ -68,12 +74,66 @@ def predict_file(
         quoting=quoting,
         rejects=rejects,
     )
-    for window in _windows(remaining(_complaining(rows, rejects, complain))):
-        ids, texts = zip(*window, strict=True)
-        examples = make_examples(definition, ids, texts, model.tokenizer, model.max_tokens)
-        window_predictions = predictions(definition, model.outputs(examples, batch_size))
-        for row_id, fields in zip(ids, abstention.entries(definition, window_predictions, abstain_below), strict=True):
+    windows = _windows(remaining(_complaining(rows, rejects, complain)))
+    for ids, predictions in _predicted(model, task, windows, batch_size):
+        for row_id, fields in zip(ids, abstention.entries(definition, predictions, abstain_below), strict=True):
             yield {"id": row_id, **fields}
+
+
+@runtime_checkable
+class BackgroundPredictor(Protocol):
+    """A model that predicts in other threads, while the next rows are read and tokenized."""
+
+    def start_predicting(self, task: str, pieces: Sequence[Pieces]) -> "Future[list[Prediction]]":
+        """Begin to predict tokenized inputs of a task."""
+        ...
+
+    def abandon(self) -> None:
+        """Give up what is being predicted."""
+        ...
+
+
+def _predicted(
+    model: "Predictor", task: str, windows: Iterator[list[Row]], batch_size: int
+) -> Iterator[tuple[Ids, list[Prediction]]]:
+    """The ids and predictions of each window."""
+    if isinstance(model, BackgroundPredictor):
+        tokenized = ((ids, model.tokenizer.encode_rows(texts)) for ids, texts in _columns(windows))
+        yield from _in_background(model, task, tokenized)
+        return
+    from bertram.prediction.model import predict_rows  # noqa: PLC0415 - PyTorch
+
+    for ids, texts in _columns(windows):
+        yield ids, predict_rows(model, task, texts, batch_size)
+
+
+def _columns(windows: Iterator[list[Row]]) -> Iterator[tuple[Ids, tuple[tuple[str, ...], ...]]]:
+    for window in windows:
+        ids, texts = zip(*window, strict=True)
+        yield ids, texts
+
+
+def _in_background(
+    model: BackgroundPredictor, task: str, windows: Iterator[tuple[Ids, list[Pieces]]]
+) -> Iterator[tuple[Ids, list[Prediction]]]:
+    """The ids and predictions of each window, of which one is computed while the next one is read."""
+    waiting: tuple[Ids, Future[list[Prediction]]] | None = None
+    fault: Exception | None = None
+    try:
+        while fault is None:
+            before, waiting = waiting, None
+            try:
+                ids, pieces = next(windows)
+                waiting = ids, model.start_predicting(task, pieces)
+            except Exception as error:  # a fault of a row, or the end: what is before it has its predictions
+                fault = error
+            if before is not None:
+                yield before[0], before[1].result()
+    except KeyboardInterrupt:
+        model.abandon()
+        raise
+    if not isinstance(fault, StopIteration):
+        raise fault
 
 
 def _complaining(rows: Iterator[Row], rejects: list[Reject], complain: Callable[[str], None]) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from bertram.errors import BertramError
 from bertram.tasks import Task
 
 if TYPE_CHECKING:
-    from bertram.prediction.model import Prediction, Text
+    from bertram.prediction.answers import Prediction, Text
 
 PREDICTION = "prediction"
 PROBABILITY = "probability of {}"

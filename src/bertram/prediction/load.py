@@ -1,6 +1,5 @@
 """Models and ensembles, loaded from and saved to directories."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,18 +96,6 @@ def with_decisions(model: Model, run: Run) -> Model:
         except ValueError as error:
             raise RunError(f"{path}: does not fit the task {name}: {one_line(error)}") from None
     return model
-
-
-def model_hash(run: Run) -> str:
-    """SHA-256 of everything that a run's predictions come from: weights, configuration and tokenizer."""
-    whole = hashlib.sha256()
-    for path in sorted(file for file in run.model.rglob("*") if file.is_file()):
-        with path.open("rb") as file:
-            whole.update(f"{path.relative_to(run.model)} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    decisions = run.path / DECISIONS
-    if decisions.is_file():
-        whole.update(decisions.read_bytes())
-    return whole.hexdigest()
 
 
 def save_model(model: Model, directory: Path, state: dict[str, Tensor] | None = None) -> None:

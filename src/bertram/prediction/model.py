@@ -1,7 +1,6 @@
 """A trained model: texts in, predictions out."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,32 +8,15 @@ import torch
 from torch import Tensor
 
 from bertram.data.examples import Examples, make_examples
-from bertram.data.rows import styled, text_of
-from bertram.data.targets import without_marks
 from bertram.data.tokenizer import Tokenizer
-from bertram.errors import BertramError, Fault, RunError
+from bertram.errors import BertramError, RunError
 from bertram.model.multitask import Multitask
 from bertram.model.outputs import output_of
-from bertram.prediction.frames import predict_frame, texts_in
-from bertram.runs.typed_json import JsonObject
+from bertram.prediction.answers import Prediction, Text, checked, checked_texts, entry
+from bertram.prediction.frames import predict_frame
 from bertram.tasks import Task
 
-Text = str | tuple[str, str] | list[str]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for one example.
-
-    Attributes:
-        value: class index, 0 or 1, score in label units, or the indices of several labels.
-        probabilities: probability of each class (of no and yes) or label, in order; None for a score.
-        label: display name of the class, or those of several labels; None for a score.
-    """
-
-    value: Any  # a number, or a tuple of indices: a type of both would refuse arithmetic on scores
-    probabilities: tuple[float, ...] | None = None
-    label: str | tuple[str, ...] | None = None
+__all__ = ["Model", "Prediction", "Predictor", "Text", "checked", "entry", "predict", "predict_rows", "predictions"]
 
 
 class Predictor(Protocol):
@@ -117,43 +99,25 @@ class Model:
 
 def predict(model: Predictor, task: str, texts: Any, batch_size: int = 64) -> list[Prediction]:
     """Predict texts, or pairs of texts; see `Model.predict`."""
-    texts = texts_in(model.tasks, task, texts)
-    if task not in model.tasks:
-        raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
-    if isinstance(texts, str):
-        raise BertramError("texts must be a list; put a single text in a list")
-    definition = model.tasks[task]
-    rows = [checked(definition, number, text) for number, text in enumerate(texts)]
-    if not rows:
-        return []
-    ids = list(map(str, range(len(rows))))
-    examples = make_examples(definition, ids, rows, model.tokenizer, model.max_tokens)
-    return predictions(definition, model.outputs(examples, batch_size))
+    rows = checked_texts(model.tasks, task, texts)
+    return predict_rows(model, task, rows, batch_size) if rows else []
 
 
-def checked(task: Task, number: int, text: Text) -> tuple[str, ...]:
-    """The normalized text or texts of one input.
+def predict_rows(model: Predictor, task: str, rows: Sequence[tuple[str, ...]], batch_size: int) -> list[Prediction]:
+    """Predict normalized texts, or pairs of them.
 
     Args:
-        task: task that is predicted.
-        number: number of the input, for the error message.
-        text: a text or a pair.
+        model: a model or an ensemble.
+        task: name of one of its tasks.
+        rows: text or texts of each input, as `checked` gives them.
+        batch_size: examples per batch.
 
     Raises:
-        BertramError: the input does not fit the task.
+        BertramError: an output is not finite.
     """
-    texts = tuple(text) if isinstance(text, tuple | list) else (text,)
-    if len(texts) != (2 if task.pair else 1) or not all(isinstance(part, str) for part in texts):
-        expected = "a pair of texts" if task.pair else "one text"
-        raise BertramError(f"input {number}: task {task.name} takes {expected}")
-    try:
-        prepared = tuple(styled(text_of(part, "text"), task.text_normalization, task.pair) for part in texts)
-        if task.pools_target:
-            for part in prepared:
-                without_marks(part)
-        return prepared
-    except Fault as fault:
-        raise BertramError(f"input {number}: {fault}") from None
+    ids = list(map(str, range(len(rows))))
+    examples = make_examples(model.tasks[task], ids, rows, model.tokenizer, model.max_tokens)
+    return predictions(model.tasks[task], model.outputs(examples, batch_size))
 
 
 def predictions(task: Task, outputs: Tensor) -> list[Prediction]:
@@ -173,18 +137,6 @@ def predictions(task: Task, outputs: Tensor) -> list[Prediction]:
         Prediction(space.external(value), tuple(row), space.label(value))
         for value, row in zip(values, shares.tolist(), strict=True)
     ]
-
-
-def entry(task: Task, prediction: Prediction) -> JsonObject:
-    """A prediction as the fields of a JSON object, probabilities with six digits."""
-    if prediction.probabilities is None:
-        return {"value": prediction.value}
-    names = task.class_names
-    return {
-        "value": prediction.value,
-        "label": prediction.label,
-        "probabilities": {name: round(p, 6) for name, p in zip(names, prediction.probabilities, strict=True)},
-    }
 
 
 def _by_length(examples: Examples, batch_size: int) -> Iterator[list[int]]:

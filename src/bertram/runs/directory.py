@@ -77,13 +77,18 @@ class Run:
         """Where the metrics are."""
         return self.path / "metrics.jsonl"
 
-    def check_model(self) -> None:
-        """Raise RunError if the model is not, file by file, what the record of a finished run says."""
+    def check_model(self) -> dict[str, str]:
+        """SHA-256 of the model's files, which are what the record says; nothing of an unfinished run.
+
+        Raises:
+            RunError: the model is not, file by file, what the record of a finished run says.
+        """
         recorded = self.record.files if self.finished else {}
         prefix = f"{self.model.name}/"
         files = {name.removeprefix(prefix): sha256 for name, sha256 in recorded.items() if name.startswith(prefix)}
         if files:
             check_hashes(self.model, files)
+        return files
 
     def is_as_recorded(self, path: Path) -> bool:
         """Whether a file is the one that the record of a finished run knows; True where there is no hash of it."""

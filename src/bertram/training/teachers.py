@@ -22,8 +22,9 @@ from bertram.errors import BertramError, ConfigError, RunError
 from bertram.evaluation.evaluate import Evaluation, sample
 from bertram.model.linear import Precision
 from bertram.model.outputs import output_of
-from bertram.prediction.load import Ensemble, load, model_hash
+from bertram.prediction.load import Ensemble, load
 from bertram.prediction.model import Model
+from bertram.prediction.model_hash import model_hash
 from bertram.runs.directory import Run, open_run
 from bertram.runs.files import write_bytes, write_json
 from bertram.runs.record import Agreement, Distilled, TeacherInfo

@@ -98,18 +98,17 @@ def test_it_predicts_as_it_says_it_answers(run: Run) -> None:
     assert answer_schema(task)["properties"]["predictions"]["items"] == Counts().answer_schema()
 
 
-@pytest.mark.slow
 def test_its_graph_gives_the_same_values(run: Run, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     out = export(run.path, "onnx", tmp_path / "graphs")
     described = json.loads((out / "tasks.json").read_text())["very"]
-    assert described["output"] == "rate"
+    assert described["output"] == "very.rate"
     model = bertram.load(run.path)
     text = "very very good"
     ids, _, _ = model.tokenizer.joined(model.tokenizer.encode([text]), 64)
     inputs = {"input_ids": [ids], "attention_mask": [[1] * len(ids)], "token_type_ids": [[0] * len(ids)]}
     arrays = {name: torch.tensor(values).numpy() for name, values in inputs.items()}
-    (rate,) = onnxruntime.InferenceSession(str(out / "very.onnx")).run(["rate"], arrays)
+    (rate,) = onnxruntime.InferenceSession(str(out / "model.onnx")).run(["very.rate"], arrays)
     assert rate.tolist() == pytest.approx([model.predict("very", [text])[0].value], rel=1e-4)
 
 

@@ -1,0 +1,164 @@
+"""The graphs of a run, made once and kept beside it: not part of the run, and made again when they are damaged.
+
+They lie in the directory `.engines` beside the run, or in the user's cache where that cannot be written, under the hash
+of the model that they were made from: other weights have other graphs.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bertram.errors import RunError
+from bertram.runs.files import write_json
+from bertram.runs.hashes import sha256_of
+from bertram.runs.typed_json import read_object, typed
+
+FORMAT = 1
+MANIFEST = "engine.json"
+GRAPH = "graph.onnx"  # sequences to pooled states and answers
+PAIRS = "pairs.onnx"  # pooled states or answers of two sequences to an answer
+HASH_DIGITS = 20
+
+
+@dataclass(frozen=True)
+class EngineTask:
+    """A task in the graphs of an engine.
+
+    Attributes:
+        output: name of the output with its probabilities or scores.
+        value: name of the output with its decisions.
+        rows: number of sequences that an example is, 1 or 2.
+        reads: output of each sequence that the graph of pairs reads; empty for examples of one sequence.
+    """
+
+    output: str
+    value: str
+    rows: int
+    reads: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The description of an engine's graphs.
+
+    Attributes:
+        format: version of this description and of the graphs.
+        model: hash of the model.
+        engine: onnx or onnx-int8.
+        runtime: version of onnxruntime.
+        files: SHA-256 by file.
+        definitions: task -> its definition, as in a model's config.json.
+        tasks: task -> its place in the graphs.
+        max_tokens: maximum sequence length.
+        both_orders: True if cross-encoded pairs are read in both orders.
+        segments: True if the graph reads token_type_ids.
+        wide: True if one sequence keeps several threads busy.
+        difference: largest difference from PyTorch's answers on the probe, in probabilities or shares of a score range.
+        speed: time of PyTorch over that of the engine, on the probe.
+        fp32: parts of the encoder left in fp32.
+    """
+
+    format: int
+    model: str
+    engine: str
+    runtime: str
+    files: dict[str, str]
+    definitions: dict[str, dict[str, Any]]
+    tasks: dict[str, EngineTask]
+    max_tokens: int
+    both_orders: bool
+    segments: bool
+    wide: bool
+    difference: float
+    speed: float
+    fp32: list[str] = field(default_factory=list)
+
+
+def places(run: Path, model: str, engine: str) -> list[Path]:
+    """The directories where the graphs of a model can be: beside the run, and in the user's cache.
+
+    Args:
+        run: run directory.
+        model: hash of the model.
+        engine: onnx or onnx-int8.
+    """
+    name = f"{model[:HASH_DIGITS]}-{engine}"
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return [run.absolute().parent / ".engines" / name, user / "bertram" / "engines" / name]
+
+
+def find(run: Path, model: str, engine: str, notify: Callable[[str], None]) -> tuple[Path, Manifest] | None:
+    """The graphs of a model with their description, checked; None where there are none that can be used.
+
+    Args:
+        run: run directory.
+        model: hash of the model.
+        engine: onnx or onnx-int8.
+        notify: called with a line about graphs that are damaged.
+    """
+    for directory in places(run, model, engine):
+        if not (directory / MANIFEST).is_file():
+            continue
+        try:
+            manifest = typed(read_object(directory / MANIFEST), Manifest, directory / MANIFEST)
+            if (manifest.format, manifest.runtime) != (FORMAT, version("onnxruntime")):
+                continue  # of another version of the software
+            if (manifest.model, manifest.engine) != (model, engine):
+                raise RunError(f"{directory}: graphs of another model")
+            for name, sha256 in manifest.files.items():
+                if sha256_of(directory / name) != sha256:
+                    raise RunError(f"{directory / name}: damaged: its SHA-256 is not the recorded one")
+        except (RunError, OSError) as error:
+            notify(f"{error}; the ONNX graph is made again")
+            continue
+        return directory, manifest
+    return None
+
+
+def keep(run: Path, model: str, engine: str, fill: Callable[[Path], Manifest]) -> tuple[Path, Manifest]:
+    """Make the graphs of a model in the first place that can be written.
+
+    Args:
+        run: run directory.
+        model: hash of the model.
+        engine: onnx or onnx-int8.
+        fill: writes the graphs into a directory and describes them, without their hashes.
+
+    Raises:
+        RunError: no place can be written.
+    """
+    faults = []
+    for directory in places(run, model, engine):
+        try:
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=directory.parent))
+        except OSError as error:
+            faults.append(f"{directory.parent}: {error.strerror}")
+            continue
+        try:
+            manifest = _with_hashes(fill(temporary), temporary)
+            write_json(temporary / MANIFEST, asdict(manifest))
+            _put(temporary, directory)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return directory, manifest
+    raise RunError(f"the ONNX graph cannot be kept: {'; '.join(faults)}; use --engine torch")
+
+
+def _with_hashes(manifest: Manifest, directory: Path) -> Manifest:
+    files: Mapping[str, str] = {path.name: sha256_of(path) for path in sorted(directory.iterdir())}
+    return Manifest(**{**vars(manifest), "files": dict(files)})
+
+
+def _put(temporary: Path, directory: Path) -> None:
+    """Give a whole directory its name; another process may have made the same one at the same time."""
+    with suppress(OSError):
+        shutil.rmtree(directory)
+    with suppress(OSError):  # not empty: the other's is as good
+        temporary.rename(directory)

@@ -1,0 +1,154 @@
+"""Making the graphs of an engine from a trained model, and probing them against PyTorch's answers."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertram.data.examples import Examples
+from bertram.errors import BertramError
+from bertram.prediction.answers import Pieces
+from bertram.prediction.engines import multitask_graph
+from bertram.prediction.engines.cache import FORMAT, GRAPH, PAIRS, Manifest
+from bertram.prediction.engines.session import OnnxModel
+from bertram.prediction.model import Model
+from bertram.tasks import Task
+
+WIDE_WEIGHTS = 40_000_000  # weights in matrices from which one sentence keeps several threads busy
+ROUNDS = 3  # turns of a timing
+TEXT = (
+    "a lovely film about two sisters who inherit a farm in the north and have to decide whether to sell it , which "
+    "takes them most of a summer and costs them more than they had thought ; nobody laughs , and yet it is a comedy"
+)
+WORDS = TEXT.split()
+
+
+@dataclass(frozen=True)
+class Int8Choice:
+    """What of a model is computed in int8.
+
+    Attributes:
+        weights: names of the weights in int8.
+        levels: largest int8 weight.
+        fp32: parts of the encoder that are left in fp32.
+        gains: part -> change of the answers that is saved by leaving it in fp32.
+    """
+
+    weights: frozenset[str] = frozenset()
+    levels: int = 127
+    fp32: tuple[str, ...] = ()
+    gains: Mapping[str, float] = field(default_factory=dict)
+
+
+FP32 = Int8Choice()
+
+
+def write_graphs(
+    model: Model, directory: Path, *, sha256: str, choice: Int8Choice = FP32, probed: bool = True
+) -> Manifest:
+    """Write the graphs of an engine, and describe them.
+
+    Args:
+        model: trained model.
+        directory: existing directory.
+        sha256: hash of the model.
+        choice: weights in int8; none: the engine is onnx.
+        probed: compare the engine's answers and speed with PyTorch's.
+
+    Raises:
+        BertramError: a task cannot be exported, a package is missing, or onnxruntime cannot run the graph.
+    """
+    tasks = list(model.tasks.values())
+    if pooling := [task.name for task in tasks if task.pools_target]:
+        reason = "pools a marked target, which an ONNX graph does not know"
+        raise BertramError(f"tasks.{pooling[0]}: {reason}; use --engine torch")
+    save_graph(multitask_graph.engine_graph(model, tasks, int8=choice.weights, levels=choice.levels), directory / GRAPH)
+    pairs = multitask_graph.pairs_graph(model, tasks)
+    if pairs is not None:
+        save_graph(pairs, directory / PAIRS)
+    weights = sum(value.numel() for value in model.network.encoder.layers.parameters() if value.ndim == 2)
+    manifest = Manifest(
+        format=FORMAT,
+        model=sha256,
+        engine="onnx-int8" if choice.weights else "onnx",
+        runtime=version("onnxruntime"),
+        files={},
+        definitions={task.name: task.model_dump(mode="json", exclude_none=True) for task in tasks},
+        tasks={task.name: multitask_graph.engine_task(model, task) for task in tasks},
+        max_tokens=model.max_tokens,
+        both_orders=model.both_orders,
+        segments=multitask_graph.needs_segments(model, tasks),
+        wide=weights >= WIDE_WEIGHTS,
+        difference=0.0,
+        speed=0.0,
+        fp32=list(choice.fp32),
+    )
+    if not probed:
+        return manifest
+    difference, speed = probe(model, OnnxModel(directory, manifest, model.tasks, model.tokenizer))
+    return Manifest(**{**vars(manifest), "difference": difference, "speed": speed})
+
+
+def probe(model: Model, engine: OnnxModel) -> tuple[float, float]:
+    """How far an engine's answers are from PyTorch's, and how much faster they come.
+
+    Returns:
+        The largest difference of a probability, or of a score in shares of its range; and PyTorch's time over the
+        engine's, the shortest of alternating turns each.
+    """
+    pieces = {name: probe_pieces(model, task) for name, task in model.tasks.items()}
+    answers = engine.answers(pieces)
+    difference = 0.0
+    for name, task in model.tasks.items():
+        expected = answers_by_torch(model, task, pieces[name])
+        low, high = task.label_space.bounds or (0.0, 1.0)
+        gap = float((torch.from_numpy(answers[name].meaning) - expected).abs().max()) / (high - low)
+        difference = max(difference, gap) if gap == gap else float("inf")  # noqa: PLR0124 - not a number
+
+    short = {name: part[:-1] for name, part in pieces.items()}
+
+    def by_torch() -> None:
+        for name, part in short.items():
+            answers_by_torch(model, model.tasks[name], part)
+
+    def by_engine() -> None:
+        for name, part in short.items():
+            engine.predict_mixed({name: part})
+
+    times: dict[Callable[[], None], list[float]] = {by_torch: [], by_engine: []}
+    for _ in range(ROUNDS):
+        for turn, seconds in times.items():
+            begin = time.perf_counter()
+            turn()
+            seconds.append(time.perf_counter() - begin)
+    return difference, min(times[by_torch]) / min(times[by_engine])
+
+
+def probe_pieces(model: Model, task: Task) -> list[Pieces]:
+    """Token ids of inputs of many lengths, some of them longer than the encoder can read."""
+    texts = [" ".join(WORDS[start : start + length]) for start, length in enumerate((1, 5, 9, 14, 20, 30))]
+    texts.append(" ".join(WORDS * (1 + model.max_tokens // len(WORDS))))
+    rows = [(text, texts[-1 - number]) if task.pair else (text,) for number, text in enumerate(texts)]
+    return model.tokenizer.encode_rows(rows)
+
+
+def answers_by_torch(model: Model, task: Task, pieces: list[Pieces]) -> torch.Tensor:
+    """Probabilities, [n, K], or scores, [n], of tokenized inputs."""
+    ids = list(map(str, range(len(pieces))))
+    return model.outputs(Examples(task, ids, pieces, None, model.tokenizer, model.max_tokens))
+
+
+def save_graph(graph: Any, path: Path) -> None:
+    """Write an ONNX model to a file.
+
+    Raises:
+        BertramError: it is too large for one.
+    """
+    try:
+        path.write_bytes(graph.SerializeToString())
+    except ValueError as error:  # protobuf's limit of 2 GiB
+        raise BertramError(f"{path.name}: the graph is too large for one file ({error}); use --engine torch") from None
