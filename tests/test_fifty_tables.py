@@ -196,5 +196,5 @@ def test_the_report_shows_every_task(run: bertram.Run, tables: list[Table], tmp_
     assert code == 0, err
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert all(table.task in page for table in tables)
-    assert "dev rows of mood_plain are held out of its training file" in page
+    assert "ev rows of mood_plain are held out of its training file" in page
     assert options.digest(run.config) == run.record.config_hash

@@ -250,6 +250,9 @@ class SplitConfig(Strict):
     keep_together: Literal["texts", "examples"] = Field(
         "texts", description="rows on one side of the split: those that share a text, or only those with equal texts"
     )
+    same_as: str | None = Field(
+        None, description="run directory whose held-out rows are used again; further tasks are split to fit them"
+    )
     folds: Annotated[int, Field(ge=2)] | None = Field(
         None, description="number of folds of a cross-validation; none: one split by dev_share"
     )
@@ -366,6 +369,8 @@ class Config(Strict):
         yield from self._surgery_faults(trained)
         yield from self._smart_faults()
         yield from self._distill_faults(trained)
+        if self.split.same_as is not None and self.split.fold is not None:
+            yield "split.same_as: folds are not those of another run; set same_as or fold"
         if (self.split.folds is None) != (self.split.fold is None):
             yield "split: folds and fold belong together; set both, or neither"
         elif self.split.fold is not None and self.split.fold >= (self.split.folds or 0):

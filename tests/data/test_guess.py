@@ -114,3 +114,10 @@ def test_the_command_writes_a_file_once_that_trains_as_it_stands(tiny_encoder: P
     code, _, err = call("train", "--config", toml, "--encoder", tiny_encoder, *short, "--out", tmp_path / "run")
     assert code == 0, err
     assert "dev is 6 of the 30 rows of posts.csv" in err
+
+
+def test_the_tutorial_shows_what_is_guessed_from_its_spreadsheet(monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    monkeypatch.chdir(docs / "examples")
+    assert f"```toml\n{guess([Path('tickets.csv')])}```" in (docs / "spreadsheet.md").read_text(encoding="utf-8")
+    assert Path("tickets.csv").read_text(encoding="utf-8").splitlines()[5] in (docs / "spreadsheet.md").read_text()

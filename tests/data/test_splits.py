@@ -119,6 +119,26 @@ def test_the_split_depends_on_its_own_seed_and_covers_all_rows_by_folds() -> Non
     assert [len(lines) for lines in folds] == [10, 10, 10]
 
 
+def test_an_earlier_split_is_used_again_when_tasks_are_added() -> None:
+    texts = [(f"text {number}",) for number in range(40)]
+    first = {"a": rows_of(texts, [number % 2 for number in range(40)])}
+    alone = assign(first, [0.8, 0.2], 0)
+    both = {
+        **first,
+        "b": rows_of(texts[20:] + [(f"more {n}",) for n in range(20)], [n % 3 for n in range(40)], name="u.csv"),
+    }
+    sides = assign(both, [0.8, 0.2], 0, fixed={"a": alone["a"] == 1})
+    assert sides["a"].tolist() == alone["a"].tolist()
+    assert sides["b"][:20].tolist() == alone["a"][20:].tolist()
+    assert 7 <= sides["b"].sum() <= 9
+    joined = {
+        **first,
+        "b": rows_of([("text 0", "text 1"), *((f"text {n}", "all") for n in range(40))], [0] * 41, name="u.csv"),
+    }
+    with pytest.raises(DataError, match="on both sides of the earlier split belong together"):
+        assign(joined, [0.8, 0.2], 0, fixed={"a": alone["a"] == 1})
+
+
 def own_config(encoder: Path, directory: Path, **changes: object) -> Config:
     lines = [f"{WORDS[number % 8]} {number},{'glad' if number % 3 else 'sad'},w{number // 2}" for number in range(48)]
     (directory / "mood.csv").write_text("\n".join(["text,mood,writer", *lines]) + "\n")
@@ -150,6 +170,9 @@ def test_a_run_holds_out_rows_and_everything_later_uses_them(tiny_encoder: Path,
     assert run_source(merged).held_out == run_source(run).held_out
     assert train(config, tmp_path / "a", resume=True).record == run.record
     third = train(own_config(tiny_encoder, tmp_path, split={"seed": 5}), tmp_path / "c")
+    fourth = own_config(tiny_encoder, tmp_path, split={"seed": 5, "same_as": str(run.path)})
+    labelled = options.change(fourth, tasks={"mood": {"labels": ["glad", "sad"]}})
+    assert config_source(labelled).held_out["mood"].lines == held.lines
     with pytest.raises(RunError, match="held out other dev rows of mood"):
         soup([run.path, third.path], tmp_path / "bad", say=print)
     (tmp_path / "mood.csv").write_text((tmp_path / "mood.csv").read_text() + "one more,sad,w99\n")

@@ -58,7 +58,7 @@ rdrop.tasks rdrop.alpha
 average.method average.ema_decay average.tail_start
 evaluation.eval_steps evaluation.batch_size evaluation.early_stopping_patience evaluation.final_weights
 evaluation.max_interim_samples evaluation.max_eval_samples
-split.dev_share split.seed split.keep_together split.folds split.fold
+split.dev_share split.seed split.keep_together split.same_as split.folds split.fold
 checkpoint.save_minutes checkpoint.save_total_limit
 log.logging_steps log.diagnostics_steps
 """

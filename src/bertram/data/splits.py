@@ -9,6 +9,7 @@ scores count as five labels, by their quintiles.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,9 @@ def hold_out(rows: RowsByTask, split: SplitConfig) -> dict[str, HeldOut]:
         DataError: fewer than two rows of a task would be on one side; all tasks together.
     """
     shares = [1 - split.dev_share, split.dev_share] if split.folds is None else [1 / split.folds] * split.folds
-    sides = assign(rows, shares, split.seed, keep_together=split.keep_together)
+    earlier = {} if split.same_as is None else _earlier(rows, Path(split.same_as))
+    fixed = {name: np.isin(rows[name].lines, np.array(dev_rows.lines)) for name, dev_rows in earlier.items()}
+    sides = assign(rows, shares, split.seed, keep_together=split.keep_together, fixed=fixed)
     chosen = len(shares) - 1 if split.fold is None else split.fold
     held_out, problems = {}, []
     for name, task_rows in rows.items():
@@ -75,6 +78,23 @@ def hold_out(rows: RowsByTask, split: SplitConfig) -> dict[str, HeldOut]:
     if problems:
         raise DataError("\n".join(problems))
     return held_out
+
+
+def _earlier(rows: RowsByTask, directory: Path) -> dict[str, HeldOut]:
+    """The dev rows that a run has held out of the same files.
+
+    Raises:
+        DataError: the run has held out none, or of other files.
+    """
+    path = directory / SPLITS
+    try:
+        tasks = typed(read_object(path), WrittenSplits, path).tasks
+    except FileNotFoundError:
+        raise DataError(f"split.same_as: {directory} has held out no rows (it has no {SPLITS})") from None
+    changed = [name for name in rows if name in tasks and tasks[name].sha256 != rows[name].sha256]
+    if changed:
+        raise DataError(f"split.same_as: {directory} held out rows of other files of {', '.join(changed)}")
+    return {name: tasks[name] for name in rows if name in tasks}
 
 
 def _too_few(name: str, rows: Rows, count: int, split: SplitConfig) -> str:
@@ -98,7 +118,12 @@ def _in_words(count: int, rows: Rows, split: SplitConfig) -> str:
 
 
 def assign(
-    rows: RowsByTask, shares: Sequence[float], seed: int, *, keep_together: str = "texts"
+    rows: RowsByTask,
+    shares: Sequence[float],
+    seed: int,
+    *,
+    keep_together: str = "texts",
+    fixed: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> dict[str, NDArray[np.int64]]:
     """The side of each row, [rows], by task.
 
@@ -107,10 +132,22 @@ def assign(
         shares: share of the rows on each side; they sum to 1.
         seed: random seed.
         keep_together: ``texts`` for rows that share a text, ``examples`` for rows with equal texts only.
+        fixed: [rows] True for dev rows, False for training rows, by task; tasks that are missing are free.
+
+    Raises:
+        DataError: rows of free tasks join fixed rows of both sides.
     """
     units = _units([_keys(task_rows, keep_together) for task_rows in rows.values()])
     strata = [_strata(task_rows) for task_rows in rows.values()]
-    side_of = _stratified(units, strata, shares, seed)
+    chosen: dict[int, int] = {}
+    for name, task_units in zip(rows, units, strict=True):
+        for unit, is_dev in zip(task_units.tolist(), (fixed or {}).get(name, np.array([])).tolist(), strict=False):
+            if chosen.setdefault(unit, int(is_dev)) != int(is_dev):
+                raise DataError(
+                    f"{rows[name].file}: rows of {name} that are on both sides of the earlier split belong together "
+                    "here, by a text or a group of another task; split anew"
+                )
+    side_of = _stratified(units, strata, shares, seed, chosen)
     return {name: side_of[unit] for name, unit in zip(rows, units, strict=True)}
 
 
@@ -164,20 +201,19 @@ def _strata(rows: Rows) -> NDArray[np.int64]:
 
 
 def _stratified(
-    units: Sequence[NDArray[np.int64]], strata: Sequence[NDArray[np.int64]], shares: Sequence[float], seed: int
+    units: Sequence[NDArray[np.int64]],
+    strata: Sequence[NDArray[np.int64]],
+    shares: Sequence[float],
+    seed: int,
+    chosen: Mapping[int, int],
 ) -> NDArray[np.int64]:
-    """The side of each unit, [units]; the rarest stratum comes first."""
-    contents: dict[int, Counter[int]] = {}
-    offset = 0
-    for task_units, task_strata in zip(units, strata, strict=True):
-        for unit, stratum in zip(task_units.tolist(), (task_strata + offset).tolist(), strict=True):
-            contents.setdefault(unit, Counter())[stratum] += 1
-        offset += int(task_strata.max()) + 1
-    sizes = np.zeros(offset)
+    """The side of each unit, [units]; units whose side is chosen come first, then the rarest stratum."""
+    contents = _contents(units, strata)
+    rows_of: Counter[int] = Counter()
     for content in contents.values():
-        for stratum, count in content.items():
-            sizes[stratum] += count
-    members: list[list[int]] = [[] for _ in range(offset)]
+        rows_of.update(content)
+    sizes = np.array([rows_of[stratum] for stratum in range(max(rows_of) + 1)], dtype=np.float64)
+    members: list[list[int]] = [[] for _ in sizes]
     order = np.random.default_rng(seed).permutation(len(contents)).tolist()
     for unit in sorted(order, key=lambda unit: -contents[unit].total()):  # stable: units of one size stay shuffled
         for stratum in contents[unit]:
@@ -185,6 +221,11 @@ def _stratified(
     missing = np.outer(shares, sizes)  # [sides, strata] rows that a side still lacks
     missing_rows = missing.sum(axis=1)
     side_of = np.full(len(contents), -1, dtype=np.int64)
+    for unit, side in chosen.items():
+        side_of[unit] = side
+        for stratum, count in contents[unit].items():
+            missing[side, stratum] -= count
+        missing_rows[side] -= contents[unit].total()
     for stratum in np.argsort(sizes, kind="stable").tolist():
         for unit in members[stratum]:
             if side_of[unit] >= 0:
@@ -195,8 +236,20 @@ def _stratified(
                 missing[side, member] -= count
             missing_rows[side] -= contents[unit].total()
     if len(shares) == 2:
-        _fill_dev([unit for unit in order if side_of[unit] == 0], contents, sizes, missing, side_of)
+        free = [unit for unit in order if side_of[unit] == 0 and unit not in chosen]
+        _fill_dev(free, contents, sizes, missing, side_of)
     return side_of
+
+
+def _contents(units: Sequence[NDArray[np.int64]], strata: Sequence[NDArray[np.int64]]) -> dict[int, Counter[int]]:
+    """Unit -> stratum -> rows; the strata of all tasks are numbered one after the other."""
+    contents: dict[int, Counter[int]] = {}
+    offset = 0
+    for task_units, task_strata in zip(units, strata, strict=True):
+        for unit, stratum in zip(task_units.tolist(), (task_strata + offset).tolist(), strict=True):
+            contents.setdefault(unit, Counter())[stratum] += 1
+        offset += int(task_strata.max()) + 1
+    return contents
 
 
 def _fill_dev(
