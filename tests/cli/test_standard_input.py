@@ -1,5 +1,6 @@
 """A dash stands for standard input where a command takes a file, and for standard output where it writes one."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -43,3 +44,18 @@ def test_predictions_go_to_standard_output(tiny_runs: Path) -> None:
 def test_an_empty_standard_input_is_an_error() -> None:
     code, _, err = call("data", "init", "-")
     assert (code, err.strip()) == (1, "bertram: standard input is empty; it needs a header and rows")
+
+
+def test_the_columns_of_the_input_are_kept_beside_the_predictions(tiny_runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("label;text;nr\nx;a fine film;7\ny;;8\nz;a dull film;9\n")
+    words = ("predict", tiny_runs / "cross-0", tmp_path / "in.csv", "--task", "sst", "--output-format", "csv")
+    code, out, err = call(*words, "--keep-columns")
+    assert (code, err.strip()) == (0, f"rejected: {tmp_path}/in.csv:3: text is empty")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [(row["label"], row["text"], row["nr"], row["id"]) for row in rows] == [
+        ("x", "a fine film", "7", "1"),
+        ("z", "a dull film", "9", "3"),
+    ]
+    plain = list(csv.DictReader(call(*words).out.splitlines()))
+    assert [row["predicted label"] for row in rows] == [row["label"] for row in plain]
+    assert "--keep-columns needs --output-format csv" in call(*words[:-2], "--keep-columns").err

@@ -103,6 +103,13 @@ def test_nothing_to_learn_is_an_error_that_says_what_was_seen(
     assert message in str(refused.value)
 
 
+def test_all_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "a.csv", "text,text", ["a,b"]), tmp_path / "b.csv", tmp_path / "c.doc"]
+    with pytest.raises(DataError) as refused:
+        guess(paths)
+    assert [line.split(": ")[0] for line in str(refused.value).splitlines()] == [str(path) for path in paths]
+
+
 def test_the_command_writes_a_file_once_that_trains_as_it_stands(tiny_encoder: Path, tmp_path: Path) -> None:
     rows = [f"{sentence(n)},{'glad' if n % 3 else 'sad'}" for n in range(30)]
     table, toml = write(tmp_path / "posts.csv", "text,mood", rows), tmp_path / "mine.toml"

@@ -89,6 +89,12 @@ def test_each_label_has_its_share_where_rows_are_alone(labels: list[int], share:
         assert abs(dev[label] - share * count) <= 1
 
 
+def test_a_text_is_the_same_whatever_its_target() -> None:
+    texts = [(f"the {'<t>old</t> lamp' if n % 2 else 'old <t>lamp</t>'} number {n // 2}",) for n in range(40)]
+    side = assign({"t": rows_of(texts, [n % 2 for n in range(40)])}, [0.8, 0.2], 0)["t"]
+    assert side[::2].tolist() == side[1::2].tolist()
+
+
 def test_rows_of_one_table_are_on_one_side_for_all_tasks() -> None:
     first = rows_of([(f"title {number}",) for number in range(40)], [number % 2 for number in range(40)])
     second = rows_of([(f"body {number}",) for number in range(40)], [number % 3 for number in range(40)])

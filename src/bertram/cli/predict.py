@@ -3,7 +3,8 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
-from bertram.cli.layout import FileOrDash
+from bertram.cli.layout import FileOrDash, Flag
 from bertram.cli.terminal import CONTROL, printable
 from bertram.errors import BertramError
 from bertram.label_spaces import LabelSpace
@@ -44,6 +45,7 @@ def predict(
     encoding: str | None = None,
     quoting: Literal["auto", "standard", "none"] = "auto",
     output_format: Literal["jsonl", "csv"] = "jsonl",
+    keep_columns: Flag = False,
     abstain_below: float | None = None,
     batch_size: PositiveInt = 64,
     engine: Engine = "auto",
@@ -75,6 +77,8 @@ def predict(
         is standard, except where a quote would swallow rows.
     output_format
         Format of standard output: one JSON object per line, or a table with a column for each probability.
+    keep_columns
+        Write all columns of the input before those of the prediction. Only for --output-format csv.
     abstain_below
         Confidence (probability of what is predicted) below which a prediction is withheld: its value and label are
         null. Default: none is.
@@ -95,6 +99,9 @@ def predict(
     out = None if out == Path("-") else out
     if out is not None and output_format != "jsonl":
         raise BertramError("--out writes JSONL, which it can continue; for CSV redirect standard output instead")
+    if keep_columns and output_format != "csv":
+        raise BertramError("--keep-columns needs --output-format csv")
+    carried: deque[Mapping[str, object]] | None = deque() if keep_columns else None
     opened = open_run(run)
     model = load(opened, engine, notify=say)
     if task not in model.tasks:
@@ -118,8 +125,9 @@ def predict(
             abstain_below=abstain_below,
             remaining=iter if output is None else partial(output.remaining, step=partial(step, 1)),
             complain=say,
+            carried=carried,
         )
-        write = _printer(model.tasks[task].label_space, output_format) if output is None else output.write
+        write = _printer(model.tasks[task].label_space, output_format, carried) if output is None else output.write
         written = 0
         for line in _counted(lines, step):
             write(line)
@@ -165,19 +173,29 @@ def _counted(items: Iterable[Item], step: Callable[[int], None]) -> Iterator[Ite
             step(ROWS_PER_STEP)
 
 
-def _printer(space: LabelSpace, output_format: str) -> Callable[[JsonObject], None]:
+def _printer(
+    space: LabelSpace, output_format: str, carried: deque[Mapping[str, object]] | None
+) -> Callable[[JsonObject], None]:
     """A function that writes a prediction to standard output; of a table the header is written at once."""
     if output_format == "jsonl":
         return _print
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(
-        ["id", "index", "label", *map("probability of {}".format, space.names)] if space.names else ["id", "value"]
-    )
+    names = ["id", "index", "label", *map("probability of {}".format, space.names)] if space.names else ["id", "value"]
+    if carried is None:
+        writer.writerow(names)
+    header_written = carried is None
 
     def write(line: JsonObject) -> None:
+        nonlocal header_written
         cells = [line["id"], _cell(line["value"])]
         if space.names:
             cells += [_cell(line["label"]), *line["probabilities"].values()]
+        if carried is not None:
+            row = carried.popleft()
+            if not header_written:
+                writer.writerow([*row, *(name if name not in row else f"predicted {name}" for name in names)])
+                header_written = True
+            cells = [*map(_cell, row.values()), *cells]
         writer.writerow([printable(str(cell)) for cell in cells] if sys.stdout.isatty() else cells)
 
     return write

@@ -79,8 +79,9 @@ class Column:
 
     def numbers(self) -> list[float] | None:
         """The different values as numbers; None if one is none."""
+        comma = self.comma
         try:
-            numbers = [float(value.replace(",", ".") if self.comma else value) for value in self.values]
+            numbers = [float(value.replace(",", ".") if comma else value) for value in self.values]
         except ValueError:
             return None
         return numbers if numbers and all(map(math.isfinite, numbers)) else None
@@ -111,7 +112,15 @@ def guess(paths: Sequence[Path], beside: Path | None = None) -> str:
     Raises:
         DataError: a file cannot be read, or there is nothing in any of them that could be learned.
     """
-    tables = {path: _columns(path) for path in paths}
+    tables: dict[Path, list[Column]] = {}
+    problems: list[str] = []
+    for path in paths:
+        try:
+            tables[path] = _columns(path)
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError("\n".join(problems))
     directory = _directory(paths)
     lines = [
         f"# Guessed from {', '.join(path.name for path in paths)}. Each line says why; change what is wrong.",
@@ -126,6 +135,8 @@ def guess(paths: Sequence[Path], beside: Path | None = None) -> str:
         train, columns = parts["train"], tables[parts["train"]]
         tasks, left_out = _tasks(train, columns, names)
         remarks += left_out
+        if columns and columns[0].rows == ROWS_READ:
+            remarks.append(f"{train.name}: only the first {ROWS_READ:,} rows were read; check labels and ranges")
         for task in tasks:
             lines += ["", *_written(task, parts, directory, columns)]
     if len(lines) == 5:

@@ -2,7 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -36,6 +37,7 @@ def read_texts(
     encoding: str | None = None,
     quoting: Quoting = "auto",
     rejects: list[Reject] | None = None,
+    carried: deque[Mapping[str, object]] | None = None,
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The id and the text or texts of each row, one after the other as they are read.
 
@@ -56,6 +58,7 @@ def read_texts(
         encoding: text encoding; default: UTF-8, or what a byte order mark says.
         quoting: meaning of quotes in a table; default: standard, except where they would swallow rows.
         rejects: a list that gets the rows that cannot be predicted.
+        carried: a queue that gets all columns of each row that is given.
 
     Raises:
         DataError: a fault of the file, when the first row is asked for; and a row that cannot be predicted, where
@@ -74,7 +77,7 @@ def read_texts(
         else:
             lines = stack.enter_context(open_lines(source, encoding))
             table = _sniffed(split_at_cr(lines), str(source), pair, choices, form, quoting)
-        yield from _texts(table, choices, targets, id_columns, style, rejects)
+        yield from _texts(table, choices, targets, id_columns, style, rejects, carried)
 
 
 def _sniffed(
@@ -117,6 +120,7 @@ def _texts(
     id_columns: Sequence[str],
     style: Style,
     rejects: list[Reject] | None,
+    carried: deque[Mapping[str, object]] | None,
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     chosen = next((choice for choice in choices if set(choice) <= set(table.columns)), None)
     if chosen is None:
@@ -126,9 +130,12 @@ def _texts(
         targets = ()
     names = [*chosen, *(targets or ()), *([] if id_column is None else [id_column])]
     table.require(names)
-    for number, record in enumerate(table.read(names), start=1):
+    for number, record in enumerate(table.read(names if carried is None else table.columns), start=1):
         try:
-            yield parse(record, number, chosen, id_column, style, targets)
+            row = parse(record, number, chosen, id_column, style, targets)
+            if carried is not None:
+                carried.append({name: record.values.get(name) for name in table.columns})
+            yield row
         except Fault as fault:
             reject = Reject(Path(table.name), record.line, str(fault))
             if rejects is None:

@@ -18,6 +18,7 @@ from bertram.config import Config, SplitConfig
 from bertram.data.describe import words_of
 from bertram.data.rows import Rows, read_rows
 from bertram.data.sources import DataSource, HeldOut, as_source, has_split
+from bertram.data.targets import CLOSE, OPEN
 from bertram.errors import DataError
 from bertram.runs.directory import Run
 from bertram.runs.files import write_json
@@ -63,6 +64,8 @@ def hold_out(rows: RowsByTask, split: SplitConfig) -> dict[str, HeldOut]:
     Raises:
         DataError: fewer than two rows of a task would be on one side; all tasks together.
     """
+    if not rows:
+        return {}
     shares = [1 - split.dev_share, split.dev_share] if split.folds is None else [1 / split.folds] * split.folds
     earlier = {} if split.same_as is None else _earlier(rows, Path(split.same_as))
     fixed = {name: np.isin(rows[name].lines, np.array(dev_rows.lines)) for name, dev_rows in earlier.items()}
@@ -154,7 +157,7 @@ def assign(
 def _keys(rows: Rows, keep_together: str) -> Iterator[list[Key]]:
     """What ties each row to others."""
     for place, texts in enumerate(rows.texts):
-        words = words_of(texts)
+        words = words_of(tuple(text.replace(OPEN, "").replace(CLOSE, "") for text in texts))
         keys: list[Key] = [("texts", *words)] if keep_together == "examples" else [("text", text) for text in words]
         keys.append(("row", rows.sha256, int(rows.lines[place])))
         if rows.groups is not None and rows.groups[place]:
@@ -212,7 +215,7 @@ def _stratified(
     rows_of: Counter[int] = Counter()
     for content in contents.values():
         rows_of.update(content)
-    sizes = np.array([rows_of[stratum] for stratum in range(max(rows_of) + 1)], dtype=np.float64)
+    sizes = np.array([rows_of[stratum] for stratum in range(max(rows_of, default=-1) + 1)], dtype=np.float64)
     members: list[list[int]] = [[] for _ in sizes]
     order = np.random.default_rng(seed).permutation(len(contents)).tolist()
     for unit in sorted(order, key=lambda unit: -contents[unit].total()):  # stable: units of one size stay shuffled

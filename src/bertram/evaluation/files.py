@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bertram.data.examples import Examples, tokenized
+from bertram.data.memory import MEMORY
 from bertram.data.rows import Rows, limit_rows, read_rows
 from bertram.data.sources import DataSource, Split, source_of
 from bertram.data.splits import run_source
@@ -84,7 +85,7 @@ def evaluate_run(
 def _own_data(run: Run, data: str, split: Split, rows: Mapping[str, Rows]) -> bool:
     """True if the rows belong to the data of the run: dev files by their hash, test files by their place."""
     if split != "dev":
-        return is_same_place(data, run.config.data)
+        return data != MEMORY and is_same_place(data, run.config.data)
     recorded = run.record.data
     return all(file.name in recorded and recorded[file.name].sha256 == file.sha256 for file in rows.values())
 

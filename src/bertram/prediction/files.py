@@ -1,7 +1,8 @@
 """Prediction of whole files, with a window of rows in memory at a time."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -37,6 +38,7 @@ def predict_file(
     abstain_below: float | None = None,
     remaining: Callable[[Iterator[Row]], Iterator[Row]] = iter,
     complain: Callable[[str], None],
+    carried: deque[Mapping[str, object]] | None = None,
 ) -> Iterator[JsonObject]:
     """Predict the rows of a file in order, with a window of rows in memory at a time.
 
@@ -52,6 +54,7 @@ def predict_file(
         abstain_below: confidence below which a prediction is withheld; None: none is.
         remaining: skips the rows that are predicted already; see `Output.remaining`.
         complain: called with a message for each rejected row.
+        carried: a queue that gets all columns of each row, in the order of the predictions.
 
     Raises:
         BertramError: unknown task, an unreadable file, or existing predictions that belong to another input.
@@ -73,6 +76,7 @@ def predict_file(
         encoding=encoding,
         quoting=quoting,
         rejects=rejects,
+        carried=carried,
     )
     windows = _windows(remaining(_complaining(rows, rejects, complain)))
     for ids, predictions in _predicted(model, task, windows, batch_size):
