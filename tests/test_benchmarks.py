@@ -24,7 +24,7 @@ from benchmarks.prediction import phases as prediction
 from benchmarks.smart import calibration
 from benchmarks.smart import public_code as public_smart
 from benchmarks.surgery import public_code as public_surgery
-from benchmarks.training import memory, precision, row_multiples
+from benchmarks.training import memory, precision, row_multiples, techniques
 from benchmarks.training import phases as training
 from bertram.data.examples import Batch
 from bertram.model.encoders import EncoderConfig
@@ -236,6 +236,15 @@ def test_row_multiples_are_measured_in_both_precisions() -> None:
     assert results["any_over_filled"].keys() == {"bf16", "fp32"}
     assert results["fp32_over_bf16"].keys() == {"any", "filled"}
     assert len(results["seconds"]) == 4
+
+
+@pytest.mark.slow
+def test_techniques_are_set_against_the_plain_step() -> None:
+    work = workloads.workload("sample", "minilm", 1)
+    turns = techniques.turns(work, "sample", "fp32", batches=1)
+    assert turns.keys() == {*techniques.VARIANTS, "watched", "floor"}
+    turns["watched"](0)
+    turns["floor"](0)
 
 
 @pytest.mark.slow

@@ -11,23 +11,26 @@ Quartiles = dict[str, float]  # "median", "low" (lower quartile), "high" (upper 
 Turn = Callable[[int], object]  # called with the number of the round
 
 
-def alternate(turns: Mapping[Key, Turn], rounds: int, warm_up: int) -> dict[Key, list[float]]:
+def alternate(
+    turns: Mapping[Key, Turn], rounds: int, warm_up: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[Key, list[float]]:
     """Seconds of each turn in each round; the order of the turns rotates from round to round.
 
     Args:
         turns: functions to time; each gets the number of the round, counted from the first warm-up round.
         rounds: number of timed rounds.
         warm_up: number of rounds before them that are not timed.
+        clock: clock to read, in seconds.
     """
     seconds: dict[Key, list[float]] = {key: [] for key in turns}
     keys = list(turns)
     for number in range(warm_up + rounds):
         start = number % len(keys)
         for key in keys[start:] + keys[:start]:
-            begin = time.perf_counter()
+            begin = clock()
             turns[key](number)
             if number >= warm_up:
-                seconds[key].append(time.perf_counter() - begin)
+                seconds[key].append(clock() - begin)
     return seconds
 
 

@@ -171,7 +171,7 @@ def block_twice(network: Multitask, batch: Batch) -> dict[str, float]:
     model = perturbable(network, batch)
     encoder, packed = network.encoder, model.inputs.packed
     block = encoder.embed(PackedLayout(packed, NO_DROPOUT), None, None).detach()
-    clean, twice = model.clean(), network([batch], model.inputs, words=lambda _: block)[0].detach()
+    clean, twice = model.clean(), network([batch], model.inputs, words=lambda *_: block)[0].detach()
     return {"divergence": float(smart.symmetric_kl(twice, clean)), "changed_classes": changed_classes(twice, clean)}
 
 

@@ -4,7 +4,8 @@ In bf16 the matrix multiplications take bf16 operands and everything around them
 kept until the weight changes, so it is made once per update and not once per pass. Packed batches have a different
 number of rows in each step; on a CPU with AMX, a bf16 product takes four times as long as one with a multiple of 64
 rows, and each new number of rows compiles and keeps a kernel. So the operands are padded with rows of zeros, which
-change no result. The feed-forward part stays in bf16 from product to product, forward and backward.
+change no result: up to a multiple of 64, or of 32 without AMX. The feed-forward part stays in bf16 from product to
+product, forward and backward.
 """
 
 import time

@@ -10,7 +10,7 @@ gradient to a leaf of that task, which stands for the weight and has no memory o
 the inputs is asked for, as in SMART's ascent, PyTorch leaves these functions out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -19,7 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-ROWS = 64  # bf16 operands have a multiple of so many, see `bertram.model.linear`
+
+def _row_multiple() -> int:
+    """The number whose multiples the rows of bf16 operands are, see `bertram.model.linear`: 64 with AMX, else 32."""
+    has_amx: Callable[[], bool] = getattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    return 64 if has_amx() else 32
+
+
+ROWS = _row_multiple()
 
 
 class TaskLeaves:
@@ -146,8 +153,8 @@ class TaskRows:
         return _Joined.apply(y, beside)  # type: ignore[no-untyped-call, no-any-return]
 
     def plus(self, y: Tensor, bias: Tensor) -> Tensor:
-        """The rows plus a bias."""
-        y = y + self.leaves.value(bias)
+        """The rows plus a bias, in place."""
+        y.add_(self.leaves.value(bias))
         if not bias.requires_grad:
             return y
         gradients = _Sums.apply(y.detach(), self.cut(len(y)), *self.of(bias))  # type: ignore[no-untyped-call]

@@ -121,9 +121,9 @@ def weighted_sum(
             continue
         (first, factor), *remaining = present
         if first.dtype in (torch.float16, torch.bfloat16):  # too narrow for a factor, too coarse for a sum
-            summed = first.float() * factor
+            summed = first.float().mul_(factor)
             for gradient, share in remaining:
-                summed.add_(gradient.float(), alpha=share)
+                summed.add_(gradient, alpha=share)
             wide = dtype is not None and dtype != first.dtype
             total.append(first.copy_(summed) if inplace and not wide else summed.to(dtype or first.dtype))
             continue
