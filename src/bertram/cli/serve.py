@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.types import Port, PositiveFloat, PositiveInt
 
+from bertram.prediction.engines.reading import Engine
+
 EXAMPLES = """Examples:
 
   bertram serve RUN
@@ -33,6 +35,7 @@ def serve(
     timeout: PositiveFloat = 30.0,
     abstain_below: float | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
+    engine: Engine = "auto",
 ) -> None:
     """Serve a run over HTTP: a web page and a JSON API.
 
@@ -64,7 +67,10 @@ def serve(
     abstain_below
         Confidence below which a prediction is withheld: its value and label are null. Default: none is.
     precision
-        Precision of the matrix multiplications.
+        Precision of the matrix multiplications of PyTorch.
+    engine
+        Software that computes: torch (PyTorch); onnx or onnx-int8 (onnxruntime, in fp32 or 8-bit integers); or the
+        faster one of torch and onnx, if their answers agree to 1e-4 (auto).
     """
     from bertram.errors import BertramError  # noqa: PLC0415
     from bertram.serving.messages import Limits  # noqa: PLC0415
@@ -83,4 +89,4 @@ def serve(
         seconds=timeout,
         abstain_below=abstain_below,
     )
-    run_server(run, host, port, limits, precision, allowed_hosts or [])
+    run_server(run, host, port, limits, precision, engine, allowed_hosts or [])

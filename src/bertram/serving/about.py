@@ -13,13 +13,14 @@ from bertram.serving.messages import Limits, fields
 from bertram.tasks import Task
 
 
-def describe(run: Run, tasks: dict[str, Task], limits: Limits) -> JsonObject:
+def describe(run: Run, tasks: dict[str, Task], limits: Limits, engine: str = "torch") -> JsonObject:
     """The run, its tasks with their dev scores, the limits, and example texts."""
     scores = run.record.scores.dev
     return {
         "version": version("bertram"),
         "run": run.path.resolve().name,
         "encoder": encoder_name(run.config.encoder),
+        "engine": engine,
         "notes": notes(run),
         "limits": {"texts": limits.texts, "characters": limits.characters, "body_bytes": limits.body_bytes},
         "tasks": [_task(task, scores.score(name, task.scored_by)) for name, task in tasks.items()],

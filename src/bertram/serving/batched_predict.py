@@ -1,7 +1,8 @@
 """Tokenized inputs of any tasks of one model, predicted in one pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -10,6 +11,19 @@ from bertram.data.examples import Batch, Examples, make_examples
 from bertram.data.targets import Span, window
 from bertram.prediction.load import Ensemble
 from bertram.prediction.model import Model, Prediction, Predictor, Text, checked, predictions
+
+
+@runtime_checkable
+class MixedPredictor(Protocol):
+    """A model that predicts tokenized inputs of several tasks at once: onnxruntime's."""
+
+    def predict_mixed(self, inputs: Mapping[str, Sequence[tuple[list[int], ...]]]) -> dict[str, list[Prediction]]:
+        """Predict inputs by task; a text that several tasks read is encoded once."""
+        ...
+
+    def sequences(self, task: str, pieces: tuple[list[int], ...]) -> list[int]:
+        """Lengths of the sequences that the encoder reads for an input."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,8 @@ def prepare(model: Predictor, task: str, texts: Sequence[Text]) -> list[Row]:
 
 def _cost(model: Predictor, name: str, pieces: tuple[list[int], ...]) -> int:
     """Number of tokens that one encoder reads for an input, special tokens and both orders included."""
+    if isinstance(model, MixedPredictor):
+        return sum(model.sequences(name, pieces))
     task = model.tasks[name]
     orders = len(model.orders(task)) if isinstance(model, Model) else 1
     sequences = [[piece] for piece in pieces] if task.encodings_per_example == 2 else [list(pieces)]
@@ -75,7 +91,7 @@ def predict_rows(model: Predictor, rows: Sequence[Row]) -> list[Prediction]:
     """The predictions of rows of any tasks, in order.
 
     A model encodes all rows in one packed pass, an ensemble those of each task separately. Rows of a single task get
-    exactly what `model.predict` gives for their texts as one batch.
+    exactly what `model.predict` gives for their texts as one batch; on onnxruntime all rows do.
 
     Raises:
         BertramError: an output is not finite.
@@ -83,6 +99,10 @@ def predict_rows(model: Predictor, rows: Sequence[Row]) -> list[Prediction]:
     places: dict[str, list[int]] = {}
     for place in sorted(range(len(rows)), key=lambda number: rows[number].length):
         places.setdefault(rows[place].task, []).append(place)
+    if isinstance(model, MixedPredictor):
+        answers = model.predict_mixed({task: [rows[n].pieces for n in chosen] for task, chosen in places.items()})
+        by_place = {n: one for task, chosen in places.items() for n, one in zip(chosen, answers[task], strict=True)}
+        return [by_place[place] for place in range(len(rows))]
     examples = {task: _examples(model, task, [rows[place] for place in chosen]) for task, chosen in places.items()}
     if isinstance(model, Model):
         outputs = _one_pass(model, examples)

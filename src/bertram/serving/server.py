@@ -17,7 +17,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from bertram.errors import BertramError
 from bertram.model.linear import Precision
 from bertram.prediction import abstention
-from bertram.prediction.load import load
+from bertram.prediction.engines.load import engine_name, load
+from bertram.prediction.engines.reading import Engine
 from bertram.runs.directory import open_run
 from bertram.serving.about import describe
 from bertram.serving.app import create_app
@@ -34,6 +35,7 @@ def serve(
     port: int,
     limits: Limits,
     precision: Precision = "fp32",
+    engine: Engine = "auto",
     hosts: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> None:
@@ -44,7 +46,8 @@ def serve(
         host: address to listen on.
         port: port to listen on; 0 for a free one.
         limits: limits on requests.
-        precision: precision of the matrix multiplications.
+        precision: precision of the matrix multiplications of PyTorch.
+        engine: software that computes, see `bertram.prediction.engines.load`.
         hosts: further names and addresses under which the server answers; ``*`` for all.
         say: called with the messages for the user.
 
@@ -54,9 +57,11 @@ def serve(
     """
     with listen(host, port) as sock:  # before the slow loading of the model, so that a port in use is reported at once
         opened = open_run(run)
-        model = load(opened, precision)
+        model = load(opened, engine, precision, notify=say)
         abstention.check(list(model.tasks.values()), limits.abstain_below)
-        app = create_app(model, describe(opened, model.tasks, limits), limits, allowed_hosts(host, hosts))
+        app = create_app(
+            model, describe(opened, model.tasks, limits, engine_name(model)), limits, allowed_hosts(host, hosts)
+        )
         say(f"{run}: {', '.join(model.tasks)} at {address(sock)} (Ctrl+C stops)")
         if not _is_loopback(sock):
             say("warning: no authentication; anyone who can reach this address can send requests")

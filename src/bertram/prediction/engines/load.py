@@ -65,6 +65,12 @@ def load(
     return _single(opened, opened.model, sha256, engine, notify)
 
 
+def engine_name(model: object) -> str:
+    """Name of the engine that computes a model; of an ensemble, that of its members."""
+    members = getattr(model, "members", [model])
+    return str(getattr(members[0], "engine", "torch"))
+
+
 def engine_hash(run: Run, engine: Engine) -> str:
     """SHA-256 of what predictions come from: the model, and int8, which has answers of its own."""
     sha256 = model_hash(run)

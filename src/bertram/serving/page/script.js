@@ -129,8 +129,10 @@ async function predict() {
   const wanted = first.value.trim() ? tasks() : [];
   results.classList.add("waiting");
   try {
+    const begin = performance.now();
     const found = await Promise.all(wanted.map((task) => (complete(task) ? ask(task, current.signal) : null)));
     show(wanted, found);
+    if (found.some(Boolean)) byId("latency").textContent = `Answered in ${Math.round(performance.now() - begin)} ms by ${about.engine}.`;
     problem("");
   } catch (error) {
     if (current !== asked) return; // a later question is under way
@@ -220,7 +222,7 @@ async function start() {
     problem("The server does not answer.");
     return;
   }
-  byId("run").textContent = [about.run, about.encoder].filter(Boolean).join(" · ");
+  byId("run").textContent = [about.run, about.encoder, about.engine].filter(Boolean).join(" · ");
   byId("notes").replaceChildren(...about.notes.map((note) => make("p", {}, note)));
   taskButtons();
   recall();
