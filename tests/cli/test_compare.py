@@ -83,7 +83,7 @@ def test_two_seeds_give_no_verdict_on_a_technique(arms: Path) -> None:
     code, out, _ = call("compare", *[arms / f"{name}-{seed}" for name in ("plain", "warm") for seed in range(2)])
     assert code == 0
     assert "sst: no verdict on warm against plain" in out
-    assert "With fewer than 3 common seeds the interval is that of the examples" in out
+    assert "With fewer than 3 common seeds the interval is for other examples" in out
     assert "Tests:" not in out
 
 
@@ -164,7 +164,7 @@ def test_runs_on_dev_files_with_other_contents_are_refused(tiny_runs: Path, tmp_
     code, _, err = call("compare", tiny_runs / "cross-0", tmp_path / "other")
     assert code == 1
     assert "the runs were scored on different dev files" in err
-    assert "sst: the dev file of cross-0 and of other had other contents" in err
+    assert "sst: the dev rows of cross-0 and of other are not the same" in err
 
 
 def test_a_recorded_score_that_the_predictions_do_not_give_is_said(tiny_runs: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from scipy.stats import ttest_rel
 from tests.common.commands import call
 
 from bertram.comparison.comparison import compare_scores
-from bertram.comparison.verdict import Decision
+from bertram.comparison.verdict import Decision, Reason
 from bertram.errors import DataError
 
 BASE = [0.70, 0.71, 0.69, 0.705]
@@ -45,16 +45,47 @@ def test_the_command_shows_verdicts_and_noise(tmp_path: Path) -> None:
     assert call("compare")[0] == 2
 
 
-def test_all_faults_of_a_table_are_listed(tmp_path: Path) -> None:
-    path = table(tmp_path / "scores.csv", "new,x,sst,accuracy,0.5", "new,0,sst,accuracy,0.5", "new,9,sst,accuracy,inf")
-    with pytest.raises(DataError) as error:
-        compare_scores(path)
-    for part in (
-        "line 26: seed must be a whole number",
-        "line 27: new, seed 0, sst accuracy stands twice",
-        "line 28: inf",
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("new,x,sst,accuracy,0.5", "seed 'x' is not a whole number"),
+        ("new,0,sst,accuracy,0.5", "the same system, seed, task and metric as in line 3"),
+        ("new,9,sst,accuracy,inf", "value 'inf' is not a finite number"),
+        ('new,9,sst,accuracy,"0,5"', "value '0,5' is not a finite number"),
+        ("new,9,sst,accuracy,51.2", "accuracy 51.2 is not from 0 to 1; divide percentages by 100"),
+        ("new,9,sts,pearson,-1.5", "pearson -1.5 is not from -1 to 1; divide percentages by 100"),
+        ("new,9,sst,accuracy", "value is empty"),
+        (",9,sst,,0.5", "system, metric is empty"),
+        ("new,9,sst,accuracy,0.5,0.6", "more cells than columns"),
+        ("new,9,overall,accuracy,0.5", "a task cannot be called overall, which is the mean of the tasks"),
+    ],
+)
+def test_a_fault_of_a_table_is_one_line(tmp_path: Path, line: str, fault: str) -> None:
+    path = table(tmp_path / "scores.csv", line)
+    code, _, err = call("compare", "--scores", path)
+    assert (code, err) == (1, f"bertram: {path}: lines that cannot be used: 1 (line 26: {fault})\n")
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    for text, fault in (
+        ("system;seed;task;metric;value\na;1;t;accuracy;0.5\n", "no column system, seed, task, metric, value"),
+        ("system,seed\na,1\n", "no column task, metric, value; the first line must be system,seed,task,metric,value"),
+        ("", "no column system, seed, task, metric, value"),
+        ("system,seed,task,metric,value\n", "a comparison needs the scores of at least two systems"),
     ):
-        assert part in str(error.value)
-    (tmp_path / "other.csv").write_text("system,seed\na,1\n")
-    with pytest.raises(DataError, match="no column task, metric, value"):
-        compare_scores(tmp_path / "other.csv")
+        path.write_text(text)
+        with pytest.raises(DataError, match=fault):
+            compare_scores(path)
+    with pytest.raises(DataError, match="cannot be read: No such file or directory"):
+        compare_scores(tmp_path / "absent.csv")
+    assert call("compare", "--scores", path, "--data", "sample")[0] == 2
+
+
+def test_of_metrics_that_are_not_known_higher_is_said_to_be_better(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    lines = [f"{system},{seed},t,bleu,{30 + gain + seed}" for system, gain in (("a", 0), ("b", 2)) for seed in range(3)]
+    path.write_text("\n".join([" System, Seed, Task, Metric, Value", *lines]) + "\n")
+    comparison = compare_scores(path)
+    assert comparison.notes[1].startswith("bleu: not known here, so higher is taken to be better")
+    assert comparison.techniques[0].verdict.reason is Reason.NO_SPREAD

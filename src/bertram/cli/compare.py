@@ -59,6 +59,10 @@ def compare(
 
     if (scores is None) == (not runs):
         raise UsageError("name either runs or a table with --scores")
+    if scores is not None and (data is not None or allow_rejects or split != "dev"):
+        raise UsageError(
+            "--data, --split and --allow-rejects are for runs; --scores takes the scores of the table alone"
+        )
     with working("comparing"):
         comparison = (
             compare_scores(scores, primary=primary, smallest_effect=smallest_effect)

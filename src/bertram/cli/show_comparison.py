@@ -10,7 +10,14 @@ from bertram.comparison.arms import Arm
 from bertram.comparison.comparison import Comparison
 from bertram.comparison.contrast import LEAST_SEEDS
 from bertram.comparison.models import ModelDifference
-from bertram.comparison.sentences import model_sentence, noise_sentence, superiority_text, technique_sentence
+from bertram.comparison.sentences import (
+    DIGITS,
+    LOSS_DIGITS,
+    model_sentence,
+    noise_sentence,
+    superiority_text,
+    technique_sentence,
+)
 from bertram.comparison.techniques import TechniqueDifference
 
 NAME_WIDTH = 12
@@ -31,8 +38,8 @@ TECHNIQUES = (
     "the second for other examples too. P: how often a new seed favours the configuration."
 )
 FEW_SEEDS = (
-    "With fewer than {least} common seeds the interval is that of the examples, from the paired bootstrap, for these "
-    "very models: it says nothing about the techniques behind them."
+    "With fewer than {least} common seeds the interval is for other examples and these very models: it says nothing "
+    "about the techniques behind them."
 )
 
 
@@ -88,6 +95,7 @@ def _techniques(technique: str, rows: list[TechniqueDifference], split: str) -> 
     table = plain_table(f"{technique} against {rows[0].baseline} on {split}, means over common seeds")
     _columns(table, "seeds", rows[0].baseline, technique, "diff.", "95 %, seeds", "and examples", "P", "Holm p")
     for row in rows:
+        digits = DIGITS if row.smallest is not None else LOSS_DIGITS
         table.add_row(
             row.task,
             "" if row.task == "overall" else row.metric,
@@ -95,8 +103,8 @@ def _techniques(technique: str, rows: list[TechniqueDifference], split: str) -> 
             _value(row.baseline_value),
             _value(row.value),
             _signed(row.effect),
-            interval_text(row.ci95, sign="+"),
-            interval_text(row.ci95_new, sign="+"),
+            interval_text(row.ci95, digits, sign="+"),
+            interval_text(row.ci95_new, digits, sign="+"),
             superiority_text(row),
             _chance(row.p_holm),
         )

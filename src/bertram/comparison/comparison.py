@@ -10,7 +10,7 @@ from bertram.comparison.comparable import check_dev_files, score_notes, training
 from bertram.comparison.components import Components, components
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import primary_outcome, scores_of
-from bertram.comparison.foreign_scores import foreign_outcomes, read_scores
+from bertram.comparison.foreign_scores import direction_notes, foreign_outcomes, read_scores
 from bertram.comparison.gold import labels_by_id, run_predictions
 from bertram.comparison.models import ModelDifference, check_same_examples, compare_models
 from bertram.comparison.outcomes import Outcome, TaskPredictions, outcomes
@@ -122,10 +122,11 @@ def compare_scores(path: Path, *, primary: str | None = None, smallest_effect: f
     Raises:
         DataError: the table cannot be used, or there is no such outcome.
     """
-    scored, groups = foreign_outcomes(read_scores(path))
+    lines = read_scores(path)
+    scored, groups = foreign_outcomes(lines)
     primary = primary_outcome(scored, primary)
     rows = compare_techniques(scored, groups, primary=primary, smallest=smallest_effect)
-    return Comparison(groups, [], rows, _noise(scored, groups, primary), [FOREIGN])
+    return Comparison(groups, [], rows, _noise(scored, groups, primary), [FOREIGN, *direction_notes(lines)])
 
 
 def _noise(scored: Sequence[Outcome], groups: Sequence[Arm], primary: str) -> Components | None:

@@ -2,19 +2,21 @@
 
 import csv
 import math
-import sys
-from collections.abc import Mapping
-from contextlib import nullcontext
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bertram.comparison.arms import Arm
+from bertram.comparison.equivalence import BOUNDED
 from bertram.comparison.outcomes import OVERALL, Outcome, RunScore
+from bertram.comparison.prediction_files import counted
 from bertram.errors import DataError
-from bertram.evaluation.metrics import METRICS, on_unit_scale
+from bertram.evaluation.metrics import METRICS, is_error, on_unit_scale
 
+CORRELATIONS = ("pearson", "spearman")
 COLUMNS = ("system", "seed", "task", "metric", "value")
 
 
@@ -35,34 +37,79 @@ def read_scores(path: Path) -> list[Line]:
         DataError: all lines that cannot be read, and scores that stand twice.
     """
     try:
-        with nullcontext(sys.stdin) if str(path) == "-" else path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+            missing = [name for name in COLUMNS if name not in reader.fieldnames]
             if missing:
-                raise DataError(f"{path}: no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
+                raise DataError(
+                    f"{path}: no column {', '.join(missing)}; the first line must be {','.join(COLUMNS)}, separated by "
+                    "commas"
+                )
             rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     lines: list[Line] = []
     faults: list[str] = []
-    keys: set[tuple[str, int, str, str]] = set()
+    first_at: dict[tuple[str, int, str, str], int] = {}
     for number, row in rows:
         try:
-            line = Line(row["system"], int(row["seed"]), row["task"], row["metric"], float(row["value"]))
-        except (TypeError, ValueError):
-            faults.append(f"line {number}: seed must be a whole number and value a number")
+            line = _line(row)
+            if line[:4] in first_at:
+                raise ValueError(f"the same system, seed, task and metric as in line {first_at[line[:4]]}")
+        except ValueError as fault:
+            faults.append(f"line {number}: {fault}")
             continue
-        if not math.isfinite(line.value):
-            faults.append(f"line {number}: {row['value']} is not a finite number")
-        if line[:4] in keys:
-            faults.append(f"line {number}: {line.system}, seed {line.seed}, {line.task} {line.metric} stands twice")
-        keys.add(line[:4])
+        first_at[line[:4]] = number
         lines.append(line)
     if faults:
-        raise DataError("\n  - ".join([f"{path}:", *faults]))
+        raise DataError(f"{path}: lines that cannot be used: {counted(faults)}")
     if len({line.system for line in lines}) < 2:
         raise DataError(f"{path}: a comparison needs the scores of at least two systems")
     return lines
+
+
+def _line(row: Mapping[str | None, Any]) -> Line:
+    """A row as a score.
+
+    Raises:
+        ValueError: the fault of the row.
+    """
+    cells = {name: str(row.get(name) or "").strip() for name in COLUMNS}
+    empty = [name for name, cell in cells.items() if not cell]
+    if empty:
+        raise ValueError(f"{', '.join(empty)} is empty")
+    if None in row:
+        raise ValueError("more cells than columns")
+    if not re.fullmatch(r"[+-]?\d+", cells["seed"]):
+        raise ValueError(f"seed {cells['seed']!r} is not a whole number")
+    try:
+        value = float(cells["value"])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"value {cells['value']!r} is not a finite number")
+    metric = cells["metric"]
+    low = -1.0 if metric in CORRELATIONS else 0.0
+    if metric in BOUNDED and not low <= value <= 1:
+        raise ValueError(f"{metric} {value:g} is not from {low:g} to 1; divide percentages by 100")
+    if cells["task"] == OVERALL:
+        raise ValueError(f"a task cannot be called {OVERALL}, which is the mean of the tasks")
+    return Line(cells["system"], int(cells["seed"]), cells["task"], metric, value)
+
+
+def direction_notes(lines: Sequence[Line]) -> list[str]:
+    """What is supposed of metrics that are not known here."""
+    metrics = list(dict.fromkeys(line.metric for line in lines))
+    unfamiliar = [metric for metric in metrics if metric not in BOUNDED and not is_error(metric)]
+    if not unfamiliar:
+        return []
+    return [
+        f"{', '.join(unfamiliar)}: not known here, so higher is taken to be better, without a smallest effect of "
+        "interest and without a part in overall."
+    ]
 
 
 def foreign_outcomes(lines: list[Line]) -> tuple[list[Outcome], list[Arm]]:
@@ -79,7 +126,7 @@ def foreign_outcomes(lines: list[Line]) -> tuple[list[Outcome], list[Arm]]:
         _outcome(task if main[task] == metric else f"{task} {metric}", task, metric, scores)
         for (task, metric), scores in values.items()
     ]
-    if len(main) > 1:
+    if len(main) > 1 and all(metric in BOUNDED for metric in main.values()):
         task_scores = [values[task, metric] for task, metric in main.items()]
         units = [_on_unit(metric, scores) for metric, scores in zip(main.values(), task_scores, strict=True)]
         complete = [run for run in units[0] if all(run in scores for scores in units)]
