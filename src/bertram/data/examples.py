@@ -219,7 +219,7 @@ def tokenize_targets(
     Raises:
         DataError: a target without a token.
     """
-    parts = [[without_marks(text) for text in several] for several in texts]
+    parts = [[without_marks(text) for text in row] for row in texts]
     columns = range(len(texts[0]))
     encoded = [tokenizer.encode_with_spans([example[column][0] for example in parts]) for column in columns]
     pieces, targets = [], []

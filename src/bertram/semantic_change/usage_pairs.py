@@ -107,7 +107,7 @@ def _marked_texts(usages: Sequence[Usage], rejected: list[str]) -> dict[str, str
 
 def _judgments(path: Path, texts: Mapping[str, str], rejected: list[str]) -> dict[tuple[str, str], list[float]]:
     """The judgments of each pair; 0, "cannot decide", is none."""
-    found: dict[tuple[str, str], list[float]] = {}
+    judgments_of: dict[tuple[str, str], list[float]] = {}
     with open_table(path, quoting="none") as table:
         table.require(JUDGMENT_COLUMNS)
         for record in table.read(list(JUDGMENT_COLUMNS)):
@@ -116,10 +116,10 @@ def _judgments(path: Path, texts: Mapping[str, str], rejected: list[str]) -> dic
             except Fault as fault:
                 rejected.append(f"{path}:{record.line}: {fault}")
                 continue
-            judgments = found.setdefault(ids, [])
+            judgments = judgments_of.setdefault(ids, [])
             if judgment:
                 judgments.append(judgment)
-    return found
+    return judgments_of
 
 
 def _judgment(record: Record, texts: Mapping[str, str]) -> tuple[tuple[str, str], float]:
