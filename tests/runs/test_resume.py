@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.common.child_processes import FORKSERVER, run_in_child, train_until_killed
-from tests.common.trainings import fingerprint, tiny_config
+from tests.common.child_processes import run_in_child, train_until_killed
+from tests.common.kills import CONFIGURATIONS, SMALL, configuration, finish_in_spite_of_kills, killed_after
+from tests.common.trainings import fingerprint
 
 from bertram import options
 from bertram.config import Config
@@ -23,75 +23,16 @@ from bertram.runs.directory import read_config
 from bertram.runs.lock import LOCK
 from bertram.training.train import train
 
-ALWAYS = {"save_minutes": 1e-9}  # a checkpoint after each step
 OFTEN = {"save_minutes": 0.0005}
-SMALL = {"embedding_update": "frozen", "lr": 1e-3, "head_lr": 1e-2, "warmup_ratio": 0.2, "lr_schedule": "linear"}
-EVERYTHING_WITH_A_STATE: dict[str, dict[str, Any]] = {
-    "joint steps": {
-        "sampling": {"epochs": 6},
-        "surgery": {"method": "gradvac", "granularity": "layer"},
-        "smart": {"tasks": ["sst"], "bregman": "momentum"},
-        "average": {"method": "tail", "tail_start": 0.4},
-        "evaluation": {"eval_steps": 4, "early_stopping_patience": 2},
-        "log": {"logging_steps": 2, "diagnostics_steps": 3},
-    },
-    "passes": {
-        "sampling": {"order": "worst-last", "epochs": 3},
-        "tasks": {name: {"max_train_samples": 16} for name in ("sst", "quora", "sts")},
-        "evaluation": {"final_weights": "last"},
-        "surgery": {"method": "pcgrad", "frequency": "epoch"},
-        "rdrop": {"tasks": ["all"]},
-        "average": {"method": "ema", "ema_decay": 0.9},
-        "uncertainty_weighting": True,
-        "optimizer": SMALL,
-        "checkpoint": {"save_total_limit": 1},
-    },
-    "tasks by chance": {
-        "sampling": {"order": "annealed", "epochs": 2},
-        "smart": {"tasks": ["all"], "bregman": "vanilla", "bregman_update_steps": 3},
-        "evaluation": {"final_weights": "last"},
-        "optimizer": SMALL,
-        "log": {"diagnostics_steps": 4},
-    },
-}
-
-
-def configuration(encoder: Path, **changes: Any) -> Config:
-    return options.change(tiny_config(encoder, checkpoint=ALWAYS), **changes)
-
-
-def killed_after(config: Config, out: Path, lines: int, delay: float) -> int:
-    """Train on, but be killed some time after so many more lines were logged; gives the exit code."""
-    metrics = out / "metrics.jsonl"
-
-    def logged() -> int:
-        return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
-
-    process = FORKSERVER.Process(target=train_until_killed, args=(config, out, 0))
-    wanted = logged() + lines
-    process.start()
-    while process.is_alive() and logged() < wanted:
-        time.sleep(0.002)
-    time.sleep(delay)
-    process.kill()
-    process.join()
-    assert process.exitcode is not None
-    return process.exitcode
+SLOW = ("joint steps", "passes", "tasks by chance")  # python -m benchmarks.reliability kills trainings of all
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", EVERYTHING_WITH_A_STATE)
+@pytest.mark.parametrize("variant", SLOW)
 def test_kills_at_random_moments_change_nothing(variant: str, tiny_encoder: Path, tmp_path: Path) -> None:
-    config = configuration(tiny_encoder, **EVERYTHING_WITH_A_STATE[variant])
+    config = configuration(tiny_encoder, **CONFIGURATIONS[variant])
     expected = fingerprint(train(config, tmp_path / "whole").path)
-    chance, kills, code = random.Random(variant), 0, -signal.SIGKILL
-    while code:
-        assert code == -signal.SIGKILL
-        if kills % 2:  # in the midst of anything, or between two file operations
-            code = killed_after(config, tmp_path / "killed", chance.randint(1, 3), chance.uniform(0, 0.03))
-        else:
-            code = run_in_child(train_until_killed, config, tmp_path / "killed", chance.randint(10, 60))
-        kills += code != 0
+    kills = finish_in_spite_of_kills(config, tmp_path / "killed", random.Random(variant))
     assert kills >= 3
     assert fingerprint(tmp_path / "killed") == expected
     assert sorted(os.listdir(tmp_path / "killed")) == sorted(os.listdir(tmp_path / "whole"))  # noqa: PTH208
