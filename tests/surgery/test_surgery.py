@@ -427,6 +427,7 @@ def test_a_missing_solver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         message = refusal(name)
         assert package in message
         assert "pip install" in message
+    assert refusal("nash-mtl").endswith("pip install 'bertram[nash-mtl]'")
 
 
 def test_a_missing_torchjd_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

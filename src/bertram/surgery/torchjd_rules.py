@@ -90,8 +90,10 @@ class NashMTL:
             module = importlib.import_module("torchjd.aggregation")
             return module.NashMTL(n_tasks=tasks, max_norm=self.max_norm, optim_niter=self.iterations)
         except ModuleNotFoundError:
-            raise ValueError("surgery method nash-mtl needs torchjd: pip install 'bertram[surgery]'") from None
-        except (ImportError, ValueError) as error:  # the solver is missing, or a value is wrong; torchjd says which
+            raise ValueError("surgery method nash-mtl needs torchjd: pip install 'bertram[nash-mtl]'") from None
+        except ImportError:
+            raise ValueError("surgery method nash-mtl needs cvxpy and ecos: pip install 'bertram[nash-mtl]'") from None
+        except ValueError as error:
             raise ValueError(f"surgery method nash-mtl: {error}") from None
 
 
