@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -346,6 +346,12 @@ class Config(Strict):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields replaced, not checked; `sampling.epoch_of` is dropped with the task it names."""
+        if update and "sampling" not in update and self.sampling.epoch_of not in update.get("tasks", self.tasks):
+            update = {**update, "sampling": self.sampling.model_copy(update={"epoch_of": None})}
+        return super().model_copy(update=update, deep=deep)
 
     def _faults(self) -> Iterator[str]:
         trained = [name for name, task in self.tasks.items() if task.trained]

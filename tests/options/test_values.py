@@ -286,6 +286,15 @@ def test_the_epoch_of_a_recipe_goes_with_its_task() -> None:
         options.overlay(recipe("cross"), {"tasks": {"imdb": OWN}, "sampling": {"epoch_of": "sst"}}, {})
 
 
+def test_the_epoch_of_a_recipe_goes_with_its_task_in_a_copy_too() -> None:
+    own = {"imdb": Task.model_validate({"name": "imdb", **OWN})}
+    copy = recipe("cross").model_copy(update={"tasks": own})
+    assert copy.sampling.epoch_of is None
+    assert options.make(options.dump(copy)) == options.change(recipe("cross"), tasks=own)
+    assert recipe("cross").model_copy(update={"seed": 3}).sampling.epoch_of == "sst"
+    assert recipe("cross").model_copy(update={"tasks": own | {"sst": SST}}).sampling.epoch_of == "sst"
+
+
 def test_tasks_may_be_named_like_anything_in_letters() -> None:
     config = options.make({"tasks": dict.fromkeys(("type", "keys", "forward", "2", "größe", "a-b_c"), OWN)})
     assert [task.name for task in config.tasks.values()] == list(config.tasks)
@@ -494,7 +503,8 @@ def test_a_task_in_a_change_trains_exactly_the_tasks_of_the_change() -> None:
 
 def test_a_copy_that_cannot_work_is_refused_before_training(tmp_path: Path) -> None:
     mood = Task(name="mood", kind="binary", files=Files(train="m.csv", dev="d.csv", texts=("text",)))
-    copy = recipe("cross").model_copy(update={"tasks": {"mood": mood}})
+    base = recipe("cross")
+    copy = base.model_copy(update={"tasks": {"mood": mood}, "sampling": base.sampling})
     with pytest.raises(ConfigError, match="epoch_of"):
         train(copy, tmp_path / "run")
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -229,11 +230,49 @@ def test_without_the_data_scores_are_shown_and_the_lack_is_said(tmp_path: Path) 
     run = make_run(tmp_path / "run", str(data))
     shutil.rmtree(data)
     text = Page(write_report(run.path).read_text(encoding="utf-8")).text
-    assert "The data cannot be read here, so overlap is not checked" in text
+    assert "The data cannot be read here: worst errors, reliability and overlap with training rows are left out" in text
+    assert str(data) in text
     assert "sst: confusion" in text  # the record has it
     assert "Worst errors" not in text
     with pytest.raises(DataError, match="no such"):
         write_report(run.path, data=str(data))
+
+
+def test_relative_data_are_said_to_be_missing_elsewhere_with_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(sample.directory(), tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path / "run", "data")
+    said: list[str] = []
+    assert "Worst errors" in Page(write_report(run.path, say=said.append).read_text(encoding="utf-8")).text
+    assert said == []
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    text = Page(write_report(run.path, say=said.append).read_text(encoding="utf-8")).text
+    assert f"looked for at {elsewhere / 'data'}; --data says where the data are" in text
+    assert len(said) == 1
+    assert str(elsewhere / "data") in said[0]
+    assert "Worst errors" in Page(write_report(run.path, "../data").read_text(encoding="utf-8")).text
+
+
+@pytest.mark.parametrize(
+    ("damage", "finding"),
+    [
+        (lambda path: path.write_bytes(b"no gzip"), "The dev predictions of sts cannot be read"),
+        (lambda path: path.unlink(), "No dev predictions of sts are kept"),
+        (lambda path: write_predictions(path, ["-7"], [1.0], None), "No dev prediction of sts is about a row"),
+    ],
+)
+def test_predictions_that_are_not_shown_are_said_to_be_missing(
+    damage: Callable[[Path], object], finding: str, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run")
+    damage(run.predictions("sts"))
+    text = Page(write_report(run.path).read_text(encoding="utf-8")).text
+    assert finding in text
+    assert "sst: reliability" in text
 
 
 def test_a_run_that_is_not_finished_shows_its_learning(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def report(path: Path, *, data: str | None = None, out: Path | None = None) -> N
     out
         Output file. Default: report.html in the directory.
     """
-    from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.cli.terminal import console, say  # noqa: PLC0415
     from bertram.errors import BertramError  # noqa: PLC0415
 
     try:
@@ -32,4 +32,4 @@ def report(path: Path, *, data: str | None = None, out: Path | None = None) -> N
         if error.name not in ("matplotlib", "jinja2", "markupsafe"):
             raise
         raise BertramError(f"a report needs {error.name}; install it with: pip install 'bertram[report]'") from None
-    console().print(f"report: {write_report(path, data, out)}", soft_wrap=True)
+    console().print(f"report: {write_report(path, data, out, say)}", soft_wrap=True)

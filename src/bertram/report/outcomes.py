@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -143,7 +144,7 @@ class Library:
 
     def __init__(self, data: str | None = None) -> None:
         self.data = data
-        self.problems: dict[str, str] = {}  # data source -> why it cannot be read
+        self.problems: dict[str, str] = {}  # data source, or file of predictions -> why it cannot be read
         self._read: dict[tuple[str, str, tuple[int, ...], str], Rows] = {}
 
     def rows(self, view: RunView, name: str, part: str) -> Rows | None:
@@ -168,7 +169,7 @@ class Library:
             except DataError as error:
                 if self.data is not None and not isinstance(error, HubUnreachableError):
                     raise
-                self.problems[data] = str(error)
+                self.problems[data] = f"{error}{_looked_for(data)}"
                 return None
         return self._read[*key, part]
 
@@ -211,6 +212,13 @@ class Library:
             probabilities=None if None in probabilities else np.array(probabilities, dtype=np.float64),
             unknown=len(lines) - len(usable),
         )
+
+
+def _looked_for(data: str) -> str:
+    """Where a relative directory was looked for: a run keeps it as it was given, relative to where training began."""
+    if data in ("hub", "sample") or Path(data).expanduser().is_absolute():
+        return ""
+    return f" (looked for at {Path(data).absolute()}; --data says where the data are)"
 
 
 def _rows(task: Task, data: DataSource, part: str) -> Rows:

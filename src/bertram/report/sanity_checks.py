@@ -47,7 +47,9 @@ def run_findings(view: RunView, library: Library) -> list[Finding]:
     findings = [*_state(view), *encoder(config), *scores(config, view.record), *_choice(view), *_extent(view)]
     for name, task in config.tasks.items():
         outcomes = library.outcomes(view, name)
-        if outcomes is not None:
+        if outcomes is None:
+            findings += _no_outcomes(view, library, name)
+        else:
             trained = library.trained(view, name)
             findings += [*overlap(name, trained, outcomes), *_same_data(view, library, name, outcomes)]
         if not task.trained:
@@ -56,8 +58,10 @@ def run_findings(view: RunView, library: Library) -> list[Finding]:
         Finding("note", f"dev rows of {name} are held out of its training file", f"{dev_rows.how}.")
         for name, dev_rows in run_source(view.run, config.data).held_out.items()
     ]
-    findings += [Finding("note", "the data cannot be read here, so overlap is not checked", library.problems[data])
-              for data in library.problems if data == (library.data or config.data)]  # fmt: skip
+    data = library.data or config.data
+    if data in library.problems:
+        check = "the data cannot be read here: worst errors, reliability and overlap with training rows are left out"
+        findings.append(Finding("warning", check, f"{library.problems[data]}."))
     return by_level(findings)
 
 
@@ -187,6 +191,19 @@ def overlap(name: str, trained: Sequence[Rows], outcomes: Outcomes) -> Iterator[
     level: Level = "warning" if count >= MUCH_OVERLAP * n else "note"
     yield Finding(level, f"scored rows of {name} were trained on",
                   f"{count:,} of {n:,} ({count / n:.1%}) have the words of a training row.{without}{also}")  # fmt: skip
+
+
+def _no_outcomes(view: RunView, library: Library, name: str) -> Iterator[Finding]:
+    """Why a task's predictions are not shown, if the data are not the reason."""
+    path = view.run.predictions(name)
+    if view.record is None or (library.data or view.config.data) in library.problems:
+        return
+    if str(path) in library.problems:
+        yield Finding("warning", f"the dev predictions of {name} cannot be read", f"{library.problems[str(path)]}.")
+    elif not path.is_file():
+        yield Finding("note", f"no dev predictions of {name} are kept", "Its worst errors are not shown.")
+    elif library.rows(view, name, "dev") is not None:
+        yield Finding("warning", f"no dev prediction of {name} is about a row of the data", "No id is in both.")
 
 
 def _same_data(view: RunView, library: Library, name: str, outcomes: Outcomes) -> Iterator[Finding]:

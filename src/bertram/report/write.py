@@ -1,5 +1,6 @@
 """From a run directory or a results folder to a report on disk."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from bertram.errors import RunError
@@ -13,13 +14,16 @@ from bertram.runs.directory import Run
 from bertram.runs.files import write_text
 
 
-def write_report(path: Path, data: str | None = None, out: Path | None = None) -> Path:
+def write_report(
+    path: Path, data: str | None = None, out: Path | None = None, say: Callable[[str], None] = lambda _: None
+) -> Path:
     """Write the report of a run, a reproduction or an ablation as one HTML file.
 
     Args:
         path: run directory, or a folder of them with or without table.json or ablation.json.
         data: data source for all runs; None: the data source of each run.
         out: output file; default: report.html in the directory.
+        say: called with each reason why a part of the report is left out.
 
     Returns:
         The file that was written.
@@ -41,4 +45,6 @@ def write_report(path: Path, data: str | None = None, out: Path | None = None) -
     target = out or path / "report.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, render(page))
+    for problem in library.problems.values():
+        say(f"a part of the report is left out: {problem}")
     return target
