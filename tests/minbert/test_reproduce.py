@@ -1,5 +1,6 @@
 """Studies on the sample with a tiny encoder: skipping, resuming, failing, and what is left on disk."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from bertram.experiments.factors import parse
 from bertram.experiments.looks import read_looks
 from bertram.experiments.schedule import Job, main_scores, run_jobs
 from bertram.minbert import catalogue, published
+from bertram.minbert.leaderboard import has_submission
 from bertram.minbert.reproduce import SUBMISSION, Study, jobs, table
 from bertram.runs.directory import Run, read_metrics
 from bertram.training.train import train
@@ -113,6 +115,18 @@ def test_row_12_leaves_its_submission_and_row_13_is_the_same_run(study: Callable
     assert len(list((wanted[0].path / "submission").iterdir())) == 6
     assert (wanted[0].path / "model").is_dir()
     assert wanted[1].artifact is None
+    run = Run(wanted[0].path)
+    assert has_submission(run)
+    sst = run.path / "submission" / "sst-dev-output.csv"
+    made = sst.read_bytes()
+    sst.write_bytes(made + b"7 , 1 \n")  # another submission of the same name
+    assert not has_submission(run)
+    assert run_jobs(wanted[:1], Board(), keep_models=True) == []
+    assert sst.read_bytes() == made
+    source = run.path / "submission.source"
+    values = json.loads(source.read_text())
+    source.write_text(json.dumps({**values, "model": {**values["model"], "model.safetensors": "0" * 64}}))
+    assert not has_submission(run)  # it was made of other weights
     shutil.rmtree(wanted[0].path / "submission")  # as if it had been killed after its record
     (wanted[0].path / "checkpoint").mkdir()
     assert run_jobs(wanted[:1], Board()) == []

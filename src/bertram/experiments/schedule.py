@@ -47,10 +47,12 @@ class Artifact:
     Attributes:
         name: name of the folder in the run directory.
         make: function that makes the folder; a BertramError is reported, and does not fail the run.
+        is_current: function that tells whether the folder is there and was made of the run's model, by content.
     """
 
     name: str
     make: Callable[[Run], object]
+    is_current: Callable[[Run], bool]
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ def _make_artifact(job: Job, run: Run, tell: Tell) -> None:
 def _mend(job: Job, tell: Tell) -> None:
     """Make up for what a kill between the record and the end has left undone."""
     run = Run(job.path)
-    lacking = job.artifact is not None and run.model.is_dir() and not (run.path / job.artifact.name).is_dir()
+    lacking = job.artifact is not None and run.model.is_dir() and not job.artifact.is_current(run)
     if not lacking and not run.checkpoints.is_dir():
         return
     with claimed(job.path) as is_claimed:

@@ -16,6 +16,9 @@ from bertram.model.outputs import output_of
 from bertram.prediction.load import load
 from bertram.prediction.model import Predictor
 from bertram.runs.directory import Run
+from bertram.runs.files import write_json
+from bertram.runs.hashes import hashes_below, sha256_of
+from bertram.runs.typed_json import read_object
 from bertram.tasks import QUORA, SST, STS, Task
 
 SPLITS: tuple[Split, ...] = ("dev", "test")
@@ -102,6 +105,9 @@ def submit(
         complain: called with a message for each row that is not predicted.
         track: wraps the iteration over tasks and splits, to show progress.
 
+    Beside the directory, `OUT.source` holds the SHA-256 of the files of the model and the data, and of those written:
+    a submission is known by its content.
+
     Returns:
         The paths written.
 
@@ -132,9 +138,28 @@ def submit(
         outputs[name][split] = _predicted(model, model.tasks[name], rows[file], batch_size)
     try:
         written = write_submission(out, outputs) if outputs else []
-        return written + [label_probabilities.write_table(out / name, table) for name, table in tables.items()]
+        written += [label_probabilities.write_table(out / name, table) for name, table in tables.items()]
+        data_files = {part.name: part.sha256 for part in (*rows.values(), *label_rows.values())}
+        source = {"model": hashes_below(run.model), "data": data_files}
+        write_json(_source_path(out), {**source, "files": {path.name: sha256_of(path) for path in written}})
+        return written
     except OSError as error:
         raise BertramError(f"{out}: cannot be written: {error.strerror}; choose another --out") from None
+
+
+def has_submission(run: Run) -> bool:
+    """Whether a run's submission is there, was made of the run's model, and is what was written; by content."""
+    out = run.path / SUBMISSION
+    try:
+        source = read_object(_source_path(out))
+        now = {"model": hashes_below(run.model), "files": {path.name: sha256_of(path) for path in out.iterdir()}}
+        return all(source[part] == hashes for part, hashes in now.items())
+    except (OSError, ValueError, KeyError, BertramError):
+        return False
+
+
+def _source_path(out: Path) -> Path:
+    return out.with_name(f"{out.name}.source")
 
 
 def submit_run(run: Run) -> None:

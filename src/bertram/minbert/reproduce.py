@@ -19,14 +19,14 @@ from bertram.experiments.schedule import Artifact, Job, distinct, finished_runs,
 from bertram.experiments.until_decided import JobsByArm, SequentialStudy, identities
 from bertram.minbert import constant_baseline, render
 from bertram.minbert.leaderboard import SUBMISSION as SUBMISSION_FOLDER
-from bertram.minbert.leaderboard import submit_run
+from bertram.minbert.leaderboard import has_submission, submit_run
 from bertram.minbert.published import EXPERIMENTS, REFERENCE, Experiment, variants
 from bertram.minbert.table_1 import TASKS, Row, table_1
 from bertram.minbert.table_1_values import TABLE, Table1, TableRow
 from bertram.runs.directory import Run
 from bertram.runs.files import write_json, write_text
 
-SUBMISSION = Artifact(SUBMISSION_FOLDER, submit_run)
+SUBMISSION = Artifact(SUBMISSION_FOLDER, submit_run, has_submission)
 CONSTANT_ANSWERS = {"e1": constant_baseline.always_no, "e1-yes": constant_baseline.always_yes}
 
 
