@@ -10,6 +10,7 @@ from benchmarks.serving.server import Server
 
 AT_ONCE = 100  # requests
 SLOW_SHARE = 0.05  # of the requests
+PATIENCE = 40  # seconds until an answer, more than the server takes
 NO_ANSWER = 0  # status of a connection that ended without an answer, or that nobody waited for any longer
 
 
@@ -42,7 +43,7 @@ async def _send(server: Server, sent: bytes, tally: Tally, *, slowly: bool) -> N
             writer.write(piece)
             await asyncio.wait_for(writer.drain(), 30)
             await asyncio.sleep(0.05 if slowly else 0)
-        status, _ = await asyncio.wait_for(read_answer(reader), 15)
+        status, _ = await asyncio.wait_for(read_answer(reader), PATIENCE)
         tally.statuses[status] += 1
     except (OSError, asyncio.IncompleteReadError, TimeoutError):
         tally.statuses[NO_ANSWER] += 1
