@@ -181,7 +181,7 @@ def check_command(words: list[str]) -> None:
         return
     _, bound, _ = app.parse_args([w for w in words if w != "--debug"], exit_on_error=False, print_error=False)
     field_words = bound.arguments.get("words", ())
-    known = {name for name, *_ in options.fields()}
+    known = {name for name, *_ in options.fields()} | {"tasks.NAME.extra", "tasks.NAME.unlabelled"}  # lists of files
     for name, _ in pairs(field_words):
         general = re.sub(r"^tasks\.[^.]+", "tasks.NAME", name.replace("-", "_"))
         assert general in known, f"--{name}: there is no such field"

@@ -19,6 +19,9 @@ PHRASES = Extra(
 )
 
 
+QUORA_PAIRS = "extra/quora-more.tsv"
+
+
 def study_tasks(**pair: Any) -> dict[str, Task]:
     """The three tasks of the study, with the same fields changed in both pair tasks."""
     return {
@@ -89,6 +92,28 @@ def best() -> Config:
     )
 
 
+def best_distilled() -> Config:
+    """The recipe best for a student of `bertram distill TEACHER`, with all Quora pairs; not measured yet."""
+    return options.change(
+        best(),
+        recipe="best-distilled",
+        tasks={"quora": {"extra": [QUORA_PAIRS]}},
+        distill={"gold_weight": (0.0, 1.0)},
+    )
+
+
+def best_mpnet() -> Config:
+    """The recipe quick for the encoder mpnet (109 M): 600 steps at a lower learning rate; not measured yet."""
+    return options.change(
+        quick(),
+        recipe="best-mpnet",
+        encoder="mpnet",
+        optimizer={"lr": 5e-5},
+        sampling={"steps_per_epoch": 600},
+        evaluation={"max_interim_samples": 2000},
+    )
+
+
 def best_base() -> Config:
     """The recipe best for BERT-base, with learning rates and dropout from the literature; never run by us."""
     return options.change(
@@ -101,7 +126,8 @@ def best_base() -> Config:
 
 
 RECIPES: dict[str, Callable[[], Config]] = {
-    recipe.__name__.replace("_", "-"): recipe for recipe in (quick, best, best_base, cross, baseline)
+    recipe.__name__.replace("_", "-"): recipe
+    for recipe in (quick, best, best_distilled, best_mpnet, best_base, cross, baseline)
 }
 
 

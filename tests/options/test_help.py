@@ -108,7 +108,7 @@ def test_options_of_tasks_without_a_table_are_left_out() -> None:
 
 def test_the_recipes_are_named_in_a_short_list() -> None:
     _, out, _ = call("train", "--help")
-    assert "Recipes: quick, best, best-base, cross, baseline" in " ".join(out.split())
+    assert "Recipes: quick, best, best-distilled, best-mpnet, best-base, cross, baseline" in " ".join(out.split())
     assert "e11" not in out
 
 

@@ -1,4 +1,4 @@
-"""``bertram data describe``, ``check``, ``init``, ``phrases`` and ``usage-pairs``."""
+"""``bertram data describe``, ``check``, ``init``, ``pairs``, ``phrases`` and ``usage-pairs``."""
 
 import sys
 from contextlib import suppress
@@ -165,6 +165,54 @@ def phrases(trees: Path, *, out: Path) -> None:
     from bertram.data.treebank import write_phrases  # noqa: PLC0415
 
     console().print(f"{out}: {write_phrases(trees, out):,} phrases")
+
+
+@app.command(help_epilogue="Example: bertram data pairs DIR --task quora --out DIR/pairs.tsv")
+def pairs(
+    data: str,
+    *,
+    task: str,
+    out: Path,
+    config: FileOrDash | None = None,
+    encoder: str = "minilm",
+    neighbours: int = 1,
+    seed: int = 0,
+) -> None:
+    """Make pairs of training texts for teachers to label: each text's nearest neighbours, and as many random pairs.
+
+    Pairs that are rows of the training, dev or test file are left out.
+
+    Parameters
+    ----------
+    data
+        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded).
+    task
+        Name of a task of pairs.
+    out
+        Output file, tab-separated, for tasks.NAME.unlabelled.
+    config
+        TOML file that defines tasks.
+    encoder
+        Source of the vectors: minilm, mpnet, a directory in the Hugging Face layout, or a Hub id.
+    neighbours
+        Number of neighbours of each text.
+    seed
+        Random seed of the random pairs.
+    """
+    from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.data.splits import config_source  # noqa: PLC0415
+    from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
+    from bertram.model.pretrained import find, read_encoder  # noqa: PLC0415
+    from bertram.prediction.candidate_pairs import candidate_pairs, write_pairs  # noqa: PLC0415
+
+    settings = _settings(data, (), config)
+    if task not in settings.tasks:
+        raise DataError(f"no task {task!r}; choose from {', '.join(settings.tasks)}")
+    chosen, directory = settings.tasks[task], find(encoder)
+    vectors = read_encoder(directory), load_tokenizer(directory)
+    candidates = candidate_pairs(chosen, config_source(settings), *vectors, neighbours=neighbours, seed=seed)
+    write_pairs(out, chosen, candidates)
+    console().print(f"{out}: {len(candidates):,} pairs, half of them neighbours and half random")
 
 
 def _token_cautions(settings: Config, rows: "FileRows") -> list[str]:

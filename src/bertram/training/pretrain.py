@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from bertram.config import Config, PretrainConfig
 from bertram.data.packing import pack
 from bertram.data.rows import Rows, file_facts, read_further, read_rows
+from bertram.data.sources import DataSource, as_source
+from bertram.data.splits import config_source
 from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.errors import ConfigError, DataError, RunError, TrainingError, WeightsError
 from bertram.model.dropout import NO_DROPOUT, Dropout
@@ -232,21 +234,22 @@ class Pretraining:
         self.generator.set_state(state["dropout"])
 
 
-def training_texts(tasks: Mapping[str, Task], data: str) -> tuple[list[str], dict[str, Any]]:
+def training_texts(tasks: Mapping[str, Task], data: str | DataSource) -> tuple[list[str], dict[str, Any]]:
     """The distinct training texts of some tasks, those of further files included, and the files that they come from.
 
     Raises:
         ConfigError: files that cannot be used; all faults are named.
     """
+    source = as_source(data)
     faults: list[str] = []
     read: list[tuple[str, Rows]] = []
     for task in tasks.values():
         for place in ("train", *task.further):
             try:
                 rows = (
-                    read_rows(task, data, "train", labelled=False)
+                    read_rows(task, source, "train", labelled=False)
                     if place == "train"
-                    else read_further(task, place, data, allow_rejects=True)
+                    else read_further(task, place, source, allow_rejects=True)
                 )
             except DataError as error:
                 faults.append(str(error))
@@ -267,7 +270,7 @@ def _begin(config: Config, settings: PretrainConfig) -> Pretraining:
     limit = settings.max_length or encoder.config.max_tokens
     if limit > encoder.config.max_tokens:
         raise ConfigError([f"max_length: the encoder has {encoder.config.max_tokens} positions"])
-    texts, files = training_texts(config.tasks, config.data)
+    texts, files = training_texts(config.tasks, config_source(config))
     if len(texts) < 4:
         raise ConfigError([f"{len(texts)} training texts are too few to train on"])
     tokenized = tokenize(texts, tokenizer, limit, whole_words=settings.whole_word)

@@ -1,0 +1,74 @@
+"""Candidate pairs: neighbours by the encoder's vectors and random pairs of training texts, none of them a row."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.common.commands import call
+
+from bertram.data.describe import words_of
+from bertram.data.rows import read_rows
+from bertram.data.tokenizer import load_tokenizer
+from bertram.errors import ConfigError
+from bertram.model.pretrained import load_encoder
+from bertram.prediction.candidate_pairs import candidate_pairs, text_vectors
+from bertram.tasks import SST, STS, Task
+
+
+def sts(tmp_path: Path, rows: int = 12) -> tuple[Task, str]:
+    """A task with some pairs of training texts."""
+    header = "id\tsentence1\tsentence2\tsimilarity"
+    lines = [f"{n}\ta dog runs {n}\ta cat sleeps {n}\t{n % 5}" for n in range(rows)]
+    for name in ("train", "dev"):
+        (tmp_path / f"sts-{name}.csv").write_text("\n".join([header, *lines]) + "\n")
+    return STS.model_copy(update={"files": STS.files.model_copy(update={"test": None})}), str(tmp_path)
+
+
+def made(encoder: Path, task: Task, data: str, **more: Any) -> Any:
+    return candidate_pairs(task, data, load_encoder(str(encoder)), load_tokenizer(encoder), **more)
+
+
+def test_half_are_nearest_neighbours_and_half_random_and_none_is_a_row(tiny_encoder: Path, tmp_path: Path) -> None:
+    task, data = sts(tmp_path)
+    found = made(tiny_encoder, task, data, neighbours=2)
+    origins = [candidate.origin for candidate in found]
+    assert origins == ["neighbour"] * (len(found) // 2) + ["random"] * (len(found) // 2)
+    assert len(found) > 20
+    words = [words_of(candidate.texts) for candidate in found]
+    assert len(set(words)) == len(words)
+    rows = read_rows(task, data, "train")
+    assert not set(words) & set(map(words_of, rows.texts))
+    texts = {text for pair in rows.texts for text in pair}
+    assert all(set(candidate.texts) <= texts for candidate in found)
+    vectors = text_vectors(sorted(texts), load_encoder(str(tiny_encoder)), load_tokenizer(tiny_encoder))
+    similarity = dict(zip(sorted(texts), vectors, strict=True))
+    for candidate in found:
+        first, second = candidate.texts
+        assert candidate.similarity == pytest.approx(float(similarity[first] @ similarity[second]), abs=1e-5)
+    nearest = found[0]
+    others = torch.stack([similarity[nearest.texts[0]] @ v for t, v in similarity.items() if t != nearest.texts[0]])
+    assert nearest.similarity >= float(others.topk(2).values[-1]) - 1e-5
+    assert found == made(tiny_encoder, task, data, neighbours=2)
+    assert found != made(tiny_encoder, task, data, neighbours=2, seed=1)
+
+
+def test_the_command_writes_rows_that_a_teacher_can_label(tiny_encoder: Path, tmp_path: Path) -> None:
+    sts(tmp_path)
+    (tmp_path / "sts-test-student.csv").write_text("id\tsentence1\tsentence2\nx\ta dog runs 1\ta dog runs 2\ny\ta\tb\n")
+    out = tmp_path / "pairs.tsv"
+    code, said, _ = call("data", "pairs", tmp_path, "--task", "sts", "--encoder", tiny_encoder, "--out", out)
+    assert code == 0
+    with out.open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert f"{len(rows):,} pairs" in said
+    assert {row["origin"] for row in rows} == {"neighbour", "random"}
+    held_out = words_of(("a dog runs 1", "a dog runs 2"))
+    assert held_out not in {words_of((row["sentence1"], row["sentence2"])) for row in rows}
+    assert call("data", "pairs", tmp_path, "--task", "sst", "--out", out)[0] == 1
+
+
+def test_a_task_of_single_texts_has_no_pairs(tiny_encoder: Path) -> None:
+    with pytest.raises(ConfigError, match="task sst reads single texts"):
+        made(tiny_encoder, SST, "sample")
