@@ -179,3 +179,9 @@ def test_a_recorded_score_that_the_predictions_do_not_give_is_said(tiny_runs: Pa
     assert not any(
         "its record says" in note for note in compare_runs([tiny_runs / "cross-0", tiny_runs / "bi-0"]).notes
     )
+
+
+def test_an_unknown_primary_outcome_is_refused_for_single_runs_too(tiny_runs: Path) -> None:
+    code, _, err = call("compare", tiny_runs / "cross-0", tiny_runs / "bi-0", "--primary", "sentiment")
+    assert code == 1
+    assert err.startswith("bertram: there is no outcome 'sentiment'; choose one of sst, quora, sts, overall, ")

@@ -55,7 +55,8 @@ def score_notes(runs: Mapping[str, Run], tasks: Mapping[str, TaskPredictions], s
 
 
 def training_notes(runs: Mapping[str, Run], arms: Sequence[Arm]) -> list[str]:
-    """Arms whose data files are not those of the first one."""
-    hashes = [{file.sha256 for file in runs[next(iter(arm.runs.values()))].record.data.values()} for arm in arms]
-    differing = [arm.name for arm, files in zip(arms, hashes, strict=True) if files != hashes[0]]
-    return [f"{', '.join(differing)}: trained on other data files than {arms[0].name}."] if differing else []
+    """Arms whose data files are not those of the first one. Soups and ensembles record dev files alone."""
+    trained = [arm for arm in arms if not arm.merged]
+    hashes = [{file.sha256 for file in runs[next(iter(arm.runs.values()))].record.data.values()} for arm in trained]
+    differing = [arm.name for arm, files in zip(trained, hashes, strict=True) if files != hashes[0]]
+    return [f"{', '.join(differing)}: trained on other data files than {trained[0].name}."] if differing else []

@@ -13,7 +13,7 @@ from bertram.comparison.evidence import primary_outcome, scores_of
 from bertram.comparison.foreign_scores import direction_notes, foreign_outcomes, read_scores
 from bertram.comparison.gold import labels_by_id, run_predictions
 from bertram.comparison.models import ModelDifference, check_same_examples, compare_models
-from bertram.comparison.outcomes import Outcome, TaskPredictions, outcomes
+from bertram.comparison.outcomes import Outcome, TaskPredictions, outcome_names, outcomes
 from bertram.comparison.techniques import TechniqueDifference, compare_techniques
 from bertram.data.rows import read_rows
 from bertram.data.sources import Split
@@ -80,6 +80,8 @@ def compare_runs(
     if split == "dev":
         check_dev_files(runs)
     tasks = read_tasks(runs, data, split, allow_rejects=allow_rejects)
+    if primary is not None and primary not in (names := outcome_names(_shared_tasks(runs))):
+        raise DataError(f"there is no outcome {primary!r}; choose one of {', '.join(names)}")
     groups = arms(runs)
     merged = [arm.name for arm in groups[1:] if arm.merged and not groups[0].merged and len(groups[0].runs) > 1]
     further = [MERGED.format(names=", ".join(merged), baseline=groups[0].name)] if merged else []
