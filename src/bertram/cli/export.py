@@ -9,6 +9,7 @@ EXAMPLES = """Examples:
 
   bertram export RUN --format hf --out DIR
   bertram export RUN --format sentence-transformers --task quora --out DIR
+  bertram export RUN --format transformers --task sst --out DIR
   bertram export RUN --format onnx --out DIR
   bertram export RUN --format onnx --int8 --out DIR
 """
@@ -20,7 +21,7 @@ app = App(name="export", help_epilogue=EXAMPLES, help_format="plaintext")
 def export(
     run: Path,
     *,
-    form: Annotated[Literal["hf", "sentence-transformers", "onnx"], Parameter(name="--format")],
+    form: Annotated[Literal["hf", "transformers", "sentence-transformers", "onnx"], Parameter(name="--format")],
     out: Path,
     task: str | None = None,
     per_task: Annotated[bool, Parameter(negative="")] = False,
@@ -33,12 +34,14 @@ def export(
     run
         Run directory.
     form
-        hf: the encoder, for transformers. sentence-transformers: a model of text vectors if pairs are bi-encoded, a
-        cross-encoder otherwise. onnx: one graph with the encoder once and the heads of all tasks, for onnxruntime.
+        hf: the encoder, for transformers. transformers: one task with its head, for
+        AutoModelForSequenceClassification and pipeline. sentence-transformers: a model of text vectors if pairs are
+        bi-encoded, a cross-encoder otherwise. onnx: one graph with the encoder once and the heads of all tasks, for onnxruntime.
     out
         Directory to create.
     task
-        Task to export. Default: every task (onnx), or the only one that fits (sentence-transformers).
+        Task to export. Default: every task (onnx), or the only one that fits (transformers,
+        sentence-transformers).
     per_task
         Write a graph for each task, with an encoder in each (onnx).
     int8

@@ -13,9 +13,15 @@ from bertram.runs.record import DataFile, FileUse
 from bertram.runs.scores import Score
 from bertram.tasks import QUORA, SST, STS, Task
 
-LIBRARIES = {"hf": "transformers", "sentence-transformers": "sentence-transformers", "onnx": "onnx"}
+LIBRARIES = {
+    "hf": "transformers",
+    "transformers": "transformers",
+    "sentence-transformers": "sentence-transformers",
+    "onnx": "onnx",
+}
 HOLDS = {
     "hf": "The encoder, for `transformers`.",
+    "transformers": "A sequence classifier, for `transformers`.",
     "sentence-transformers": "For `sentence-transformers`.",
     "onnx": "Graphs for `onnxruntime`.",
 }
@@ -60,6 +66,7 @@ def _head(run: Run, form: str) -> str:
     origin = ENCODERS.get(run.config.encoder, UNKNOWN_ENCODER)
     lines = [f"license: {'apache-2.0' if origin.licence == APACHE else 'other'}", f"library_name: {LIBRARIES[form]}"]
     lines += [f"base_model: {origin.hub}"] if origin.hub else []
+    lines += ["pipeline_tag: text-classification"] if form == "transformers" else []
     return "\n".join(["---", *lines, "tags: [bertram, bert, multitask]", "---\n"])
 
 

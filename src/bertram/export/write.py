@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from bertram.errors import BertramError
-from bertram.export import hf, onnx, sentence_transformers
+from bertram.export import hf, onnx, sentence_transformers, sequence_classifier
 from bertram.export.card import card
 from bertram.export.int8_price import PRICE, int8_price
 from bertram.prediction.engines.int8 import choose_int8
@@ -17,7 +17,7 @@ from bertram.prediction.model import Model
 from bertram.runs.directory import Run, open_run, refuse_existing
 from bertram.runs.files import replace_directory, write_json
 
-Form = Literal["hf", "sentence-transformers", "onnx"]
+Form = Literal["hf", "transformers", "sentence-transformers", "onnx"]
 Fill = Callable[[Path], None]
 
 
@@ -51,7 +51,8 @@ def export(path: Path, form: Form, out: Path, task: str | None = None, onnx_opti
         path: run directory.
         form: format to write.
         out: directory to create.
-        task: task to export; None: all tasks (onnx), or the only one that fits (sentence-transformers).
+        task: task to export; None: all tasks (onnx), or the only one that fits (transformers,
+            sentence-transformers).
         onnx_options: choices of an export to ONNX.
 
     Raises:
@@ -72,7 +73,7 @@ def export(path: Path, form: Form, out: Path, task: str | None = None, onnx_opti
     elif onnx_options.names:
         raise BertramError(f"{' and '.join(onnx_options.names)}: for --format onnx only")
     else:
-        fill, usage = {"hf": _hf, "sentence-transformers": _sentence_transformers}[form](model, task)
+        fill, usage = OTHERS[form](model, task)
     text = card(run, model, form, usage)
 
     def write(directory: Path) -> None:
@@ -87,6 +88,14 @@ def _hf(model: Model, task: str | None) -> tuple[Fill, str]:
     if task is not None:
         raise BertramError("--format hf exports the encoder, which all tasks share; omit --task")
     return lambda directory: hf.save_encoder(model, directory), hf.usage(model)
+
+
+def _transformers(model: Model, name: str | None) -> tuple[Fill, str]:
+    task = sequence_classifier.chosen_task(model, name)
+    return (
+        lambda directory: sequence_classifier.save_classifier(model, task, directory),
+        sequence_classifier.usage(model, task),
+    )
 
 
 def _sentence_transformers(model: Model, name: str | None) -> tuple[Fill, str]:
@@ -119,3 +128,10 @@ def _onnx(run: Run, model: Model, name: str | None, options: OnnxOptions) -> tup
         write_json(directory / PRICE, price.as_json())
 
     return fill, usage + price.section()
+
+
+OTHERS: dict[Form, Callable[[Model, str | None], tuple[Fill, str]]] = {
+    "hf": _hf,
+    "transformers": _transformers,
+    "sentence-transformers": _sentence_transformers,
+}  # formats beside ONNX, which has choices of its own

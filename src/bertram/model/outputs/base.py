@@ -1,6 +1,7 @@
 """The contract of a kind of output, and its two general forms: a probability of yes, and a score."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,6 +31,23 @@ class DenseForm:
     affine: tuple[float, float] | None = None
     prediction: type[nn.Module] = nn.Identity
     meaning: str = ""
+
+
+@dataclass(frozen=True)
+class ClassifierForm:
+    """An output as the logits of a sequence classifier of `transformers`.
+
+    Attributes:
+        problem: its ``problem_type``, which says how logits become probabilities.
+        labels: names of the logits.
+        rows: matrix from the raw outputs to the logits, [labels, width].
+        meaning: a sentence about its predictions.
+    """
+
+    problem: str
+    labels: tuple[str, ...]
+    rows: Sequence[Sequence[float]]
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -190,6 +208,10 @@ class Output(ABC):
     def formula(self, raw: str) -> str:
         """The meaning as a formula of the raw output, for a reader."""
 
+    def classifier_form(self) -> ClassifierForm | None:
+        """The output for a sequence classifier of `transformers`; None if it cannot be held."""
+        return None
+
     def dense_form(self) -> DenseForm | None:
         """The output for formats that hold dense layers only; None if it cannot be held."""
         return None
@@ -276,3 +298,8 @@ class ScoreOutput(Output):
         """The score in label units."""
         low, high = self.space.bounds
         return f"score = {low:g} + {high - low:g} · {self.unit_formula(raw)}"
+
+
+def identity_rows(count: int) -> list[list[float]]:
+    """The rows of an identity matrix."""
+    return [[float(row == column) for column in range(count)] for row in range(count)]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bertram import smart
 from bertram.label_spaces import YesNo
-from bertram.model.outputs.base import DEFAULTS, SMALLEST, DenseForm, Settings, YesNoOutput
+from bertram.model.outputs.base import DEFAULTS, SMALLEST, ClassifierForm, DenseForm, Settings, YesNoOutput
 from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
@@ -48,6 +48,11 @@ class Bernoulli(YesNoOutput):
     def formula(self, raw: str) -> str:
         """The probability of yes."""
         return f"P(“{self.space.names[1]}”) = sigmoid({self.cooled_formula(raw)})"
+
+    def classifier_form(self) -> ClassifierForm:
+        """The logits 0 and z, whose softmax is the sigmoid of z."""
+        meaning = f"The score of “{self.space.names[1]}” is its probability."
+        return ClassifierForm("single_label_classification", self.space.names, [[0.0], [1.0]], meaning)
 
     def dense_form(self) -> DenseForm:
         """The logit, under a sigmoid."""

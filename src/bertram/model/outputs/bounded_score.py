@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertram.label_spaces import ScoreRange
-from bertram.model.outputs.base import DenseForm, ScoreOutput
+from bertram.model.outputs.base import ClassifierForm, DenseForm, ScoreOutput
 from bertram.model.outputs.registry import register
 
 
@@ -24,6 +24,12 @@ class BoundedScore(ScoreOutput):
     def unit_formula(self, raw: str) -> str:
         """The sigmoid."""
         return f"sigmoid({raw})"
+
+    def classifier_form(self) -> ClassifierForm:
+        """The logit of the share of the range, under a sigmoid as that of a single label."""
+        low, high = self.space.bounds
+        meaning = f"The run's score is {low:g} + {high - low:g} · the score of the pipeline, which lies on [0, 1]."
+        return ClassifierForm("multi_label_classification", ("score",), [[1.0]], meaning)
 
     def dense_form(self) -> DenseForm:
         """A sigmoid, then from the share of the range to label units."""

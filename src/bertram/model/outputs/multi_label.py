@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bertram import smart
 from bertram.label_sets import LabelSets
-from bertram.model.outputs.base import DEFAULTS, SMALLEST, Output, Settings
+from bertram.model.outputs.base import DEFAULTS, SMALLEST, ClassifierForm, Output, Settings, identity_rows
 from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
@@ -65,6 +65,13 @@ class MultiLabel(Output):
         """Mean over the labels of the symmetric KL divergence of their probabilities."""
         each = smart.bernoulli_symmetric_kl(p, q, "none").mean(1)
         return each.mean() if reduction == "mean" else each
+
+    def classifier_form(self) -> ClassifierForm:
+        """The logits of the labels."""
+        thresholds = self.settings.thresholds
+        above = f"the thresholds {', '.join(f'{threshold:.3g}' for threshold in thresholds)}" if thresholds else "0.5"
+        meaning = f"Each label has a probability of its own; the run predicts the labels above {above}."
+        return ClassifierForm("multi_label_classification", self.space.names, identity_rows(self.width), meaning)
 
     def formula(self, raw: str) -> str:
         """The probability of each label."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bertram import smart
 from bertram.label_spaces import Classes
-from bertram.model.outputs.base import DEFAULTS, SMALLEST, DenseForm, Output, Settings
+from bertram.model.outputs.base import DEFAULTS, SMALLEST, ClassifierForm, DenseForm, Output, Settings, identity_rows
 from bertram.model.outputs.registry import register
 from bertram.smart.divergences import Reduction
 
@@ -66,6 +66,11 @@ class Softmax(Output):
     def formula(self, raw: str) -> str:
         """The probabilities of the classes."""
         return f"P = softmax({self.cooled_formula(raw)})"
+
+    def classifier_form(self) -> ClassifierForm:
+        """The logits of a softmax."""
+        meaning = "Each label has its probability."
+        return ClassifierForm("single_label_classification", self.space.names, identity_rows(self.width), meaning)
 
     def dense_form(self) -> DenseForm:
         """The logits."""
