@@ -98,7 +98,7 @@ def test_it_learns_and_is_scored_beside_constant_answers(run: Run) -> None:
 
 
 def test_predictions_hold_places_and_names(run: Run) -> None:
-    model = bertram.load(run.path)
+    model = bertram.load(run.path, engine="torch")
     two, none = model.predict("topics", ["it is cheap friendly", "it is here"])
     assert (two.value, two.label) == ((0, 2), ("price", "staff"))
     assert (none.value, none.label) == ((), ())
@@ -169,7 +169,7 @@ def test_a_submission_holds_the_probabilities(run: Run, tmp_path: Path) -> None:
 def test_its_graph_gives_the_same_probabilities(run: Run, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     out = export(run.path, "onnx", tmp_path / "graphs")
-    model = bertram.load(run.path)
+    model = bertram.load(run.path, engine="torch")
     text = "it is cheap here"
     ids, _, _ = model.tokenizer.joined(model.tokenizer.encode([text]), 64)
     inputs = {"input_ids": [ids], "attention_mask": [[1] * len(ids)], "token_type_ids": [[0] * len(ids)]}

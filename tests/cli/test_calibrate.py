@@ -35,7 +35,7 @@ def test_the_run_predicts_with_what_was_fitted(run: Path, tiny_runs: Path) -> No
     decisions = read_decisions(run)
     assert decisions is not None
     assert set(decisions.tasks) == {"sst", "quora"}
-    model, before = bertram.load(run), bertram.load(tiny_runs / "cross-0")
+    model, before = bertram.load(run, engine="torch"), bertram.load(tiny_runs / "cross-0", engine="torch")
     fitted = decisions.tasks["quora"]
     assert model.tasks["quora"].temperature == fitted.temperature
     assert model.tasks["quora"].thresholds == tuple(fitted.thresholds)
@@ -67,7 +67,9 @@ def test_a_cross_encoder_has_the_temperature_in_its_last_layer(run: Path, tmp_pa
     out = export(run, "sentence-transformers", tmp_path / "out", "quora")
     pairs = [("a fine film", "a good movie"), ("no", "it was filmed in the autumn")]
     scores = library.CrossEncoder(str(out)).predict(pairs)
-    expected = [p.probabilities[1] for p in bertram.load(run).predict("quora", pairs) if p.probabilities]
+    expected = [
+        p.probabilities[1] for p in bertram.load(run, engine="torch").predict("quora", pairs) if p.probabilities
+    ]
     assert scores.tolist() == pytest.approx(expected, abs=1e-4)
 
 

@@ -36,7 +36,8 @@ def export(
     form
         hf: the encoder, for transformers. transformers: one task with its head, for
         AutoModelForSequenceClassification and pipeline. sentence-transformers: a model of text vectors if pairs are
-        bi-encoded, a cross-encoder otherwise. onnx: one graph with the encoder once and the heads of all tasks, for onnxruntime.
+        bi-encoded, a cross-encoder otherwise. onnx: one graph with the encoder once and the heads of all tasks, for
+        onnxruntime.
     out
         Directory to create.
     task

@@ -144,7 +144,7 @@ def _pooled(runs: Sequence[Run], task: Task, out: Path) -> Mapping[str, Score]:
             line = predictions[row_id]
             lines.append({"id": row_id, "fold": fold, **_entry(task, line)})
             gold.append(label)
-            values.append(line["value"])
+            values.append(task.label_space.internal(line["value"]))
             shares.append(line.get("probabilities"))
             places.append(place)
     assert rows is not None
@@ -167,7 +167,8 @@ def _entry(task: Task, line: Mapping[str, Any]) -> dict[str, Any]:
     """A prediction as `bertram predict` writes it."""
     if not task.class_names:
         return {"value": line["value"]}
-    entry = {"value": line["value"], "label": task.label_space.display(line["value"])}
+    space = task.label_space
+    entry = {"value": line["value"], "label": space.label(space.internal(line["value"]))}
     if "probabilities" in line:
         entry["probabilities"] = dict(zip(task.class_names, line["probabilities"], strict=True))
     return entry

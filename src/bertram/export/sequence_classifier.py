@@ -117,6 +117,8 @@ def chosen_task(model: Model, name: str | None) -> Task:
 
 def _fault(model: Model, task: Task) -> str | None:
     """The reason why `transformers` has no class for a task; None if it has one."""
+    if task.pools_target:
+        return f"tasks.{task.name}: it pools a marked target, which no sequence classifier knows"
     if not isinstance(model.network.head(task.name), LinearHead):
         return f"tasks.{task.name}.head: a sequence classifier has one linear layer, this task has head = {task.head}"
     if model.network.output(task.name).classifier_form() is None:
