@@ -14,8 +14,10 @@ from tests.common.models import PAIRS, TEXTS, changed_task, random_model
 from tests.common.trainings import begin_training, copy_weights, equal_weights, take_steps, tiny_config
 
 from bertram.data.examples import Examples, tokenize
+from bertram.data.packing import pack
 from bertram.errors import ConfigError, WeightsError
 from bertram.export import hf, onnx
+from bertram.export.sentence_transformers import save_scores, save_vectors
 from bertram.prediction.load import load
 from bertram.tasks import QUORA
 from bertram.training.train import train
@@ -123,3 +125,23 @@ def test_what_an_encoder_cannot_do_is_said_before_training(tmp_path: Path) -> No
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(WeightsError, match=r"no tokenizer\.json and no vocab\.txt"):
         begin_training(tiny_config(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_sentence_transformers_gives_our_vectors_and_scores(encoder: Path, tmp_path: Path) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    plain = changed_task(QUORA, text_normalization="plain")  # some tokenizers know case, and the library keeps it
+    bi_encoded = changed_task(plain, encoding="bi", head="cosine")
+    bi = random_model(encoder, {"quora": bi_encoded}, "mean", max_tokens=POSITIONS)
+    save_vectors(bi, tmp_path / "vectors")
+    vectors = sentence_transformers.SentenceTransformer(str(tmp_path / "vectors"), device="cpu").encode(TEXTS)
+    pieces = bi.tokenizer.encode(TEXTS)
+    with torch.no_grad():
+        pooled = bi.network.pooled(pack([bi.tokenizer.joined([ids], POSITIONS)[0] for ids in pieces]))
+    np.testing.assert_allclose(vectors, pooled, atol=1e-5)
+    cross = random_model(encoder, {"quora": plain}, "mean", max_tokens=POSITIONS)
+    save_scores(cross, plain, tmp_path / "scores")
+    scores = sentence_transformers.CrossEncoder(str(tmp_path / "scores"), device="cpu").predict(PAIRS)
+    yes = [prediction.probabilities[1] for prediction in cross.predict("quora", PAIRS) if prediction.probabilities]
+    np.testing.assert_allclose(scores, yes, atol=1e-5)

@@ -104,3 +104,9 @@ class BertEncoder(Encoder):
             segments = layout.segments if self.reads_segments else torch.zeros_like(layout.segments)
             x = x + embedding(segments, self.segment_embeddings, tasks)
         return layout.dropout.hidden(self.embedding_norm(x, tasks))
+
+
+UNSEGMENTED_EMBEDDING_KEYS = {
+    name: keys for name, keys in BertEncoder.embedding_keys.items() if name != "segment_embeddings"
+}
+"""Hugging Face keys of the embeddings of families that are BERT without segments."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from bertram.model.encoders.base import EncoderConfig, TokenLayout
-from bertram.model.encoders.bert import BertEncoder, BertLayer
+from bertram.model.encoders.bert import UNSEGMENTED_EMBEDDING_KEYS, BertEncoder, BertLayer
 from bertram.model.linear import feed_forward
 
 
@@ -55,9 +55,7 @@ class DistilBertEncoder(BertEncoder):
     activation_key = "activation"
     prefix = "distilbert."
     ignored_keys = ("embeddings.position_ids", "vocab_", "heads.")
-    embedding_keys: ClassVar[Mapping[str, Sequence[str]]] = {
-        name: keys for name, keys in BertEncoder.embedding_keys.items() if name != "segment_embeddings"
-    }
+    embedding_keys: ClassVar[Mapping[str, Sequence[str]]] = UNSEGMENTED_EMBEDDING_KEYS
     layer_keys: ClassVar[Mapping[str, Sequence[str]]] = {
         "query": ["attention.q_lin"],
         "key_value": ["attention.k_lin", "attention.v_lin"],

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertram.model.encoders.base import EncoderConfig, PaddedPositionsConfig, TokenLayout
-from bertram.model.encoders.bert import BertEncoder
+from bertram.model.encoders.bert import UNSEGMENTED_EMBEDDING_KEYS, BertEncoder
 
 MAX_DISTANCE = 128  # tokens; all larger distances share a bucket
 
@@ -44,7 +44,7 @@ class MPNetEncoder(BertEncoder):
     prefix = "mpnet."
     ignored_keys = ("embeddings.position_ids", "lm_head.", "heads.")
     embedding_keys: ClassVar[Mapping[str, Sequence[str]]] = {
-        **{name: keys for name, keys in BertEncoder.embedding_keys.items() if name != "segment_embeddings"},
+        **UNSEGMENTED_EMBEDDING_KEYS,
         "position_bias": ["encoder.relative_attention_bias.weight"],
     }
     layer_keys: ClassVar[Mapping[str, Sequence[str]]] = {
