@@ -111,6 +111,24 @@ def test_what_cannot_be_answered_is_explained(path: str, body: bytes, status: in
     assert says in answer.json()["detail"]
 
 
+def test_several_tasks_of_one_text_are_one_request(client: Client) -> None:
+    found = client.ask("POST", "/predict", json={"tasks": ["sst", "ranks"], "text": TEXTS[0]})
+    assert found.status_code == 200
+    for name in ("sst", "ranks"):
+        [alone] = client.ask("POST", f"/predict/{name}", json={"text": TEXTS[0]}).json()["predictions"]
+        [entry] = found.json()["predictions"][name]
+        assert entry["value"] == alone["value"]
+        assert entry["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-5)
+    for wrong, says in (
+        ({"text": "a"}, "the tasks are sst, quora, sts, ranks"),
+        ({"tasks": ["sst", "nli"], "text": "a"}, "unknown task 'nli'"),
+        ({"tasks": ["sst", "sst"], "text": "a"}, "a name is there twice"),
+        ({"tasks": ["sst", "quora"], "text": "a"}, "send a pair of texts, not one"),
+    ):
+        refused = client.ask("POST", "/predict", json=wrong)
+        assert (refused.status_code, says in refused.json()["detail"]) == (422, True)
+
+
 def test_all_faults_of_a_request_are_told_at_once(client: Client) -> None:
     answer = client.ask("POST", "/predict/sst", json={"texts": ["", 1, "good", "a" * 101]})
     assert all(f"input {number}" in answer.json()["detail"] for number in (0, 1, 3))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -23,6 +23,7 @@ from bertram.serving.messages import (
     check_content_type,
     problem,
     read_request,
+    read_request_for_tasks,
     request_schema,
 )
 from bertram.serving.metrics import CONTENT_TYPE, Metrics
@@ -41,6 +42,7 @@ PROBLEMS = {
     503: "too many texts are waiting, or the server stops; see Retry-After",
     504: "no answer in time",
 }
+Result = TypeVar("Result")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -75,6 +77,8 @@ def create_app(
     app.state.stopping, app.state.limits = False, limits
     for task in model.tasks.values():
         _add_predict(app, task, predictor(task, batcher, limits, metrics), limits)
+    handler = tasks_predictor(model.tasks, batcher, limits, metrics)
+    app.add_api_route("/predict", handler, methods=["POST"], include_in_schema=False)
     _add_unknown_task(app, list(model.tasks))
     _add_about(app, about, batcher, metrics)
     page.add(app)
@@ -98,6 +102,26 @@ def predictor(task: Task, batcher: Batcher, limits: Limits, metrics: Metrics) ->
     return predict
 
 
+def tasks_predictor(tasks: dict[str, Task], batcher: Batcher, limits: Limits, metrics: Metrics) -> Handler:
+    """The handler of requests for several tasks of one text."""
+
+    async def predict(request: Request) -> Response:
+        check_content_type(request.headers.get("content-type", ""))
+        texts = read_request_for_tasks(tasks, await request.body(), limits)
+
+        async def work() -> list[list[Prediction]]:
+            parts = [_predict(batcher, tasks[name], part, limits) for name, part in texts.items()]
+            return await asyncio.gather(*parts)
+
+        results = dict(zip(texts, await _unless_gone(request, work()), strict=True))
+        for name, part in texts.items():
+            metrics.texts[name] += len(part)
+        answers = {name: answer(tasks[name], part, limits.abstain_below) for name, part in results.items()}
+        return JSONResponse({"predictions": {name: part["predictions"] for name, part in answers.items()}})
+
+    return predict
+
+
 async def _predict(batcher: Batcher, task: Task, texts: Sequence[Text], limits: Limits) -> list[Prediction]:
     try:
         return await batcher.predict(task.name, texts, limits.seconds)
@@ -113,7 +137,7 @@ async def _predict(batcher: Batcher, task: Task, texts: Sequence[Text], limits: 
         raise BadRequestError(500, str(error)) from None
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[Prediction]]) -> list[Prediction]:
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
     """The result of some work, which is cancelled when the client closes the connection.
 
     Raises:

@@ -101,7 +101,11 @@ def predict_rows(model: Predictor, rows: Sequence[Row]) -> list[Prediction]:
         places.setdefault(rows[place].task, []).append(place)
     if isinstance(model, MixedPredictor):
         answers = model.predict_mixed({task: [rows[n].pieces for n in chosen] for task, chosen in places.items()})
-        by_place = {n: one for task, chosen in places.items() for n, one in zip(chosen, answers[task], strict=True)}
+        by_place = {
+            place: prediction
+            for task, chosen in places.items()
+            for place, prediction in zip(chosen, answers[task], strict=True)
+        }
         return [by_place[place] for place in range(len(rows))]
     examples = {task: _examples(model, task, [rows[place] for place in chosen]) for task, chosen in places.items()}
     if isinstance(model, Model):

@@ -80,10 +80,40 @@ def read_request(task: Task, body: bytes, limits: Limits) -> list[Text]:
     Raises:
         BadRequestError: 400 if the body is not JSON, 422 if it does not fit the task or exceeds a limit.
     """
+    return _texts(task, _json(body), limits)
+
+
+def read_request_for_tasks(tasks: Mapping[str, Task], body: bytes, limits: Limits) -> dict[str, list[Text]]:
+    """The texts or pairs in the body of a request for several tasks, by task.
+
+    Raises:
+        BadRequestError: 400 if the body is not JSON, 422 if it does not fit the tasks or exceeds a limit.
+    """
+    content = _json(body)
+    value = content if isinstance(content, dict) else {}
+    names = value.get("tasks")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise BadRequestError(422, f'send {{"tasks": [names], "text": "…"}}; the tasks are {", ".join(tasks)}')
+    if strange_names := [name for name in names if name not in tasks]:
+        raise BadRequestError(422, f"unknown task {strange_names[0]!r}; choose of {', '.join(tasks)}")
+    if len(set(names)) < len(names):
+        raise BadRequestError(422, "tasks: a name is there twice")
+    inputs = {key: part for key, part in value.items() if key != "tasks"}
+    texts = {name: _texts(tasks[name], inputs, limits) for name in names}
+    if (count := sum(map(len, texts.values()))) > limits.texts:
+        raise BadRequestError(422, f"{count} texts over all tasks; at most {limits.texts} in one request")
+    return texts
+
+
+def _json(body: bytes) -> object:
     try:
-        value = from_json(body)
+        value: object = from_json(body)
     except ValueError as error:
         raise BadRequestError(400, f"the body is not JSON: {error}") from None
+    return value
+
+
+def _texts(task: Task, value: object, limits: Limits) -> list[Text]:
     single, plural = fields(task)
     if not isinstance(value, dict) or len(value) != 1 or not value.keys() & {single, plural}:
         raise BadRequestError(422, _usage(task, value))
