@@ -16,11 +16,13 @@ EXAMPLES = """Examples:
   bertram distill LARGE --recipe quick --out RUN     from a larger model
   bertram distill --resume --out RUN                 continue
 
-Every field of the configuration is an option, as with bertram train; its --help lists them. Those of distillation begin
-with --distill.
+Every field of the configuration is an option, as with bertram train; its
+--help lists them. Those of distillation begin with --distill.
 """
 
-app = App(name="distill", help_epilogue=EXAMPLES, help_format="plaintext")
+USAGE = "Usage: bertram distill TEACHER... --out RUN [OPTIONS]"
+
+app = App(name="distill", usage=USAGE, help_epilogue=EXAMPLES, help_format="plaintext")
 
 
 @app.default
