@@ -30,6 +30,12 @@ from bertram.tasks import Task
 LONG = "a long text that goes on and on " * 12
 
 
+@pytest.fixture(autouse=True)
+def tell_of_every_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say of tiny models, too, that their graph is made."""
+    monkeypatch.setattr(loading, "SLOW_WEIGHTS", 0)
+
+
 def on_onnxruntime(model: Model, directory: Path, *, int8: bool = False) -> OnnxModel:
     weights = frozenset(name for names in int8_parts(model).values() for name in names) if int8 else frozenset()
     manifest = write_graphs(model, directory, sha256="", choice=Int8Choice(weights), probed=False)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bertram.prediction.model import Model
 
 TOLERANCE = 1e-4  # largest difference from PyTorch's answers with which auto takes another engine
+SLOW_WEIGHTS = 5_000_000  # weights from which the making of a graph takes noticeable time
 MEMBERS = "ensemble.json"
 log = logging.getLogger("bertram")
 Notify = Callable[[str], None]
@@ -142,7 +143,8 @@ def _make(run: Run, directory: Path, sha256: str, kind: str, notify: Notify) -> 
     from bertram.prediction.engines.making import write_graphs  # noqa: PLC0415 - PyTorch
 
     model = _single_by_torch(run, directory)
-    notify(f"{run.path}: making the {'int8 ' if kind == 'onnx-int8' else ''}ONNX graph, once")
+    if sum(value.numel() for value in model.network.parameters()) >= SLOW_WEIGHTS:
+        notify(f"{run.path}: making the {'int8 ' if kind == 'onnx-int8' else ''}ONNX graph, once")
     fill = partial(write_graphs, model, sha256=sha256)
     if kind == "onnx-int8":
         fill = partial(fill, choice=choose_int8(model, run, notify))
