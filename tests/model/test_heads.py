@@ -22,6 +22,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "class": {"kind": "class", "labels": ["a", "b", "c"]},
     "binary": {"kind": "binary"},
     "score": {"kind": "score", "range": [0, 5]},
+    "multi-label": {"kind": "multi-label", "labels": ["a", "b", "c"]},
 }
 
 
@@ -224,12 +225,13 @@ def admitted(kind: str, name: str, loss: str, encoding: str, texts: int) -> bool
         "class": ("cross-entropy", "coral"),
         "binary": ("binary-cross-entropy", "cosine-embedding"),
         "score": ("mse", "binary-cross-entropy", "cosine-mse", "cosine-embedding"),
+        "multi-label": ("binary-cross-entropy",),
     }
     if loss not in fits[kind] or (loss.startswith("cosine") and name != "cosine"):
         return False
     apart = texts == 2 and encoding == "bi"
     if name in SIMILARITIES:
-        return apart and kind != "class"
+        return apart and kind in ("binary", "score")
     return texts == 2 if name == "features" else not apart
 
 
