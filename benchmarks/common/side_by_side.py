@@ -59,7 +59,9 @@ class Settings:
 Phase = Callable[[Workload, Settings], object]
 
 
-def main(phases: Mapping[str, Phase], description: str | None, prefix: str, arguments: Sequence[str] | None) -> None:
+def main(
+    phases: Mapping[str, Phase], description: str | None, prefix: str, arguments: Sequence[str] | None = None
+) -> None:
     """Measure, print the tables, and write a record.
 
     Args:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import smart_pytorch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -501,6 +500,7 @@ def test_same_dropout_works_with_generators_of_ones_own() -> None:
 def test_the_variant_is_the_package(toy: type[Toy], dtype: torch.dtype, steps: int) -> None:
     model = toy(0, dtype=dtype)
     weights = [model.embeddings, model.encoder, model.head]
+    smart_pytorch = pytest.importorskip("smart_pytorch")
     package = smart_pytorch.SMARTLoss(
         eval_fn=lambda embeddings: model.f(embeddings - model.embeddings),
         loss_fn=smart_pytorch.kl_loss,

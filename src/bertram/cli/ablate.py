@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
 
+from bertram.cli.failures import REPORT_PACKAGES
 from bertram.cli.layout import Flag, Words, columns
 from bertram.cli.reproduce import budget, failed_runs, largest_seeds, plan
 from bertram.experiments.factors import FACTORS
@@ -194,7 +195,7 @@ def _forest_plot(out: Path, result: "AblationTable") -> str:
     try:
         from bertram.report.forest import write_forest  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        if error.name not in ("matplotlib", "jinja2", "markupsafe"):
+        if error.name not in REPORT_PACKAGES:
             raise
         return f" (a forest plot needs {error.name}: pip install 'bertram[report]')"
     picture = write_forest(out, result)

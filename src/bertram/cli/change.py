@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
+from bertram.cli.failures import needs_report
 from bertram.cli.layout import Flag
 
 if TYPE_CHECKING:
-    from bertram.semantic_change.analysis import ChangeStudy
+    from bertram.semantic_change.study import ChangeStudy
 
 EXAMPLES = """Examples:
 
@@ -77,9 +78,10 @@ def change(
     """
     from bertram.cli.show_change import show_change  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
-    from bertram.semantic_change.analysis import Settings, measure_change  # noqa: PLC0415
+    from bertram.semantic_change.analysis import measure_change  # noqa: PLC0415
     from bertram.semantic_change.files import write_study  # noqa: PLC0415
     from bertram.semantic_change.gold import read_gold  # noqa: PLC0415
+    from bertram.semantic_change.study import Settings  # noqa: PLC0415
     from bertram.semantic_change.usages import read_forms, read_usages  # noqa: PLC0415
     from bertram.semantic_change.vectors import load_fold_encoders, load_usage_encoder  # noqa: PLC0415
 
@@ -132,16 +134,11 @@ def _pairs(columns: list[str]) -> dict[str, str]:
 
 
 def _write_page(study: "ChangeStudy", out: Path) -> Path:
-    from bertram.errors import BertramError  # noqa: PLC0415
     from bertram.runs.files import write_text  # noqa: PLC0415
 
-    try:
+    with needs_report("the page"):
         from bertram.report.change_page import change_page  # noqa: PLC0415
         from bertram.report.page import render  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if error.name not in ("matplotlib", "jinja2", "markupsafe"):
-            raise
-        raise BertramError(f"the page needs {error.name}; install it with: pip install 'bertram[report]'") from None
     write_text(out / "change.html", render(change_page(study)))
     return out / "change.html"
 

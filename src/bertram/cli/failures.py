@@ -3,7 +3,8 @@
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from cyclopts import CycloptsError
 
@@ -13,6 +14,7 @@ from bertram.errors import BertramError
 SUCCESS, FAILURE, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 OUTPUT_ERRORS = {errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG, errno.EDQUOT}
 NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+REPORT_PACKAGES = ("matplotlib", "jinja2", "markupsafe")
 CONTINUE = {
     "reproduce": "repeat the command to continue",
     "ablate": "repeat the command to continue",
@@ -23,6 +25,24 @@ CONTINUE = {
 
 class UsageError(BertramError):
     """Arguments that do not go together."""
+
+
+@contextmanager
+def needs_report(product: str) -> Iterator[None]:
+    """A block that imports what the extra `report` installs.
+
+    Args:
+        product: name of what is made.
+
+    Raises:
+        BertramError: a package is missing; with the command that installs it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in REPORT_PACKAGES:
+            raise
+        raise BertramError(f"{product} needs {error.name}; install it with: pip install 'bertram[report]'") from None
 
 
 def run_command(command: Callable[[], None], words: Sequence[str], *, debug: bool) -> int:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from cyclopts import App
 
+from bertram.cli.failures import needs_report
+
 EXAMPLE = "Example: bertram report runs/cross-seed0 --out cross.html"
 
 app = App(name="report", help_epilogue=EXAMPLE, help_format="plaintext")
@@ -24,12 +26,7 @@ def report(path: Path, *, data: str | None = None, out: Path | None = None) -> N
         Output file. Default: report.html in the directory.
     """
     from bertram.cli.terminal import console, say  # noqa: PLC0415
-    from bertram.errors import BertramError  # noqa: PLC0415
 
-    try:
+    with needs_report("a report"):
         from bertram.report.write import write_report  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if error.name not in ("matplotlib", "jinja2", "markupsafe"):
-            raise
-        raise BertramError(f"a report needs {error.name}; install it with: pip install 'bertram[report]'") from None
     console().print(f"report: {write_report(path, data, out, say)}", soft_wrap=True)

@@ -2,9 +2,9 @@
 
 from bertram.cli.show import plain_table
 from bertram.cli.terminal import console, say
-from bertram.semantic_change.analysis import ChangeStudy, Estimate
 from bertram.semantic_change.gold import what_words_can_tell
 from bertram.semantic_change.measures import MEASURES
+from bertram.semantic_change.study import ChangeStudy, Estimate
 
 SHOWN_WORDS = 20
 COLUMNS = ("apd-cosine", "prt", "jsd", "entropy-difference")

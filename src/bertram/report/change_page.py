@@ -9,9 +9,9 @@ from bertram.report.drawing import svg
 from bertram.report.page import Cell, Column, Page, Picture, Section, Table, Tile, interval_bar, shown, shown_interval
 from bertram.report.plots import named_points, ranking
 from bertram.report.sanity_checks import Finding
-from bertram.semantic_change.analysis import ChangeStudy, Estimate, Exemplar, GoldComparison, WordChange
 from bertram.semantic_change.gold import what_words_can_tell
 from bertram.semantic_change.measures import LABELS, MEASURES
+from bertram.semantic_change.study import ChangeStudy, Estimate, Exemplar, GoldComparison, WordChange
 
 CONTEXT = 160  # characters of a sentence on each side of the target
 ROW = 17  # px of a word in the ranking

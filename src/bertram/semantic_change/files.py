@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bertram.runs.files import write_json, write_text
-from bertram.semantic_change.analysis import ChangeStudy
 from bertram.semantic_change.measures import MEASURES
+from bertram.semantic_change.study import ChangeStudy
 
 STUDY = "change.json"
 TABLE = "words.csv"
