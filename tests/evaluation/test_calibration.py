@@ -7,9 +7,11 @@ import pytest
 
 from bertram.evaluation.calibration import (
     Probabilities,
+    accuracy_gain,
     best_threshold,
     calibrate,
     calibration_error,
+    f1_gain,
     fit,
 )
 from bertram.evaluation.intervals import Floats
@@ -99,26 +101,61 @@ def test_no_threshold_is_better_than_the_one_chosen(seed: int, by_accuracy: bool
     def score(threshold: float) -> float:
         return float(((p > threshold) == y).mean()) if by_accuracy else f1(p, y, threshold)
 
-    chosen = best_threshold(p, y, by_accuracy=by_accuracy)
+    chosen = best_threshold(p, y, accuracy_gain if by_accuracy else f1_gain)
     assert 0 < chosen < 1
     if y.any():
         assert score(chosen) == pytest.approx(max(score(t) for t in np.linspace(0.0005, 0.9995, 1000)))
 
 
 def test_the_usual_threshold_stays_where_it_is_as_good() -> None:
-    assert best_threshold(np.array([0.1, 0.3, 0.8]), np.array([0.0, 0, 1]), by_accuracy=False) == 0.5
-    assert best_threshold(np.array([0.9, 0.2]), np.zeros(2), by_accuracy=False) == 0.5
+    assert best_threshold(np.array([0.1, 0.3, 0.8]), np.array([0.0, 0, 1]), f1_gain) == 0.5
+    assert best_threshold(np.array([0.9, 0.2]), np.zeros(2), f1_gain) == 0.5
 
 
 def test_thresholds_of_a_rare_label_raise_its_f1() -> None:
     logits = RANDOM.normal(-2, 1.0, (ROWS, 4))
     present = RANDOM.random((ROWS, 4)) < sigmoid(logits)
-    data = Probabilities(task("multi-label"), (present @ (1 << np.arange(4))).astype(float), sigmoid(logits))
+    sets = (present @ (1 << np.arange(4))).astype(float)
+    data = Probabilities(task("multi-label", metric="macro_f1"), sets, sigmoid(logits))
     decision = calibrate(data, 5)
     assert len(decision.thresholds) == 4
     assert all(threshold < 0.5 for threshold in decision.thresholds)
     macro = decision.scores["macro_f1"]
     assert (macro.after.value or 0) > (macro.before.value or 1) + 0.05
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_thresholds_together_have_a_better_micro_f1(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    p = np.round(generator.random((12, 2)), 2)
+    present = generator.random((12, 2)) < 0.6 * p + 0.1
+    present[0] = True
+    data = Probabilities(two_labels("micro_f1"), (present @ np.array([1, 2])).astype(float), p)
+    chosen = fit(data, temperature=False).thresholds
+
+    def micro_f1(*thresholds: float) -> float:
+        predicted = p > np.array(thresholds)
+        return 2 * float((predicted & present).sum()) / float(predicted.sum() + present.sum())
+
+    grid = np.linspace(0.005, 0.995, 100)
+    assert micro_f1(*chosen) == pytest.approx(max(micro_f1(a, b) for a in grid for b in grid))
+
+
+def test_the_main_score_of_sets_says_what_their_thresholds_are_good_for() -> None:
+    logits = RANDOM.normal(-1.5, 1.0, (ROWS, 2))
+    present = RANDOM.random((ROWS, 2)) < sigmoid(logits)
+    gold = (present @ np.array([1, 2])).astype(float)
+    after = {
+        metric: calibrate(Probabilities(two_labels(metric), gold, sigmoid(logits)), 5).scores
+        for metric in ("micro_f1", "macro_f1", "subset_accuracy")
+    }
+    assert (after["micro_f1"]["micro_f1"].after.value or 0) > (after["micro_f1"]["micro_f1"].before.value or 1)
+    by_f1, by_accuracy = (after[m]["subset_accuracy"].after.value or 0 for m in ("macro_f1", "subset_accuracy"))
+    assert by_accuracy > by_f1 + 0.05
+
+
+def two_labels(metric: str) -> Task:
+    return task("multi-label", metric=metric).model_copy(update={"labels": ("a", "b")})
 
 
 def test_yes_or_no_is_decided_by_the_main_score() -> None:

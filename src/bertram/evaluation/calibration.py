@@ -1,11 +1,13 @@
 """Calibration error, and the temperature and thresholds under which a model's probabilities serve best.
 
 Temperature scaling divides the logits by one number (Guo et al., 2017); it changes no order of the probabilities.
-Thresholds are chosen for the F1 of each label, or for the main score of yes or no (Lipton et al., 2014).
+Thresholds are chosen for the main score of the task (Lipton et al., 2014): micro-F1 over all labels together, macro-F1
+label by label; for subset accuracy, which no label can raise alone, the accuracy of each label stands in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -117,7 +119,7 @@ class Fit:
 
 
 def fit(data: Probabilities, *, temperature: bool = True, thresholds: bool = True) -> Fit:
-    """The temperature with the least negative log-likelihood, then the thresholds with the best F1 or accuracy.
+    """The temperature with the least negative log-likelihood, then the thresholds with the best main score.
 
     Args:
         data: probabilities and labels to fit on.
@@ -130,11 +132,25 @@ def fit(data: Probabilities, *, temperature: bool = True, thresholds: bool = Tru
         return Fit(chosen, data.task.thresholds)
     meaning = data.at_temperature(chosen) if temperature else data.meaning
     if space.is_set:
-        present = digits(data.gold, meaning.shape[1])
-        columns = zip(meaning.T, present.T, strict=True)
-        return Fit(chosen, tuple(best_threshold(p, y, by_accuracy=False) for p, y in columns))
-    by_accuracy = space.metrics[data.task.scored_by] == "accuracy"
-    return Fit(chosen, (best_threshold(meaning[:, 1], data.gold, by_accuracy=by_accuracy),))
+        return Fit(chosen, _set_thresholds(data.task.scored_by, meaning, digits(data.gold, meaning.shape[1])))
+    gain = accuracy_gain if space.metrics[data.task.scored_by] == "accuracy" else f1_gain
+    return Fit(chosen, (best_threshold(meaning[:, 1], data.gold, gain),))
+
+
+def _set_thresholds(metric: str, meaning: Floats, present: Floats) -> tuple[float, ...]:
+    """The thresholds of all labels with the best main score, [K], from [n, K] and [n, K]."""
+    columns = list(zip(meaning.T, present.T, strict=True))
+    if metric != "micro_f1":
+        gain = accuracy_gain if metric == "subset_accuracy" else f1_gain
+        return tuple(best_threshold(*column, gain) for column in columns)
+    best, thresholds = -1.0, tuple(0.5 for _ in columns)
+    while True:  # Dinkelbach (1967): a ratio of sums is largest where the sum of differences is zero
+        predicted = meaning > np.array(thresholds)
+        micro_f1 = 2 * float((predicted * present).sum()) / max(float(predicted.sum() + present.sum()), 1.0)
+        if micro_f1 <= best + 1e-12:
+            return thresholds
+        best = micro_f1
+        thresholds = tuple(best_threshold(*column, partial(micro_f1_gain, micro_f1=best)) for column in columns)
 
 
 def _temperature(data: Probabilities) -> float:
@@ -148,21 +164,38 @@ def _temperature(data: Probabilities) -> float:
     return float(np.exp(minimum.x))
 
 
-def best_threshold(probabilities: Floats, present: Floats, *, by_accuracy: bool) -> float:
-    """The threshold with the best F1 or accuracy, of equal ones the nearest to 1/2; 1/2 if no label is present.
+Gain = Callable[[Floats, Floats, float], Floats]  # of hits, predicted rows and rows with the label
+
+
+def f1_gain(hits: Floats, count: Floats, present: float) -> Floats:
+    """The F1 of a label."""
+    return 2 * hits / np.maximum(count + present, 1)
+
+
+def accuracy_gain(hits: Floats, count: Floats, present: float) -> Floats:  # noqa: ARG001 - a constant
+    """The accuracy of a label, up to a constant and a factor."""
+    return 2 * hits - count
+
+
+def micro_f1_gain(hits: Floats, count: Floats, present: float, micro_f1: float) -> Floats:  # noqa: ARG001 - a constant
+    """A label's part in how far the micro-F1 of all labels exceeds a value, up to a constant."""
+    return 2 * hits - micro_f1 * count
+
+
+def best_threshold(probabilities: Floats, present: Floats, gain: Gain) -> float:
+    """The threshold with the largest gain, of equal ones the nearest to 1/2; 1/2 if no label is present.
 
     Args:
         probabilities: probability of the label [n].
         present: 1 where it is present, else 0, [n].
-        by_accuracy: choose by accuracy in place of F1.
+        gain: score of a threshold.
     """
     if not present.any():
         return 0.5
     order = np.argsort(-probabilities, kind="stable")
     falling, hits = probabilities[order], np.concatenate([[0.0], np.cumsum(present[order])])
-    count = np.arange(len(falling) + 1)  # number of rows for which it is predicted
-    f1 = 2 * hits / np.maximum(count + present.sum(), 1)
-    scores = 2 * hits - count if by_accuracy else f1
+    count = np.arange(len(falling) + 1, dtype=np.float64)  # number of rows for which it is predicted
+    scores = gain(hits, count, float(present.sum()))
     above, below = np.concatenate([[1.0], falling]), np.concatenate([falling, [0.0]])
     possible = above > below  # a threshold cannot part equal probabilities
     middles = np.clip((above + below) / 2, 1e-6, 1 - 1e-6)
