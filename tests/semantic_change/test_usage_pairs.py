@@ -11,7 +11,8 @@ from bertram.config import Config
 from bertram.data.rows import read_rows
 from bertram.errors import DataError
 from bertram.options.toml import read
-from bertram.semantic_change.analysis import Settings, measure_change
+from bertram.semantic_change.analysis import measure_change
+from bertram.semantic_change.study import Settings
 from bertram.semantic_change.usage_pairs import JudgedPair, folds_of, read_judged_pairs, write_folds
 from bertram.semantic_change.usages import read_usages
 from bertram.semantic_change.vectors import load_fold_encoders
