@@ -281,6 +281,21 @@ def test_the_queue_is_limited_in_tokens(held: Held) -> None:
     run(held, work, room_tokens=600)
 
 
+def test_a_large_request_is_taken_while_small_ones_wait(held: Held) -> None:
+    async def work(batcher: Batcher) -> None:
+        first = await busy(batcher, held)
+        small = [asyncio.create_task(batcher.predict("sst", LARGEST[:3], 30)) for _ in range(3)]
+        while batcher.waiting < 9:
+            await asyncio.sleep(0.01)
+        large = asyncio.create_task(batcher.predict("sst", LARGEST[:9], 30))
+        while batcher.waiting < 9 + 9:
+            await asyncio.sleep(0.01)
+        held.gate.set()
+        assert [len(answers) for answers in await asyncio.gather(first, large, *small)] == [1, 9, 3, 3, 3]
+
+    run(held, work, room_tokens=600)
+
+
 def test_a_request_that_fails_in_a_later_pass_leaves_the_queue(model: Model) -> None:
     held = Held(model, poison=64)  # the pieces of the longest rows, which come last
 

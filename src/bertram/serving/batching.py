@@ -119,8 +119,8 @@ class Batcher:
         model: a model or an ensemble.
         together: maximum number of texts in a pass; 1 computes each request alone.
         room: maximum number of texts in the queue.
-        room_tokens: maximum number of tokens in the queue when a large request comes; small requests are counted apart,
-            and are refused only if those that wait have as many.
+        room_tokens: maximum number of tokens of the large requests in the queue, and of the small ones, which have a pass
+            or less and are counted apart.
         watch: called after each pass.
     """
 
@@ -212,7 +212,7 @@ class Batcher:
             waiting, waiting_tokens = self.waiting, self.waiting_tokens
             full = waiting + texts > self.room
             if job is not None:
-                counted = sum(other.waiting_cost for other in self._jobs if other.small or not job.small)
+                counted = sum(other.waiting_cost for other in self._jobs if other.small == job.small)
                 full |= counted + job.waiting_cost > self.room_tokens
             if waiting and full:
                 raise FullError(max(1, math.ceil(waiting_tokens * self._seconds_per_token)))
