@@ -119,8 +119,8 @@ class Batcher:
         model: a model or an ensemble.
         together: maximum number of texts in a pass; 1 computes each request alone.
         room: maximum number of texts in the queue.
-        room_tokens: maximum number of tokens of the large requests in the queue, and of the small ones, which have a pass
-            or less and are counted apart.
+        room_tokens: maximum number of tokens of the large requests in the queue, and of the small ones, which have at
+            most a pass and are counted apart.
         watch: called after each pass.
     """
 
