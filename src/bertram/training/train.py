@@ -76,7 +76,7 @@ def train(
     if resume and path.is_dir() and Run(path).finished:
         if (path / "config.toml").is_file():
             _require_same_settings(Run(path), config)
-        processes.on_first(lambda: remove_remnant(path))
+        processes.on_first(lambda: _remove_remains(Run(path)))
         return Run(path)
     if not (resume and (path / "config.toml").is_file()):
         processes.on_first(lambda: refuse_existing(path))  # before the data are read
@@ -196,6 +196,12 @@ def _write_record(training: Training, run: Run, dev: Evaluation, train: Evaluati
         device=training.model.network.device,
     )
     finish(run, _with_training(record, training, dev), dev)
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
+
+
+def _remove_remains(run: Run) -> None:
+    """Remove what a kill has left in a finished run."""
+    remove_remnant(run.path)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
