@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bertram.surgery.names import why_not
-from bertram.tasks import Strict, Task, is_task_name
+from bertram.task_files import Strict
+from bertram.tasks import Task, is_task_name
 
 OrderName = Literal[
     "sequential",

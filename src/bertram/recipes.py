@@ -8,7 +8,8 @@ from typing import Any
 
 from bertram import options
 from bertram.config import Config
-from bertram.tasks import QUORA, SST, STS, Extra, Task
+from bertram.task_files import Extra
+from bertram.tasks import QUORA, SST, STS, Task
 
 PHRASES = Extra(
     file="extra/sst-train-phrases.tsv",

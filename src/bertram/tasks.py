@@ -5,23 +5,18 @@ SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
-    SerializerFunctionWrapHandler,
     field_validator,
-    model_serializer,
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from bertram.label_sets import LabelSets
 from bertram.label_spaces import Classes, LabelSpace, Metric, ScoreRange, YesNo, as_number
+from bertram.task_files import Extra, Files, Further, LabelledFile, OneOrMore, Strict, Unlabelled, as_list, with_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,140 +106,8 @@ Kind = Annotated[str, OneOf(KINDS)]
 Loss = Annotated[str, OneOf(LOSSES)]
 Head = Literal["linear", "mlp", "cosine", "dot", "euclidean", "manhattan", "features"]
 Encoding = Literal["cross", "bi"]
-Quoting = Literal["auto", "standard", "none"]
 
 SIMILARITIES: tuple[Head, ...] = ("cosine", "dot", "euclidean", "manhattan")
-
-
-class Strict(BaseModel):
-    """A frozen value that refuses unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class TextFile(Strict):
-    """How the text of a file is read; without a meaning for Parquet."""
-
-    encoding: str | None = Field(
-        None, description="text encoding, such as cp1252; none: UTF-8, or as the byte order mark says"
-    )
-    quoting: Quoting = Field(
-        "auto",
-        description="quotes in a table: fields in quotes may span lines (standard), or quotes are ordinary "
-        "characters (none); auto is standard, except where a quote would swallow rows",
-    )
-
-    @field_validator("encoding")
-    @classmethod
-    def _check_encoding(cls, value: str | None) -> str | None:
-        try:
-            "".encode(value or "utf-8")
-        except LookupError:
-            raise ValueError(f"unknown encoding {value!r}; usual ones are utf-8, utf-16, cp1252 and latin-1") from None
-        return value
-
-    @model_serializer(mode="wrap")
-    def _without_defaults(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is not set: configurations from before this field keep their hash."""
-        values: dict[str, Any] = fields(self)
-        defaults = {"quoting": "auto", "decimal": "."}
-        if not values.get("label_columns"):
-            values.pop("label_columns", None)
-        return {name: value for name, value in values.items() if value != defaults.get(name, ...)}
-
-
-class LabelledFile(TextFile):
-    """How the labels of a file are read."""
-
-    label_columns: tuple[str, ...] = Field(
-        (), description="columns of yes or no, one for each label, in place of the column label (multi-label)"
-    )
-    decimal: Literal[".", ","] = Field(".", description="decimal mark of the scores in the file")
-
-
-class Files(LabelledFile):
-    """Files with the rows of a task, and their columns."""
-
-    train: str | None = Field(
-        None, description="file of training rows, relative to the data directory or the Hub data set"
-    )
-    dev: str | None = Field(None, description="file of dev rows")
-    test: str | None = Field(None, description="file of test rows; labels are optional")
-    texts: tuple[str, ...] = Field(..., description="text columns: one, or two for pairs", min_length=1, max_length=2)
-    targets: tuple[str, ...] | None = Field(
-        None,
-        description="columns with the span of each text's target, start:end in characters (pooling target); none: "
-        "marks in the texts",
-        min_length=1,
-        max_length=2,
-    )
-    label: str = Field("label", description="column of labels or scores")
-    id: str | None = Field(None, description="column of row ids; none: the row number is the id")
-    group: str | None = Field(
-        None, description="column whose equal values stay on one side where rows are held out, such as an author"
-    )
-    repo: str | None = Field(None, description="id of the Hub data set that holds the files; none: the data directory")
-
-
-BatchShare = Annotated[float, Field(gt=0, lt=1)] | Literal["rows"]
-
-
-class Extra(LabelledFile):
-    """Additional training rows of a task, such as the phrases of the SST trees."""
-
-    file: str = Field(..., description="file of additional training rows")
-    texts: tuple[str, ...] = Field(
-        ..., description="text columns of this file: one, or two for pairs", min_length=1, max_length=2
-    )
-    label: str = Field(..., description="column of labels or scores in this file")
-    exclude: dict[str, str] = Field(
-        {}, description='column and value of rows that are skipped, such as {split = "dev"}'
-    )
-    share: BatchShare = Field(
-        0.5, description="share of each batch that is drawn from these rows; rows: in proportion to their number"
-    )
-    match_labels: bool = Field(
-        False,
-        description="draw these rows with the label frequencies of the task's own training rows (class, binary)",
-    )
-
-
-class Unlabelled(TextFile):
-    """Training rows without a label, for which the teachers' outputs stand (distillation)."""
-
-    file: str = Field(..., description="file of rows without a label, whose labels are the teachers' outputs")
-    texts: tuple[str, ...] = Field(
-        ..., description="text columns of this file: one, or two for pairs", min_length=1, max_length=2
-    )
-    exclude: dict[str, str] = Field({}, description="column and value of rows that are skipped")
-    share: BatchShare = Field(
-        0.5, description="share of each batch that is drawn from these rows; rows: in proportion to their number"
-    )
-
-
-Further = Extra | Unlabelled
-
-
-def _as_list(value: object) -> object:
-    """One table or name as a list of one; none as an empty list."""
-    if value is None or value == "none":
-        return ()
-    return (value,) if isinstance(value, Mapping | BaseModel | str) else value
-
-
-def _without_list(files: tuple[Further, ...]) -> list[dict[str, Any]] | dict[str, Any]:
-    """A single file as a table, as configurations have it since before there could be several."""
-    values = [file.model_dump(mode="json", exclude_none=True) for file in files]
-    return values[0] if len(values) == 1 else values
-
-
-FileTable = TypeVar("FileTable", Extra, Unlabelled)
-OneOrMore = Annotated[tuple[FileTable, ...], BeforeValidator(_as_list), PlainSerializer(_without_list)]
-
-
-def _with_columns(file: object, columns: Mapping[str, object]) -> object:
-    """A file that is given by its name, with its columns; it counts as many rows as it has."""
-    return {**columns, "file": file, "share": "rows"} if isinstance(file, str) else file
 
 
 def is_task_name(name: str) -> bool:
@@ -362,9 +225,9 @@ class Task(Strict):
         return {
             **values,
             **{
-                field: [_with_columns(file, table) for file in listed]
+                field: [with_columns(file, table) for file in listed]
                 for field, table in (("extra", labelled), ("unlabelled", like_own))
-                if isinstance(listed := _as_list(values.get(field, ())), list | tuple)
+                if isinstance(listed := as_list(values.get(field, ())), list | tuple)
             },
         }
 

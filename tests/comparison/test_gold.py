@@ -10,7 +10,8 @@ from bertram import sample
 from bertram.comparison.gold import gold_labels, score_file, task_named
 from bertram.errors import BertramError, DataError
 from bertram.evaluation.metrics import score_task
-from bertram.tasks import QUORA, SST, STS, Files, Task
+from bertram.task_files import Files
+from bertram.tasks import QUORA, SST, STS, Task
 
 COURSE = "\tid\tsentence\tsentiment\n0\ta\tgood\t3\n1\tb\tbad\t1\n2\tc\tfine\t\n3\td\tgreat\t4\n"
 

@@ -12,7 +12,8 @@ from bertram.data.describe import Description, TaskDescription, describe
 from bertram.data.rows import read_further, read_rows
 from bertram.data.sources import Split
 from bertram.data.tokenizer import load_tokenizer
-from bertram.tasks import QUORA, SST, STS, Extra, Files, Task
+from bertram.task_files import Extra, Files
+from bertram.tasks import QUORA, SST, STS, Task
 
 pytestmark = pytest.mark.real_data
 

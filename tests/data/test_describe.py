@@ -10,7 +10,8 @@ from rich.console import Console
 from bertram.cli.show_description import description_table
 from bertram.data.describe import Description, PartDescription, describe
 from bertram.data.tokenizer import Tokenizer, load_tokenizer
-from bertram.tasks import Extra, Files, Task
+from bertram.task_files import Extra, Files
+from bertram.tasks import Task
 
 PAIRS = Files(train="train.tsv", dev="dev.tsv", test="test.tsv", texts=("a", "b"), id="id")
 

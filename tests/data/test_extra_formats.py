@@ -12,7 +12,8 @@ from bertram.data.inputs import read_texts
 from bertram.data.rows import read_rows
 from bertram.data.tables import open_table
 from bertram.errors import DataError
-from bertram.tasks import Files, Task
+from bertram.task_files import Files
+from bertram.tasks import Task
 
 excel = pytest.mark.skipif(find_spec("fastexcel") is None, reason="fastexcel is not installed")
 zstd = pytest.mark.skipif(find_spec("zstandard") is None, reason="zstandard is not installed")

@@ -14,7 +14,8 @@ from bertram.data.checks import check_files, read_files
 from bertram.data.leaks import label_shifts, leaks
 from bertram.data.rows import read_further
 from bertram.data.tokenizer import load_tokenizer
-from bertram.tasks import QUORA, Extra, Task
+from bertram.task_files import Extra
+from bertram.tasks import QUORA, Task
 from bertram.training.run_data import pools, read_data
 
 HEADER = "id\ta\tb\tlabel"

@@ -13,11 +13,13 @@ import pytest
 
 from bertram.data import sources
 from bertram.data.checks import cautions, check_files, left_out, read_files, token_cautions
-from bertram.data.rows import Rows, file_facts, limit_rows, read_further, read_rows, styled
+from bertram.data.rows import Rows, file_facts, limit_rows, read_further, read_rows
 from bertram.data.sources import HubUnreachableError
+from bertram.data.texts import styled
 from bertram.errors import DataError
 from bertram.runs.record import FileUse
-from bertram.tasks import QUORA, SST, STS, Extra, Files, Task
+from bertram.task_files import Extra, Files
+from bertram.tasks import QUORA, SST, STS, Task
 
 
 def task_of(kind: str = "binary", *, file: str = "train.tsv", pair: bool = False, **more: object) -> Task:

@@ -13,7 +13,8 @@ import pytest
 
 from bertram.data.sources import files_of, locate, locate_further
 from bertram.errors import DataError
-from bertram.tasks import SST, STS, Extra, Files, Task
+from bertram.task_files import Extra, Files
+from bertram.tasks import SST, STS, Task
 
 ROWS = b'{"text": "good", "label": 3}\n{"text": "bad", "label": 1}\n'
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -15,7 +15,7 @@ from bertram.data import delimited
 from bertram.data.lines import read_lines
 from bertram.data.tables import Format, Record, Table, open_table, text_table
 from bertram.errors import DataError
-from bertram.tasks import Quoting
+from bertram.task_files import Quoting
 
 
 def table(

@@ -11,7 +11,8 @@ from bertram.data.rows import read_rows
 from bertram.data.targets import marked, read_span, token_span, window, without_marks
 from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import DataError, Fault
-from bertram.tasks import Files, Task
+from bertram.task_files import Files
+from bertram.tasks import Task
 
 TARGET_TASK = Task(
     name="wic",
@@ -61,6 +62,10 @@ def test_a_text_with_marks_of_its_own_is_refused() -> None:
 def test_a_span_that_is_not_two_whole_numbers_is_refused(span: str) -> None:
     with pytest.raises(Fault, match="is not two whole numbers"):
         read_span(span)
+
+
+def test_whole_numbers_may_be_written_as_spreadsheets_do() -> None:
+    assert read_span("4.0:9.0") == read_span("4:9") == (4, 9)
 
 
 def test_tokens_that_overlap_the_target_are_its_tokens() -> None:

@@ -7,7 +7,8 @@ import pytest
 from bertram.data.rows import read_further
 from bertram.data.treebank import phrases, write_phrases
 from bertram.errors import DataError
-from bertram.tasks import SST, Extra
+from bertram.task_files import Extra
+from bertram.tasks import SST
 
 TREE = "(3 (2 The) (4 (3 good) (2 film)))"
 

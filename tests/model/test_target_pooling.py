@@ -14,7 +14,8 @@ from bertram.export.write import export
 from bertram.model.dropout import NO_DROPOUT
 from bertram.prediction.load import load
 from bertram.serving.batched_predict import predict_rows, prepare
-from bertram.tasks import SST, Files, Task
+from bertram.task_files import Files
+from bertram.tasks import SST, Task
 from bertram.training.train import train
 
 PAIRS = [

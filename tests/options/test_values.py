@@ -14,7 +14,8 @@ from bertram.cli.settings import resolved
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.minbert.catalogue import RECIPES
-from bertram.tasks import SST, STS, Files, Task
+from bertram.task_files import Files
+from bertram.tasks import SST, STS, Task
 from bertram.training.train import train
 
 ANY = settings(deadline=None, max_examples=60)

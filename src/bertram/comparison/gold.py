@@ -20,7 +20,8 @@ from bertram.evaluation.groups import text_groups
 from bertram.evaluation.metrics import score_task, trivial_baselines
 from bertram.runs.directory import Run, read_predictions
 from bertram.runs.scores import Baselines, TaskScores
-from bertram.tasks import Files, Task
+from bertram.task_files import Files
+from bertram.tasks import Task
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from bertram.data.rows import Part, Rows, above, divided, read_further, read_row
 from bertram.data.sources import DataSource, HeldOut, HubUnreachableError, Split, as_source
 from bertram.data.splits import hold_out, tasks_to_split
 from bertram.errors import DataError
-from bertram.tasks import Extra, Task
+from bertram.task_files import Extra
+from bertram.tasks import Task
 
 FileRows = Mapping[tuple[str, str], Rows]  # by task, and train, dev or a place of `Task.further`
 DIVIDED: tuple[Split, ...] = ("train", "dev")

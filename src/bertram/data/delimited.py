@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from bertram.data.lines import REMEDY as SET_ENCODING
 from bertram.data.lines import Line, outside_quotes
-from bertram.tasks import Quoting
+from bertram.task_files import Quoting
 
 LINES_OF_A_FIELD = 10_000  # a quote that is not closed within so many lines is a fault of its line
 LINES_OF_A_HEADER = 100

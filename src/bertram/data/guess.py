@@ -17,7 +17,8 @@ from bertram.data.tables import STDIN, open_table
 from bertram.errors import DataError
 from bertram.label_spaces import MISSING, NO, YES, in_order
 from bertram.options.toml import inline
-from bertram.tasks import Files, Task, is_task_name
+from bertram.task_files import Files
+from bertram.tasks import Task, is_task_name
 
 ROWS_READ = 20_000
 MOST_LABELS = 30  # different values; more are a score if they are numbers, and else no labels

@@ -10,10 +10,11 @@ from typing import Literal
 
 from bertram.data.delimited import read_header
 from bertram.data.lines import Line, read_lines, split_at_cr
-from bertram.data.rows import Reject, Style, parse
+from bertram.data.rows import Reject
 from bertram.data.tables import Table, ending, open_lines, open_table, plain_table, text_table
+from bertram.data.texts import Style, parse
 from bertram.errors import DataError, Fault
-from bertram.tasks import Quoting
+from bertram.task_files import Quoting
 
 InputFormat = Literal["csv", "tsv", "jsonl", "text"]
 STDIN = "<stdin>"

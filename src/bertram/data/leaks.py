@@ -10,7 +10,8 @@ from bertram.data.describe import words_of
 from bertram.data.rows import Rows, read_rows
 from bertram.data.sources import files_of
 from bertram.errors import DataError
-from bertram.tasks import Extra, Task
+from bertram.task_files import Extra
+from bertram.tasks import Task
 
 NOTABLE = 0.05  # difference of a label's frequency that is worth a line
 

@@ -9,7 +9,8 @@ from typing import Literal
 from bertram.data.memory import MEMORY, MemoryTable, Tables, tables_of
 from bertram.data.tables import refuse_url
 from bertram.errors import DataError
-from bertram.tasks import Files, Task
+from bertram.task_files import Files
+from bertram.tasks import Task
 
 Split = Literal["train", "dev", "test"]
 SECONDS_TO_ANSWER = 10.0

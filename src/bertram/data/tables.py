@@ -22,7 +22,7 @@ from typing import BinaryIO, Literal, NamedTuple, Protocol
 from bertram.data.delimited import Header, header_fields, read_header, split_rows
 from bertram.data.lines import Line, read_lines, split_at_cr
 from bertram.errors import DataError
-from bertram.tasks import Quoting
+from bertram.task_files import Quoting
 
 Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx"]
 FORMATS: dict[str, Format] = {
@@ -323,15 +323,21 @@ def _parsed(text: str) -> tuple[object, str]:
         return None, "not JSON that can be read"
 
 
-def _parquet(path: Path, digest: Digest | None) -> Table:
-    import polars  # noqa: PLC0415 - only this format needs it
-
+def _content(path: Path, digest: Digest | None) -> bytes:
+    """The bytes of a file, which `digest` takes in."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     if digest is not None:
         digest.update(content)
+    return content
+
+
+def _parquet(path: Path, digest: Digest | None) -> Table:
+    import polars  # noqa: PLC0415 - only this format needs it
+
+    content = _content(path, digest)
 
     def read(names: Sequence[str]) -> Iterator[Record]:
         try:
@@ -351,12 +357,7 @@ def _workbook(path: Path, digest: Digest | None) -> Table:
     """The only sheet of an Excel file that has rows; a row's line is its number in the sheet."""
     import polars  # noqa: PLC0415 - only this format and Parquet need it
 
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if digest is not None:
-        digest.update(content)
+    content = _content(path, digest)
     try:
         read_sheets: Callable[..., dict[str, polars.DataFrame]] = polars.read_excel
         sheets = read_sheets(

@@ -51,12 +51,13 @@ def read_span(value: object) -> Span:
     Raises:
         Fault: it is not two whole numbers.
     """
-    parts = str(value).split(":")
     try:
-        start, end = (int(part) for part in parts)
+        start, end = (float(part) for part in str(value).split(":"))
+        if start.is_integer() and end.is_integer():  # also as spreadsheets write them, 4.0
+            return int(start), int(end)
     except ValueError:
-        raise Fault(f"the span {value!r} is not two whole numbers start:end") from None
-    return start, end
+        pass
+    raise Fault(f"the span {str(value)!r} is not two whole numbers start:end")
 
 
 def token_span(offsets: Sequence[Span], target: Span) -> Span | None:

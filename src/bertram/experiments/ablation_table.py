@@ -8,7 +8,7 @@ from bertram.comparison.components import Components
 from bertram.experiments.design import Kind
 from bertram.experiments.effects import Measured
 from bertram.experiments.forecast import Forecast
-from bertram.experiments.looks import Look, Plan
+from bertram.experiments.looks import Look, Plan, without_absent_looks
 from bertram.experiments.study_tables import FORM, read_values
 from bertram.runs.typed_json import JsonObject, typed
 
@@ -96,10 +96,7 @@ class AblationTable:
     @property
     def json_values(self) -> JsonObject:
         """The JSON object that stands in ablation.json."""
-        values = asdict(self)
-        if self.plan is None:
-            del values["plan"], values["looks"]
-        return values
+        return without_absent_looks(asdict(self))
 
 
 def read_ablation_table(path: Path) -> AblationTable:

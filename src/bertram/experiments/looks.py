@@ -19,7 +19,7 @@ from bertram.comparison.verdict import Decision, Verdict
 from bertram.errors import RunError
 from bertram.experiments.study_tables import read_json
 from bertram.runs.files import write_json
-from bertram.runs.typed_json import typed
+from bertram.runs.typed_json import JsonObject, typed
 
 LOOKS = "looks.json"
 FORM = 1
@@ -60,6 +60,11 @@ class Look:
     effects: Mapping[str, float]
     decisions: Mapping[str, str]
     runs: Sequence[str]
+
+
+def without_absent_looks(table: JsonObject) -> JsonObject:
+    """The JSON object of a study's table, without the fields of looks where the study has no plan of them."""
+    return table if table["plan"] is not None else {k: v for k, v in table.items() if k not in ("plan", "looks")}
 
 
 @dataclass(frozen=True)

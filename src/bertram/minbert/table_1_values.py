@@ -7,7 +7,7 @@ from typing import Literal
 
 from bertram.comparison.techniques import TechniqueDifference
 from bertram.evaluation.intervals import Interval
-from bertram.experiments.looks import Look, Plan
+from bertram.experiments.looks import Look, Plan, without_absent_looks
 from bertram.experiments.study_tables import FORM, read_values
 from bertram.minbert.published import Group, Published
 from bertram.runs.typed_json import JsonObject, typed
@@ -94,10 +94,7 @@ class Table1:
     @property
     def json_values(self) -> JsonObject:
         """The JSON object that stands in table.json."""
-        values = asdict(self)
-        if self.plan is None:
-            del values["plan"], values["looks"]
-        return values
+        return without_absent_looks(asdict(self))
 
 
 def read_table_1(path: Path) -> Table1:

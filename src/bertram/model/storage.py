@@ -23,7 +23,8 @@ from bertram.model.pretrained import read_config
 from bertram.options import old_names
 from bertram.runs.tensors import read_tensors, tensor_shapes, write_tensors
 from bertram.runs.typed_json import JsonObject, one_line, read_object
-from bertram.tasks import Strict, Task, is_task_name
+from bertram.task_files import Strict
+from bertram.tasks import Task, is_task_name
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"

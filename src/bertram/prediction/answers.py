@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from bertram.data.rows import styled, text_of
 from bertram.data.targets import without_marks
+from bertram.data.texts import styled, text_of
 from bertram.errors import BertramError, Fault
 from bertram.prediction.frames import texts_in
 from bertram.runs.typed_json import JsonObject

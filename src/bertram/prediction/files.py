@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from bertram.data.inputs import InputFormat, read_texts
-from bertram.data.rows import Reject, target_columns
+from bertram.data.rows import Reject
+from bertram.data.texts import target_columns
 from bertram.errors import BertramError
 from bertram.prediction import abstention
 from bertram.prediction.answers import Pieces, Prediction
 from bertram.prediction.resumable_output import Row
 from bertram.runs.typed_json import JsonObject
-from bertram.tasks import Quoting
+from bertram.task_files import Quoting
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -1,12 +1,13 @@
 """Usages of words from a table, or from a directory in the form of the Diachronic Word Usage Graphs (DWUG)."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bertram.data.tables import Record, open_table
-from bertram.errors import DataError
+from bertram.data.targets import read_span
+from bertram.errors import DataError, Fault
 
 COLUMNS = {  # what a usage needs: the columns that may hold it, the first that exists is read
     "word": ("word", "lemma"),
@@ -159,18 +160,14 @@ def _read_table(
                 _add_occurrences(usages, record, str(path), chosen, patterns)
 
 
-class _RowError(Exception):
-    """What is wrong with a row."""
-
-
 def _values(record: Record, columns: Mapping[str, str]) -> dict[str, str]:
     """The row's values by kind, those that are needed not empty."""
     if record.fault:
-        raise _RowError(record.fault)
+        raise Fault(record.fault)
     values = {kind: "" if (value := record.values.get(name)) is None else str(value) for kind, name in columns.items()}
     for kind in ("word", "period", "text"):
         if kind in values and not values[kind].strip():
-            raise _RowError(f"the {kind} is empty")
+            raise Fault(f"the {kind} is empty")
     return values
 
 
@@ -188,14 +185,14 @@ def _add(
             match = pattern.search(text)
             if match is None:
                 usages.not_found[word] = usages.not_found.get(word, 0) + 1
-                raise _RowError(f"no form of {word!r} in the text; give its forms with --forms, or the span")
+                raise Fault(f"no form of {word!r} in the text; give its forms with --forms, or the span")
             span = match.span()
         start, end = span
         if not 0 <= start < end <= len(text):
-            raise _RowError(
+            raise Fault(
                 f"the span {start}:{end} is outside the text of {len(text)} characters; spans are [start, end), from 0"
             )
-    except _RowError as fault:
+    except Fault as fault:
         usages.rejected.append(f"{place}: {fault}")
         return
     usages.rows.append(Usage(word, values["period"], text, start, end, values.get("id") or place, place))
@@ -208,7 +205,7 @@ def _add_occurrences(
     place = f"{file}:{record.line}"
     try:
         values = _values(record, columns)
-    except _RowError as fault:
+    except Fault as fault:
         usages.rejected.append(f"{place}: {fault}")
         return
     for word, pattern in patterns.items():
@@ -223,16 +220,10 @@ def _add_occurrences(
 def _span(values: Mapping[str, str]) -> tuple[int, int] | None:
     """The span that the row states; None where it states none."""
     if values.get("span"):
-        parts: Iterable[str] = values["span"].split(":")
-    elif values.get("start") and values.get("end"):
-        parts = (values["start"], values["end"])
-    else:
-        return None
-    try:
-        start, end = (int(float(part)) for part in parts)
-    except ValueError:
-        raise _RowError(f"the span {':'.join(parts)!r} is not two whole numbers start:end") from None
-    return start, end
+        return read_span(values["span"])
+    if values.get("start") and values.get("end"):
+        return read_span(f"{values['start']}:{values['end']}")
+    return None
 
 
 def _pattern(forms: Sequence[str]) -> re.Pattern[str]:

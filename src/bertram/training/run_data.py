@@ -14,7 +14,8 @@ from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError
 from bertram.evaluation.evaluate import sample
 from bertram.runs.record import DataFile
-from bertram.tasks import Extra, Task
+from bertram.task_files import Extra
+from bertram.tasks import Task
 from bertram.training.orders import Pool, Source, Stratum
 
 TRAIN_SAMPLE = 1000  # training examples of each task that are scored, for the train-dev gap
