@@ -9,7 +9,9 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "bertram"
 ALONE = {"smart", "surgery", "optimizer"}  # PyTorch, and nothing of ours
-BESIDE = {"errors", "label_sets", "label_spaces", "tasks", "config", "options", "recipes", "runs", "sample"}
+BESIDE = {"errors", "label_sets", "label_spaces", "task_files", "tasks", "config", "options", "recipes", "runs"} | {
+    "sample"
+}
 ROAD = ["data", "model", "prediction", "evaluation", "training", "experiments", "minbert", "report"]
 OFF_THE_ROAD = {
     room: set(ROAD[: ROAD.index("evaluation") + 1])
