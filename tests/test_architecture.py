@@ -10,7 +10,8 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "bertram"
 ALONE = {"smart", "surgery", "optimizer"}  # PyTorch, and nothing of ours
 BESIDE = {"errors", "label_sets", "label_spaces", "task_files", "tasks", "config", "options", "recipes", "runs"} | {
-    "sample"
+    "sample",
+    "standard_streams",
 }
 ROAD = ["data", "model", "prediction", "evaluation", "training", "experiments", "minbert", "report"]
 OFF_THE_ROAD = {

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -13,6 +14,8 @@ from pydantic import (
     field_validator,
     model_serializer,
 )
+
+from bertram.standard_streams import is_dash
 
 Quoting = Literal["auto", "standard", "none"]
 
@@ -54,6 +57,20 @@ class TextFile(Strict):
         return {name: value for name, value in values.items() if value != defaults.get(name, ...)}
 
 
+def named_file(name: str) -> str:
+    """The name of a file of rows, which cannot be standard input.
+
+    Raises:
+        ValueError: it is ``-``.
+    """
+    if is_dash(name):
+        raise ValueError("the files of a task are read more than once; save standard input (-) as a file and name it")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(named_file)]
+
+
 class LabelledFile(TextFile):
     """How the labels of a file are read."""
 
@@ -66,11 +83,11 @@ class LabelledFile(TextFile):
 class Files(LabelledFile):
     """Files with the rows of a task, and their columns."""
 
-    train: str | None = Field(
+    train: FileName | None = Field(
         None, description="file of training rows, relative to the data directory or the Hub data set"
     )
-    dev: str | None = Field(None, description="file of dev rows")
-    test: str | None = Field(None, description="file of test rows; labels are optional")
+    dev: FileName | None = Field(None, description="file of dev rows")
+    test: FileName | None = Field(None, description="file of test rows; labels are optional")
     texts: tuple[str, ...] = Field(..., description="text columns: one, or two for pairs", min_length=1, max_length=2)
     targets: tuple[str, ...] | None = Field(
         None,
@@ -93,7 +110,7 @@ BatchShare = Annotated[float, Field(gt=0, lt=1)] | Literal["rows"]
 class Extra(LabelledFile):
     """Additional training rows of a task, such as the phrases of the SST trees."""
 
-    file: str = Field(..., description="file of additional training rows")
+    file: FileName = Field(..., description="file of additional training rows")
     texts: tuple[str, ...] = Field(
         ..., description="text columns of this file: one, or two for pairs", min_length=1, max_length=2
     )
@@ -113,7 +130,7 @@ class Extra(LabelledFile):
 class Unlabelled(TextFile):
     """Training rows without a label, for which the teachers' outputs stand (distillation)."""
 
-    file: str = Field(..., description="file of rows without a label, whose labels are the teachers' outputs")
+    file: FileName = Field(..., description="file of rows without a label, whose labels are the teachers' outputs")
     texts: tuple[str, ...] = Field(
         ..., description="text columns of this file: one, or two for pairs", min_length=1, max_length=2
     )

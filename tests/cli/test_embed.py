@@ -1,5 +1,7 @@
 """Vectors of texts: those of sentence-transformers, in both formats, in the order of the rows."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +69,13 @@ def test_other_input_is_refused(
     assert outcome.code == 1
     assert reason in outcome.err
     assert not (tmp_path / out).exists()
+
+
+@pytest.mark.slow
+def test_vectors_go_to_standard_output(tiny_runs: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "texts.txt", tmp_path / "vectors.npy"
+    source.write_text("\n".join(TEXTS) + "\n")
+    assert call("embed", tiny_runs / "cross-0", source, "--out", out).code == 0
+    command = [sys.executable, "-m", "bertram", "embed", str(tiny_runs / "cross-0"), str(source), "--out", "-"]
+    process = subprocess.run(command, capture_output=True, check=True, timeout=300)
+    assert process.stdout == out.read_bytes()

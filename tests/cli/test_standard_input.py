@@ -59,3 +59,58 @@ def test_the_columns_of_the_input_are_kept_beside_the_predictions(tiny_runs: Pat
     plain = list(csv.DictReader(call(*words).out.splitlines()))
     assert [row["predicted label"] for row in rows] == [row["label"] for row in plain]
     assert "--keep-columns needs --output-format csv" in call(*words[:-2], "--keep-columns").err
+
+
+def test_gold_labels_are_read_from_standard_input_as_from_their_file(tmp_path: Path) -> None:
+    gold = "\n".join(ROWS) + "\n21st row,\n"
+    (tmp_path / "gold.csv").write_text(gold)
+    (tmp_path / "mine.toml").write_text(TASK)
+    (tmp_path / "p.csv").write_text("id,label\n" + "".join(f"{n + 1},glad\n" for n in range(20)))
+    options = ("--task", "mood", "--config", tmp_path / "mine.toml")
+    of_file = call("score", tmp_path / "p.csv", tmp_path / "gold.csv", *options)
+    of_pipe = call("score", tmp_path / "p.csv", "-", *options, stdin=gold.encode())
+    assert of_file.code == of_pipe.code == 0, of_pipe.err
+    assert of_file.out.splitlines()[1:] == of_pipe.out.splitlines()[1:]
+    assert of_file.err.replace(str(tmp_path / "gold.csv"), "-") == of_pipe.err
+
+
+def test_scores_of_other_systems_are_read_from_standard_input(tmp_path: Path) -> None:
+    rows = [f"{system},{seed},mood,accuracy,{0.7 + seed / 100}" for system in "ab" for seed in range(3)]
+    table = "\n".join(["system,seed,task,metric,value", *rows]) + "\n"
+    (tmp_path / "s.csv").write_text(table)
+    of_file, of_pipe = (
+        call("compare", "--scores", tmp_path / "s.csv"),
+        call("compare", "--scores", "-", stdin=table.encode()),
+    )
+    assert of_file.code == of_pipe.code == 0, of_pipe.err
+    assert of_file.out == of_pipe.out
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("score", "-", "-", "--task", "sst"), "PREDICTIONS and GOLD"),
+        (("score", "p.csv", "-", "--task", "sst", "--config", "-"), "GOLD and --config"),
+        (("change", "-", "--gold", "-", "--out", "out"), "USAGES and --gold"),
+        (("change", "u.csv", "--gold", "-", "--forms", "-", "--out", "out"), "--gold and --forms"),
+        (("data", "init", "-", "-"), "FILES[0] and FILES[1]"),
+    ],
+)
+def test_standard_input_stands_for_one_file_of_a_command(words: tuple[str, ...], named: str) -> None:
+    code, out, err = call(*words)
+    line = f"bertram: {named}: standard input (-) can stand for one file only; name the other\n"
+    assert (code, out, err) == (2, "", line)
+
+
+def test_files_of_a_task_cannot_be_standard_input(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(TASK.replace("t.csv", "-"))
+    code, _, err = call("data", "check", tmp_path, "--config", tmp_path / "mine.toml")
+    assert code == 1
+    assert "tasks.mood.files.train: the files of a task are read more than once; save standard input (-)" in err
+
+
+def test_a_task_file_is_written_to_standard_output(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("\n".join(ROWS) + "\n")
+    plain = call("data", "init", tmp_path / "t.csv")
+    assert call("data", "init", tmp_path / "t.csv", "--out", "-") == plain
+    assert not Path("-").exists()

@@ -6,9 +6,12 @@ from typing import Any
 
 import polars
 import pytest
+from tests.common.models import random_model
 
 import bertram
 from bertram.errors import BertramError
+from bertram.task_files import Files
+from bertram.tasks import Task
 
 TEXTS = ["A fine film.", "Nobody came.", "It was filmed in Lisbon."]
 PAIRS = [("A man sings.", "Someone sings."), ("It rains.", "The sun is out."), ("One", "Two")]
@@ -50,6 +53,29 @@ def test_a_frame_of_pandas_stays_one(model: Any) -> None:
     assert list(frame.index) == [3, 1, 2]
     assert list(frame["prediction"]) == model.predict_frame("sst", SINGLE)["prediction"].to_list()
     assert "prediction" not in table.columns
+
+
+def test_targets_are_marked_by_columns_of_spans(tiny_encoder: Path) -> None:
+    files = Files(texts=("text1", "text2"), targets=("span1", "span2"))
+    values = {"name": "wic", "kind": "score", "range": (1, 4), "encoding": "bi", "head": "cosine", "pooling": "target"}
+    model = random_model(tiny_encoder, {"wic": Task.model_validate({**values, "files": files})}, "mean")
+    rows: dict[str, list[Any]] = {
+        "text1": ["the plane left", "planes and trains"],
+        "text2": ["a plane in space", "an old plane tree"],
+        "span1": ["4:9", "0:6"],
+        "span2": ["2:7", "7:12"],
+    }
+    marked = [
+        ("the <t>plane</t> left", "a <t>plane</t> in space"),
+        ("<t>planes</t> and trains", "an old <t>plane</t> tree"),
+    ]
+    assert model.predict("wic", rows) == model.predict("wic", marked)
+    frame = model.predict_frame("wic", polars.DataFrame(rows))
+    assert frame["prediction"].to_list() == [answer.value for answer in model.predict("wic", marked)]
+    own_marks = {"text1": [first for first, _ in marked], "text2": [second for _, second in marked]}
+    assert model.predict("wic", own_marks) == model.predict("wic", marked)
+    with pytest.raises(BertramError, match="input 1: the span 0:99 is outside the text of 17 characters"):
+        model.predict("wic", {**rows, "span1": ["4:9", "0:99"]})
 
 
 @pytest.mark.parametrize(

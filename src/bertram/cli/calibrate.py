@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
-from bertram.cli.layout import Flag
+from bertram.cli.layout import FileOrDash, Flag
 
 EXAMPLES = """Examples:
 
@@ -25,7 +25,7 @@ def calibrate(
     *,
     data: str | None = None,
     task: str | None = None,
-    predictions: Path | None = None,
+    predictions: FileOrDash | None = None,
     only: Literal["temperature", "thresholds"] | None = None,
     folds: Annotated[int, Parameter()] = 5,
     batch_size: PositiveInt = 64,
@@ -45,7 +45,8 @@ def calibrate(
         Task to fit. Default: every task with probabilities.
     predictions
         JSON lines with id and probabilities of training rows, each by a model that was not trained on that row, as
-        cross-validation makes them. Default: fit on dev, whose scores are optimistic from then on.
+        cross-validation makes them; - for standard input. Default: fit on dev, whose scores are optimistic from then
+        on.
     only
         Fit the temperature or the thresholds alone.
     folds

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
 from bertram.cli.failures import needs_report
-from bertram.cli.layout import Flag
+from bertram.cli.layout import FileOrDash, Flag, refuse_second_dash
 
 if TYPE_CHECKING:
     from bertram.semantic_change.study import ChangeStudy
@@ -28,13 +28,13 @@ app = App(name="change", help_epilogue=EXAMPLES, help_format="plaintext")
 
 @app.default
 def change(
-    usages: Path,
+    usages: FileOrDash,
     *,
     out: Path,
     encoder: str = "minilm",
-    folds: Path | None = None,
-    gold: Path | None = None,
-    forms: Path | None = None,
+    folds: FileOrDash | None = None,
+    gold: FileOrDash | None = None,
+    forms: FileOrDash | None = None,
     column: Annotated[list[str] | None, Parameter(negative="")] = None,
     periods: str | None = None,
     layers: str | None = None,
@@ -49,18 +49,19 @@ def change(
     ----------
     usages
         A CSV, TSV, JSONL or Parquet file with the columns word, period, text and start, end (character span of the
-        target), or a directory of Diachronic Word Usage Graphs (DWUG).
+        target), - for standard input, or a directory of Diachronic Word Usage Graphs (DWUG).
     out
         Output directory: change.html, change.json, words.csv, and the usage vectors, which are computed only once.
     encoder
         Encoder: minilm, mpnet, a directory, a Hub id, or a run whose trained encoder is used. With --folds its name
         holds {fold}.
     folds
-        Table with the columns word and fold: each word is measured by the encoder of its fold, trained without it.
+        Table with the columns word and fold, or - for standard input: each word is measured by the encoder of its
+        fold, trained without it.
     gold
-        File with the gold change of words: two columns, or DWUG's stats_groupings.csv.
+        File with the gold change of words: two columns, or DWUG's stats_groupings.csv; - for standard input.
     forms
-        Table of word forms (columns word and form), for rows without a span.
+        Table of word forms (columns word and form), for rows without a span; - for standard input.
     column
         Name of a column: KIND=NAME, where KIND is word, period, text, start, end, span or id. Repeat it for several.
     periods
@@ -85,6 +86,7 @@ def change(
     from bertram.semantic_change.usages import read_forms, read_usages  # noqa: PLC0415
     from bertram.semantic_change.vectors import load_fold_encoders, load_usage_encoder  # noqa: PLC0415
 
+    refuse_second_dash({"USAGES": usages, "--gold": gold, "--forms": forms, "--folds": folds})
     _refuse_other_output(out)
     settings = Settings(_numbers(layers), window, resamples, seed)
     word_forms = None if forms is None else read_forms(forms)

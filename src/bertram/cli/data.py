@@ -10,10 +10,11 @@ from cyclopts import App, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
 from bertram import options
-from bertram.cli.layout import FileOrDash, Words
+from bertram.cli.layout import FileOrDash, Words, refuse_second_dash
 from bertram.cli.settings import resolved, with_labels_of_data
 from bertram.config import Config
 from bertram.errors import BertramError, DataError
+from bertram.standard_streams import is_dash
 
 if TYPE_CHECKING:
     from bertram.data.checks import FileRows
@@ -90,7 +91,7 @@ INIT = """Examples:
 
 @app.command(help_epilogue=INIT)
 def init(
-    files: Annotated[list[Path], Parameter(negative="", allow_leading_hyphen=True)], *, out: Path | None = None
+    files: Annotated[list[Path], Parameter(negative="", allow_leading_hyphen=True)], *, out: FileOrDash | None = None
 ) -> None:
     """Write a first task file for tables: kinds, labels, ranges, ids and pairs are guessed, each with its reason.
 
@@ -100,12 +101,14 @@ def init(
         Tables: CSV, TSV, JSONL, JSON, Excel or Parquet files, or - for standard input. train, dev
         and test in their names say their use.
     out
-        TOML file to create. Default: standard output.
+        TOML file to create. Default: standard output, as for -.
     """
     from bertram.cli.terminal import say  # noqa: PLC0415
     from bertram.data.guess import guess  # noqa: PLC0415
     from bertram.runs.files import disk_errors, write_text  # noqa: PLC0415
 
+    refuse_second_dash({f"FILES[{number}]": path for number, path in enumerate(files)})
+    out = None if out is None or is_dash(out) else out
     if out is not None and out.exists():
         raise BertramError(f"{out}: exists already; choose another --out")
     text = guess(files, None if out is None else out.parent)
@@ -151,7 +154,7 @@ def usage_pairs(usages: Path, *, out: Path, folds: PositiveInt = 5, seed: NonNeg
 
 
 @app.command(help_epilogue="Example: bertram data phrases trees --out DIR/extra/sst-train-phrases.tsv")
-def phrases(trees: Path, *, out: Path) -> None:
+def phrases(trees: Path, *, out: FileOrDash) -> None:
     """Extract labelled phrases from the Stanford Sentiment Treebank, as additional rows for the recipes best and quick.
 
     Parameters
@@ -159,12 +162,11 @@ def phrases(trees: Path, *, out: Path) -> None:
     trees
         Directory with the treebank's train.txt, dev.txt and test.txt, one tree per line.
     out
-        Output file.
+        Output file, or - for standard output.
     """
-    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.data.treebank import write_phrases  # noqa: PLC0415
 
-    console().print(f"{out}: {write_phrases(trees, out):,} phrases")
+    _tell(out, f"{write_phrases(trees, out):,} phrases")
 
 
 @app.command(help_epilogue="Example: bertram data pairs DIR --task quora --out DIR/pairs.tsv")
@@ -172,7 +174,7 @@ def pairs(
     data: str,
     *,
     task: str,
-    out: Path,
+    out: FileOrDash,
     config: FileOrDash | None = None,
     encoder: str = "minilm",
     neighbours: int = 1,
@@ -189,7 +191,7 @@ def pairs(
     task
         Name of a task of pairs.
     out
-        Output file, tab-separated, for tasks.NAME.unlabelled.
+        Output file, tab-separated, for tasks.NAME.unlabelled; or - for standard output.
     config
         TOML file that defines tasks.
     encoder
@@ -199,7 +201,6 @@ def pairs(
     seed
         Random seed of the random pairs.
     """
-    from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.data.splits import config_source  # noqa: PLC0415
     from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
     from bertram.model.pretrained import find, read_encoder  # noqa: PLC0415
@@ -212,7 +213,17 @@ def pairs(
     vectors = read_encoder(directory), load_tokenizer(directory)
     candidates = candidate_pairs(chosen, config_source(settings), *vectors, neighbours=neighbours, seed=seed)
     write_pairs(out, chosen, candidates)
-    console().print(f"{out}: {len(candidates):,} pairs, half of them neighbours and half random")
+    _tell(out, f"{len(candidates):,} pairs, half of them neighbours and half random")
+
+
+def _tell(out: Path, text: str) -> None:
+    """Say what was written, beside standard output if it was written there."""
+    from bertram.cli.terminal import console, say  # noqa: PLC0415
+
+    if is_dash(out):
+        say(text)
+    else:
+        console().print(f"{out}: {text}")
 
 
 def _token_cautions(settings: Config, rows: "FileRows") -> list[str]:

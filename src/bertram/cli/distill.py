@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from bertram.cli.layout import Flag, Words
+from bertram.cli.layout import FileOrDash, Flag, Words
 from bertram.cli.train import train
 from bertram.errors import RunError
 
@@ -30,7 +30,7 @@ def distill(
     *teachers: Words,
     out: Path,
     recipe: str | None = None,
-    config: Path | None = None,
+    config: FileOrDash | None = None,
     data: str | None = None,
     encoder: str | None = None,
     seed: int | None = None,

@@ -6,7 +6,7 @@ from typing import Literal
 from cyclopts import App
 from cyclopts.types import PositiveInt
 
-from bertram.cli.layout import Flag
+from bertram.cli.layout import FileOrDash, Flag
 
 EXAMPLES = """Examples:
 
@@ -22,7 +22,7 @@ def embed(
     run: Path,
     source: str = "-",
     *,
-    out: Path,
+    out: FileOrDash,
     task: str | None = None,
     column: str | None = None,
     normalize: Flag = False,
@@ -40,7 +40,8 @@ def embed(
     source
         CSV, TSV, JSONL or Parquet file, or one text per line; - for standard input.
     out
-        Output file: .npy (an array of the vectors, in the order of the rows) or .parquet (columns id and vector).
+        Output file: .npy (an array of the vectors, in the order of the rows) or .parquet (columns id and
+        vector); or - for .npy on standard output.
     task
         Task whose text column and text normalization are used; its first text of a pair. Default: plain texts.
     column
@@ -59,11 +60,11 @@ def embed(
     """
     from bertram.cli.terminal import say, working  # noqa: PLC0415
     from bertram.data.inputs import read_texts  # noqa: PLC0415
-    from bertram.data.tables import standard_input  # noqa: PLC0415
     from bertram.errors import BertramError  # noqa: PLC0415
     from bertram.prediction.load import load  # noqa: PLC0415
     from bertram.prediction.model import Model  # noqa: PLC0415
     from bertram.prediction.vectors import check_vector_path, embed_rows, save_vectors  # noqa: PLC0415
+    from bertram.standard_streams import standard_input  # noqa: PLC0415
 
     check_vector_path(out)
     model = load(run)

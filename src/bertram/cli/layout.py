@@ -2,11 +2,15 @@
 
 import shutil
 import textwrap
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+
+from bertram.cli.failures import UsageError
+from bertram.standard_streams import is_dash
 
 MOST_COLUMNS = 100
 
@@ -18,6 +22,20 @@ FileOrDash = Annotated[Path, Parameter(allow_leading_hyphen=True)]
 
 Words = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 """Words that no parameter of the command takes: ``--field value`` for fields of the configuration."""
+
+
+def refuse_second_dash(files: Mapping[str, Path | None]) -> None:
+    """Refuse a command line that reads standard input as two files.
+
+    Args:
+        files: name of each argument -> its file; None for one that is not given.
+
+    Raises:
+        UsageError: two of them are ``-``.
+    """
+    dashes = [name for name, path in files.items() if path is not None and is_dash(path)]
+    if len(dashes) > 1:
+        raise UsageError(f"{' and '.join(dashes)}: standard input (-) can stand for one file only; name the other")
 
 
 def columns() -> int:

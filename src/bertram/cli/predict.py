@@ -1,14 +1,13 @@
 """``bertram predict``."""
 
-import csv
 import json
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
@@ -16,16 +15,19 @@ from cyclopts.types import PositiveInt
 from bertram.cli.layout import FileOrDash, Flag
 from bertram.cli.terminal import CONTROL, printable
 from bertram.errors import BertramError
-from bertram.label_spaces import LabelSpace
 from bertram.prediction.engines.reading import Engine
+from bertram.prediction.prediction_table import DELIMITERS, Carried, PredictionTable, refuse_existing_table, table_file
 from bertram.runs.typed_json import JsonObject
+from bertram.standard_streams import is_dash
 
 ROWS_PER_STEP = 64
+UNWRITTEN = (".gz", ".zst", ".xlsx", ".parquet")
 Item = TypeVar("Item")
 EXAMPLES = """Examples:
 
   echo "a lovely film" | bertram predict RUN --task sst
   bertram predict RUN pairs.csv --task quora > out.jsonl
+  bertram predict RUN pairs.csv --task quora --out labelled.csv
   bertram predict RUN million.csv --task quora --out out.jsonl
 """
 
@@ -44,7 +46,7 @@ def predict(
     column: Annotated[list[str], Parameter(negative="")] | None = None,
     encoding: str | None = None,
     quoting: Literal["auto", "standard", "none"] = "auto",
-    output_format: Literal["jsonl", "csv"] = "jsonl",
+    output_format: Literal["jsonl", "csv"] | None = None,
     keep_columns: Flag = False,
     abstain_below: float | None = None,
     batch_size: PositiveInt = 64,
@@ -62,8 +64,9 @@ def predict(
     task
         Task to predict.
     out
-        Output file. If it exists and belongs to the same run and input, only the missing rows are predicted.
-        Default: standard output, as for -.
+        Output file. A name that ends in .csv or .tsv makes a table of the input's columns and the prediction. Any other
+        makes JSONL: if it exists and belongs to the same run and input, only the missing rows are predicted. Default:
+        standard output, as for -.
     input_format
         Input format, if the file name has no known extension.
     columns
@@ -76,9 +79,11 @@ def predict(
         Quotes in a table: fields in quotes may span lines (standard), or quotes are ordinary characters (none); auto
         is standard, except where a quote would swallow rows.
     output_format
-        Format of standard output: one JSON object per line, or a table with a column for each probability.
+        Format of standard output: one JSON object per line, or a table with a column for each probability. Default:
+        jsonl.
     keep_columns
-        Write all columns of the input before those of the prediction. Only for --output-format csv.
+        Write all columns of the input before those of the prediction. Only for --output-format csv; a table in --out
+        has them.
     abstain_below
         Confidence (probability of what is predicted) below which a prediction is withheld: its value and label are
         null. Default: none is.
@@ -90,28 +95,35 @@ def predict(
         the run.
     """
     from bertram.cli.terminal import say  # noqa: PLC0415
-    from bertram.data.tables import standard_input  # noqa: PLC0415
     from bertram.prediction.engines.load import engine_hash, load  # noqa: PLC0415
     from bertram.prediction.files import predict_file  # noqa: PLC0415
     from bertram.prediction.resumable_output import Output  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
+    from bertram.standard_streams import standard_input  # noqa: PLC0415
 
-    out = None if out == Path("-") else out
-    if out is not None and output_format != "jsonl":
-        raise BertramError("--out writes JSONL, which it can continue; for CSV redirect standard output instead")
-    if keep_columns and output_format != "csv":
-        raise BertramError("--keep-columns needs --output-format csv")
-    carried: deque[Mapping[str, object]] | None = deque() if keep_columns else None
+    out = None if out is None or is_dash(out) else out
+    as_table = output_format == "csv" if out is None else out.suffix.lower() in DELIMITERS
+    _check_output(out, output_format, as_table=as_table, keep_columns=keep_columns)
+    carried: Carried | None = deque() if keep_columns or (as_table and out is not None) else None
     opened = open_run(run)
     model = load(opened, engine, notify=say)
     if task not in model.tasks:
         raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     with ExitStack() as stack:
         output = None
-        if out is not None:
+        abstaining = abstain_below is not None
+        write: Callable[[JsonObject], None] = _print
+        if as_table and out is not None:
+            write = stack.enter_context(table_file(out, model.tasks[task], carried, abstaining=abstaining)).write
+        elif as_table:
+            clean = printable if sys.stdout.isatty() else None
+            table = PredictionTable(sys.stdout, model.tasks[task], carried=carried, abstaining=abstaining, clean=clean)
+            write = table.write
+        elif out is not None:
             made_by = engine_hash(opened, engine)
             made_by += "" if abstain_below is None else f" --abstain-below {abstain_below:g}"
             output = stack.enter_context(Output(out, model.tasks[task], made_by))
+            write = output.write
         step = stack.enter_context(_progress(source, enabled=out is not None or not sys.stdout.isatty()))
         lines = predict_file(
             model,
@@ -127,15 +139,35 @@ def predict(
             complain=say,
             carried=carried,
         )
-        write = _printer(model.tasks[task].label_space, output_format, carried) if output is None else output.write
         written = 0
         for line in _counted(lines, step):
             write(line)
             written += 1
-    if output is not None:
-        say(f"{out}: {output.added} rows predicted, {output.existing} already there")
-    if not written and (output is None or not output.existing):
-        raise BertramError(f"{'standard input' if source == '-' else source}: no usable rows")
+        if not written and (output is None or not output.existing):
+            raise BertramError(f"{'standard input' if source == '-' else source}: no usable rows")
+    if out is not None:
+        added, existing = (written, 0) if output is None else (output.added, output.existing)
+        say(f"{out}: {added} rows predicted, {existing} already there")
+
+
+def _check_output(out: Path | None, output_format: str | None, *, as_table: bool, keep_columns: bool) -> None:
+    """Refuse an output that cannot be written, before the model is loaded.
+
+    Raises:
+        BertramError: options that do not go together, a format that is not written, or a table that exists.
+    """
+    if out is None:
+        if keep_columns and not as_table:
+            raise BertramError("--keep-columns needs --output-format csv, or --out FILE.csv")
+        return
+    if output_format is not None and as_table != (output_format == "csv"):
+        raise BertramError(f"{out}: --out writes CSV as FILE.csv, TSV as FILE.tsv, and JSONL under any other name")
+    if keep_columns and not as_table:
+        raise BertramError(f"{out}: JSONL has no columns of the input; --out FILE.csv has them")
+    if out.suffix.lower() in UNWRITTEN:
+        raise BertramError(f"{out}: predictions are written as .jsonl, .csv or .tsv")
+    if as_table:
+        refuse_existing_table(out)
 
 
 @contextmanager
@@ -171,41 +203,6 @@ def _counted(items: Iterable[Item], step: Callable[[int], None]) -> Iterator[Ite
         yield item
         if number % ROWS_PER_STEP == 0:
             step(ROWS_PER_STEP)
-
-
-def _printer(
-    space: LabelSpace, output_format: str, carried: deque[Mapping[str, object]] | None
-) -> Callable[[JsonObject], None]:
-    """A function that writes a prediction to standard output; of a table the header is written at once."""
-    if output_format == "jsonl":
-        return _print
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    names = ["id", "index", "label", *map("probability of {}".format, space.names)] if space.names else ["id", "value"]
-    if carried is None:
-        writer.writerow(names)
-    header_written = carried is None
-
-    def write(line: JsonObject) -> None:
-        nonlocal header_written
-        cells = [line["id"], _cell(line["value"])]
-        if space.names:
-            cells += [_cell(line["label"]), *line["probabilities"].values()]
-        if carried is not None:
-            row = carried.popleft()
-            if not header_written:
-                writer.writerow([*row, *(name if name not in row else f"predicted {name}" for name in names)])
-                header_written = True
-            cells = [*map(_cell, row.values()), *cells]
-        writer.writerow([printable(str(cell)) for cell in cells] if sys.stdout.isatty() else cells)
-
-    return write
-
-
-def _cell(value: Any) -> Any:
-    """A value of a table; several labels are separated by semicolons, an empty list stays one."""
-    if not isinstance(value, tuple | list):
-        return "" if value is None else value
-    return ";".join(map(str, value)) if value else "[]"
 
 
 def _print(line: JsonObject) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from bertram.cli.layout import Flag
+from bertram.cli.layout import FileOrDash, Flag
 from bertram.cli.settings import resolved
 from bertram.config import Config, PretrainConfig
 from bertram.errors import ConfigError
@@ -27,7 +27,7 @@ def pretrain(
     data: str = "sample",
     tasks: str | None = None,
     encoder: str = "minilm",
-    config: Path | None = None,
+    config: FileOrDash | None = None,
     epochs: int = DEFAULTS.epochs,
     max_steps: int | None = None,
     batch_size: int = DEFAULTS.batch_size,

@@ -1,10 +1,8 @@
 """``bertram score``."""
 
-from pathlib import Path
-
 from cyclopts import App
 
-from bertram.cli.layout import FileOrDash, Flag
+from bertram.cli.layout import FileOrDash, Flag, refuse_second_dash
 
 EXAMPLES = """Examples:
 
@@ -18,7 +16,7 @@ app = App(name="score", help_epilogue=EXAMPLES, help_format="plaintext")
 @app.default
 def score(
     predictions: FileOrDash,
-    gold: Path,
+    gold: FileOrDash,
     *,
     task: str,
     config: FileOrDash | None = None,
@@ -37,7 +35,7 @@ def score(
         the task's own) and one value per row: a score, a label, or the index of a label in a column index.
         Probabilities as `bertram predict` writes them add the negative log-likelihood and the Brier score.
     gold
-        Data file with ids, texts and labels, such as a dev file of the course.
+        Data file with ids, texts and labels, such as a dev file of the course, or - for standard input.
     task
         Task that defines the labels: sst, quora, sts, or a task of --config.
     config
@@ -54,6 +52,7 @@ def score(
     from bertram.cli.terminal import console, say  # noqa: PLC0415
     from bertram.comparison.gold import score_file, task_named  # noqa: PLC0415
 
+    refuse_second_dash({"PREDICTIONS": predictions, "GOLD": gold, "--config": config})
     definition = task_named(with_labels_of_data(resolved(None, config, ())).tasks, task)
     result = score_file(predictions, gold, definition, allow_rejects=allow_rejects, partial=partial, encoding=encoding)
     for line in result.notes:

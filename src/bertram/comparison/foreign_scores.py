@@ -1,6 +1,7 @@
 """Scores of systems trained elsewhere: a table of system, seed, task, metric and value, compared by the same engine."""
 
 import csv
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from bertram.comparison.outcomes import OVERALL, Outcome, RunScore
 from bertram.comparison.prediction_files import counted
 from bertram.errors import DataError
 from bertram.evaluation.metrics import METRICS, is_error, on_unit_scale
+from bertram.standard_streams import open_bytes
 
 CORRELATIONS = ("pearson", "spearman")
 COLUMNS = ("system", "seed", "task", "metric", "value")
@@ -37,7 +39,7 @@ def read_scores(path: Path) -> list[Line]:
         DataError: all lines that cannot be read, and scores that stand twice.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
             missing = [name for name in COLUMNS if name not in reader.fieldnames]

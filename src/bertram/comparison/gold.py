@@ -20,6 +20,7 @@ from bertram.evaluation.groups import text_groups
 from bertram.evaluation.metrics import score_task, trivial_baselines
 from bertram.runs.directory import Run, read_predictions
 from bertram.runs.scores import Baselines, TaskScores
+from bertram.standard_streams import is_dash
 from bertram.task_files import Files
 from bertram.tasks import Task
 
@@ -85,7 +86,7 @@ def score_file(
 
     Args:
         predictions: predictions in any form that `match_predictions` takes.
-        gold: a data file with the columns that the task's files have, or its files on the Hub.
+        gold: a data file with the columns that the task's files have, or its files on the Hub; or - for standard input.
         task: task that says what the labels mean; constants of the baselines come from its training file, if that is
             beside `gold`.
         allow_rejects: accept a gold file of which more than 1 % of the rows cannot be used.
@@ -114,6 +115,13 @@ def score_file(
         notes.append(f"{predictions}: nll and brier are left out: {matched.probability_fault}")
     texts = dict(zip(rows.ids, rows.texts, strict=True))
     groups = text_groups([texts[id_] for id_ in matched.ids])
+    if matched.withheld:
+        answered = len(matched.gold)
+        total = answered + matched.withheld
+        notes.append(
+            f"{predictions}: coverage {answered / total:.4f}: {answered:,} of {total:,} rows are answered, and the "
+            f"scores are of these; {matched.withheld:,} predictions are withheld"
+        )
     if matched.missing:
         notes.append(f"{predictions}: {len(matched.gold):,} of {len(rows):,} gold rows have a prediction and count")
     return FileScore(
@@ -148,7 +156,7 @@ def _ids_of_others(task: Task, gold: Path) -> dict[str, set[str]]:
 def _with_columns_of(task: Task, path: Path) -> Task:
     """The task with a file as its dev file, under the column names of its own files or else of those on the Hub."""
     layouts = [files for files in (task.files, task.hub) if files is not None]
-    if path.is_file():
+    if is_dash(path) or path.is_file():
         with open_table(path, task.files.encoding, task.files.quoting) as table:
             columns = set(table.columns)
         layouts.sort(key=lambda files: not {*files.texts, files.label} <= columns)  # stable: own files come first

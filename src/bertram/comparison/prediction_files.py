@@ -14,13 +14,14 @@ import numpy as np
 
 from bertram.data.delimited import read_header, split_rows
 from bertram.data.lines import Line, read_lines, split_at_cr
-from bertram.data.tables import STDIN, standard_input
 from bertram.errors import DataError
 from bertram.evaluation.intervals import Floats
 from bertram.label_spaces import LabelSpace
+from bertram.standard_streams import open_bytes
 
 _PREDICTION_NAMES = ("output", "value", "prediction", "index")
 PROBABILITY = "probability of "  # begins the names of columns, as `bertram predict` writes them
+ABSTAINED = "abstained"  # column or field of a prediction that is withheld
 SUM_TOLERANCE = 0.01  # of the probabilities of classes, which are rounded
 _MAX_LISTED = 5  # of each kind of problem
 
@@ -66,6 +67,7 @@ class Matched(NamedTuple):
         ids: ids of the rows [n].
         probabilities: probability of each class [n, classes]; None where the file has none that can be used.
         probability_fault: first fault of the probabilities; None where there is none.
+        withheld: number of gold rows whose prediction is withheld, which are left out.
     """
 
     gold: Floats
@@ -74,6 +76,7 @@ class Matched(NamedTuple):
     ids: Sequence[str]
     probabilities: Floats | None = None
     probability_fault: str | None = None
+    withheld: int = 0
 
 
 def match_predictions(
@@ -93,6 +96,8 @@ def match_predictions(
     `probabilities`, as `bertram predict` writes it, and a column `index` hold indices; `label` and the task's own label
     column hold labels. Any other column holds what all of its values can be.
 
+    A row that says ``abstained`` has no prediction, as `bertram predict --abstain-below` withholds it; it is left out.
+
     Args:
         path: the file, in any form that `read_predictions` takes.
         gold: id -> label.
@@ -105,18 +110,20 @@ def match_predictions(
 
     Raises:
         DataError: all ids that are missing, unknown or double, and all values that the task does not have; or values
-            that may be labels as well as indices.
+            that may be labels as well as indices; or a file in which all predictions are withheld.
     """
-    rows = _rows(path, columns, encoding)
+    all_rows = _rows(path, columns, encoding)
+    rows = [row for row in all_rows if not row.abstained]
+    withheld = {row.id for row in all_rows if row.abstained}
     values, faults = _values(path, rows, space, columns)
     predicted = {row.id: value for row, value in zip(rows, values, strict=True)}
-    missing = [id_ for id_ in gold if id_ not in predicted]
-    unlabelled = [id_ for id_ in predicted if id_ not in gold and id_ not in ignore]
+    missing = [id_ for id_ in gold if id_ not in predicted and id_ not in withheld]
+    unlabelled = [id_ for id_ in (*predicted, *withheld) if id_ not in gold and id_ not in ignore]
     elsewhere = [name for name, ids in (other_files or {}).items() if unlabelled and set(unlabelled) <= set(ids)]
     kinds = {
         "ids without a prediction": [] if partial and len(missing) < len(gold) else [repr(id_) for id_ in missing],
         "ids without a gold label": [repr(id_) for id_ in unlabelled],
-        "double ids": _doubles(rows),
+        "double ids": _doubles(all_rows),
         "values that the task does not have": faults,
     }
     problems = [f"{kind}: {counted(items)}" for kind, items in kinds.items() if items]
@@ -124,15 +131,18 @@ def match_predictions(
     if problems:
         raise DataError(listed(f"{path}: does not fit the gold labels", problems))
     labelled = {id_: label for id_, label in gold.items() if id_ in predicted}
+    withheld_count = len(withheld & gold.keys())
+    if not labelled:
+        raise DataError(f"{path}: all predictions are withheld, so there is nothing to score")
     labels = np.array(list(labelled.values()), dtype=np.float64)
     values_in_order = np.array([predicted[id_] for id_ in labelled])
-    missing_count = len(gold) - len(labelled)
+    missing_count = len(gold) - len(labelled) - withheld_count
     try:
         probabilities = _probabilities(rows, space)
     except ValueError as fault:
-        return Matched(labels, values_in_order, missing_count, list(labelled), None, str(fault))
+        return Matched(labels, values_in_order, missing_count, list(labelled), None, str(fault), withheld_count)
     in_order = None if probabilities is None else np.array([probabilities[id_] for id_ in labelled])
-    return Matched(labels, values_in_order, missing_count, list(labelled), in_order)
+    return Matched(labels, values_in_order, missing_count, list(labelled), in_order, withheld=withheld_count)
 
 
 def _probabilities(rows: Sequence["_Row"], space: LabelSpace) -> dict[str, list[float]] | None:
@@ -175,7 +185,7 @@ def _values(path: Path, rows: Sequence["_Row"], space: LabelSpace, columns: Colu
     own_label = (columns.label or "label").strip().lower()
     if all(row.is_index for row in rows):
         return indices
-    if all(row.column in ("label", own_label) for row in rows):
+    if all(row.column in ("label", "predicted label", own_label) for row in rows):
         return labels
     if not indices[1] and not labels[1] and indices[0] != labels[0]:
         raise DataError(
@@ -228,6 +238,7 @@ class _Row(NamedTuple):
     column: str
     is_index: bool
     probabilities: Any = None  # list, or name of the class -> probability
+    abstained: bool = False
 
 
 def _doubles(rows: Iterable[_Row]) -> list[str]:
@@ -260,7 +271,9 @@ def _row(line: int, names: tuple[str, ...], fields: Sequence[Any] | str, columns
     if isinstance(fields, str):
         raise ValueError(fields)  # the line's fault
     id_at, value_at, column, is_index = _columns(names, columns)
-    return _Row(line, str(fields[id_at]).strip(), fields[value_at], column, is_index, _shares(names, fields))
+    abstained = ABSTAINED in names and str(fields[names.index(ABSTAINED)]).strip().lower() == "true"
+    row_id = str(fields[id_at]).strip()
+    return _Row(line, row_id, fields[value_at], column, is_index, _shares(names, fields), abstained)
 
 
 def _shares(names: tuple[str, ...], fields: Sequence[Any]) -> Any:
@@ -280,8 +293,12 @@ def _columns(names: tuple[str, ...], columns: Columns) -> tuple[int, int, str, b
     if not ids:
         raise ValueError(f"no {own_id or 'id'!r} among {', '.join(map(repr, plain))}")
     candidates = [name for name in plain if name not in (ids[0], "id", "")]  # a nameless column holds row numbers
+    of_bertram = any(name.startswith(PROBABILITY) for name in plain)  # its `predict` calls a carried index otherwise
     tiers = [
-        [name for name in candidates if name in _PREDICTION_NAMES or name.startswith("predicted")],
+        [name for name in candidates if name == "predicted index"],
+        [name for name in candidates if name == "index" and of_bertram],
+        [name for name in candidates if name.startswith("predicted") and PROBABILITY not in name],
+        [name for name in candidates if name in _PREDICTION_NAMES],
         [name for name in candidates if name == "label"],
         [name for name in candidates if name == own_label],
         candidates,
@@ -289,7 +306,7 @@ def _columns(names: tuple[str, ...], columns: Columns) -> tuple[int, int, str, b
     values = next((names for names in tiers if names), [])
     if len(values) != 1:
         raise ValueError(f"which of {', '.join(map(repr, plain))} is the value? Call it 'prediction'")
-    is_index = values[0] == "index" or (values[0] == "value" and "probabilities" in candidates)
+    is_index = values[0] in ("index", "predicted index") or (values[0] == "value" and "probabilities" in candidates)
     return plain.index(ids[0]), plain.index(values[0]), values[0], is_index
 
 
@@ -328,7 +345,8 @@ def _table(lines: Sequence[Line], columns: Columns) -> Iterator[tuple[int, tuple
 
 def _lines(path: Path, encoding: str | None) -> list[Line]:
     try:
-        data = standard_input().read() if str(path) == STDIN else path.read_bytes()
+        with open_bytes(path) as file:
+            data = file.read()
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
     except (EOFError, gzip.BadGzipFile, zlib.error) as fault:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bertram.data.checks import label_cautions, listed
-from bertram.data.tables import STDIN, open_table
+from bertram.data.tables import open_table
 from bertram.errors import DataError
 from bertram.label_spaces import MISSING, NO, YES, in_order
 from bertram.options.toml import inline
+from bertram.standard_streams import is_dash
 from bertram.task_files import Files
 from bertram.tasks import Task, is_task_name
 
@@ -331,7 +332,7 @@ def _written(task: GuessedTask, parts: Mapping[str, Path], directory: Path, colu
             file_name, why = str(parts[part].relative_to(directory)), "the name of the file"
             if len(parts) == 1:
                 why = "the only file"
-            if file_name == STDIN:
+            if is_dash(file_name):
                 file_name, why = "table.csv", "save standard input under this name"
             yield _line(part, file_name, why)
     if "dev" not in parts:

@@ -9,6 +9,7 @@ from typing import Literal
 from bertram.data.memory import MEMORY, MemoryTable, Tables, tables_of
 from bertram.data.tables import refuse_url
 from bertram.errors import DataError
+from bertram.standard_streams import is_dash
 from bertram.task_files import Files
 from bertram.tasks import Task
 
@@ -155,6 +156,8 @@ def locate_further(task: Task, place: str, data: str) -> Path:
 
 
 def _in_directory(data: str, name: str) -> Path:
+    if is_dash(name):  # the gold file of `score`; a configuration cannot name it
+        return Path(name)
     refuse_url(name)
     refuse_url(data)
     if data == "sample":

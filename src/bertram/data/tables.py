@@ -10,11 +10,10 @@ import io
 import itertools
 import json
 import re
-import sys
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, Protocol
@@ -22,6 +21,7 @@ from typing import BinaryIO, Literal, NamedTuple, Protocol
 from bertram.data.delimited import Header, header_fields, read_header, split_rows
 from bertram.data.lines import Line, read_lines, split_at_cr
 from bertram.errors import DataError
+from bertram.standard_streams import DASH, is_dash, open_bytes
 from bertram.task_files import Quoting
 
 Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx"]
@@ -41,7 +41,6 @@ OTHER_ENDINGS = {
     ".xz": "a compressed file that is not read; decompress it by unxz",
     ".zip": "an archive; unpack it",
 }
-STDIN = "-"
 COMPRESSED = (".gz", ".zst")
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
 _URL = re.compile(r"(?:https?|ftp|s3|gs|hf):/", re.IGNORECASE)  # pathlib makes one slash of two
@@ -129,7 +128,7 @@ def open_table(
         DataError: the file is missing, empty, of an unknown format or encoding, or its header is not text.
     """
     refuse_url(path)
-    if str(path) == STDIN:
+    if is_dash(path):
         with open_lines(path, encoding, digest) as lines:
             yield _sniffed_table(lines, quoting)
         return
@@ -160,10 +159,10 @@ def open_lines(path: Path, encoding: str | None = None, digest: Digest | None = 
     refuse_url(path)
     compressed = path.suffix.lower() in COMPRESSED
     try:
-        file = standard_input() if str(path) == STDIN else path.open("rb")
+        file = open_bytes(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    with nullcontext(file) if str(path) == STDIN else file:
+    with file:
         chunks: Iterator[bytes] = _decompressed(file, path) if compressed else iter(file)
         if digest is None:
             yield read_lines(chunks, encoding)
@@ -184,17 +183,6 @@ def refuse_url(path: Path | str) -> None:
         raise DataError(f"{path}: an address; download the file, and name the file")
 
 
-def standard_input() -> BinaryIO:
-    """The bytes of standard input.
-
-    Raises:
-        DataError: it is closed.
-    """
-    if sys.stdin is None:
-        raise DataError("standard input is closed; name a file")
-    return sys.stdin.buffer
-
-
 def _sniffed_table(lines: Iterator[Line], quoting: Quoting) -> Table:
     """The table in standard input, whose first line shows its format."""
     first = next(lines, None)
@@ -202,7 +190,7 @@ def _sniffed_table(lines: Iterator[Line], quoting: Quoting) -> Table:
         raise DataError("standard input is empty; it needs a header and rows")
     start = first.text.lstrip()[:1]
     form: Format = "jsonl" if start == "{" else "json" if start == "[" else "csv"
-    return text_table(itertools.chain([first], lines), form, STDIN, quoting)
+    return text_table(itertools.chain([first], lines), form, DASH, quoting)
 
 
 def _decompressed(file: BinaryIO, path: Path) -> Iterator[bytes]:

@@ -49,7 +49,7 @@ def parse(
     values = [record.values.get(name) for name in columns]
     if targets:
         spans = [record.values.get(name) for name in targets]
-        values = [_with_target(value, span) for value, span in zip(values, spans, strict=True)]
+        values = [with_target(value, span) for value, span in zip(values, spans, strict=True)]
     pair = len(columns) == 2
     texts = [styled(text_of(value, name), style, pair) for value, name in zip(values, columns, strict=True)]
     if targets is not None:
@@ -58,7 +58,7 @@ def parse(
     return row_id, tuple(texts)
 
 
-def _with_target(text: object, span: object) -> object:
+def with_target(text: object, span: object) -> object:
     """A text with its target marked; what is no text stays for `text_of` to refuse."""
     return marked(text, *read_span(span)) if isinstance(text, str) and text.strip() else text
 

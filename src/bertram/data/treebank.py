@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bertram.data.tables import open_lines
 from bertram.errors import DataError
-from bertram.runs.files import disk_errors, write_text
+from bertram.runs.files import disk_errors, write_output
 
 COLUMNS = ("phrase", "sentiment", "n_words", "is_sentence", "eq_dev_or_test_sentence")
 SPLITS = ("train", "dev", "test")
@@ -42,7 +42,7 @@ def write_phrases(trees: Path, out: Path) -> int:
         lines.append(f"{phrase}\t{label}\t{words}\t{phrase in sentences:d}\t{phrase in held_back:d}")
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, "\n".join(lines) + "\n")
+        write_output(out, "\n".join(lines) + "\n")
     return len(labels)
 
 

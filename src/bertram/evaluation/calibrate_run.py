@@ -18,6 +18,7 @@ from bertram.prediction.load import MEMBERS, load_model
 from bertram.prediction.model import Model
 from bertram.runs.decisions import FORMAT, Decisions, TaskDecision, read_decisions, write_decisions
 from bertram.runs.directory import Run
+from bertram.standard_streams import is_dash, open_bytes
 from bertram.tasks import Task
 
 FEWEST_ROWS = 10
@@ -76,7 +77,9 @@ def calibrate_run(
             )
         tasks[name] = calibrate(probabilities, folds, temperature=temperature, thresholds=thresholds)
     before = read_decisions(run.path)
-    fitted_on = "dev" if predictions is None else predictions.name
+    fitted_on = "dev"
+    if predictions is not None:
+        fitted_on = "standard input" if is_dash(predictions) else predictions.name
     earlier_tasks = {} if before is None or before.fitted_on != fitted_on else dict(before.tasks)
     decisions = Decisions(FORMAT, fitted_on, folds, earlier_tasks | tasks)
     write_decisions(run.path, decisions)
@@ -147,7 +150,8 @@ def _from_file(task: Task, rows: Rows, path: Path) -> Probabilities:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        with open_bytes(path) as file:
+            return [line for line in file.read().decode("utf-8").splitlines() if line.strip()]
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

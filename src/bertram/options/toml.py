@@ -1,7 +1,6 @@
 """TOML files: read, and written from a configuration."""
 
 import json
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 from bertram.errors import ConfigError
 from bertram.options import old_names
 from bertram.options.raw_values import RawValues
+from bertram.standard_streams import open_bytes
 
 
 def read(path: Path) -> RawValues:
@@ -24,7 +24,8 @@ def read(path: Path) -> RawValues:
         ConfigError: the file is missing or is not TOML.
     """
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+        with open_bytes(path) as file:
+            text = file.read().decode("utf-8-sig")
         values = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"]) from None

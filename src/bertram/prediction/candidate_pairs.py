@@ -21,7 +21,7 @@ from bertram.data.sources import DataSource, Split, as_source, has_split
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError
 from bertram.model.encoders import Encoder
-from bertram.runs.files import write_text
+from bertram.runs.files import write_output
 from bertram.tasks import Task
 
 HELD_OUT: tuple[Split, ...] = ("dev", "test")
@@ -90,7 +90,7 @@ def write_pairs(path: Path, task: Task, candidates: Sequence[Candidate]) -> None
     writer.writerow([*task.files.texts, "origin", "similarity"])
     for candidate in candidates:
         writer.writerow([*candidate.texts, candidate.origin, f"{candidate.similarity:.4f}"])
-    write_text(path, table.getvalue())
+    write_output(path, table.getvalue())
 
 
 @torch.inference_mode()

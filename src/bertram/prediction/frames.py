@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bertram.data.memory import is_table, memory_table
-from bertram.errors import BertramError
+from bertram.data.texts import target_columns, with_target
+from bertram.errors import BertramError, Fault
 from bertram.tasks import Task
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class PredictsTexts(Protocol):
 
 
 def texts_in(tasks: Mapping[str, Task], task: str, inputs: Any) -> Sequence[Text]:
-    """The texts of a table, in the task's text columns; anything else as it is.
+    """The texts of a table, in the task's text columns, targets marked; anything else as it is.
 
     Args:
         tasks: tasks of the model.
@@ -35,20 +36,34 @@ def texts_in(tasks: Mapping[str, Task], task: str, inputs: Any) -> Sequence[Text
         inputs: texts, pairs of texts, or a table.
 
     Raises:
-        BertramError: the table has no such columns.
+        BertramError: the table has no such columns, or a span is outside its text.
     """
     if task not in tasks or not is_table(inputs):
         texts: Sequence[Text] = inputs
         return texts
     table = memory_table(inputs, "the table")
-    columns = tasks[task].files.texts
+    definition = tasks[task]
+    columns, spans = definition.files.texts, target_columns(definition, definition.files.targets)
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise BertramError(
             f"the table has no column {', '.join(map(repr, missing))} (its columns are: {', '.join(table.columns)})"
         )
-    rows = [tuple(_text(row.get(name)) for name in columns) for row in table.rows]
+    if not spans or not set(spans) <= set(table.columns):
+        spans = ()
+    rows = [_texts(number, row, columns, spans) for number, row in enumerate(table.rows)]
     return [row if len(row) == 2 else row[0] for row in rows]
+
+
+def _texts(number: int, row: Mapping[str, object], columns: Sequence[str], spans: Sequence[str]) -> tuple[str, ...]:
+    """The text or texts of a row, with their targets marked where the row has spans."""
+    texts = [row.get(name) for name in columns]
+    try:
+        if spans:
+            texts = [with_target(text, row.get(span)) for text, span in zip(texts, spans, strict=True)]
+    except Fault as fault:
+        raise BertramError(f"input {number}: {fault}") from None
+    return tuple("" if text is None else str(text) for text in texts)
 
 
 def predict_frame(model: PredictsTexts, task: str, table: Any, batch_size: int = 64) -> Any:
@@ -88,7 +103,3 @@ def _columns(task: Task, predictions: Sequence[Prediction]) -> dict[str, list[An
         shares = [answer.probabilities[place] for answer in predictions if answer.probabilities is not None]
         columns[PROBABILITY.format(name)] = shares
     return columns
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)

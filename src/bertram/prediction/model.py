@@ -52,7 +52,8 @@ class Model:
         Args:
             task: name of one of `self.tasks`.
             texts: strings, or pairs of strings for a pair task; or a table with the task's text columns, as
-                `bertram.train` takes it. A task that pools its target wants it marked, ``<t>word</t>``.
+                `bertram.train` takes it. A task that pools its target wants it marked, ``<t>word</t>``, or a table with
+                the task's columns of spans.
             batch_size: examples per batch.
 
         Raises:

@@ -1,6 +1,7 @@
 """Vectors of texts from the encoder of a run: the mean over the tokens of the last hidden states."""
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from bertram.data.packing import pack
 from bertram.errors import BertramError, DataError
 from bertram.prediction.model import Model
+from bertram.standard_streams import is_dash
 
 WINDOW = 4096  # texts that are sorted by length and batched together
 Vectors = NDArray[np.float32]
@@ -72,23 +74,31 @@ def embed_rows(
 
 
 def check_vector_path(path: Path) -> None:
-    """Refuse a file that is neither .npy nor .parquet.
+    """Refuse a file that is neither .npy nor .parquet, nor - for standard output.
 
     Raises:
         BertramError: the ending is another one.
     """
-    if path.suffix not in (".npy", ".parquet"):
+    if not is_dash(path) and path.suffix not in (".npy", ".parquet"):
         raise BertramError(f"{path}: vectors are written as .npy or .parquet")
 
 
 def save_vectors(path: Path, ids: Iterable[str], vectors: Vectors) -> None:
     """Write vectors as .npy, [n, H] in the order of the rows, or as Parquet with the columns id and vector.
 
+    Args:
+        path: a file whose ending says its form, or - for .npy on standard output.
+        ids: id of each vector, for Parquet.
+        vectors: vectors [n, H].
+
     Raises:
         DataError: the file cannot be written.
         BertramError: the ending is another one.
     """
     check_vector_path(path)
+    if is_dash(path):
+        np.save(sys.stdout.buffer, vectors)
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".npy":

@@ -11,7 +11,7 @@ from bertram.report.page import render
 from bertram.report.run_page import run_page
 from bertram.report.study_page import study_page
 from bertram.runs.directory import Run
-from bertram.runs.files import write_text
+from bertram.runs.files import write_output
 
 
 def write_report(
@@ -44,7 +44,7 @@ def write_report(
         page = study_page(path, runs, library)
     target = out or path / "report.html"
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_text(target, render(page))
+    write_output(target, render(page))
     for problem in library.problems.values():
         say(f"a part of the report is left out: {problem}")
     return target

@@ -5,12 +5,14 @@ import gzip
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from bertram.errors import RunError
+from bertram.standard_streams import is_dash
 
 WRITING = ".writing"  # ends the name of what is not yet whole
 
@@ -18,6 +20,14 @@ WRITING = ".writing"  # ends the name of what is not yet whole
 def write_text(path: Path, text: str) -> None:
     """Replace a file as a whole."""
     write_bytes(path, text.encode())
+
+
+def write_output(path: Path, text: str) -> None:
+    """Replace a file as a whole, or write to standard output for ``-``."""
+    if is_dash(path):
+        sys.stdout.write(text)
+    else:
+        write_text(path, text)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
