@@ -106,7 +106,6 @@ def test_labels_come_from_the_columns_where_none_are_named() -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"kind": "multi-label"}, "needs labels"),
         ({"kind": "multi-label", "labels": [f"l{n}" for n in range(53)]}, "at most 52 labels; this one has 53"),
         ({"kind": "multi-label", "labels": ["a", "b"], "absent_labels": ["b"]}, "'b' is one of the labels"),
         ({"kind": "multi-label", "labels": ["a;b", "c"], "label_separator": ";"}, "is part of the label 'a;b'"),

@@ -7,11 +7,12 @@ a column of values is a column of numbers, as for all other label spaces. People
 import ast
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bertram.errors import Fault, NoLabel
-from bertram.label_spaces import MISSING, Classes, LabelSpace, Metric, Schema, YesNo, object_schema
+from bertram.label_spaces import MISSING, Classes, LabelSpace, Metric, Schema, YesNo, in_order, object_schema
 
 MOST_LABELS = 52  # a value must be exact as a float64
 SEPARATORS = (";", "|", ",")
@@ -50,6 +51,21 @@ class LabelSets(LabelSpace):
         return self.display_names or self.labels
 
     @property
+    def labels_from_data(self) -> bool:
+        """True if no labels are named."""
+        return not self.labels
+
+    def labels_among(self, spellings: Iterable[str]) -> tuple[str, ...] | None:
+        """All labels in these cells, if the task names none."""
+        if self.labels:
+            return None
+        items: set[str] = set()
+        for spelling in spellings:
+            with suppress(Fault):  # the row is rejected when it is read with the labels
+                items.update(self._items(spelling))
+        return in_order(items - set(self.absent))
+
+    @property
     def threshold_count(self) -> int:
         """One for each label."""
         return len(self.labels)
@@ -60,9 +76,7 @@ class LabelSets(LabelSpace):
         return f"any of {' / '.join(self.names)}"
 
     def faults(self) -> Iterator[str]:
-        """No labels, too many of them, and labels that also stand for no label."""
-        if not self.labels:
-            yield 'a multi-label task needs labels, for example labels = ["price", "service"]'
+        """Too many labels, and labels that also stand for no label; no labels are those of the training file."""
         if len(self.labels) > MOST_LABELS:
             yield f"a multi-label task has at most {MOST_LABELS} labels; this one has {len(self.labels)}"
         for label in self.labels:

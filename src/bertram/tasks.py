@@ -130,7 +130,7 @@ class Task(Strict):
     )
     labels: tuple[str, ...] = Field(
         (),
-        description="label values in the files, in order; none: those of the training file (class), or "
+        description="label values in the files, in order; none: those of the training file (class, multi-label), or "
         "files.label_columns (multi-label); the values for no and yes (binary; none: 0 and 1, no and yes, or false and "
         "true); numbers match as numbers, 1.0 is 1",
     )
@@ -246,9 +246,9 @@ class Task(Strict):
         if len(set(self.label_names)) != len(self.label_names):
             faults.append("label_names holds a value twice")
         faults.extend(self._ambiguous_names())
-        labels = self.labels or self.files.label_columns
-        if self.label_names and len(self.label_names) != len(labels):
-            faults.append(f"label_names has {len(self.label_names)} entries for {len(labels)} labels")
+        labels = len(self.labels or self.files.label_columns) or (2 if space.threshold_count == 1 else 0)
+        if self.label_names and len(self.label_names) != labels and (labels or not space.labels_from_data):
+            faults.append(f"label_names has {len(self.label_names)} entries for {labels} labels")
         faults.extend(self._several_labels_faults())
         faults.extend(self._decision_faults())
         if self.loss and self.loss not in losses:
@@ -281,17 +281,19 @@ class Task(Strict):
         """Weights, smoothing, temperature and thresholds that the kind or its loss cannot have."""
         space, logits = self.label_space, self.has_logits
         described = f"a {self.kind} task with the loss {self.trained_by}"
-        if self.class_weights and not space.names:
+        waits = space.labels_from_data and not space.names  # for the labels, with which these fields are checked again
+        weights = () if self.class_weights == "balanced" else self.class_weights
+        if self.class_weights and not space.names and not waits:
             yield f"class_weights: a {self.kind} task has no labels to weight"
-        elif self.class_weights and self.class_weights != "balanced" and len(self.class_weights) != len(space.names):
-            yield f"class_weights has {len(self.class_weights)} weights for {len(space.names)} labels"
+        elif weights and not waits and len(weights) != len(space.names):
+            yield f"class_weights has {len(weights)} weights for {len(space.names)} labels"
         if self.label_smoothing and not logits:
             yield f"label_smoothing: {described} has no probabilities to smooth"
         if self.temperature != 1 and not logits:
             yield f"temperature: {described} has no logits to divide"
-        if self.thresholds and not space.threshold_count:
+        if self.thresholds and not space.threshold_count and not (waits and space.is_set):
             yield f"thresholds: a {self.kind} task has none; the likeliest label, or the score, is predicted"
-        elif len(self.thresholds) not in (0, 1, space.threshold_count):
+        elif not waits and len(self.thresholds) not in (0, 1, space.threshold_count):
             yield f"thresholds has {len(self.thresholds)} values for {space.threshold_count} labels"
 
     def _ambiguous_names(self) -> list[str]:
@@ -332,7 +334,7 @@ class Task(Strict):
         for place, file in self.further.items():
             if len(file.texts) != len(self.files.texts):
                 yield f"{place}.texts and files.texts differ in number"
-            if isinstance(file, Extra) and file.match_labels and (not self.class_names or self.label_space.is_set):
+            if isinstance(file, Extra) and file.match_labels and (self.label_space.numeric or self.label_space.is_set):
                 yield f"{place}.match_labels needs labels that are classes"
         names = [file.file for file in self.further.values()]
         for name in sorted({name for name in names if names.count(name) > 1}):
@@ -399,7 +401,7 @@ class Task(Strict):
     @property
     def has_logits(self) -> bool:
         """Whether the raw outputs are logits of probabilities, which a temperature can divide."""
-        return LOSSES[self.trained_by].of_logits and bool(self.class_names)
+        return LOSSES[self.trained_by].of_logits and not self.label_space.numeric
 
     @property
     def label_space(self) -> LabelSpace:

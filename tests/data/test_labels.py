@@ -55,6 +55,29 @@ def test_a_yes_or_no_task_keeps_the_usual_words_and_takes_two_others(tmp_path: P
     assert other.notes[0].endswith("ham, spam; the first means no, the second yes")
 
 
+def test_labels_of_sets_are_those_of_all_cells(tmp_path: Path) -> None:
+    cells = ["price;food", "food", "[]", "", '"[""bar"", ""price""]"', "none"]
+    task = {"kind": "multi-label", "absent_labels": ["none"]}
+    assert with_labels(config_of(tmp_path, cells, own=task)).config.tasks["own"].labels == ("bar", "food", "price")
+    numbers = ['"[3, 10, 0]"', '"[2, 0, 0]"']
+    labelled = with_labels(config_of(tmp_path, numbers, own={"kind": "multi-label", "absent_labels": ["0"]}))
+    assert labelled.config.tasks["own"].labels == ("2", "3", "10")
+    with pytest.raises(ConfigError, match="holds no label; own needs a label to learn from"):
+        with_labels(config_of(tmp_path, ["[]", "[]"], own={"kind": "multi-label"}))
+
+
+def test_fields_of_labels_are_checked_when_the_labels_are_read(tmp_path: Path) -> None:
+    balanced = config_of(tmp_path, ["a", "b", "a"], own={"kind": "class", "class_weights": "balanced"})
+    assert with_labels(balanced).config.tasks["own"].labels == ("a", "b")
+    smoothed = {"kind": "class", "label_smoothing": 0.1, "temperature": 2.0, "extra": "train.csv"}
+    assert with_labels(config_of(tmp_path, ["a", "b", "a"], own=smoothed)).config.tasks["own"].labels == ("a", "b")
+    named = config_of(tmp_path, ["a", "b", "a"], own={"kind": "class", "label_names": ["good", "bad"]})
+    assert with_labels(named).config.tasks["own"].class_names == ("good", "bad")
+    for field, values in (("class_weights", [1, 2, 3]), ("label_names", ["one"])):
+        with pytest.raises(ConfigError, match=rf"{field} has \d .* for 2 labels \(labels read from the data\)"):
+            with_labels(config_of(tmp_path, ["a", "b", "a"], own={"kind": "class", field: values}))
+
+
 def test_labels_that_are_named_are_not_read(tmp_path: Path) -> None:
     config = config_of(tmp_path, ["a", "b"], own={"kind": "class", "labels": ["b", "a"]})
     assert with_labels(config).config is config

@@ -12,7 +12,10 @@ from tests.common.trainings import tiny_config
 
 import bertram
 from bertram import options
+from bertram.data.labels import with_labels
 from bertram.data.memory import memory_table, tables_of
+from bertram.data.rows import read_rows
+from bertram.data.sources import source_of
 from bertram.errors import BertramError, DataError
 from bertram.runs.directory import Run
 
@@ -178,3 +181,107 @@ def test_faults_of_a_table_name_it_and_the_row(tiny_encoder: Path, tmp_path: Pat
     assert "<train table>:3: text is empty" in message
     assert "<dev table>:1: the score '9' is outside 0 to 4" in message
     assert not Run(tmp_path / "a").finished
+
+
+class Feature:
+    """A feature as the library datasets has it: names of classes, or the feature of a list's items."""
+
+    def __init__(self, names: list[str] | None = None, feature: Any = None) -> None:
+        if names is not None:
+            self.names = names
+        if feature is not None:
+            self.feature = feature
+
+
+class DataSet(list[dict[str, Any]]):
+    """Rows with features, as a streamed Hugging Face data set has them."""
+
+    def __init__(self, rows: list[dict[str, Any]], features: dict[str, Any]) -> None:
+        super().__init__(rows)
+        self.features = features
+
+
+MOODS, TOPICS = ["sad", "so so", "glad"], ["price", "food, drinks", "place"]
+
+
+def topics_of(number: int) -> list[int]:
+    return [number % 3, (number + 1) % 3][: number % 3]
+
+
+CLASS_ROWS = [
+    {
+        "text": f"a sentence about {number}",
+        "mood": number % 4 - 1,
+        "spam": number % 2,
+        "topics": topics_of(number),
+        "stars": number % 5,
+    }
+    for number in range(24)
+]
+
+
+def stand_in() -> Any:
+    lists = (Feature(feature=Feature(TOPICS)), [Feature(TOPICS)])
+    features = {"text": Feature(), "mood": Feature(MOODS), "spam": Feature(["ham", "spam"]), "topics": lists[0]}
+    return DataSet(CLASS_ROWS, {**features, "stars": Feature(["1 star", *(f"{n} stars" for n in range(2, 6))])})
+
+
+def as_class_labels() -> Any:
+    import datasets
+
+    names = datasets.ClassLabel(names=TOPICS)
+    features = {
+        "text": datasets.Value("string"),
+        "mood": datasets.ClassLabel(names=MOODS),
+        "spam": datasets.ClassLabel(names=["ham", "spam"]),
+        "topics": datasets.Sequence(names),
+        "stars": datasets.ClassLabel(names=["1 star", *(f"{n} stars" for n in range(2, 6))]),
+    }
+    return datasets.Dataset.from_list(CLASS_ROWS, features=datasets.Features(features))
+
+
+def class_config(encoder: Path, **tasks: dict[str, Any]) -> bertram.Config:
+    own = {name: {"files": {"texts": ["text"], "label": name}, **task} for name, task in tasks.items()}
+    return options.make({**options.dump(tiny_config(encoder)), "tasks": own, "data": "nowhere"})
+
+
+@pytest.mark.parametrize("make", [stand_in, pytest.param(as_class_labels, marks=needs("datasets"))])
+def test_names_of_class_labels_are_the_labels(make: Callable[[], Any], tiny_encoder: Path) -> None:
+    kinds = {"mood": "class", "spam": "binary", "topics": "multi-label", "stars": "score"}
+    tasks: dict[str, dict[str, Any]] = {name: {"kind": kind} for name, kind in kinds.items()}
+    tasks["stars"]["range"] = (0, 4)
+    source = source_of(make(), tasks)
+    labelled = with_labels(class_config(tiny_encoder, **tasks), source)
+    assert [task.labels for task in labelled.config.tasks.values()] == [
+        ("sad", "so so", "glad"),
+        ("ham", "spam"),
+        ("price", "food, drinks", "place"),
+        (),
+    ]
+    assert labelled.notes[0] == "mood: labels read from <train table>: sad, so so, glad"
+    rows = {name: read_rows(task, source, "train") for name, task in labelled.config.tasks.items()}
+    assert rows["mood"].unlabelled == 6  # -1 stands for no label
+    assert rows["mood"].labels is not None
+    assert rows["mood"].labels.tolist() == [row["mood"] for row in CLASS_ROWS if row["mood"] != -1]
+    for name, expected in (
+        ("spam", [row["spam"] for row in CLASS_ROWS]),
+        ("topics", [sum(1 << place for place in places) for places in map(topics_of, range(24))]),
+        ("stars", [row["stars"] for row in CLASS_ROWS]),
+    ):
+        labels = rows[name].labels
+        assert labels is not None
+        assert labels.tolist() == expected, name
+
+
+@pytest.mark.parametrize("labels", [["0", "1", "2"], ["glad", "so so", "sad"]])
+def test_labels_that_a_task_names_may_be_the_numbers_or_the_names_of_classes(
+    tiny_encoder: Path, labels: list[str]
+) -> None:
+    config = class_config(tiny_encoder, mood={"kind": "class", "labels": labels})
+    for row, places in ((1, [0, 2]), (3, [2, 0])):
+        assert CLASS_ROWS[row]["mood"] == row - 1
+        rows = read_rows(
+            config.tasks["mood"], source_of(DataSet(CLASS_ROWS[1:4], {"mood": Feature(MOODS)}), ["mood"]), "train"
+        )
+        assert rows.labels is not None
+        assert rows.labels.tolist()[row - 1] == places[labels[0] == "glad"]

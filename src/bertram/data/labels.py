@@ -7,7 +7,7 @@ from typing import NamedTuple
 from bertram import options
 from bertram.config import Config
 from bertram.data.checks import check_files, listed
-from bertram.data.memory import MemoryTable
+from bertram.data.memory import MemoryTable, named_class
 from bertram.data.sources import DataSource, Split, as_source, files_of, table_of
 from bertram.data.tables import open_table
 from bertram.errors import ConfigError, DataError
@@ -49,11 +49,13 @@ def with_labels(config: Config, data: DataSource | None = None) -> LabelsRead:
             readable[name] = task
             continue
         try:
-            counts, file = label_counts(task, source)
+            counts, file, class_names = label_counts(task, source)
         except DataError as error:
             problems.append(str(error))
             continue
-        labels_found = task.label_space.labels_among(counts)
+        labels_found = task.label_space.labels_among(class_names or counts)
+        if labels_found is not None and class_names:
+            labels_found = class_names  # in the order in which the data set has them
         faults = [] if labels_found is None else list(_faults(task, labels_found, counts, file))
         problems += faults
         if not faults:
@@ -72,8 +74,22 @@ def with_labels(config: Config, data: DataSource | None = None) -> LabelsRead:
         raise ConfigError([f"{problem} (labels read from the data)" for problem in error.problems]) from None
 
 
-def label_counts(task: Task, source: DataSource) -> tuple[Counter[str], str]:
-    """Number of rows with each spelling of a label in the training file, and that file.
+class LabelCounts(NamedTuple):
+    """The labels of a training file.
+
+    Attributes:
+        counts: number of rows with each spelling of a label.
+        file: name of the file.
+        class_names: names of the classes, where a Hugging Face data set has them.
+    """
+
+    counts: Counter[str]
+    file: str
+    class_names: tuple[str, ...] = ()
+
+
+def label_counts(task: Task, source: DataSource) -> LabelCounts:
+    """The labels of a task's training file as they are spelled.
 
     Raises:
         DataError: there is no file, or it has no such column.
@@ -87,22 +103,24 @@ def label_counts(task: Task, source: DataSource) -> tuple[Counter[str], str]:
     where, _ = located
     files = files_of(task, source.place)
     counts: Counter[str] = Counter()
+    class_names = where.class_names.get(files.label, ()) if isinstance(where, MemoryTable) else ()
     opened = where.open(None) if isinstance(where, MemoryTable) else open_table(where, files.encoding, files.quoting)
     with opened as table:
         table.require([files.label, *files.texts])
         for record in table.read([files.label]):
-            value = record.values.get(files.label)
+            value = named_class(record.values.get(files.label), class_names)
             text = "" if value is None else str(value).strip()
             if not record.fault and text.casefold() not in MISSING:
                 counts[text] += 1
-    return counts, str(where)
+    return LabelCounts(counts, str(where), class_names)
 
 
 def _faults(task: Task, labels: tuple[str, ...], counts: Mapping[str, int], file: str) -> Iterator[str]:
     column = f"{file}: column {task.files.label!r}"
     rows = sum(counts.values())
-    if len(labels) < 2:
-        yield f"{column} holds {listed(labels) or 'no label'}; {task.name} needs at least two labels to learn from"
+    fewest, words = (1, "a label") if task.label_space.is_set else (2, "at least two labels")
+    if len(labels) < fewest:
+        yield f"{column} holds {listed(labels) or 'no label'}; {task.name} needs {words} to learn from"
     elif len(labels) > MANY_LABELS and len(labels) > rows / 2:
         yield (
             f"{column} holds {len(labels):,} different values in {rows:,} rows, which are no labels of {task.name}; "

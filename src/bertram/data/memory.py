@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,11 +31,13 @@ class MemoryTable:
         name: name in messages and records.
         columns: names of the columns.
         rows: rows as dictionaries of plain values.
+        class_names: column -> names of the classes that its numbers mean, as Hugging Face's `ClassLabel` has them.
     """
 
     name: str
     columns: tuple[str, ...]
     rows: Sequence[Mapping[str, object]]
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
@@ -146,7 +148,33 @@ def memory_table(table: Any, name: str) -> MemoryTable:
     double = [column for column in columns if columns.count(column) > 1]
     if double:
         raise DataError(f"{name}: it has the column {double[0]!r} more than once")
-    return MemoryTable(name, tuple(columns), [{key: _plain(value) for key, value in row.items()} for row in rows])
+    plain_rows = [{key: _plain(value) for key, value in row.items()} for row in rows]
+    return MemoryTable(name, tuple(columns), plain_rows, _class_names(table))
+
+
+def named_class(value: object, names: Sequence[str]) -> object:
+    """The name of a class for its number, or those of a list of numbers; None for -1, which stands for no label."""
+    if isinstance(value, list):
+        return [named_class(item, names) for item in value]
+    if isinstance(value, bool) or not isinstance(value, int) or value >= len(names):
+        return value
+    return names[value] if value >= 0 else None
+
+
+def _class_names(table: Any) -> dict[str, tuple[str, ...]]:
+    """Column -> names of its classes, from the features of a Hugging Face data set."""
+    features = getattr(table, "features", None)
+    if not isinstance(features, Mapping):
+        return {}
+    names = {column: getattr(_item_feature(feature), "names", None) for column, feature in features.items()}
+    return {column: tuple(map(str, listed)) for column, listed in names.items() if isinstance(listed, list | tuple)}
+
+
+def _item_feature(feature: Any) -> Any:
+    """The feature of the items of a list (`Sequence` or `List`, or a list of one feature); else the feature itself."""
+    if isinstance(feature, list):
+        return feature[0] if feature else None
+    return getattr(feature, "feature", feature)
 
 
 def _content(table: Any, name: str) -> tuple[list[Any], list[Mapping[Any, object]]]:
@@ -203,7 +231,9 @@ def _plain(value: Any) -> object:
         return None
     if hasattr(value, "item") and not getattr(value, "shape", ()):
         return _plain(value.item())
-    return value
+    if hasattr(value, "tolist"):  # an array in a cell
+        return _plain(value.tolist())
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _hashed(value: object) -> object:

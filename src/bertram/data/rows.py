@@ -12,11 +12,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bertram.data.memory import MemoryTable
+from bertram.data.memory import MemoryTable, named_class
 from bertram.data.sources import DataSource, HeldOut, Split, as_source, files_of, locate_further, table_of
 from bertram.data.tables import Digest, Record, Table, open_table
 from bertram.data.texts import parse, target_columns
 from bertram.errors import DataError, Fault, NoLabel
+from bertram.label_spaces import as_number
 from bertram.runs.record import DataFile, FileUse
 from bertram.task_files import Extra, Quoting
 from bertram.tasks import Task
@@ -269,6 +270,8 @@ def _read(where: Path | MemoryTable, name: str, layout: _Layout, task: Task, all
     if layout.label is not None and task.label_space.labels_from_data and not task.class_names:
         raise DataError(f"tasks.{task.name}.labels: none are given; name them in order")
     value_of = reader_of(task, layout.decimal)
+    if isinstance(where, MemoryTable) and layout.label is not None:
+        value_of = _of_classes(value_of, task, where.class_names.get(layout.label, ()))
     digest = hashlib.sha256()
     with layout.open(where, digest) as table:
         _require(table, layout)
@@ -339,6 +342,15 @@ def reader_of(task: Task, decimal: str) -> Callable[[object], float]:
             raise
 
     return read_score
+
+
+def _of_classes(read: Callable[[object], float], task: Task, class_names: Sequence[str]) -> Callable[[object], float]:
+    """A reader of labels that takes numbers of classes for their names, if these are what the task's labels mean."""
+    if task.label_space.numeric:
+        by_name = all(as_number(name) is not None for name in class_names)
+    else:
+        by_name = set(task.labels) <= set(class_names)
+    return (lambda label: read(named_class(label, class_names))) if class_names and by_name else read
 
 
 def refuse_double_ids(path: Path, ids: Sequence[str], lines: Sequence[int]) -> None:
