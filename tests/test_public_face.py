@@ -9,7 +9,7 @@ import pytest
 import bertram
 
 CONTRACT = {
-    *("load_encoder", "load", "train", "evaluate", "compare", "recipe", "change"),
+    *("load_encoder", "load", "train", "crossval", "evaluate", "compare", "recipe", "change"),
     *("surgery", "smart", "optimizer"),
     *("Config", "Task", "Run", "Model", "Prediction", "Verdict", "SST", "QUORA", "STS"),
     *("BertramError", "ConfigError", "DataError", "RunError", "TrainingError", "WeightsError"),

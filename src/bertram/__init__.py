@@ -2,6 +2,7 @@
 
     train(config)                  a finished run
     load(run)                      a trained model: `.predict(task, texts)`
+    crossval(config)               scores of every training row by a model that never saw it
     evaluate(run)                  scores on labelled files
     compare(runs)                  differences of runs, each with a `Verdict`
     load_encoder("minilm")         a pretrained encoder
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from bertram.config import Config
     from bertram.errors import BertramError, ConfigError, DataError, RunError, TrainingError, WeightsError
     from bertram.evaluation.files import evaluate_run as evaluate
+    from bertram.experiments.crossval import cross_validate as crossval
     from bertram.minbert.catalogue import recipe
     from bertram.model.pretrained import load_encoder
     from bertram.options import change
@@ -45,6 +47,7 @@ _HOMES = {  # module and name of each public name
     "TrainingError": "bertram.errors:TrainingError",
     "WeightsError": "bertram.errors:WeightsError",
     "evaluate": "bertram.evaluation.files:evaluate_run",
+    "crossval": "bertram.experiments.crossval:cross_validate",
     "recipe": "bertram.minbert.catalogue:recipe",
     "load_encoder": "bertram.model.pretrained:load_encoder",
     "change": "bertram.options:change",
@@ -78,6 +81,7 @@ __all__ = [
     "__version__",
     "change",
     "compare",
+    "crossval",
     "evaluate",
     "load",
     "load_encoder",

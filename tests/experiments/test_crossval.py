@@ -4,15 +4,18 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars
 import pytest
 from scipy import stats
 from tests.common.commands import call
 from tests.common.trainings import tiny_config
 
+import bertram
 from bertram import options
+from bertram.data.sources import source_of
 from bertram.data.splits import run_source
 from bertram.errors import ConfigError
-from bertram.experiments.crossval import interval, jobs
+from bertram.experiments.crossval import cross_validate, interval, make_jobs
 from bertram.runs.directory import Run
 
 
@@ -62,6 +65,30 @@ def test_every_row_is_predicted_once_and_the_predictions_can_be_scored(tiny_enco
     assert json.loads((out / "crossval.json").read_text()) == result
 
 
+def test_tables_in_memory_are_cross_validated_as_their_file_is(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = options.make(options.read(toml_of(tiny_encoder, tmp_path)))
+    table = polars.read_csv(tmp_path / "posts.csv")
+    in_memory = options.change(config, tasks={name: {"files": {"dev": None}} for name in config.tasks})
+    of_file = cross_validate(config, tmp_path / "of-file", folds=2)
+    data = {"train": table, "dev": table.head(5)}
+    of_table = cross_validate(in_memory, tmp_path / "of-table", data, folds=2)
+    assert of_table.scores == of_file.scores
+    assert of_table.pooled == of_file.pooled
+    for task in config.tasks:
+        texts = [(tmp_path / name / "out-of-fold" / f"{task}.jsonl").read_text() for name in ("of-file", "of-table")]
+        assert texts[0] == texts[1]
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "of-table").rglob("record.json")}
+    assert bertram.crossval(in_memory, tmp_path / "of-table", table.to_dicts(), folds=2).scores == of_table.scores
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    changed = table.with_columns(polars.col("text") + "!")
+    labelled = options.change(in_memory, tasks={"mood": {"labels": ["a", "b"]}})
+    for rows, finished in ((table, True), (changed, False)):
+        jobs = make_jobs(labelled, 2, tmp_path / "of-table", source_of(rows, config.tasks))
+        assert [job.finished for job in jobs] == [finished, finished]
+    with pytest.raises(ConfigError, match="folds = 1: at least 2 are needed"):
+        cross_validate(in_memory, tmp_path / "none", table, folds=1)
+
+
 def test_data_that_no_fold_could_use_are_refused_before_training(tiny_encoder: Path, tmp_path: Path) -> None:
     toml = toml_of(tiny_encoder, tmp_path, rows=8)
     code, _, err = call("crossval", "--config", toml, "--folds", "4", "--out", tmp_path / "cv")
@@ -70,7 +97,7 @@ def test_data_that_no_fold_could_use_are_refused_before_training(tiny_encoder: P
     assert not (tmp_path / "cv").exists()
     config = options.make(options.read(toml))
     with pytest.raises(ConfigError):
-        jobs(options.change(config, tasks={"mood": {"labels": ["a", "b"]}}), 4, tmp_path / "cv")
+        make_jobs(options.change(config, tasks={"mood": {"labels": ["a", "b"]}}), 4, tmp_path / "cv")
 
 
 def test_the_interval_counts_that_folds_share_their_training_rows() -> None:

@@ -9,7 +9,7 @@ from cyclopts.types import PositiveFloat, PositiveInt
 
 from bertram.cli.failures import REPORT_PACKAGES
 from bertram.cli.layout import Flag, Words, columns
-from bertram.cli.reproduce import budget, failed_runs, largest_seeds, plan
+from bertram.cli.reproduce import budget, largest_seeds, plan
 from bertram.experiments.factors import FACTORS
 from bertram.options.help import wrapped
 
@@ -134,7 +134,7 @@ def _run(request: "Ablation", *, dry_run: bool, at_once: int, keep_models: bool)
     from bertram.experiments import ablation as study  # noqa: PLC0415
     from bertram.experiments.looks import refuse_looks  # noqa: PLC0415
     from bertram.experiments.request import note_ablation  # noqa: PLC0415
-    from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
+    from bertram.experiments.schedule import failed_runs, run_jobs  # noqa: PLC0415
 
     jobs = study.jobs(request)
     refuse_looks(request.out)

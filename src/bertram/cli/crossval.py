@@ -8,7 +8,6 @@ from cyclopts.types import PositiveInt
 from cyclopts.validators import Number
 
 from bertram.cli.layout import FileOrDash, Flag, Words
-from bertram.cli.reproduce import failed_runs
 from bertram.cli.settings import resolved, with_labels_of_data
 
 if TYPE_CHECKING:
@@ -66,19 +65,12 @@ def crossval(
     """
     from bertram.cli.board import Board  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
-    from bertram.errors import RunError  # noqa: PLC0415
-    from bertram.experiments.crossval import PREDICTIONS, gather  # noqa: PLC0415
-    from bertram.experiments.crossval import jobs as jobs_of  # noqa: PLC0415
-    from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
-    from bertram.runs.directory import Run  # noqa: PLC0415
+    from bertram.experiments.crossval import PREDICTIONS, cross_validate  # noqa: PLC0415
 
     changes = (("data", data), ("encoder", encoder), ("seed", seed))
     settings = with_labels_of_data(resolved(recipe, config, words, changes))
-    folds_to_run = jobs_of(settings, folds, out)
-    failures = run_jobs(folds_to_run, Board(), at_once=jobs, keep_models=keep_models)
-    if failures:
-        raise RunError(failed_runs(failures, len(folds_to_run)))
-    console().print(_table(gather([Run(job.path) for job in folds_to_run], out)))
+    result = cross_validate(settings, out, folds=folds, jobs=jobs, keep_models=keep_models, display=Board())
+    console().print(_table(result))
     console().print(f"scores and out-of-fold predictions: {out}/crossval.json, {out}/{PREDICTIONS}/")
 
 

@@ -1,6 +1,5 @@
 """``bertram reproduce``."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +106,7 @@ def _run(request: "Study", *, at_once: int, keep_models: bool, dry_run: bool) ->
     from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.errors import RunError  # noqa: PLC0415
     from bertram.experiments.looks import refuse_looks  # noqa: PLC0415
-    from bertram.experiments.schedule import run_jobs  # noqa: PLC0415
+    from bertram.experiments.schedule import failed_runs, run_jobs  # noqa: PLC0415
     from bertram.minbert import reproduce as study  # noqa: PLC0415
     from bertram.minbert.remake import note_study  # noqa: PLC0415
 
@@ -174,12 +173,6 @@ def largest_seeds(seeds: int | None, max_seeds: int | None, *, until_decided: bo
     if max_seeds is not None and max_seeds < 3:
         raise UsageError("--max-seeds must be at least 3")
     return (max_seeds or 12) if until_decided else None
-
-
-def failed_runs(failures: Sequence[str], total: int) -> str:
-    """Error message about runs of a study that failed."""
-    lines = [f"{len(failures)} of {total} runs failed; repeat the command to continue them:", *failures]
-    return "\n  - ".join(lines)
 
 
 def budget(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bertram.cli.board import Board
-from bertram.cli.reproduce import failed_runs, plan
+from bertram.cli.reproduce import plan
 from bertram.cli.show_forecast import forecast_parts
 from bertram.cli.terminal import console, say
 from bertram.comparison.contrast import LEAST_SEEDS
@@ -12,7 +12,7 @@ from bertram.errors import RunError
 from bertram.experiments.forecast import Forecast, study_forecast
 from bertram.experiments.looks import Look, is_over, look_line, read_looks
 from bertram.experiments.request import noted_forecast
-from bertram.experiments.schedule import Job, run_jobs
+from bertram.experiments.schedule import Job, failed_runs, run_jobs
 from bertram.experiments.until_decided import PILOT_ARMS, SequentialStudy
 from bertram.minbert.reproduce import expected_hours
 from bertram.runs.directory import Run

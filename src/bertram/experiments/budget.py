@@ -10,8 +10,9 @@ from typing import Any
 from bertram import options
 from bertram.config import Config
 from bertram.data.checks import check_files
+from bertram.data.memory import Tables
 from bertram.data.rows import read_rows
-from bertram.data.sources import Split, as_source, locate, locate_further
+from bertram.data.sources import DataSource, Split, as_source, locate, locate_further
 from bertram.data.splits import config_source, tasks_to_split
 from bertram.errors import ConfigError
 from bertram.options.raw_values import RawValues
@@ -71,14 +72,14 @@ class Budget:
         return ", ".join([*parts, *(f"{name} = {value}" for name, value in options.leaves(changes))])
 
 
-def check_data(config: Config) -> None:
-    """Raise ConfigError with everything for which a training would refuse the data."""
-    problems = check_files(config.tasks, config.data, allow_rejects=config.allow_rejects, split=config.split)
+def check_data(config: Config, source: DataSource | None = None) -> None:
+    """Raise ConfigError with everything for which a training would refuse the data, or tables in memory."""
+    problems = check_files(config.tasks, source or config.data, allow_rejects=config.allow_rejects, split=config.split)
     if problems:
         raise ConfigError(problems)
 
 
-def identity(config: Config, *, constant: bool = False) -> str:
+def identity(config: Config, *, constant: bool = False, source: DataSource | None = None) -> str:
     """What tells runs apart in a results folder: the configuration's hash, and what the data files hold.
 
     So a record that was made from another directory with the same files counts, and one from other files does not.
@@ -86,8 +87,10 @@ def identity(config: Config, *, constant: bool = False) -> str:
     Args:
         config: configuration of the run.
         constant: nothing is trained; then the recipe's name counts too.
+        source: tables in memory; default: the data of the configuration.
     """
-    return _hash(config, held_files(config), constant=constant)
+    hashes = held_files(config) if source is None or source.tables is None else held_tables(config, source.tables)
+    return _hash(config, hashes, constant=constant)
 
 
 def identity_of(record: Record) -> str | None:
@@ -112,6 +115,13 @@ def held_files(config: Config) -> frozenset[str]:
         paths += [locate(task, config.data, "train")] if task.trained else []
         paths += [locate_further(task, place, config.data) for place in task.further] if task.trained else []
     return frozenset(_file_digest(path) for path in paths if path is not None)
+
+
+def held_tables(config: Config, tables: Tables) -> frozenset[str]:
+    """SHA-256 of the tables in memory that a run reads."""
+    read = [tables.of(name, "dev") for name in config.tasks]
+    read += [tables.of(name, "train") for name, task in config.tasks.items() if task.trained]
+    return frozenset(table.sha256 for table in read if table is not None)
 
 
 def held_files_of(record: Record) -> frozenset[str]:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,30 @@ from scipy import stats
 
 from bertram import options
 from bertram.config import Config
+from bertram.data.labels import with_labels
+from bertram.data.memory import MEMORY, Tables
 from bertram.data.rows import Rows, read_rows, refuse_double_ids
+from bertram.data.sources import DataSource
 from bertram.data.splits import run_source
-from bertram.errors import ConfigError, DataError
+from bertram.errors import ConfigError, DataError, RunError
 from bertram.evaluation.metrics import score_task
 from bertram.experiments.budget import check_data
-from bertram.experiments.schedule import Job, finished_runs, main_scores, make_job
+from bertram.experiments.events import SilentStudy, StudyDisplay
+from bertram.experiments.schedule import (
+    Job,
+    failed_runs,
+    finished_runs,
+    main_scores,
+    make_job,
+    run_jobs,
+    train_run,
+)
 from bertram.runs.directory import Run, read_predictions
 from bertram.runs.files import write_json, write_text
 from bertram.runs.scores import Score
 from bertram.tasks import Task
+from bertram.training.display import Display
+from bertram.training.train import train, with_source
 
 SUMMARY = "crossval.json"
 PREDICTIONS = "out-of-fold"
@@ -64,32 +79,104 @@ class CrossValidation:
     pooled: Mapping[str, Mapping[str, Score]]
 
 
-def jobs(config: Config, folds: int, out: Path) -> list[Job]:
+def cross_validate(
+    config: Config,
+    out: Path | str = "runs/crossval",
+    data: object = None,
+    *,
+    folds: int = 5,
+    jobs: int = 1,
+    keep_models: bool = False,
+    display: StudyDisplay | None = None,
+) -> CrossValidation:
+    """Train once for each fold of the training rows, and score every row by a model that never saw it.
+
+    Folds are stratified by label; rows that share a text or a group are in one fold. Dev rows are not used. Finished
+    folds in `out` are skipped and interrupted ones continue. Scores and out-of-fold predictions are written there.
+
+    Args:
+        config: configuration of the runs.
+        out: folder of the runs.
+        data: tables in memory, or where the files are, as `bertram.train` takes them; default: `Config.data`.
+        folds: number of folds.
+        jobs: number of runs at a time; they share the cores.
+        keep_models: keep the trained models; without them only records and predictions are kept.
+        display: shows the progress; nothing is shown by default.
+
+    Returns:
+        Scores of each fold, their mean, spread and interval, and scores of the predictions of all rows together.
+
+    Raises:
+        ConfigError: everything for which a training would refuse configuration or data, of all folds together.
+        RunError: folds that failed.
+    """
+    if folds < 2:
+        raise ConfigError([f"folds = {folds}: at least 2 are needed"])
+    out = Path(out)
+    config, source = with_source(config, data)
+    config = with_labels(config, source).config
+    fold_jobs = make_jobs(config, folds, out, source)
+    failures = run_jobs(fold_jobs, display or SilentStudy(), at_once=jobs, keep_models=keep_models)
+    if failures:
+        raise RunError(failed_runs(failures, len(fold_jobs)))
+    return gather([Run(job.path) for job in fold_jobs], out, source)
+
+
+def make_jobs(config: Config, folds: int, out: Path, source: DataSource | None = None) -> list[Job]:
     """A job for each fold; finished folds in `out` count.
 
     Args:
         config: configuration of the runs.
         folds: number of folds.
         out: folder of the runs.
+        source: tables in memory; default: the data of the configuration.
 
     Raises:
         ConfigError: everything for which a training would refuse the data, of all folds together.
     """
+    source = None if source is None or source.tables is None else _without_dev(source.tables, config.tasks)
     configs = [options.change(config, split={"folds": folds, "fold": fold}) for fold in range(folds)]
     problems: dict[str, None] = {}
     for fold in configs:
         try:
-            check_data(fold)
+            check_data(fold, source)
         except ConfigError as error:
             problems.update(dict.fromkeys(error.problems))
     if problems:
         raise ConfigError(problems)
     finished = finished_runs((out,))
-    return [make_job(f"fold-{number}", fold, out, finished) for number, fold in enumerate(configs)]
+    produce = train_run if source is None else partial(_train_on, source)
+    return [
+        make_job(f"fold-{number}", fold, out, finished, produce=produce, source=source)
+        for number, fold in enumerate(configs)
+    ]
 
 
-def gather(runs: Sequence[Run], out: Path) -> CrossValidation:
+def _without_dev(tables: Tables, tasks: Mapping[str, Task]) -> DataSource:
+    """The tables in memory without the dev tables of trained tasks, whose dev rows are those of a fold."""
+    own = {
+        name: {
+            part: table
+            for part in ("train", "dev", "test")
+            if (table := tables.of(name, part)) is not None and not (part == "dev" and task.trained)
+        }
+        for name, task in tasks.items()
+    }
+    return DataSource(MEMORY, Tables({}, own))
+
+
+def _train_on(source: DataSource, config: Config, path: Path, display: Display) -> Run:
+    """Train a run on tables in memory, or continue it."""
+    return train(config, path, source, resume=True, display=display)
+
+
+def gather(runs: Sequence[Run], out: Path, source: DataSource | None = None) -> CrossValidation:
     """Gather the finished folds, and write their scores and predictions.
+
+    Args:
+        runs: finished runs of all folds.
+        out: folder of the runs.
+        source: tables in memory; default: the data of the runs.
 
     Raises:
         DataError: the training file has changed, or ids of rows occur twice.
@@ -98,7 +185,9 @@ def gather(runs: Sequence[Run], out: Path) -> CrossValidation:
     tasks = runs[0].config.tasks
     lowest = {name: -1.0 if task.label_space.numeric else 0.0 for name, task in tasks.items()}  # of a correlation: -1
     scores = {name: _over_folds([scores[name] for scores in main], lowest.get(name, 0.0)) for name in main[0]}
-    pooled = {name: _pooled(runs, task, out) for name, task in tasks.items() if task.trained}
+    if source is not None and source.tables is not None:
+        source = _without_dev(source.tables, tasks)
+    pooled = {name: _pooled(runs, task, out, source) for name, task in tasks.items() if task.trained}
     result = CrossValidation(len(runs), scores, pooled)
     write_json(out / SUMMARY, asdict(result))
     return result
@@ -127,7 +216,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def _pooled(runs: Sequence[Run], task: Task, out: Path) -> Mapping[str, Score]:
+def _pooled(runs: Sequence[Run], task: Task, out: Path, source: DataSource | None) -> Mapping[str, Score]:
     """Write the out-of-fold predictions of a task, and score them together."""
     lines: list[dict[str, Any]] = []
     gold: list[float] = []
@@ -136,7 +225,7 @@ def _pooled(runs: Sequence[Run], task: Task, out: Path) -> Mapping[str, Score]:
     places: list[int] = []
     rows = None
     for fold, run in enumerate(runs):
-        rows = read_rows(task, run_source(run), "dev", allow_rejects=True)
+        rows = read_rows(task, run_source(run, source), "dev", allow_rejects=True)
         predictions = {line["id"]: line for line in read_predictions(run.predictions(task.name))}
         for row_id, label, place in zip(rows.ids, _labels(rows), rows.lines.tolist(), strict=True):
             if row_id not in predictions:  # a limit of evaluation

@@ -66,6 +66,19 @@ class Reporter:
         """Nothing."""
 
 
+class SilentStudy:
+    """A display that shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing."""
+
+    def tell(self, event: Event) -> None:
+        """Nothing."""
+
+
 class StudyDisplay(Protocol):
     """What shows a study while it runs; a context manager around all of it."""
 

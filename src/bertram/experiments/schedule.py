@@ -24,6 +24,7 @@ from threading import Thread
 import torch
 
 from bertram.config import Config
+from bertram.data.sources import DataSource
 from bertram.errors import BertramError, RunError
 from bertram.experiments.budget import identity, identity_of
 from bertram.experiments.events import Event, Reporter, StudyDisplay, Tell
@@ -112,6 +113,7 @@ def make_job(
     constant: bool = False,
     produce: Callable[[Config, Path, Display], Run] = train_run,
     artifact: Artifact | None = None,
+    source: DataSource | None = None,
 ) -> Job:
     """The job for a configuration: the run directory that has it already, or a new one in `out`.
 
@@ -123,11 +125,18 @@ def make_job(
         constant: True for constant answers, where nothing is trained.
         produce: function that makes the run.
         artifact: folder that is made of the finished run; None for none.
+        source: tables in memory; default: the data of the configuration.
     """
-    key = identity(config, constant=constant)
+    key = identity(config, constant=constant, source=source)
     unfinished = [path for path in sorted(out.glob(f"*-{key}")) if (path / "config.toml").is_file()]
     path = finished[key].path if key in finished else (*unfinished, out / f"{name}-{key}")[0]
     return Job(name, config, path, key, constant, produce, artifact)
+
+
+def failed_runs(failures: Sequence[str], total: int) -> str:
+    """Error message about runs of a study that failed."""
+    lines = [f"{len(failures)} of {total} runs failed; repeat the command to continue them:", *failures]
+    return "\n  - ".join(lines)
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:

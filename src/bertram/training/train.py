@@ -68,7 +68,7 @@ def train(
         RunError: the run directory exists already, was started with other settings, or cannot be written.
         TrainingError: a loss or gradient is not finite.
     """
-    config, source = _with_source(config, data)
+    config, source = with_source(config, data)
     processes.start(config.device)
     path = Path(out) if out is not None else default_path(config)
     labelled = with_labels(config, source)
@@ -106,8 +106,8 @@ def train(
     return Run(path)
 
 
-def _with_source(config: Config, data: object) -> tuple[Config, DataSource]:
-    """The checked configuration with the place of its data, and the data."""
+def with_source(config: Config, data: object) -> tuple[Config, DataSource]:
+    """The checked configuration with the place of its data, and the data: those in memory, or its own for None."""
     source = source_of(config.data if data is None else data, config.tasks)
     # A copy that was changed without a check is checked here.
     return options.make({**options.dump(config), "data": source.place}), source
