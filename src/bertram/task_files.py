@@ -57,18 +57,19 @@ class TextFile(Strict):
         return {name: value for name, value in values.items() if value != defaults.get(name, ...)}
 
 
-def named_file(name: str) -> str:
+def named_file(name: str | None) -> str | None:
     """The name of a file of rows, which cannot be standard input.
 
     Raises:
         ValueError: it is ``-``.
     """
-    if is_dash(name):
+    if name is not None and is_dash(name):
         raise ValueError("the files of a task are read more than once; save standard input (-) as a file and name it")
     return name
 
 
 FileName = Annotated[str, AfterValidator(named_file)]
+FileNameOrNone = Annotated[str | None, AfterValidator(named_file)]
 
 
 class LabelledFile(TextFile):
@@ -83,11 +84,11 @@ class LabelledFile(TextFile):
 class Files(LabelledFile):
     """Files with the rows of a task, and their columns."""
 
-    train: FileName | None = Field(
+    train: FileNameOrNone = Field(
         None, description="file of training rows, relative to the data directory or the Hub data set"
     )
-    dev: FileName | None = Field(None, description="file of dev rows")
-    test: FileName | None = Field(None, description="file of test rows; labels are optional")
+    dev: FileNameOrNone = Field(None, description="file of dev rows")
+    test: FileNameOrNone = Field(None, description="file of test rows; labels are optional")
     texts: tuple[str, ...] = Field(..., description="text columns: one, or two for pairs", min_length=1, max_length=2)
     targets: tuple[str, ...] | None = Field(
         None,
