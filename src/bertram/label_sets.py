@@ -62,7 +62,7 @@ class LabelSets(LabelSpace):
         items: set[str] = set()
         for spelling in spellings:
             with suppress(Fault):  # the row is rejected when it is read with the labels
-                items.update(self._items(spelling))
+                items.update(self.items(spelling))
         return in_order(items - set(self.absent))
 
     @property
@@ -92,12 +92,12 @@ class LabelSets(LabelSpace):
         def read(cell: object) -> int:
             if isinstance(cell, tuple):
                 return _of_columns(cell, self.labels, present)
-            items = [item for item in self._items(cell) if item not in self.absent]
+            items = [item for item in self.items(cell) if item not in self.absent]
             return self.value_of_indices(int(index_of(item)) for item in items)
 
         return read
 
-    def _items(self, cell: object) -> list[str]:
+    def items(self, cell: object) -> list[str]:
         """The labels in a cell, as text.
 
         Raises:

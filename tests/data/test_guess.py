@@ -52,6 +52,19 @@ def test_kinds_labels_ids_and_ranges_come_with_reasons(tmp_path: Path) -> None:
     assert all("  # " in line for line in fields)
 
 
+def test_cells_of_several_labels_are_found(tmp_path: Path) -> None:
+    topics = ("price|food", "food", "[]", "place", "price|place")
+    types = ("[1, 0, 0]", "[3, 2, 0]", "[2, 0, 0]")
+    kinds = ("food, drinks", "place", "other")  # a comma within a label
+    rows = [f'{sentence(n)},{topics[n % 5]},"{types[n % 3]}","{kinds[n % 3]}"' for n in range(30)]
+    tasks, text = guessed(write(tmp_path / "posts.csv", "text,topics,types,kind", rows))
+    assert tasks["topics"]["kind"] == tasks["types"]["kind"] == "multi-label"
+    assert tasks["topics"]["labels"] == ["food", "place", "price"]
+    assert "several labels in a cell, such as price|food: food 12, place 12, price 12" in text
+    assert (tasks["types"]["labels"], tasks["types"]["absent_labels"]) == (["1", "2", "3"], ["0"])
+    assert (tasks["kind"]["kind"], tasks["kind"]["labels"]) == ("class", ["food, drinks", "other", "place"])
+
+
 def test_pairs_and_parts_are_found_by_name(tmp_path: Path) -> None:
     header, rows = (
         "sentence1\tsentence2\tsimilarity",

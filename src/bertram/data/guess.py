@@ -14,7 +14,8 @@ from pathlib import Path
 
 from bertram.data.checks import label_cautions, listed
 from bertram.data.tables import open_table
-from bertram.errors import DataError
+from bertram.errors import DataError, Fault
+from bertram.label_sets import LabelSets
 from bertram.label_spaces import MISSING, NO, YES, in_order
 from bertram.options.toml import inline
 from bertram.standard_streams import is_dash
@@ -268,6 +269,14 @@ def _label_fields(column: Column) -> dict[str, tuple[object, str]] | None:
         is_continuous = different > MOST_LABELS or (not whole and different >= min(SCORE_VALUES, column.filled / 2))
         if is_continuous or (not whole and (SCORE_NAME.search(column.name) or column.comma)):
             return _score_fields(column, numbers)
+    if numbers is None and (sets := _set_fields(column)) is not None:
+        return sets
+    return _class_fields(column, in_words="in the order of numbers" if numbers is not None else "in alphabetical order")
+
+
+def _class_fields(column: Column, in_words: str) -> dict[str, tuple[object, str]] | None:
+    """Fields of a column with one label in a cell; None if its values are no labels."""
+    different = len(column.values)
     if different > MOST_LABELS or column.filled < ROWS_OF_A_LABEL * different:
         return None
     if max(map(len, column.values)) > LONGEST_LABEL:
@@ -278,11 +287,37 @@ def _label_fields(column: Column) -> dict[str, tuple[object, str]] | None:
         labels.sort(key=lambda label: label.casefold() in YES)
         return {"kind": ("binary", f"two values, no and yes: {counts}"), "labels": (labels, "the first means no")}
     cautions = "; ".join(label_cautions(column.values))
-    why = "in the order of numbers" if numbers is not None else "in alphabetical order"
     return {
         "kind": ("class", f"{different} different values: {counts}"),
-        "labels": (labels, f"{why}{'; ' + cautions if cautions else ''}"),
+        "labels": (labels, f"{in_words}{'; ' + cautions if cautions else ''}"),
     }
+
+
+def _set_fields(column: Column) -> dict[str, tuple[object, str]] | None:
+    """Fields of a column with several labels in a cell; None if it has none such."""
+    items: Counter[str] = Counter()
+    try:
+        cells = {value: LabelSets().items(value) for value in column.values}
+    except Fault:
+        return None
+    for value, cell in cells.items():
+        items.update(dict.fromkeys(cell, column.values[value]))
+    several = [value for value, cell in cells.items() if len(cell) > 1]
+    lists = all(value.startswith("[") and value.endswith("]") for value in cells)
+    filler = {"0"} if lists and len({len(cell) for cell in cells.values()}) == 1 else set()
+    labels = list(in_order(set(items) - filler))
+    if not several or not 2 <= len(labels) <= MOST_LABELS or (len(labels) > len(cells) and not lists):
+        return None
+    if items.total() < ROWS_OF_A_LABEL * len(items) or max(map(len, labels)) > LONGEST_LABEL:
+        return None
+    counts = listed([f"{label} {items[label]:,}" for label in sorted(labels, key=lambda label: -items[label])])
+    fields: dict[str, tuple[object, str]] = {
+        "kind": ("multi-label", f"several labels in a cell, such as {several[0]}: {counts}"),
+        "labels": (labels, "in the order of numbers or of the alphabet"),
+    }
+    if filler & set(items):
+        fields["absent_labels"] = (sorted(filler), "fills all lists up to one length")
+    return fields
 
 
 def _score_fields(column: Column, numbers: Sequence[float]) -> dict[str, tuple[object, str]]:
@@ -320,7 +355,7 @@ def _task_name(column: str, path: Path, names: set[str]) -> str:
 
 def _written(task: GuessedTask, parts: Mapping[str, Path], directory: Path, columns: Sequence[Column]) -> Iterator[str]:
     fields = dict(task.fields)
-    own = {name: fields.pop(name) for name in ("kind", "labels", "range") if name in fields}
+    own = {name: fields.pop(name) for name in ("kind", "labels", "absent_labels", "range") if name in fields}
     _check(task.name, {name: value for name, (value, _) in own.items()})
     yield f"[tasks.{inline(task.name) if not task.name.isascii() else task.name}]"
     for name, (value, why) in own.items():
