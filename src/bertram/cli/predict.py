@@ -88,7 +88,7 @@ def predict(
         Confidence (probability of what is predicted) below which a prediction is withheld: its value and label are
         null. Default: none is.
     batch_size
-        Examples per batch of PyTorch; onnxruntime computes them one by one.
+        Examples per batch of PyTorch; onnxruntime makes batches of its own.
     engine
         Software that computes: torch (PyTorch); onnx or onnx-int8 (onnxruntime, in fp32 or 8-bit integers); or the
         faster one of torch and onnx, if their answers agree to 1e-4 (auto). ONNX graphs are made once and kept beside
@@ -106,7 +106,7 @@ def predict(
     _check_output(out, output_format, as_table=as_table, keep_columns=keep_columns)
     carried: Carried | None = deque() if keep_columns or (as_table and out is not None) else None
     opened = open_run(run)
-    model = load(opened, engine, notify=say)
+    model = load(opened, engine, notify=say, calls="single" if source == "-" else "batches")
     if task not in model.tasks:
         raise BertramError(f"unknown task {task!r}; choose one of {', '.join(model.tasks)}")
     with ExitStack() as stack:

@@ -57,7 +57,7 @@ def serve(
     """
     with listen(host, port) as sock:  # before the slow loading of the model, so that a port in use is reported at once
         opened = open_run(run)
-        model = load(opened, engine, precision, notify=say)
+        model = load(opened, engine, precision, notify=say, calls="single")
         abstention.check(list(model.tasks.values()), limits.abstain_below)
         app = create_app(
             model, describe(opened, model.tasks, limits, engine_name(model)), limits, allowed_hosts(host, hosts)

@@ -19,7 +19,7 @@ from bertram.runs.files import write_json
 from bertram.runs.hashes import sha256_of
 from bertram.runs.typed_json import read_object, typed
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "engine.json"
 GRAPH = "graph.onnx"  # sequences to pooled states and answers
 PAIRS = "pairs.onnx"  # pooled states or answers of two sequences to an answer
@@ -60,7 +60,8 @@ class Manifest:
         segments: True if the graph reads token_type_ids.
         wide: True if one sequence keeps several threads busy.
         difference: largest difference from PyTorch's answers on the probe, in probabilities or shares of a score range.
-        speed: time of PyTorch over that of the engine, on the probe.
+        speed: time of PyTorch over that of the engine, on the batch of the probe.
+        single_speed: the same for its texts one at a time.
         fp32: parts of the encoder left in fp32.
     """
 
@@ -77,6 +78,7 @@ class Manifest:
     wide: bool
     difference: float
     speed: float
+    single_speed: float
     fp32: list[str] = field(default_factory=list)
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from bertram.errors import BertramError, RunError
 from bertram.prediction.engines.cache import Manifest, find, keep
-from bertram.prediction.engines.reading import Engine
+from bertram.prediction.engines.reading import Calls, Engine
 from bertram.prediction.model_hash import model_hash
 from bertram.runs.directory import Run, open_run
 from bertram.runs.hashes import directory_hash
@@ -34,7 +34,12 @@ Notify = Callable[[str], None]
 
 
 def load(
-    run: Path | str | Run, engine: Engine = "auto", precision: "Precision" = "fp32", notify: Notify = log.info
+    run: Path | str | Run,
+    engine: Engine = "auto",
+    precision: "Precision" = "fp32",
+    notify: Notify = log.info,
+    *,
+    calls: Calls = "batches",
 ) -> "Model | Ensemble | OnnxModel":
     """The model of a finished run, ready to predict.
 
@@ -44,6 +49,7 @@ def load(
             auto, the faster one of torch and onnx, if their answers agree to 1e-4.
         precision: precision of the matrix multiplications of PyTorch; with bf16, auto is torch.
         notify: called with a line about what takes time or was not as asked for.
+        calls: what auto chooses the faster engine for: single texts, or batches.
 
     Raises:
         RunError: the run is missing, unfinished or damaged, or has an unknown format version.
@@ -63,7 +69,7 @@ def load(
     if not opened.model.is_dir() or (opened.model / MEMBERS).is_file():
         return _ensemble_or_fault(opened, engine, precision, notify)
     sha256 = model_hash(opened, opened.check_model())
-    return _single(opened, opened.model, sha256, engine, notify)
+    return _single(opened, opened.model, sha256, engine, notify, calls)
 
 
 def engine_name(model: object) -> str:
@@ -95,7 +101,9 @@ def _ensemble_or_fault(run: Run, engine: Engine, precision: "Precision", notify:
     return Ensemble(cast("list[Model]", loaded))  # whose outputs are all that it asks for
 
 
-def _single(run: Run, directory: Path, sha256: str, engine: Engine, notify: Notify) -> "Model | OnnxModel":
+def _single(
+    run: Run, directory: Path, sha256: str, engine: Engine, notify: Notify, calls: Calls = "batches"
+) -> "Model | OnnxModel":
     """A single model on an engine.
 
     Args:
@@ -104,6 +112,7 @@ def _single(run: Run, directory: Path, sha256: str, engine: Engine, notify: Noti
         sha256: hash of the model.
         engine: auto, onnx or onnx-int8.
         notify: called with messages.
+        calls: what auto chooses for.
     """
     kind = "onnx" if engine == "auto" else engine
     try:
@@ -111,7 +120,7 @@ def _single(run: Run, directory: Path, sha256: str, engine: Engine, notify: Noti
         model: Model | None = None
         if graphs is None:
             model, graphs = _make(run, directory, sha256, kind, notify)
-        if engine == "auto" and (reason := _why_torch(graphs[1])):
+        if engine == "auto" and (reason := _why_torch(graphs[1], calls)):
             log.info("%s: computed by PyTorch: %s", run.path, reason)
             return model or _single_by_torch(run, directory)
         return _opened(*graphs, directory)
@@ -129,11 +138,13 @@ def _single_by_torch(run: Run, directory: Path) -> "Model":
     return with_decisions(model, run) if directory == run.model else model
 
 
-def _why_torch(manifest: Manifest) -> str:
+def _why_torch(manifest: Manifest, calls: Calls) -> str:
     """The reason why auto takes PyTorch; empty where it takes onnxruntime."""
     if manifest.difference > TOLERANCE:
         return f"the answers of onnxruntime differ by {manifest.difference:.1e}"
-    return f"it is {1 / manifest.speed:.2f} times as fast as onnxruntime" if manifest.speed < 1 else ""
+    speed = manifest.single_speed if calls == "single" else manifest.speed
+    kind = "single texts" if calls == "single" else "batches"
+    return f"for {kind} it is {1 / speed:.2f} times as fast as onnxruntime" if speed < 1 else ""
 
 
 def _make(run: Run, directory: Path, sha256: str, kind: str, notify: Notify) -> "tuple[Model, tuple[Path, Manifest]]":

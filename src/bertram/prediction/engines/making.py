@@ -1,7 +1,7 @@
 """Making the graphs of an engine from a trained model, and probing them against PyTorch's answers."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from bertram.tasks import Task
 
 WIDE_WEIGHTS = 40_000_000  # weights in matrices from which one sentence keeps several threads busy
 ROUNDS = 3  # turns of a timing
+BATCH = 16  # inputs of the batch that is timed
 TEXT = (
     "a lovely film about two sisters who inherit a farm in the north and have to decide whether to sell it , which "
     "takes them most of a summer and costs them more than they had thought ; nobody laughs , and yet it is a comedy"
@@ -85,22 +86,28 @@ def write_graphs(
         wide=weights >= WIDE_WEIGHTS,
         difference=0.0,
         speed=0.0,
+        single_speed=0.0,
         fp32=list(choice.fp32),
     )
     if not probed:
         return manifest
-    difference, speed = probe(model, OnnxModel(directory, manifest, model.tasks, model.tokenizer))
-    return Manifest(**{**vars(manifest), "difference": difference, "speed": speed})
+    return Manifest(**{**vars(manifest), **probe(model, OnnxModel(directory, manifest, model.tasks, model.tokenizer))})
 
 
-def probe(model: Model, engine: OnnxModel) -> tuple[float, float]:
-    """How far an engine's answers are from PyTorch's, and how much faster they come.
-
-    Returns:
-        The largest difference of a probability, or of a score in shares of its range; and PyTorch's time over the
-        engine's, the shortest of alternating turns each.
-    """
+def probe(model: Model, engine: OnnxModel) -> dict[str, float]:
+    """How far an engine's answers are from PyTorch's, and how much faster they come; fields of a manifest."""
     pieces = {name: probe_pieces(model, task) for name, task in model.tasks.items()}
+    inputs = [(name, part) for name, texts in pieces.items() for part in texts[:-1]]
+    batches = {name: batch_pieces(model, task) for name, task in model.tasks.items()}
+    return {
+        "difference": _difference(model, engine, pieces),
+        "speed": _speed(model, engine, list(batches.items())),
+        "single_speed": _speed(model, engine, [(name, [part]) for name, part in inputs]),
+    }
+
+
+def _difference(model: Model, engine: OnnxModel, pieces: Mapping[str, list[Pieces]]) -> float:
+    """The largest difference of a probability, or of a score in shares of its range."""
     answers = engine.answers(pieces)
     difference = 0.0
     for name, task in model.tasks.items():
@@ -108,15 +115,18 @@ def probe(model: Model, engine: OnnxModel) -> tuple[float, float]:
         low, high = task.label_space.bounds or (0.0, 1.0)
         gap = float((torch.from_numpy(answers[name].meaning) - expected).abs().max()) / (high - low)
         difference = max(difference, gap) if gap == gap else float("inf")  # noqa: PLR0124 - not a number
+    return difference
 
-    short = {name: part[:-1] for name, part in pieces.items()}
+
+def _speed(model: Model, engine: OnnxModel, calls: Sequence[tuple[str, list[Pieces]]]) -> float:
+    """PyTorch's time over the engine's for some calls, the shortest of alternating turns each."""
 
     def by_torch() -> None:
-        for name, part in short.items():
+        for name, part in calls:
             answers_by_torch(model, model.tasks[name], part)
 
     def by_engine() -> None:
-        for name, part in short.items():
+        for name, part in calls:
             engine.predict_mixed({name: part})
 
     times: dict[Callable[[], None], list[float]] = {by_torch: [], by_engine: []}
@@ -125,13 +135,20 @@ def probe(model: Model, engine: OnnxModel) -> tuple[float, float]:
             begin = time.perf_counter()
             turn()
             seconds.append(time.perf_counter() - begin)
-    return difference, min(times[by_torch]) / min(times[by_engine])
+    return min(times[by_torch]) / min(times[by_engine])
 
 
 def probe_pieces(model: Model, task: Task) -> list[Pieces]:
     """Token ids of inputs of many lengths, some of them longer than the encoder can read."""
     texts = [" ".join(WORDS[start : start + length]) for start, length in enumerate((1, 5, 9, 14, 20, 30))]
     texts.append(" ".join(WORDS * (1 + model.max_tokens // len(WORDS))))
+    rows = [(text, texts[-1 - number]) if task.pair else (text,) for number, text in enumerate(texts)]
+    return model.tokenizer.encode_rows(rows)
+
+
+def batch_pieces(model: Model, task: Task) -> list[Pieces]:
+    """Token ids of a batch of inputs of 5 to 30 words, as many of them as sentences of a film review have."""
+    texts = [" ".join(WORDS[start : start + 5 + 7 * start % 26]) for start in range(BATCH)]
     rows = [(text, texts[-1 - number]) if task.pair else (text,) for number, text in enumerate(texts)]
     return model.tokenizer.encode_rows(rows)
 

@@ -91,15 +91,16 @@ class SymbolicLayout(TokenLayout):
         return cast(Tensor, Symbol(self.trace, result, cast(Any, query).meta))
 
     def mean(self, hidden: Tensor, segment: int | None = None) -> Tensor:
-        """Mean over the tokens of each sequence or of one of its texts, [n, L, H] to [n, H]; zeros without a token."""
-        chosen = self.mask
+        """Mean over the tokens of each sequence or of one of its texts, [n, L, H] to [n, H]; zeros without a token.
+
+        The sum is a product: onnxruntime's sums over an axis add up in another order if there is only one sequence, so
+        that the last digits would depend on the sequences beside it.
+        """
+        chosen = torch.ones_like(self.token_ids) if self.mask is None else self.mask
         if segment is not None:
-            of_text = self.segments if segment else 1 - self.segments
-            chosen = of_text if chosen is None else chosen * of_text
-        if chosen is None:
-            return hidden.mean(1)
-        weight = chosen[:, :, None].to(hidden.dtype)
-        return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
+            chosen = chosen * (self.segments if segment else 1 - self.segments)
+        weight = chosen[:, None, :].to(hidden.dtype)
+        return (weight @ hidden)[:, 0] / weight.sum(2).clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -229,12 +230,12 @@ def needs_segments(model: Model, tasks: Sequence[Task]) -> bool:
 
 
 def int8_parts(model: Model) -> dict[str, list[str]]:
-    """Part of the encoder -> names of its weights that can be in int8: the embeddings, and two parts of each layer."""
+    """Part of the encoder -> names of its weights that can be in int8: the embeddings, three parts of each layer."""
     parts: dict[str, list[str]] = {"embeddings": ["encoder.word_embeddings"]}
     for name, value in model.network.encoder.named_parameters():
         if value.ndim == 2 and name.startswith("layers."):
             _, number, module = name.split(".")[:3]
-            kind = "feed-forward" if module in ("up", "down") else "attention"
+            kind = f"feed-forward {module}" if module in ("up", "down") else "attention"
             parts.setdefault(f"{kind} {int(number) + 1}", []).append(f"encoder.{name}")
     return parts
 

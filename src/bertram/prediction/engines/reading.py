@@ -13,6 +13,7 @@ from bertram.tasks import Task
 SEQUENCES = ("sequences", "tokens")  # axes of the token inputs
 ROWS = ("first", "second")  # inputs with the sequences of each example
 Engine = Literal["auto", "torch", "onnx", "onnx-int8"]
+Calls = Literal["single", "batches"]  # what a model is mostly asked for: one text at a time, or many
 
 
 @dataclass(frozen=True)
