@@ -23,6 +23,7 @@ from bertram.evaluation.metrics import score_task
 
 ROWS = 24
 NOUNS = ("lamp", "river", "parcel", "garden", "engine", "window", "teacher", "bakery")
+TAGS = ("news|sport", "sport", "[]", "news|art", "sport|art")
 VERBS = ("arrived", "was repaired", "looked fine", "went missing", "was praised", "fell apart")
 
 
@@ -37,7 +38,7 @@ class Labels(NamedTuple):
 
 COLUMNS = (
     Labels("mood", lambda n: ("calm", "angry", "glad")[n % 3], "class", ["angry", "calm", "glad"]),
-    Labels("grade", lambda n: n % 5 + 1, "class", ["1", "2", "3", "4", "5"]),
+    Labels("tags", lambda n: TAGS[n % 5], "multi-label", ["art", "news", "sport"]),
     Labels("urgent", lambda n: ("no", "yes")[n % 2], "binary", ["no", "yes"]),
     Labels("topic", lambda n: ("home & garden", "post")[n % 2] if n % 6 else None, "class", ["home & garden", "post"]),
     Labels("warmth", lambda n: n * 5 / 24 + 0.05, "score", []),
@@ -61,6 +62,12 @@ def comma(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
     return [{k: f"{v:.2f}".replace(".", ",") if isinstance(v, float) else v for k, v in row.items()} for row in rows]
 
 
+def lists(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """Several labels as a list."""
+    tags = {text: [tag for tag in text.split("|") if tag != "[]"] for text in TAGS}
+    return [{name: tags.get(str(value), value) for name, value in row.items()} for row in rows]
+
+
 def parquet(rows: Sequence[dict[str, object]]) -> bytes:
     buffer = io.BytesIO()
     polars.DataFrame(rows).write_parquet(buffer)
@@ -74,10 +81,10 @@ FORMS: dict[str, tuple[str, Callable[[Sequence[dict[str, object]]], bytes]]] = {
     "windows": (".csv", lambda rows: delimited(rows, end="\r\n").encode("utf-8-sig")),
     "wide": (".csv", lambda rows: delimited(rows, ";").encode("utf-16")),
     "excel": (".csv", lambda rows: ("sep=;\n" + delimited(rows, ";")).encode()),
-    "lines": (".jsonl", lambda rows: "".join(json.dumps(row) + "\n" for row in rows).encode()),
+    "lines": (".jsonl", lambda rows: "".join(json.dumps(row) + "\n" for row in lists(rows)).encode()),
     "list": (".json", lambda rows: json.dumps(rows, indent=1).encode()),
     "packed": (".csv.gz", lambda rows: gzip.compress(delimited(rows).encode())),
-    "parquet": (".parquet", parquet),
+    "parquet": (".parquet", lambda rows: parquet(lists(rows))),
 }
 
 
@@ -150,14 +157,24 @@ def test_splits_do_not_leak_and_everything_scores_the_same_rows(run: bertram.Run
     assert bertram.evaluate(run).scores.overall == run.record.scores.dev.overall
 
 
+def rows_ids(rows: Sequence[dict[str, Any]], column: str | None) -> list[str]:
+    """The id of each row."""
+    return [str(number if column is None else row[column]) for number, row in enumerate(rows, start=1)]
+
+
+def plain(answer: Any) -> Any:
+    """A list for a tuple."""
+    return list(answer) if isinstance(answer, tuple) else answer
+
+
 @pytest.mark.slow
 def test_predictions_are_scored_alike_from_the_command_line_and_from_python(
     run: bertram.Run, tables: list[Table], tmp_path: Path
 ) -> None:
     model = bertram.load(run.path)
-    for table in tables:
+    for place, table in enumerate(tables):
         task = run.config.tasks[table.task]
-        out = tmp_path / f"{table.task}.jsonl"
+        out = tmp_path / f"{table.task}{('.jsonl', '.csv', '.tsv')[place % 3]}"
         assert call("predict", run.path, table.path, "--task", table.task, "--out", out).code == 0
         code, shown, err = call("score", out, table.path, "--task", table.task, "--config", run.path / "config.toml")
         assert code == 0, err
@@ -165,11 +182,12 @@ def test_predictions_are_scored_alike_from_the_command_line_and_from_python(
         with open_table(table.path) as opened:
             rows: list[Any] = [dict(record.values) for record in opened.read(list(opened.columns))]
         frame = model.predict_frame(table.task, rows)
-        written = [json.loads(line) for line in out.read_text().splitlines()]
-        assert frame["prediction"].to_list() == [line.get("label", line["value"]) for line in written]
-        by_id = {line["id"]: line["value"] for line in written}
+        predicted = dict(zip(rows_ids(rows, task.files.id), model.predict(table.task, rows), strict=True))
+        answers = [answer.value if answer.label is None else answer.label for answer in predicted.values()]
+        assert list(map(plain, frame["prediction"].to_list())) == list(map(plain, answers))
         assert gold.labels is not None
-        score = score_task(task.label_space, gold.labels, [by_id[row_id] for row_id in gold.ids])[task.scored_by]
+        values = [task.label_space.internal(predicted[row_id].value) for row_id in gold.ids]
+        score = score_task(task.label_space, gold.labels, values)[task.scored_by]
         assert f" {score.value:.4f} " in shown
 
 
