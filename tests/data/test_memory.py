@@ -66,6 +66,7 @@ KINDS = [
         lambda: {**COLUMNS, "stars": np.array([np.nan if s is None else s for s in COLUMNS["stars"]])}, id="numpy"
     ),
     pytest.param(lambda: polars.DataFrame(COLUMNS), id="polars"),
+    pytest.param(lambda: polars.LazyFrame(COLUMNS), id="lazy"),
     pytest.param(ArrowStream, id="stream"),
     pytest.param(as_pandas, id="pandas", marks=needs("pandas")),
     pytest.param(as_arrow, id="arrow", marks=needs("pyarrow")),
@@ -166,7 +167,12 @@ def test_one_table_is_split_and_an_unfinished_run_notices_another_table(tiny_enc
     ]
     run = bertram.train(own_config(tiny_encoder), tmp_path / "a", data=rows)
     assert any("held out by seed 0" in caution for caution in run.record.cautions)
-    assert bertram.evaluate(run, data=rows).scores.overall == run.record.scores.dev.overall
+    assert bertram.evaluate(run, data=polars.DataFrame(rows)).scores.overall == run.record.scores.dev.overall
+    other = bertram.train(options.change(own_config(tiny_encoder), seed=1), tmp_path / "b", data=rows)
+    comparison = bertram.compare([run, str(other.path)], data=polars.DataFrame(rows))
+    expected = [bertram.evaluate(one, data=rows).scores.tasks["mood"]["accuracy"].value for one in (run, other)]
+    (mood,) = [row for row in comparison.models if row.task == "mood"]
+    assert [mood.baseline_value, mood.value] == pytest.approx(expected)
     with pytest.raises(DataError, match="<train table>: has changed"):
         bertram.evaluate(run, data=rows[:-1])
 

@@ -8,6 +8,8 @@ from bertram.data.splits import run_source
 from bertram.errors import DataError
 from bertram.evaluation.metrics import metrics_of
 from bertram.runs.directory import Run
+from bertram.runs.record import DataFile
+from bertram.tasks import Task
 
 TOLERANCE = 1e-4  # of a recorded score
 
@@ -23,7 +25,7 @@ def check_dev_files(runs: Mapping[str, Run]) -> None:
         hashes: dict[object, str] = {}
         for key, run in runs.items():
             task = run.config.tasks.get(name)
-            file = None if task is None else run.record.data.get(str(task.files.dev))
+            file = None if task is None else _dev_file(run, task)
             dev_rows = run_source(run).held_out.get(name)
             if dev_rows is not None:
                 hashes.setdefault((dev_rows.sha256, tuple(dev_rows.lines)), key)
@@ -35,6 +37,12 @@ def check_dev_files(runs: Mapping[str, Run]) -> None:
         raise DataError(
             "the runs were scored on different dev files; evaluate them on one:\n  - " + "\n  - ".join(faults)
         )
+
+
+def _dev_file(run: Run, task: Task) -> DataFile | None:
+    """The dev file of a task in a run's record, or its dev table in memory."""
+    names = (str(task.files.dev), f"<{task.name} dev table>", "<dev table>")
+    return next((run.record.data[name] for name in names if name in run.record.data), None)
 
 
 def score_notes(runs: Mapping[str, Run], tasks: Mapping[str, TaskPredictions], split: str) -> list[str]:

@@ -16,7 +16,7 @@ from bertram.comparison.models import ModelDifference, check_same_examples, comp
 from bertram.comparison.outcomes import Outcome, TaskPredictions, outcome_names, outcomes
 from bertram.comparison.techniques import TechniqueDifference, compare_techniques
 from bertram.data.rows import read_rows
-from bertram.data.sources import Split
+from bertram.data.sources import Split, source_of
 from bertram.data.splits import run_source
 from bertram.errors import DataError
 from bertram.evaluation.caveats import notes
@@ -53,8 +53,8 @@ class Comparison:
 
 
 def compare_runs(
-    paths: Sequence[Path],
-    data: str | None = None,
+    paths: Sequence[Run | Path | str],
+    data: object = None,
     split: Split = "dev",
     *,
     allow_rejects: bool = False,
@@ -64,8 +64,9 @@ def compare_runs(
     """Compare runs by their own predictions.
 
     Args:
-        paths: run directories; the first is the baseline.
-        data: source of the gold labels; default: the data of the first run.
+        paths: runs or their directories; the first is the baseline.
+        data: source of the gold labels: a directory, ``hub`` or ``sample``, or tables in memory, as `bertram.train`
+            takes them; default: the data of the first run.
         split: split of the data.
         allow_rejects: accept files of which more than 1 % of the rows cannot be used.
         primary: primary outcome: a task or overall; default: overall, or the only task.
@@ -76,7 +77,8 @@ def compare_runs(
         DataError: the runs were not evaluated on the same examples, or the gold labels cannot be read, or there is no
             such outcome.
     """
-    runs = dict(zip(distinct_names(paths), open_runs(paths), strict=True))
+    directories = [run.path if isinstance(run, Run) else Path(run) for run in paths]
+    runs = dict(zip(distinct_names(directories), open_runs(directories), strict=True))
     if split == "dev":
         check_dev_files(runs)
     tasks = read_tasks(runs, data, split, allow_rejects=allow_rejects)
@@ -142,13 +144,13 @@ def _noise(scored: Sequence[Outcome], groups: Sequence[Arm], primary: str) -> Co
 
 
 def read_tasks(
-    runs: Mapping[str, Run], data: str | None = None, split: Split = "dev", *, allow_rejects: bool = False
+    runs: Mapping[str, Run], data: object = None, split: Split = "dev", *, allow_rejects: bool = False
 ) -> dict[str, TaskPredictions]:
     """The predictions of runs beside the gold labels, task by task; a run without a task is left out there.
 
     Args:
         runs: name -> finished run.
-        data: source of the gold labels; default: the data of the first run.
+        data: source of the gold labels, see `compare_runs`; default: the data of the first run.
         split: split of the data.
         allow_rejects: accept files of which more than 1 % of the rows cannot be used, as the first run may do anyway.
 
@@ -157,7 +159,8 @@ def read_tasks(
         DataError: the runs have other tasks under one name or other examples, or the gold labels cannot be read.
     """
     first = next(iter(runs.values()))
-    config, source = first.config, run_source(first, data)
+    config = first.config
+    source = run_source(first, source_of(config.data if data is None else data, config.tasks))
     tasks = {}
     for name, task in _shared_tasks(runs).items():
         rows = read_rows(task, source, split, allow_rejects=allow_rejects or config.allow_rejects)

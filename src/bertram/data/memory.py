@@ -119,9 +119,14 @@ def _splits(data: object, prefix: str) -> dict[str, MemoryTable]:
 
 def _is_table(value: object) -> bool:
     """Whether a value is a table rather than a column."""
-    if isinstance(value, Mapping) or hasattr(value, "columns") or hasattr(value, "column_names"):
+    if isinstance(value, Mapping) or _is_lazy(value) or hasattr(value, "columns") or hasattr(value, "column_names"):
         return True
     return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _is_lazy(value: object) -> bool:
+    """Whether a value is a LazyFrame of polars, whose rows have to be computed first."""
+    return hasattr(value, "collect_schema") and hasattr(value, "collect")
 
 
 def is_table(value: object) -> bool:
@@ -139,6 +144,8 @@ def memory_table(table: Any, name: str) -> MemoryTable:
     Raises:
         DataError: it is none of these, has no rows, or its columns differ in length.
     """
+    if _is_lazy(table):
+        table = table.collect()
     columns, rows = _content(table, name)
     if not rows:
         raise DataError(f"{name}: it has no rows")

@@ -9,7 +9,7 @@ import numpy as np
 
 from bertram.data.examples import tokenized
 from bertram.data.rows import Rows, read_rows
-from bertram.data.sources import DataSource
+from bertram.data.sources import source_of
 from bertram.data.splits import run_source
 from bertram.errors import BertramError, DataError
 from bertram.evaluation.calibration import Probabilities, calibrate
@@ -26,7 +26,7 @@ FEWEST_ROWS = 10
 
 def calibrate_run(
     run: Run,
-    data: str | None = None,
+    data: object = None,
     *,
     task: str | None = None,
     predictions: Path | None = None,
@@ -40,7 +40,8 @@ def calibrate_run(
 
     Args:
         run: finished run.
-        data: directory with the data files, ``hub`` or ``sample``; default: the data of the run.
+        data: directory with the data files, ``hub`` or ``sample``, or tables in memory, as `bertram.train` takes them;
+            default: the data of the run.
         task: task to fit; None: every task that has probabilities.
         predictions: JSON lines with id and probabilities of training rows, each by a model that was not trained on the
             row, as cross-validation makes them; None: fit on dev.
@@ -56,7 +57,7 @@ def calibrate_run(
         RunError: the run is damaged.
     """
     model = _model(run, temperature=temperature)
-    source: str | DataSource = data or run.config.data
+    source = source_of(run.config.data if data is None else data, run.config.tasks)
     if predictions is None:
         source = run_source(run, source)
     names = _names(model, task, predictions, temperature=temperature)

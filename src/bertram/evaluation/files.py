@@ -65,7 +65,7 @@ def evaluate_run(
         DataError: the files cannot be used.
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
-    source = run_source(run, source_of(data or run.config.data, run.config.tasks))
+    source = run_source(run, source_of(run.config.data if data is None else data, run.config.tasks))
     model = load(run, engine, notify=notify)
     rows = {
         name: read_rows(task, source, split, allow_rejects=run.config.allow_rejects)
