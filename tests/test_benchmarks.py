@@ -1,6 +1,7 @@
 """The benchmarks compare equal things and count right, and each runs in its smallest setting."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from benchmarks.prediction import phases as prediction
 from benchmarks.smart import calibration
 from benchmarks.smart import public_code as public_smart
 from benchmarks.surgery import public_code as public_surgery
-from benchmarks.training import memory, precision, row_multiples, techniques
+from benchmarks.training import families, memory, precision, row_multiples, techniques
 from benchmarks.training import phases as training
 from bertram.data.examples import Batch
 from bertram.model.encoders import EncoderConfig
@@ -183,7 +184,7 @@ def test_tables_show_every_variant(record: dict[str, Any]) -> None:
 
 
 def test_pages_have_the_marks_that_tables_are_put_between() -> None:
-    for section in (pages.COMPARISON, pages.GROWTH, pages.SERVING):
+    for section in pages.SECTIONS:
         page = (pages.DOCS / section.page).read_text(encoding="utf-8")
         changed = between(page, section.mark, "new")
         assert f"<!-- {section.mark}: begin -->\nnew\n<!-- {section.mark}: end -->" in changed
@@ -192,7 +193,7 @@ def test_pages_have_the_marks_that_tables_are_put_between() -> None:
 
 
 def test_pages_show_the_newest_records() -> None:
-    for section in (pages.COMPARISON, pages.GROWTH, pages.SERVING):
+    for section in pages.SECTIONS:
         newest = section.newest()
         assert newest is not None
         page = (pages.DOCS / section.page).read_text(encoding="utf-8")
@@ -245,6 +246,27 @@ def test_techniques_are_set_against_the_plain_step() -> None:
     assert turns.keys() == {*techniques.VARIANTS, "watched", "floor"}
     turns["watched"](0)
     turns["floor"](0)
+
+
+TINY_SHAPE = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 40}
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_both_forms_of_each_family_are_timed_on_the_same_sequences(family: str, work: Workload) -> None:
+    pair = families.random_pair(family, TINY_SHAPE)
+    results = families.measure(pair, work.cross, ["fp32"], 1, time.process_time)
+    assert results["apart"] < 1e-5
+    assert results["fp32"].keys() == {"training", "prediction"}
+    weights = dict(pair.encoder.named_parameters())
+    assert {name for name, p in weights.items() if not p.requires_grad} == {"word_embeddings"}
+
+
+def test_forms_that_differ_are_not_timed(work: Workload) -> None:
+    pair = families.random_pair("bert", TINY_SHAPE)
+    with torch.no_grad():
+        pair.encoder.embedding_norm.bias.add_(1.0)
+    with pytest.raises(RuntimeError, match="hidden states of both forms differ by"):
+        families.measure(pair, work.cross, ["fp32"], 1, time.process_time)
 
 
 @pytest.mark.slow

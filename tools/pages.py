@@ -1,4 +1,4 @@
-"""Put the tables and the picture of the newest benchmarks into docs/performance.md and docs/serving.md."""
+"""Put the tables and the picture of the newest benchmarks into docs/performance.md, serving.md and encoders.md."""
 
 import json
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tools import RESULTS, ROOT
 from tools.comparison_tables import comparison_tables
+from tools.family_tables import family_tables
 from tools.growth_tables import PICTURE, draw, growth_tables
 from tools.markdown import Record, between
 from tools.serving_tables import serving_tables
@@ -48,13 +49,16 @@ class Section:
 
 
 COMPARISON = Section("performance.md", "benchmark", "benchmarks/[0-9]*.json", comparison_tables)
+FAMILIES = Section("encoders.md", "families", "measurements/families.json", family_tables)
 GROWTH = Section("performance.md", "growth", "benchmarks/growth-*.json", growth_tables)
 SERVING = Section("serving.md", "serving", "serving/record.json", serving_tables)
+SECTIONS = (COMPARISON, FAMILIES, GROWTH, SERVING)
 
 
 def main() -> None:
     """Put the newest records into the pages, and draw the picture of growth."""
     COMPARISON.fill()
+    FAMILIES.fill()
     SERVING.fill()
     growth = GROWTH.fill()
     if growth is not None:

@@ -147,10 +147,11 @@ def _copied(head: nn.Module) -> nn.Module:
     return copy.deepcopy(head)
 
 
-def padded(sequences: Sequences) -> dict[str, Tensor]:
+def padded(sequences: Sequences, padding_id: int = 0) -> dict[str, Tensor]:
     """Token ids, segments and mask, padded to the longest."""
+    tokens = [torch.tensor(tokens) for tokens, _ in sequences]
     return {
-        "input_ids": pad_sequence([torch.tensor(tokens) for tokens, _ in sequences], batch_first=True),
+        "input_ids": pad_sequence(tokens, batch_first=True, padding_value=padding_id),
         "token_type_ids": pad_sequence([torch.tensor(segments) for _, segments in sequences], batch_first=True),
         "attention_mask": pad_sequence([torch.ones(len(t), dtype=torch.long) for t, _ in sequences], batch_first=True),
     }
