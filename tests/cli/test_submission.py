@@ -44,6 +44,15 @@ def test_six_files_in_the_leaderboards_form(tiny_runs: Path, tmp_path: Path) -> 
                 assert lines == [f"{one} , {value} " for one, value in zip(rows.ids, values, strict=True)]
 
 
+def test_one_split_alone_has_the_same_files(tiny_runs: Path, tmp_path: Path) -> None:
+    for words in ([], ["--split", "test"]):
+        out = tmp_path / f"upload-{len(words)}"
+        assert call("submission", tiny_runs / "cross-0", *words, "--out", out)[0] == 0
+    both, test = ({path.name: path.read_bytes() for path in out.iterdir()} for out in sorted(tmp_path.glob("*[0-9]")))
+    assert test == {name: content for name, content in both.items() if "-test-" in name}
+    assert len(test) == 3
+
+
 @pytest.mark.real_data
 def test_rows_of_the_course_without_a_label_are_left_out_and_listed(
     real_data: Path, tiny_runs: Path, tmp_path: Path

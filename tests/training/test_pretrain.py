@@ -109,7 +109,8 @@ def test_every_family_that_is_read_has_a_head() -> None:
 def test_the_loss_falls_and_the_result_is_an_encoder(tiny_encoder: Path, tmp_path: Path) -> None:
     config = tiny_config(tiny_encoder)
     said: list[str] = []
-    out = pretrain(config, PretrainConfig(max_steps=25, batch_size=16, lr=3e-3), tmp_path / "out", say=said.append)
+    settings = PretrainConfig(max_steps=25, batch_size=16, lr=3e-3)
+    out = pretrain(config, settings, tmp_path / "out", say=said.append)
     before = float(said[0].rpartition(" ")[2])
     facts = json.loads((out / "pretraining.json").read_text())
     assert facts["held_out_loss"] < before - 0.5
@@ -118,13 +119,9 @@ def test_the_loss_falls_and_the_result_is_an_encoder(tiny_encoder: Path, tmp_pat
     assert not torch.equal(load_encoder(str(out)).word_embeddings, load_encoder(str(tiny_encoder)).word_embeddings)
     run = train(tiny_config(out, sampling={"epochs": 1}), tmp_path / "run")
     assert run.record["encoder"]["source"] == str(out)
-    assert "already finished" in _second(config, out)
-
-
-def _second(config: Any, out: Path) -> str:
-    said: list[str] = []
-    pretrain(config, SHORT, out, resume=True, say=said.append)
-    return said[0]
+    said.clear()
+    pretrain(config, settings, out, resume=True, say=said.append)
+    assert said == [f"{out}: this encoder is already finished"]
 
 
 def test_only_chosen_tokens_have_a_loss_and_the_decoder_is_tied(tiny_encoder: Path, tmp_path: Path) -> None:
@@ -190,6 +187,8 @@ def test_a_killed_pretraining_ends_with_the_same_weights(tiny_encoder: Path, tmp
     with pytest.raises(RunError, match="was begun with other settings"):
         pretrain(config, PretrainConfig(max_steps=5, batch_size=8, lr=1e-3), killed, resume=True, say=quiet)
     pretrain(config, SHORT, killed, resume=True, say=quiet)
+    with pytest.raises(RunError, match="was begun with other seed"):  # finished, but not what is asked for
+        pretrain(config.model_copy(update={"seed": 7}), SHORT, killed, resume=True, say=quiet)
     assert (whole / "model.safetensors").read_bytes() == (killed / "model.safetensors").read_bytes()
 
 

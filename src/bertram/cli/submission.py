@@ -1,6 +1,7 @@
 """``bertram submission``."""
 
 from pathlib import Path
+from typing import Literal
 
 from cyclopts import App
 from cyclopts.types import PositiveInt
@@ -18,6 +19,7 @@ def submission(
     *,
     out: Path,
     data: str | None = None,
+    split: Literal["dev", "test"] | None = None,
     batch_size: PositiveInt = 64,
     allow_rejects: Flag = False,
 ) -> None:
@@ -33,13 +35,15 @@ def submission(
         Directory for the files.
     data
         Directory with the course's files; or hub, or sample. Default: the data of the run.
+    split
+        Predict only this split: dev or test. Default: both.
     batch_size
         Examples per batch.
     allow_rejects
         Continue even if more than 1 % of a file's rows are rejected.
     """
     from bertram.cli.terminal import console, say, working  # noqa: PLC0415
-    from bertram.minbert.leaderboard import submit  # noqa: PLC0415
+    from bertram.minbert.leaderboard import SPLITS, submit  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
 
     opened = open_run(run)
@@ -48,6 +52,7 @@ def submission(
             opened,
             data or opened.config.data,
             out,
+            splits=SPLITS if split is None else (split,),
             batch_size=batch_size,
             allow_rejects=allow_rejects or opened.config.allow_rejects,
             complain=say,

@@ -41,7 +41,9 @@ LEADERBOARD = {
 }
 
 
-def write_submission(directory: Path, outputs: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Path]:
+def write_submission(
+    directory: Path, outputs: Mapping[str, Mapping[str, Mapping[str, float]]], splits: Sequence[Split] = SPLITS
+) -> list[Path]:
     """Write the course leaderboard's six files, exactly in its form.
 
     A class and a yes or no are written as an integer, a similarity with the digits that give back the same
@@ -50,6 +52,7 @@ def write_submission(directory: Path, outputs: Mapping[str, Mapping[str, Mapping
     Args:
         directory: directory to write to; created if it is missing.
         outputs: task (sst, quora, sts) -> split (dev, test) -> id -> predicted value, in the order to write.
+        splits: splits whose files are written.
 
     Returns:
         The paths written.
@@ -59,7 +62,7 @@ def write_submission(directory: Path, outputs: Mapping[str, Mapping[str, Mapping
     """
     contents, problems = {}, []
     for task, file in LEADERBOARD.items():
-        for split in SPLITS:
+        for split in splits:
             values = outputs.get(task, {}).get(split)
             if not values:
                 problems.append(f"no predictions for {task} {split}")
@@ -86,6 +89,7 @@ def submit(
     data: str,
     out: Path,
     *,
+    splits: Sequence[Split] = SPLITS,
     batch_size: int = 64,
     allow_rejects: bool = False,
     complain: Callable[[str], None],
@@ -100,6 +104,7 @@ def submit(
         run: run with the three tasks, or with multi-label tasks.
         data: directory with the course's files; or hub, or sample.
         out: directory to write to.
+        splits: splits that are predicted.
         batch_size: examples per batch.
         allow_rejects: accept files with more than 1 % of rejected rows.
         complain: called with a message for each row that is not predicted.
@@ -119,7 +124,8 @@ def submit(
     if with_leaderboard:
         _require_tasks(run)
     model = load(run)
-    rows, label_rows = _read(model, data, labelled, allow_rejects, with_leaderboard=with_leaderboard)
+    leaderboard_splits = splits if with_leaderboard else ()
+    rows, label_rows = _read(model, data, labelled, allow_rejects, splits, leaderboard_splits)
     for (name, _), file_rows in label_rows.items():
         for line in left_out(name, file_rows):
             complain(line)
@@ -137,7 +143,7 @@ def submit(
         name, split = file.split()
         outputs[name][split] = _predicted(model, model.tasks[name], rows[file], batch_size)
     try:
-        written = write_submission(out, outputs) if outputs else []
+        written = write_submission(out, outputs, splits) if outputs else []
         written += [label_probabilities.write_table(out / name, table) for name, table in tables.items()]
         data_files = {part.name: part.sha256 for part in (*rows.values(), *label_rows.values())}
         source = {"model": hashes_below(run.model), "data": data_files}
@@ -188,7 +194,12 @@ def _require_tasks(run: Run) -> None:
 
 
 def _read(
-    model: Predictor, data: str, labelled: Sequence[str], allow_rejects: bool, *, with_leaderboard: bool
+    model: Predictor,
+    data: str,
+    labelled: Sequence[str],
+    allow_rejects: bool,
+    splits: Sequence[Split],
+    leaderboard_splits: Sequence[Split],
 ) -> tuple[dict[str, Rows], dict[tuple[str, Split], Rows]]:
     """The rows of the leaderboard's and of multi-label tasks by split, or all reasons why there are none."""
     rows: dict[str, Rows] = {}
@@ -196,6 +207,8 @@ def _read(
     problems = []
     for name in labelled:
         for split in label_probabilities.splits_with_files(model.tasks[name], data):
+            if split not in splits:
+                continue
             try:
                 label_rows[name, split] = label_probabilities.read_split(
                     model.tasks[name], data, split, allow_rejects=allow_rejects
@@ -204,8 +217,8 @@ def _read(
                 raise
             except DataError as error:
                 problems.append(str(error))
-    for name in LEADERBOARD if with_leaderboard else ():
-        for split in SPLITS:
+    for name in LEADERBOARD:
+        for split in leaderboard_splits:
             try:
                 task = model.tasks[name]
                 part = read_rows(task, data, split, labelled=split == "dev", allow_rejects=allow_rejects)

@@ -110,6 +110,8 @@ def pretrain(config: Config, settings: PretrainConfig, out: Path, *, resume: boo
     """
     _check_directory(out, resume=resume)
     if (out / "config.json").is_file():
+        texts, files = training_texts(config.tasks, config_source(config))
+        _require_same(out, _facts(config, settings, files, len(texts)))
         say(f"{out}: this encoder is already finished")
         return out
     with own_process_state(config), run_lock(out):
@@ -284,16 +286,7 @@ def _begin(config: Config, settings: PretrainConfig) -> Pretraining:
     precision = choose_precision(config.precision, device)
     encoder.set_precision(precision)
     head.dense.precision = precision
-    facts = {
-        "encoder": config.encoder,
-        "encoder_files": encoder_files(config.encoder),
-        "tasks": list(config.tasks),
-        "data": files,
-        "texts": len(texts),
-        "seed": config.seed,
-        "settings": settings.model_dump(mode="json"),
-        "new_head": not had_head,
-    }
+    facts = {**_facts(config, settings, files, len(texts)), "new_head": not had_head}
     return Pretraining(
         model,
         tokenized.at(order[count:].tolist()),
@@ -335,13 +328,30 @@ def _check_directory(out: Path, *, resume: bool) -> None:
         raise RunError(f"{out}: exists already and is not empty; choose another --out")
 
 
+def _facts(config: Config, settings: PretrainConfig, files: Mapping[str, Any], texts: int) -> dict[str, Any]:
+    """What decides the result of a training."""
+    return {
+        "encoder": config.encoder,
+        "encoder_files": encoder_files(config.encoder),
+        "tasks": list(config.tasks),
+        "data": dict(files),
+        "texts": texts,
+        "seed": config.seed,
+        "settings": settings.model_dump(mode="json"),
+    }
+
+
 def _keep_facts(out: Path, facts: Mapping[str, Any]) -> None:
     """Note what a new training comes from, and refuse to continue from anything else."""
-    path = out / FACTS
-    if not path.is_file():
-        write_json(path, facts)
-        return
-    noted, current = read_object(path), json.loads(json.dumps(facts))
+    if (out / FACTS).is_file():
+        _require_same(out, facts)
+    else:
+        write_json(out / FACTS, facts)
+
+
+def _require_same(out: Path, facts: Mapping[str, Any]) -> None:
+    """Refuse to continue a training that was begun with other settings or data."""
+    noted, current = read_object(out / FACTS), json.loads(json.dumps(facts))
     changed = [name for name in current if noted.get(name) != current[name]]
     if changed:
         raise RunError(f"{out}: was begun with other {', '.join(changed)} ({FACTS}); continue it with those")
@@ -355,7 +365,12 @@ def _finish(training: Pretraining, out: Path, say: Say) -> None:
     state = {f"{prefix}{key}": weight for key, weight in encoder.hugging_face_state().items()}
     write_tensors(out / "model.safetensors", state | head.hugging_face_state(), metadata={"format": "pt"})
     load_tokenizer(find(training.config.encoder)).save(out)
-    facts = {"held_out_loss": loss, "steps": training.step, "seconds": round(training.seconds, 1)}
+    facts = {
+        "held_out_loss": loss,
+        "steps": training.step,
+        "seconds": round(training.seconds, 1),
+        "threads": torch.get_num_threads(),
+    }
     write_json(out / FACTS, {**training.facts, **facts})
     values = encoder.config_values(encoder.config) | {"dtype": "float32", "architectures": [head.layout.architecture]}
     write_json(out / "config.json", values)
