@@ -35,11 +35,11 @@ directory of the course's files.
 """
 FRONTIER = f"""## The frontier
 
-Every recorded single run of the three tasks on real data that starts from `minilm` itself: the overall dev score
-against the training time, in minutes of two cores that are both used perfectly (thread-minutes halved). Runs in bf16,
-but those of `precision`, are of a processor with instructions for it, those in fp32 of processors without, so their
-minutes are not alike.
-The runs that no quicker one equals:
+Every recorded single run of the three tasks on real data: the overall dev score against the training time, in minutes
+of two cores that are both used perfectly (thread-minutes halved). The minutes in all count the trainings of teachers
+and further pretraining, where there are any. Runs in bf16, but those of `precision`, are of a processor with
+instructions for it, those in fp32 of processors without, so their minutes are not alike.
+The runs that no quicker one of their size equals:
 
 ![Overall score against training minutes]({frontier.PICTURE})
 """
