@@ -23,6 +23,7 @@ from bertram.training import teachers as teachers_module
 from bertram.training.display import Silent
 from bertram.training.estimate import estimate
 from bertram.training.state import Training
+from bertram.training.teachers import drawn_examples
 from bertram.training.train import train
 from bertram.training.trainer import Trainer
 from bertram.training.writer import NoWriter
@@ -218,6 +219,32 @@ def test_outputs_are_computed_once_and_an_interruption_loses_only_one_file(
         assert first is not None
         assert second is not None
         assert torch.equal(first.targets, second.targets)
+
+
+def test_outputs_are_computed_for_the_rows_that_a_run_draws_and_added_to_for_another(
+    tiny_encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = counted(monkeypatch)
+    shared = {"outputs": str(tmp_path / "outputs")}
+    short = {"sampling": {"steps_per_epoch": 1, "epochs": 1}, "distill": shared}
+    first = taught(student(tiny_encoder, teacher, **short), tmp_path / "first")
+    few = sum(passes) - 3 * 16  # without dev
+    drawn = drawn_examples(first.config, first.data)
+    assert 0 < sum(int(mask.sum()) for mask in drawn.values()) <= few < 3 * 24
+    passes.clear()
+    whole = taught(student(tiny_encoder, teacher, distill=shared), tmp_path / "second")
+    assert sum(passes) == 3 * 24 - few
+    for name, mask in drawn.items():
+        part, every = first.data.train[name].teaching, whole.data.train[name].teaching
+        assert part is not None
+        assert every is not None
+        assert torch.equal(part.targets[mask], every.targets[mask])
+        assert not bool(every.targets.isnan().any())
+
+
+def test_scores_that_decide_the_order_need_all_outputs(tiny_encoder: Path, teacher: Path) -> None:
+    config = student(tiny_encoder, teacher, sampling={"order": "worst-last", "epochs": 1})
+    assert all(bool(mask.all()) for mask in drawn_examples(config, begin_training(config).data).values())
 
 
 def test_several_students_share_outputs_in_a_directory(

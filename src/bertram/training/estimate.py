@@ -86,7 +86,7 @@ def estimate(config: Config) -> Estimate:
 def _measured(training: Training) -> Estimate:
     """The estimate from a training before its first step."""
     config = training.config
-    in_teachers, training.data = training.teachers.measure(training.data, config.evaluation.batch_size)
+    in_teachers, training.data = training.teachers.measure(config, training.data)
     sampler, data = training.sampler, training.data
     steps, examples_seen = _course(training)
     in_steps = sum(_step_seconds(training, tasks) * count for tasks, count in steps.items())

@@ -54,7 +54,7 @@ class Training:
     seconds: float = 0.0  # of training so far, over all resumptions
 
     def learn_from_teachers(self, run: Path, say: Callable[[str], None]) -> None:
-        """Compute the teachers' outputs for all training examples, or read those that are kept.
+        """Compute the teachers' outputs for the training examples that the run draws, or read those that are kept.
 
         Args:
             run: run directory.
@@ -71,7 +71,7 @@ class Training:
             precision=self.precision,
             say=say,
         )
-        self.data = self.teachers.teach(self.data, outputs)
+        self.data = self.teachers.teach(self.config, self.data, outputs)
 
     def batches(self, places: dict[str, Places]) -> list[Batch]:
         """The examples at these places, as batches; where pairs are read in both orders, each batch in one of them."""

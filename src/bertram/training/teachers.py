@@ -1,7 +1,8 @@
 """The teachers of a distillation: trained models whose outputs for the student's examples are computed once and kept.
 
-Outputs are kept in files named by content: the SHA-256 of a teacher's model, of its precision and of the texts. A run
-that was interrupted, or another student of the same teachers, therefore computes only what is missing.
+Outputs are computed for those training examples that the run draws, and for dev. They are kept in files named by
+content: the SHA-256 of a teacher's model, of its precision and of the texts. A run that was interrupted, or another
+student of the same teachers, therefore computes only what is missing.
 """
 
 import hashlib
@@ -32,12 +33,14 @@ from bertram.runs.tensors import read_tensors
 from bertram.runs.typed_json import read_object
 from bertram.tasks import Task
 from bertram.training import processes
-from bertram.training.run_data import RunData
+from bertram.training.run_data import RunData, pools
+from bertram.training.sampler import Sampler
 
 MEASURED = 64  # examples of each task whose outputs are timed for an estimate
 CHUNK = 2048  # examples in one file of outputs
 LISTING = "teachers.json"
 ENDING = ".safetensors"
+OUTPUTS = "outputs"  # name of the tensor in a file
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,12 @@ class Teachers:
     facts: list[TeacherInfo] = field(default_factory=list)
     dev: dict[str, Tensor] = field(default_factory=dict)
 
-    def teach(self, data: RunData, outputs: "KeptOutputs") -> RunData:
+    def teach(self, config: Config, data: RunData, outputs: "KeptOutputs") -> RunData:
         """The data with the teachers' outputs beside the training examples.
 
         Args:
+            config: configuration of the run, which decides the training examples that it draws; the outputs for the
+                others are nan.
             data: examples of the run.
             outputs: place of the outputs.
 
@@ -84,33 +89,34 @@ class Teachers:
         if not self.trained:
             return data
         processes.on_first(lambda: outputs.require_same(self.facts))
-        train = {name: self._taught(examples, data, outputs) for name, examples in data.train.items()}
+        is_drawn = drawn_examples(config, data)
+        train = {name: self._taught(examples, data, outputs, is_drawn[name]) for name, examples in data.train.items()}
         self.dev = {name: outputs.mean(self.trained, data.dev[name]) for name in data.train}
         self.trained = []  # their weights are needed no longer
         return replace(data, train=train)
 
-    def measure(self, data: RunData, batch_size: int) -> tuple[float, RunData]:
+    def measure(self, config: Config, data: RunData) -> tuple[float, RunData]:
         """The time that `teach` would take if nothing were kept, for an estimate of a run.
 
         Args:
+            config: configuration of the run.
             data: examples of the run.
-            batch_size: examples per batch.
 
         Returns:
             Seconds, and the data with the outputs for one example in the place of all.
         """
         if not self.trained:
             return 0.0, data
-        seconds, train = 0.0, dict(data.train)
+        seconds, train, is_drawn = 0.0, dict(data.train), drawn_examples(config, data)
         for name, examples in data.train.items():
-            measured = sample(examples, MEASURED, seed=0)
+            measured = sample(examples.at(is_drawn[name].nonzero()[:, 0].tolist()), MEASURED, seed=0)
             start = time.perf_counter()
             outputs = [
-                teacher_outputs(teacher.model, measured, range(len(measured)), batch_size)
+                teacher_outputs(teacher.model, measured, range(len(measured)), config.evaluation.batch_size)
                 for teacher in self.trained
                 if name in teacher.model.tasks
             ]
-            count = len(examples) + len(data.dev[name])
+            count = int(is_drawn[name].sum()) + len(data.dev[name])
             seconds += (time.perf_counter() - start) * count / len(measured)
             target = output_of(examples.task).soft_targets(outputs[0])[:1]
             targets = target.expand(len(examples), *target.shape[1:])
@@ -118,9 +124,9 @@ class Teachers:
             train[name] = replace(examples, teaching=Teaching(targets, labelled))
         return seconds, replace(data, train=train)
 
-    def _taught(self, examples: Examples, data: RunData, outputs: "KeptOutputs") -> Examples:
+    def _taught(self, examples: Examples, data: RunData, outputs: "KeptOutputs", is_drawn: Tensor) -> Examples:
         name = examples.task.name
-        targets = output_of(examples.task).soft_targets(outputs.mean(self.trained, examples))
+        targets = output_of(examples.task).soft_targets(outputs.mean(self.trained, examples, is_drawn))
         labelled = torch.ones(len(examples), dtype=torch.bool)
         begin = data.own[name]
         for source in data.further[name]:
@@ -177,18 +183,25 @@ class KeptOutputs:
                 f"teacher {changed[0]} has changed since its outputs were kept; restore it, or start a new run"
             )
 
-    def mean(self, teachers: Sequence[TrainedTeacher], examples: Examples) -> Tensor:
-        """Mean output of those teachers that have the task, [n, K] or [n]."""
+    def mean(self, teachers: Sequence[TrainedTeacher], examples: Examples, needed: Tensor | None = None) -> Tensor:
+        """Mean output of those teachers that have the task, [n, K] or [n].
+
+        Args:
+            teachers: teachers.
+            examples: examples of one task.
+            needed: [n] bool, whether an output is needed, the others may be nan; None: all are.
+        """
         name = examples.task.name
-        outputs = [self._of_teacher(teacher, examples) for teacher in teachers if name in teacher.model.tasks]
+        chosen = torch.ones(len(examples), dtype=torch.bool) if needed is None else needed
+        outputs = [self._of_teacher(teacher, examples, chosen) for teacher in teachers if name in teacher.model.tasks]
         return torch.stack(outputs).mean(0)
 
-    def _of_teacher(self, teacher: TrainedTeacher, examples: Examples) -> Tensor:
-        chunks = [range(begin, min(begin + CHUNK, len(examples))) for begin in range(0, len(examples), CHUNK)]
-        paths = [self._path(teacher, examples, chunk) for chunk in chunks]
-        processes.on_first(lambda: self._compute_missing(teacher, examples, list(zip(chunks, paths, strict=True))))
+    def _of_teacher(self, teacher: TrainedTeacher, examples: Examples, needed: Tensor) -> Tensor:
+        ranges = [range(begin, min(begin + CHUNK, len(examples))) for begin in range(0, len(examples), CHUNK)]
+        chunks = [(chunk, self._path(teacher, examples, chunk)) for chunk in ranges]
+        processes.on_first(lambda: self._compute_missing(teacher, examples, chunks, needed))
         processes.wait()
-        return torch.cat([read_tensors(path)["outputs"] for path in paths])
+        return torch.cat([read_tensors(path)[OUTPUTS] for _, path in chunks])
 
     def _path(self, teacher: TrainedTeacher, examples: Examples, chunk: range) -> Path:
         """The file of measured examples' outputs, named by what they come from."""
@@ -196,15 +209,51 @@ class KeptOutputs:
         return self.directory / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]}{ENDING}"
 
     def _compute_missing(
-        self, teacher: TrainedTeacher, examples: Examples, chunks: Sequence[tuple[range, Path]]
+        self, teacher: TrainedTeacher, examples: Examples, chunks: Sequence[tuple[range, Path]], needed: Tensor
     ) -> None:
-        missing = [(chunk, path) for chunk, path in chunks if not path.is_file()]
-        if missing:
-            count = sum(len(chunk) for chunk, _ in missing)
+        missing = [(chunk, path, self._missing(chunk, path, needed)) for chunk, path in chunks]
+        count = sum(len(places) for _, _, places in missing)
+        if count:
             self.say(f"teacher {teacher.path}: {count:,} rows of {examples.task.name}")
-        for chunk, path in missing:
-            outputs = teacher_outputs(teacher.model, examples, chunk, self.batch_size)
-            write_bytes(path, save({"outputs": outputs.contiguous()}))
+        for chunk, path, places in missing:
+            if places:
+                outputs = teacher_outputs(teacher.model, examples, places, self.batch_size)
+                write_bytes(path, save({OUTPUTS: _merged(chunk, path, places, outputs)}))
+
+    @staticmethod
+    def _missing(chunk: range, path: Path, needed: Tensor) -> list[int]:
+        """The places of a chunk whose outputs are needed and not kept; of a chunk without a file at least the first."""
+        rows = needed[chunk.start : chunk.stop].clone()
+        if path.is_file():
+            rows &= ~_computed(read_tensors(path)[OUTPUTS])
+        else:
+            rows[0] = True  # the file says how wide an output is
+        return [chunk.start + place for place in rows.nonzero()[:, 0].tolist()]
+
+
+def _computed(outputs: Tensor) -> Tensor:
+    """[n] bool, whether an output is there."""
+    return ~outputs.isnan().flatten(1).any(1) if outputs.ndim > 1 else ~outputs.isnan()
+
+
+def _merged(chunk: range, path: Path, places: Sequence[int], outputs: Tensor) -> Tensor:
+    """The outputs of a chunk's file, with further ones at some places; nan where there are none."""
+    merged = outputs.new_full((len(chunk), *outputs.shape[1:]), torch.nan)
+    if path.is_file():
+        merged = read_tensors(path)[OUTPUTS]
+    merged[torch.tensor(places) - chunk.start] = outputs
+    return merged
+
+
+def drawn_examples(config: Config, data: RunData) -> dict[str, Tensor]:
+    """Whether a run draws each training example, task -> [n] bool; all of them where scores decide the order."""
+    sampler = Sampler(pools(config, data), config.sampling, config.seed)
+    every = sampler.order.scores_each_epoch
+    masks = {name: torch.full((len(examples),), every) for name, examples in data.train.items()}
+    for _ in range(0 if every else sampler.total_steps):
+        for name, places in sampler.next().items():
+            masks[name][torch.from_numpy(places)] = True
+    return masks
 
 
 def teacher_outputs(model: Model | Ensemble, examples: Examples, places: Sequence[int], batch_size: int) -> Tensor:
