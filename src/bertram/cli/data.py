@@ -177,8 +177,8 @@ def pairs(
     out: FileOrDash,
     config: FileOrDash | None = None,
     encoder: str = "minilm",
-    neighbours: int = 1,
-    seed: int = 0,
+    neighbours: PositiveInt = 1,
+    seed: NonNegativeInt = 0,
 ) -> None:
     """Make pairs of training texts for teachers to label: each text's nearest neighbours, and as many random pairs.
 
