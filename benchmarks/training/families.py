@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.common import counting, machine, peers, timing
 from benchmarks.common.records import MEASUREMENTS, default_data, now, versions, write
@@ -131,9 +131,9 @@ def pretrained_pair(name: str) -> Pair:
 def pair_in(directory: Path) -> Pair:
     """Both forms of the encoder in a directory in the Hugging Face layout."""
     encoder: Encoder = read_encoder(directory)
-    peer: nn.Module = transformers.AutoModel.from_pretrained(directory).float()
-    encoder.word_embeddings.requires_grad_(requires_grad=False)
-    peer.get_input_embeddings().weight.requires_grad_(requires_grad=False)  # type: ignore[operator]  # transformers' own
+    peer: Any = transformers.AutoModel.from_pretrained(directory).float()
+    for table in (encoder.word_embeddings, peer.get_input_embeddings().weight):
+        table.requires_grad = False
     return Pair(encoder, peer.eval())
 
 
