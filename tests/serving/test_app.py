@@ -225,6 +225,20 @@ def test_the_interface_is_described_for_each_task(client: Client) -> None:
     assert {"400", "408", "413", "422", "503", "504"} <= set(post["responses"])
 
 
+def test_the_interface_is_described_for_several_tasks(client: Client) -> None:
+    post = client.ask("GET", "/openapi.json").json()["paths"]["/predict"]["post"]
+    bodies = post["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    named = {tuple(body["required"]): body["properties"]["tasks"]["items"]["enum"] for body in bodies}
+    assert named["tasks", "pair"] == named["tasks", "pairs"]
+    assert {"quora", "sts"} <= set(named["tasks", "pair"])
+    assert "sst" in named["tasks", "text"]
+    judge = pytest.importorskip("jsonschema_rs")
+    request = {"tasks": ["quora", "sts"], "pair": ["a dog", "a cat"]}
+    assert judge.is_valid(post["requestBody"]["content"]["application/json"]["schema"], request)
+    answer = client.ask("POST", "/predict", json=request).json()
+    assert judge.is_valid(post["responses"]["200"]["content"]["application/json"]["schema"], answer)
+
+
 def test_the_description_calls_empty_what_the_server_does() -> None:
     """Judged by another language's idea of a space: the pattern must not lean on it."""
     judge = pytest.importorskip("jsonschema_rs")

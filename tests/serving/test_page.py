@@ -59,6 +59,8 @@ def test_at_first_all_tasks_answer_an_example_and_nobody_else_is_asked(
     assert browser.run("document.querySelectorAll('[data-task=sst] .bar').length") == 5
     assert {url for url in browser.requests() if not url.startswith((address, "data:", "about:"))} == set()
     assert browser.console_errors() == []
+    asked = [url.removeprefix(address) for url in browser.requests() if "/predict" in url]
+    assert sorted(asked) == ["/predict", "/predict/sst"]  # quora and sts read the same pair
 
 
 def test_bars_are_as_long_as_their_probabilities(browser: Browser, address: str, model: Model) -> None:
@@ -128,6 +130,7 @@ def test_it_fits_a_phone(browser: Browser, address: str) -> None:
     order = browser.run("['predict', 'results', 'examples'].map((id) => "
                         "document.getElementById(id).getBoundingClientRect().top)")  # fmt: skip
     assert order == sorted(order)
+    assert browser.run("document.getElementById('latency').offsetHeight") > 0
 
 
 def test_dark_is_taken_from_the_system_and_kept_when_chosen(browser: Browser, address: str) -> None:

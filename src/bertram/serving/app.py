@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
 from bertram.errors import BertramError
+from bertram.label_spaces import Schema
 from bertram.prediction.model import Prediction, Predictor, Text
 from bertram.runs.typed_json import JsonObject
 from bertram.serving import page
@@ -25,6 +26,8 @@ from bertram.serving.messages import (
     read_request,
     read_request_for_tasks,
     request_schema,
+    tasks_answer_schema,
+    tasks_request_schema,
 )
 from bertram.serving.metrics import CONTENT_TYPE, Metrics
 from bertram.serving.middleware import Gate
@@ -77,8 +80,7 @@ def create_app(
     app.state.stopping, app.state.limits = False, limits
     for task in model.tasks.values():
         _add_predict(app, task, predictor(task, batcher, limits, metrics), limits)
-    handler = tasks_predictor(model.tasks, batcher, limits, metrics)
-    app.add_api_route("/predict", handler, methods=["POST"], include_in_schema=False)
+    _add_predict_tasks(app, model.tasks, tasks_predictor(model.tasks, batcher, limits, metrics), limits)
     _add_unknown_task(app, list(model.tasks))
     _add_about(app, about, batcher, metrics)
     page.add(app)
@@ -162,25 +164,35 @@ async def _client_gone(request: Request) -> None:
 
 
 def _add_predict(app: FastAPI, task: Task, handler: Handler, limits: Limits) -> None:
-    schema = {"required": True, "content": {"application/json": {"schema": request_schema(task, limits)}}}
-    responses: dict[int | str, dict[str, Any]] = {
-        200: {
-            "description": "predictions, in order",
-            "content": {"application/json": {"schema": answer_schema(task, limits.abstain_below)}},
-        }
-    }
+    schemas = request_schema(task, limits), answer_schema(task, limits.abstain_below)
+    _add_described(app, f"/predict/{task.name}", handler, f"Predict {task.name}", f"predict_{task.name}", *schemas)
+
+
+def _add_predict_tasks(app: FastAPI, tasks: dict[str, Task], handler: Handler, limits: Limits) -> None:
+    schemas = tasks_request_schema(tasks, limits), tasks_answer_schema(tasks, limits.abstain_below)
+    summary = f"Predict several tasks of the same texts; at most {limits.texts} texts over all tasks"
+    _add_described(app, "/predict", handler, summary, "predict", *schemas)
+
+
+def _add_described(
+    app: FastAPI, path: str, handler: Handler, summary: str, operation_id: str, request: Schema, result: Schema
+) -> None:
+    """Add a route that takes and gives JSON, with its description in openapi.json."""
     problem_schema = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"description": "predictions, in order", "content": {"application/json": {"schema": result}}}
+    }
     responses |= {
         status: {"description": text, "content": {"application/json": {"schema": problem_schema}}}
         for status, text in PROBLEMS.items()
     }
     app.add_api_route(
-        f"/predict/{task.name}",
+        path,
         handler,
         methods=["POST"],
-        summary=f"Predict {task.name}",
-        operation_id=f"predict_{task.name}",
-        openapi_extra={"requestBody": schema},
+        summary=summary,
+        operation_id=operation_id,
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": request}}}},
         responses=responses,
         response_class=JSONResponse,
     )

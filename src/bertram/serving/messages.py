@@ -165,14 +165,42 @@ def answer(task: Task, predictions: Sequence[Prediction], abstain_below: float |
 
 def request_schema(task: Task, limits: Limits) -> Schema:
     """The JSON schema of a request."""
+    return {"oneOf": [object_schema(inputs) for inputs in _input_schemas(task, limits)]}
+
+
+def tasks_request_schema(tasks: Mapping[str, Task], limits: Limits) -> Schema:
+    """The JSON schema of a request for several tasks, which all read one text or all read a pair."""
+    kinds: dict[bool, list[Task]] = {}
+    for task in tasks.values():
+        kinds.setdefault(task.pair, []).append(task)
+    schemas = []
+    for group in kinds.values():
+        names: Schema = {"type": "string", "enum": [task.name for task in group]}
+        tasks_schema = {"type": "array", "items": names, "minItems": 1, "uniqueItems": True}
+        schemas += [object_schema({"tasks": tasks_schema} | inputs) for inputs in _input_schemas(group[0], limits)]
+    return {"oneOf": schemas}
+
+
+def _input_schemas(task: Task, limits: Limits) -> list[dict[str, Schema]]:
+    """The field for one example, and the field for several, with their JSON schemas."""
     text: Schema = {"type": "string", "minLength": 1, "maxLength": limits.characters, "pattern": NOT_EMPTY}
     item = {"type": "array", "items": text, "minItems": 2, "maxItems": 2} if task.pair else text
     single, plural = fields(task)
-    list_schema = {"type": "array", "items": item, "minItems": 1, "maxItems": limits.texts}
-    return {"oneOf": [object_schema({single: item}), object_schema({plural: list_schema})]}
+    return [{single: item}, {plural: {"type": "array", "items": item, "minItems": 1, "maxItems": limits.texts}}]
 
 
 def answer_schema(task: Task, abstain_below: float | None = None) -> Schema:
     """The JSON schema of an answer."""
-    predictions = {"type": "array", "items": abstention.schema(task.label_space, abstain_below)}
+    predictions = _predictions_schema(task, abstain_below)
     return object_schema({"task": {"type": "string", "const": task.name}, "predictions": predictions})
+
+
+def tasks_answer_schema(tasks: Mapping[str, Task], abstain_below: float | None = None) -> Schema:
+    """The JSON schema of an answer to a request for several tasks."""
+    properties = {name: _predictions_schema(task, abstain_below) for name, task in tasks.items()}
+    answers = {"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1}
+    return object_schema({"predictions": answers})
+
+
+def _predictions_schema(task: Task, abstain_below: float | None) -> Schema:
+    return {"type": "array", "items": abstention.schema(task.label_space, abstain_below)}

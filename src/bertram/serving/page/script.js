@@ -112,13 +112,24 @@ const tasks = () => about.tasks.filter((task) => chosen() === ALL || task.name =
 const input = (task) => (task.pair ? { pair: [first.value, second.value] } : { text: first.value });
 const complete = (task) => first.value.trim() && (!task.pair || second.value.trim());
 
-async function ask(task, signal) {
-  const response = await fetch(task.path, {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(input(task)), signal,
+function requests(wanted) { // one for the tasks of single texts, one for those of pairs
+  return [false, true].flatMap((pair) => {
+    const group = wanted.filter((task) => task.pair === pair && complete(task));
+    const names = group.map((task) => task.name);
+    if (!group.length) return [];
+    if (group.length === 1) return [{ names, path: group[0].path, body: input(group[0]) }];
+    return [{ names, path: "/predict", body: { tasks: names, ...input(group[0]) } }];
+  });
+}
+
+async function ask({ names, path, body }, signal) { // the prediction of each task by its name
+  const response = await fetch(path, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal,
   });
   const answer = await response.json();
-  if (!response.ok) throw new Error(`${task.name}: ${answer.detail}`);
-  return answer.predictions[0];
+  if (!response.ok) throw new Error(`${names.join(", ")}: ${answer.detail}`);
+  const lists = names.length > 1 ? answer.predictions : { [names[0]]: answer.predictions };
+  return Object.entries(lists).map(([name, [prediction]]) => [name, prediction]);
 }
 
 async function predict() {
@@ -130,9 +141,9 @@ async function predict() {
   results.classList.add("waiting");
   try {
     const begin = performance.now();
-    const found = await Promise.all(wanted.map((task) => (complete(task) ? ask(task, current.signal) : null)));
-    show(wanted, found);
-    if (found.some(Boolean)) byId("latency").textContent = `Answered in ${Math.round(performance.now() - begin)} ms by ${about.engine}.`;
+    const answers = await Promise.all(requests(wanted).map((request) => ask(request, current.signal)));
+    show(wanted, new Map(answers.flat()));
+    if (answers.length) byId("latency").textContent = `Answered in ${Math.round(performance.now() - begin)} ms by ${about.engine}.`;
     problem("");
   } catch (error) {
     if (current !== asked) return; // a later question is under way
@@ -141,11 +152,11 @@ async function predict() {
   if (current === asked) results.classList.remove("waiting");
 }
 
-function show(wanted, found) {
-  const cards = wanted.map((task, index) => card(task, found[index]));
+function show(wanted, predictions) {
+  const cards = wanted.map((task) => card(task, predictions.get(task.name)));
   results.replaceChildren(...(cards.length ? cards : [make("p", { class: "missing" }, "Type a text, or take an example.")]));
-  byId("curl").textContent = wanted.filter(complete).map((task) =>
-    `curl ${location.origin}${task.path} --json ${shell(JSON.stringify(input(task)))}`).join("\n\n");
+  byId("curl").textContent = requests(wanted).map(({ path, body }) =>
+    `curl ${location.origin}${path} --json ${shell(JSON.stringify(body))}`).join("\n\n");
 }
 
 function problem(text) {
