@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-from tests.common.child_processes import FORKSERVER, set_rank_environment, start_ranks
+from tests.common.child_processes import answers_of_ranks
 from tests.test_docs import blocks_of, run_block
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -34,9 +33,7 @@ def smart_gradients(smart_loss: Any, model: Any, batch: Any) -> None:
     (torch.nn.functional.cross_entropy(logits, batch["labels"]) + 100 * penalty).backward()
 
 
-def train_smart(rank: int, count: int, port: int, results: Any) -> None:
-    set_rank_environment(rank, count, port)
-    dist.init_process_group("gloo")
+def train_smart(rank: int, count: int) -> float:
     names = guide()
     alone = names["new_model"]().eval()
     model, batches = copy.deepcopy(alone), [names["new_batch"]() for _ in range(count)]
@@ -45,8 +42,7 @@ def train_smart(rank: int, count: int, port: int, results: Any) -> None:
     smart_gradients(smart_loss, parallel, batches[rank])
     for batch in batches:
         smart_gradients(smart_loss, alone, batch)
-    results.put(largest_difference(model.parameters(), [p.grad / count for p in alone.parameters()]))
-    dist.destroy_process_group()
+    return largest_difference(model.parameters(), [p.grad / count for p in alone.parameters()])
 
 
 def largest_difference(parameters: Iterator[torch.nn.Parameter], expected: list[Tensor]) -> float:
@@ -82,42 +78,28 @@ def combined(model: Any, core: Tasks, inputs: Tensor) -> list[Tensor | None]:
     return surgery.combine(gradients, surgery.PCGrad())
 
 
-def train_surgery(rank: int, count: int, port: int, results: Any, bucket_views: bool) -> None:
-    set_rank_environment(rank, count, port)
-    dist.init_process_group("gloo")
+def train_surgery(rank: int, count: int, bucket_views: bool) -> float | str:
     inputs = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(2)) - torch.tensor([-2.0, 2.0])[:, None, None]
     alone, core = Tasks(), Tasks()
     parallel = DistributedDataParallel(core, find_unused_parameters=True, gradient_as_bucket_view=bucket_views)
     try:
-        found = combined(parallel, core, inputs[:, rank::count])
+        gradients = combined(parallel, core, inputs[:, rank::count])
     except ValueError as error:
-        results.put(str(error))
-    else:
-        expected = combined(alone, alone, inputs)
-        results.put(max(float((a - b).abs().max()) for a, b in zip(found, expected, strict=True)
-                        if a is not None and b is not None))  # fmt: skip
-    dist.destroy_process_group()
-
-
-def outcomes(work: Any, *arguments: Any) -> list[Any]:
-    results = FORKSERVER.Queue()
-    ranks = start_ranks(work, 2, results, *arguments)
-    values = [results.get(timeout=300) for _ in ranks]
-    for rank in ranks:
-        rank.join()
-    return values
+        return str(error)
+    pairs = zip(gradients, combined(alone, alone, inputs), strict=True)
+    return max(float((a - b).abs().max()) for a, b in pairs if a is not None and b is not None)
 
 
 @pytest.mark.slow
 def test_smart_gives_the_gradients_of_one_process() -> None:
-    assert max(outcomes(train_smart)) < 1e-3
+    assert max(answers_of_ranks(train_smart, 2)) < 1e-3
 
 
 def test_surgery_gives_the_gradients_of_one_process() -> None:
-    assert max(outcomes(train_surgery, False)) < 1e-6
+    assert max(answers_of_ranks(train_surgery, 2, False)) < 1e-6
 
 
 @pytest.mark.filterwarnings("default")
 def test_bucket_views_are_refused_or_right() -> None:
-    for outcome in outcomes(train_surgery, True):
+    for outcome in answers_of_ranks(train_surgery, 2, True):
         assert "share memory" in outcome if isinstance(outcome, str) else outcome < 1e-6

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import queue
 import random
 import signal
 import socket
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from bertram.config import Config
 from bertram.smart import adversarial
+from bertram.training import processes
 from bertram.training.train import train
 
 FILE_OPERATIONS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate")
@@ -77,6 +79,47 @@ def start_ranks(work: Callable[..., None], count: int, *arguments: Any) -> list[
     for rank in ranks:
         rank.start()
     return ranks
+
+
+def answers_of_ranks(work: Callable[..., Any], count: int, *arguments: Any) -> list[Any]:
+    """What `work(rank, count, *arguments)` returns in each of `count` processes that have joined, by rank.
+
+    Raises:
+        RuntimeError: a process died before it answered; its traceback is on the standard error stream.
+    """
+    answers, end = FORKSERVER.Queue(), FORKSERVER.Event()
+    ranks = start_ranks(answer_as_rank, count, answers, end, work, arguments)
+    by_rank: dict[int, Any] = {}
+    try:
+        while len(by_rank) < count:
+            try:
+                rank, answer = answers.get(timeout=1)
+            except queue.Empty:
+                if dead := [code for code in (process.exitcode for process in ranks) if code is not None]:
+                    raise RuntimeError(f"a process ended with exit code {dead[0]} before all had answered") from None
+            else:
+                by_rank[rank] = answer
+        end.set()
+        for process in ranks:
+            process.join()
+    finally:
+        for process in ranks:
+            process.kill()
+    return [by_rank[rank] for rank in range(count)]
+
+
+def answer_as_rank(
+    rank: int, count: int, port: int, answers: Any, end: Any, work: Callable[..., Any], arguments: tuple[Any, ...]
+) -> None:
+    """Join the other processes, send what `work` returns, and stay until all have answered.
+
+    A process that leaves earlier closes its connections, and resets those that still hold what the other has not read.
+    """
+    set_rank_environment(rank, count, port)
+    processes.start("cpu")
+    answers.put((rank, work(rank, count, *arguments)))
+    end.wait()
+    processes.finish()
 
 
 def free_port() -> int:

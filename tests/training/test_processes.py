@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.common import child_processes
-from tests.common.child_processes import FORKSERVER, start_training_together, train_together
+from tests.common.child_processes import start_training_together, train_together
 from tests.common.trainings import NO_DROPOUT, fingerprint, logged_lines, tiny_config
 
 from bertram import options
@@ -123,31 +123,22 @@ def test_two_processes_that_are_killed_go_on_to_the_same_end(tiny_encoder: Path,
 # ------------------------------------------------------------------------------------------ what is sent
 
 
-def exchange(rank: int, count: int, port: int, results: Any) -> None:
-    child_processes.set_rank_environment(rank, count, port)
-    processes.start()
+def exchange(rank: int, _: int) -> tuple[Any, ...]:
     like = {"a": torch.zeros(2), "b": torch.zeros(2, 2), "c": torch.zeros(3)}
     mine = {"a": torch.full((2,), 1.0 + rank), "b": torch.full((2, 2), 5.0) if rank else None, "c": None}
     total = processes.summed(mine, like)
-    results.put((
-        rank,
+    answer = (
         {name: None if t is None else t.tolist() for name, t in total.items()},
         processes.collected({"rank": rank}),
         processes.from_first(f"of {rank}"),
         processes.is_first(),
-    ))  # fmt: skip
+    )
     processes.wait()
-    processes.finish()
+    return answer
 
 
 def test_gradients_are_summed_and_stay_none_where_no_process_has_one() -> None:
-    results = FORKSERVER.Queue()
-    ranks = child_processes.start_ranks(exchange, 2, results)
-    found = sorted(results.get(timeout=120) for _ in ranks)
-    for rank in ranks:
-        rank.join()
-    for number, (rank, total, collected, written, writes) in enumerate(found):
-        assert rank == number
+    for rank, (total, collected, written, writes) in enumerate(child_processes.answers_of_ranks(exchange, 2)):
         assert total == {"a": [3.0, 3.0], "b": [[5.0, 5.0], [5.0, 5.0]], "c": None}
         assert collected == [{"rank": 0}, {"rank": 1}]
         assert written == "of 0"
