@@ -5,6 +5,9 @@ BIN := .venv/bin
 # Every test process computes with one thread; a free process takes over tests that wait for another.
 PARALLEL := --numprocesses $(JOBS) --dist worksteal
 
+# Tests start hundreds of processes that load our modules: Python keeps them compiled, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick-test coverage lowest lint bench tables dist clean
 
 demo: .venv/demo

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.common.source import nodes
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "bertram"
 ALONE = {"smart", "surgery", "optimizer"}  # PyTorch, and nothing of ours
@@ -43,7 +44,7 @@ def allowed(of: str) -> set[str]:
 
 def imports(path: Path) -> set[str]:
     rooms = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "bertram":
             parts = node.module.split(".")
             rooms |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
@@ -90,7 +91,6 @@ def test_only_the_command_line_draws_on_the_terminal() -> None:
 
 def packages(path: Path) -> set[str]:
     """Top-level packages that a file imports anywhere."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names = {node.module or "" for node in nodes(path) if isinstance(node, ast.ImportFrom)}
+    names |= {alias.name for node in nodes(path) if isinstance(node, ast.Import) for alias in node.names}
     return {name.split(".")[0] for name in names}

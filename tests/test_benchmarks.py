@@ -76,6 +76,7 @@ def test_both_sides_have_the_same_losses_before_and_after_an_update(record: dict
     assert agreement["plain"]["apart_after_update"] < 1e-4  # the same gradients and, nearly, the same AdamW
 
 
+@pytest.mark.slow
 def test_sides_that_differ_are_not_timed(settings: Settings, work: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
     masked = peers.padded
 
@@ -232,6 +233,7 @@ def test_measurement_of_public_code_writes_its_record(name: str, tiny_encoder: P
     assert record["results"].keys() >= figures
 
 
+@pytest.mark.slow
 def test_row_multiples_are_measured_in_both_precisions() -> None:
     results = row_multiples.measure(row_multiples.Repetitions(batches=1, rounds=1, warm_up=0))
     assert results["any_over_filled"].keys() == {"bf16", "fp32"}

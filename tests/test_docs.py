@@ -113,6 +113,7 @@ def run_block(block: Block, names: dict[str, Any]) -> None:
     exec(compile("\n" * (block.line - 1) + code, str(block.document), "exec"), names)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # the other packages warn about what is theirs
 @pytest.mark.parametrize("block", [block for block in ALL if block.needs], ids=str)
 def test_code_for_another_package_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

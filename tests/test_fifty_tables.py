@@ -136,6 +136,7 @@ def run(directory: Path, tables: list[Table], tiny_encoder: Path) -> bertram.Run
     return bertram.Run(directory / "run")
 
 
+@pytest.mark.slow
 def test_kinds_labels_texts_and_ids_are_found(run: bertram.Run, tables: list[Table]) -> None:
     assert list(run.config.tasks) == [table.task for table in tables]
     for table in tables:
@@ -146,6 +147,7 @@ def test_kinds_labels_texts_and_ids_are_found(run: bertram.Run, tables: list[Tab
         assert task.files.id == ("nr" if table.path.name.split("_")[1].split(".")[0] in list(FORMS)[1::2] else None)
 
 
+@pytest.mark.slow
 def test_splits_do_not_leak_and_everything_scores_the_same_rows(run: bertram.Run, tables: list[Table]) -> None:
     source = run_source(run)
     for table in tables:

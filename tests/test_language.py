@@ -7,8 +7,9 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
+
+from tests.common.source import nodes
 
 from bertram import options
 
@@ -68,12 +69,6 @@ PARAPHRASES = (
 
 NAME_SHARE = 0.005  # ceiling for pronouns among the names that a room binds
 DESCRIPTION_SHARE = 0.03  # ceiling for dependent descriptions of a room
-
-
-@cache
-def nodes(path: Path) -> list[ast.AST]:
-    """The nodes of a source file."""
-    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def bound_names(path: Path) -> Iterator[tuple[str, int]]:

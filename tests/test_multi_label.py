@@ -137,6 +137,7 @@ def test_kept_predictions_are_read_back(run: Run) -> None:
     assert len(probabilities["3-1"]) == 3
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared(run: Run, tiny_encoder: Path, tmp_path: Path) -> None:
     other = bertram.train(options.change(run.config, seed=1), tmp_path / "other")
     shown = call("compare", run.path, other.path)
@@ -144,6 +145,7 @@ def test_two_runs_are_compared(run: Run, tiny_encoder: Path, tmp_path: Path) -> 
     assert "topics" in shown.out
 
 
+@pytest.mark.slow
 def test_the_report_has_a_table_of_the_labels(run: Run, tmp_path: Path) -> None:
     page = write_report(run.path, out=tmp_path / "report.html").read_text()
     assert "topics: each label" in page

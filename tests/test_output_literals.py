@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from tests.common.source import nodes
 
 from bertram.tasks import KINDS, LOSSES, Head
 
@@ -64,7 +65,7 @@ def test_only_kinds_of_output_compare_with_literals() -> None:
         f"{file}:{node.lineno}: {ast.unparse(node)}"
         for path in sorted(SOURCE.rglob("*.py"))
         if not (file := path.relative_to(SOURCE).as_posix()).startswith((*HOME, *TABLES_OF_HEADS))
-        for node in literal_uses(ast.parse(path.read_text(encoding="utf-8")))
+        for node in literal_uses(nodes(path)[0])
     ]
     assert not uses, f"{len(uses)}: ask the task's output or label space\n" + "\n".join(uses)
 

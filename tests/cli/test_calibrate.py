@@ -52,6 +52,7 @@ def test_the_run_predicts_with_what_was_fitted(run: Path, tiny_runs: Path) -> No
     assert scores[0] == scores[1]  # a temperature moves no class past another
 
 
+@pytest.mark.slow
 def test_every_reader_of_scores_is_told(run: Path, tmp_path: Path) -> None:
     assert any("dev scores with them are optimistic" in note for note in notes(open_run(run)))
     page = write_report(run, out=tmp_path / "report.html").read_text()
@@ -139,6 +140,7 @@ def test_a_damaged_file_is_one_line(run: Path, tmp_path: Path) -> None:
         assert reason in outcome.err
 
 
+@pytest.mark.slow
 def test_unsure_predictions_are_withheld(tiny_runs: Path, tmp_path: Path) -> None:
     texts = b"a fine film\nno\nit was filmed in the autumn of last year\n"
     plain = [

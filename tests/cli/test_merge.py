@@ -8,6 +8,7 @@ from tests.common.commands import call
 from bertram.runs.directory import Run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["soup", "ensemble"])
 def test_the_result_is_shown_beside_its_members(command: str, tiny_runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "merged"

@@ -56,6 +56,7 @@ def overlap(task: TaskDescription, other: str) -> tuple[int, int]:
     return next((lap.same, lap.sharing) for lap in task.overlaps if lap.other == other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "train", "dev", "test"),
     [(SST, 8544, 1101, 2210), (QUORA, 28097, 20212, 4000), (STS, 6040, 863, 1725), (CFIMDB, 1707, 245, 488)],

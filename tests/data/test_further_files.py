@@ -126,6 +126,7 @@ def test_what_cannot_be_drawn_is_refused(data: Path) -> None:
         task(kind="score", extra={"file": "a", "texts": ["a", "b"], "label": "label", "match_labels": True})
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_further_quora_pairs_are_in_neither_dev_nor_test(real_data: Path) -> None:
     quora = Task.model_validate({**QUORA.model_dump(), "extra": ["extra/quora-more.tsv"]})

@@ -186,6 +186,7 @@ def test_a_run_holds_out_rows_and_everything_later_uses_them(tiny_encoder: Path,
         evaluate_run(run)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_rows_that_stand_in_its_directory(tiny_encoder: Path, tmp_path: Path) -> None:
     run = train(own_config(tiny_encoder, tmp_path), tmp_path / "a")
     lines = run_source(run).held_out["mood"].lines

@@ -70,6 +70,7 @@ def test_ordered_classes_are_cooled_by_their_thresholds() -> None:
     assert 1 - cooler.cumsum(1)[:, :-1] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["class", "binary", "multi-label"])
 def test_calibration_lowers_the_error_on_rows_that_the_fit_did_not_see(kind: str) -> None:
     decision = calibrate(overconfident(kind, 2.5), 5, thresholds=False)
@@ -141,6 +142,7 @@ def test_no_thresholds_together_have_a_better_micro_f1(seed: int) -> None:
     assert micro_f1(*chosen) == pytest.approx(max(micro_f1(a, b) for a in grid for b in grid))
 
 
+@pytest.mark.slow
 def test_the_main_score_of_sets_says_what_their_thresholds_are_good_for() -> None:
     logits = RANDOM.normal(-1.5, 1.0, (ROWS, 2))
     present = RANDOM.random((ROWS, 2)) < sigmoid(logits)

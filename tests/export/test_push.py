@@ -145,8 +145,8 @@ def test_every_file_arrives_as_it_is(hub: HubServer, exported: Path, tmp_path: P
     ("status", "token", "reason"),
     [
         (None, "hf_wrong", "the token is missing or unknown"),
-        (403, "hf_secret", "the token may not write there"),
-        (413, "hf_secret", "no room left"),
+        pytest.param(403, "hf_secret", "the token may not write there", marks=pytest.mark.slow),
+        pytest.param(413, "hf_secret", "no room left", marks=pytest.mark.slow),
     ],
 )
 def test_refusals_are_one_line(
@@ -168,6 +168,7 @@ def test_a_hub_that_does_not_answer(exported: Path, hub: HubServer, tmp_path: Pa
     assert "http://127.0.0.1:9 does not answer" in outcome.err
 
 
+@pytest.mark.slow
 def test_only_exports_are_pushed(tiny_runs: Path, exported: Path, hub: HubServer, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     for directory, repo, reason in (

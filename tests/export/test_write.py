@@ -48,9 +48,9 @@ def run_code(card: str) -> dict[str, Any]:
     [
         ("cross", "hf", None),
         ("cross", "sentence-transformers", "quora"),
-        ("bi", "sentence-transformers", None),
+        pytest.param("bi", "sentence-transformers", None, marks=pytest.mark.slow),
         ("cross", "onnx", None),
-        ("bi", "onnx", "quora"),
+        pytest.param("bi", "onnx", "quora", marks=pytest.mark.slow),
     ],
 )
 def test_the_code_of_every_card_runs(
@@ -127,6 +127,7 @@ def test_what_cannot_be_exported_is_refused(cross: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_task", [False, True])
 def test_the_code_of_a_card_runs_for_every_task_name_and_form_of_input(
     per_task: bool, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -147,6 +148,7 @@ def test_the_code_of_a_card_runs_for_every_task_name_and_form_of_input(
     assert len(list(tmp_path.glob("*.onnx"))) == (len(tasks) if per_task else 1)
 
 
+@pytest.mark.slow
 def test_int8_is_written_with_its_price(cross: Run, tmp_path: Path) -> None:
     lines: list[str] = []
     whole = export(cross.path, "onnx", tmp_path / "fp32")

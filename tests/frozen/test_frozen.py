@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.common.quick import quick_only
 from tests.frozen import freeze
 
 TOLERANCE = 1e-4
@@ -18,6 +19,13 @@ ELSEWHERE = [f"{key} is {value}" for key, value in freeze.platform_facts().items
 
 Outcome = Callable[[str], dict[str, Any]]
 each = pytest.mark.parametrize("name", freeze.NAMES)
+QUICK = {
+    "01-plain-cross",
+    "04-smart-one-task",
+    "07-pcgrad-step",
+    "12-worst-last-average",
+}
+"""Configurations that the quick tests train."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +54,7 @@ def test_a_training_gives_the_frozen_numbers_within_the_tolerance(name: str, out
 
 
 @pytest.mark.skipif(bool(ELSEWHERE), reason=f"bits differ between installations: {', '.join(ELSEWHERE)}")
-@each
+@pytest.mark.parametrize("name", quick_only(QUICK, freeze.NAMES))
 def test_a_training_gives_the_frozen_bits(name: str, outcome: Outcome) -> None:
     assert not freeze.differences(name, outcome(name), RECORD["outcomes"][name])
 

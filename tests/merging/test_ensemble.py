@@ -19,6 +19,7 @@ TEXTS = ["A dazzling show.", "The gym stole money from my account.", "It is a fi
 PAIRS = [("How do I remove red wine?", "How to get wine out?"), ("A b c", "Where do lemon trees bloom in the spring?")]
 
 
+@pytest.mark.slow
 def test_outputs_are_the_mean_of_members_that_encode_pairs_differently(tiny_runs: Path, tmp_path: Path) -> None:
     members = [tiny_runs / name for name in ("cross-0", "bi-0", "cross-1")]
     together = load(ensemble(members, tmp_path / "together"))
@@ -63,6 +64,7 @@ def test_the_members_of_an_ensemble_count_one_each(tiny_runs: Path, tmp_path: Pa
     assert three.record["scores"] == flat.record["scores"]
 
 
+@pytest.mark.slow
 def test_runs_of_other_tasks_are_refused(tiny_encoder: Path, tiny_runs: Path, tmp_path: Path) -> None:
     other = {"sts": {"range": [0.0, 10.0]}, "quora": {"text_normalization": "plain"}}
     train(tiny_config(tiny_encoder, tasks=other, sampling={"epochs": 1}), tmp_path / "other")
@@ -74,6 +76,7 @@ def test_runs_of_other_tasks_are_refused(tiny_encoder: Path, tiny_runs: Path, tm
     ]
 
 
+@pytest.mark.slow
 def test_every_member_of_an_ensemble_is_looked_at(tiny_runs: Path, tmp_path: Path) -> None:
     made = ensemble([tiny_runs / "cross-0", tiny_runs / "bi-0"], tmp_path / "two")
     second = made.model / "member-1"
@@ -93,6 +96,7 @@ def test_the_tokenizers_must_agree(tiny_runs: Path, tmp_path: Path) -> None:
         ensemble([tiny_runs / "cross-0", tmp_path / "cased"], tmp_path / "together")
 
 
+@pytest.mark.slow
 def test_what_a_member_adds_is_the_score_minus_that_without_it(tiny_runs: Path, tmp_path: Path) -> None:
     names = ("cross-0", "bi-0", "cross-1")
     whole = ensemble([tiny_runs / name for name in names], tmp_path / "whole").record

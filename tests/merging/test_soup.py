@@ -126,6 +126,7 @@ def test_damaged_weights_are_named(tiny_runs: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [damaged]
 
 
+@pytest.mark.slow
 def test_what_a_member_adds_to_a_soup_is_its_score_minus_that_without_it(tiny_runs: Path, tmp_path: Path) -> None:
     paths = [tiny_runs / "cross-0", tiny_runs / "cross-1"]
     made = soup(paths, tmp_path / "soup", contributions=True, say=print).record

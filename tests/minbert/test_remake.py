@@ -47,6 +47,7 @@ def made_up(path: Path, config: Config, good: float) -> None:
     write_record(run.path, record_of(config, score_run(outputs), data=files_of(config)))
 
 
+@pytest.mark.slow
 def test_table_1_comes_out_as_it_was(tmp_path: Path) -> None:
     asked = reproduce.Study([EXPERIMENTS["e4"], EXPERIMENTS["e5"]], range(3), BUDGET, tmp_path)
     for one in asked.experiments:
@@ -95,6 +96,7 @@ def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
     assert write_forest(tmp_path, replace(found, effects=[])) is None
 
 
+@pytest.mark.slow
 def test_rows_until_they_are_decided_stop_one_by_one_and_keep_their_verdicts(tmp_path: Path) -> None:
     experiments = [EXPERIMENTS[name] for name in ("e1", "e6", "e12", "e13", "sentiment")]
     asked = reproduce.Study(experiments, (0,), BUDGET, tmp_path, smallest_effect=0.01)

@@ -107,6 +107,7 @@ def test_a_run_that_fails_costs_no_other(study: Callable[..., Study], capsys: py
     assert "broken seed 0: failed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_row_12_leaves_its_submission_and_row_13_is_the_same_run(study: Callable[..., Study]) -> None:
     asked = study("12,13", seeds=2)
     wanted = jobs(asked)

@@ -80,6 +80,7 @@ def test_rows_are_all_runs_of_this_budget_also_those_not_asked_for(made: Table1)
     assert "minilm, which has seen Quora pairs" in made.title
 
 
+@pytest.mark.slow
 def test_a_row_that_trains_nothing_has_no_noise_of_training(study: Study, tmp_path: Path) -> None:
     out = Path(shutil.copytree(study.out, tmp_path / "study"))
     make_run(out, study.budget.applied(EXPERIMENTS["e1"].config(), 0), 0.4, trained=False)
@@ -118,6 +119,7 @@ def test_rows_13_and_14_have_the_study_s_test_scores_and_row_13_is_row_12_s_run(
     assert any("test scores" in note for note in made.notes)
 
 
+@pytest.mark.slow
 def test_values_of_a_sweep_are_shown_when_one_of_them_is_a_run_of_its_own(study: Study, tmp_path: Path) -> None:
     for name in ("e4", "e11"):
         make_run(tmp_path, study.budget.applied(EXPERIMENTS[name].config(), 0), 0.5)
@@ -158,6 +160,7 @@ def test_finished_runs_are_known_and_hours_come_from_their_seconds(study: Study)
     assert hours == {job.key: pytest.approx(60 / 3600) for job in todo}
 
 
+@pytest.mark.slow
 def test_hours_are_told_where_the_data_of_the_records_are_not(study: Study, tmp_path: Path) -> None:
     for path in study.out.glob("*/record.json"):
         record, copy = read_record(path.parent), tmp_path / path.parent.name

@@ -67,7 +67,11 @@ def peer_states(peer: torch.nn.Module, batch: Batch) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("name", ["minilm", *SHAPES])
-@pytest.mark.parametrize("lengths", [[512, 1, 300, 17], [5, 64, 3, 23, 5, 2, 40, 41, 9]], ids=["long", "short"])
+@pytest.mark.parametrize(
+    "lengths",
+    [pytest.param([512, 1, 300, 17], marks=pytest.mark.slow, id="long"),
+     pytest.param([5, 64, 3, 23, 5, 2, 40, 41, 9], id="short")],
+)  # fmt: skip
 def test_hidden_states_are_those_of_the_peer(
     pairs: dict[str, tuple[Encoder, torch.nn.Module]], name: str, lengths: list[int]
 ) -> None:
@@ -101,7 +105,13 @@ def test_the_pooler_is_that_of_the_peer(pairs: dict[str, tuple[Encoder, torch.nn
         assert float((ours - peer(torch.tensor(ids)).pooler_output).abs().max()) < 1e-5
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("tiny", 1e-10), ("base width", 1e-10), ("minilm", 1e-8)])
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [
+        ("tiny", 1e-10),
+        *(pytest.param(*wide, marks=pytest.mark.slow) for wide in (("base width", 1e-10), ("minilm", 1e-8))),
+    ],
+)
 def test_gradients_are_those_of_the_peer(
     pairs: dict[str, tuple[Encoder, torch.nn.Module]], tmp_path: Path, name: str, tolerance: float
 ) -> None:

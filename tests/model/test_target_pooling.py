@@ -94,6 +94,7 @@ def test_a_text_without_a_target_is_refused(tiny_encoder: Path) -> None:
         model.predict("wic", [PAIRS[0], ("<t>marked</t>", "not marked")])
 
 
+@pytest.mark.slow
 def test_such_a_task_trains_beside_others_and_only_the_encoder_is_exported(tiny_encoder: Path, tmp_path: Path) -> None:
     rows = [f"{first}\t{second}\t{1 + number % 4}" for number in range(4) for first, second in PAIRS]
     (tmp_path / "train.tsv").write_text("\n".join(["text1\ttext2\tlabel", *rows]) + "\n")

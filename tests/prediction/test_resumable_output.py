@@ -185,6 +185,7 @@ def test_order_is_kept_across_windows_of_mixed_lengths(model: Model, monkeypatch
         assert list(line["probabilities"].values()) == pytest.approx(one.probabilities, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "WINDOW", 256)
 

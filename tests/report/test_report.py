@@ -182,12 +182,14 @@ def test_no_stand_in_is_left_and_colours_are_those_of_the_page(html: str) -> Non
     assert used <= set(re.findall(r"--([\w-]+):", html))
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_file(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     first, second = (write_report(run.path, out=tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
     assert first == second
 
 
+@pytest.mark.slow
 def test_texts_are_shown_as_they_are_and_never_run(tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(sample.directory(), data)
@@ -214,6 +216,7 @@ def _unzipped(path: Path) -> list[str]:
     return gzip.decompress(path.read_bytes()).decode().splitlines()
 
 
+@pytest.mark.slow
 def test_data_that_were_changed_since_are_noticed(tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(sample.directory(), data)
@@ -238,6 +241,7 @@ def test_without_the_data_scores_are_shown_and_the_lack_is_said(tmp_path: Path) 
         write_report(run.path, data=str(data))
 
 
+@pytest.mark.slow
 def test_relative_data_are_said_to_be_missing_elsewhere_with_the_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +261,7 @@ def test_relative_data_are_said_to_be_missing_elsewhere_with_the_path(
     assert "Worst errors" in Page(write_report(run.path, "../data").read_text(encoding="utf-8")).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "finding"),
     [
@@ -275,6 +280,7 @@ def test_predictions_that_are_not_shown_are_said_to_be_missing(
     assert "sst: reliability" in text
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_finished_shows_its_learning(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", logged=True)
     (run.path / "record.json").unlink()
@@ -291,6 +297,7 @@ def test_a_record_alone_is_enough(tmp_path: Path) -> None:
     assert "Training losses" not in text
 
 
+@pytest.mark.slow
 def test_an_undefined_score_is_named_and_drawn_as_nothing(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", constant=True)
     text = Page(write_report(run.path).read_text(encoding="utf-8")).text
@@ -325,6 +332,7 @@ def difference(value: float, half: float, seeds: int = 3) -> dict[str, Any]:
     return asdict(row)
 
 
+@pytest.mark.slow
 def test_a_reproduction_shows_the_study_beside_ours(study: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     shutil.copytree(study, folder)
@@ -500,6 +508,7 @@ BROWSER = next(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here to lay the page out")
 @pytest.mark.parametrize("width", [500, 1200])
 def test_nothing_sticks_out_of_the_page(html: str, width: int, tmp_path: Path) -> None:
@@ -517,6 +526,7 @@ def test_nothing_sticks_out_of_the_page(html: str, width: int, tmp_path: Path) -
     assert int(title[1]) <= int(title[2]) <= width
 
 
+@pytest.mark.slow
 def test_a_difference_far_beyond_the_others_is_named_below_the_forest() -> None:
     marks = [plots.Marked(f"e{number}", 0.01 * number, None) for number in range(-3, 4)]
     picture = _forest("overall", [*marks, plots.Marked("e1-yes", -0.274, (-0.3, -0.25))], FAR)

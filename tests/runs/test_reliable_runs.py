@@ -129,6 +129,7 @@ def train_and_die(config: bertram.Config, out: Path) -> None:
 # ------------------------------------------------------------------------------------ R3: damage
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_a_model_is_found(run: Run) -> None:
     expected = load(run.path).predict("sst", TEXTS)
     for file in sorted(run.model.iterdir()):
@@ -436,6 +437,7 @@ def test_a_wrong_record_is_one_line_everywhere(record: str, run: Run) -> None:
 # ------------------------------------------------------------------------------------ R8: modes and reasons
 
 
+@pytest.mark.slow
 def test_files_have_the_modes_of_the_umask(tiny_encoder: Path, tmp_path: Path) -> None:
     for mask, mode in ((0o022, 0o644), (0o077, 0o600), (0o002, 0o664)):
         before = os.umask(mask)

@@ -111,6 +111,7 @@ def test_the_command_writes_folds_and_refuses_to_write_over_them(tmp_path: Path)
     assert "exists already" in again.err
 
 
+@pytest.mark.slow
 def test_each_word_is_measured_by_the_encoder_of_its_fold(tmp_path: Path) -> None:
     for fold in ("a", "b"):
         save_encoder(tmp_path / f"encoder-{fold}", seed=ord(fold))

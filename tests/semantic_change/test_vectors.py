@@ -45,6 +45,7 @@ def test_a_vector_is_the_mean_hidden_state_of_the_targets_word_pieces_in_each_la
         np.testing.assert_allclose(vector, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_vectors_on_disk_are_used_again_and_known_by_their_content(encoder_directory: Path, tmp_path: Path) -> None:
     cache = tmp_path / "vectors"
     encoder = load_usage_encoder(str(encoder_directory))

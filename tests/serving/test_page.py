@@ -146,6 +146,7 @@ def test_dark_is_taken_from_the_system_and_kept_when_chosen(browser: Browser, ad
     browser.run("localStorage.clear()")
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_is_told(browser: Browser, run: Run, model: Model) -> None:
     limits = Limits()
     with running_server(create_app(model, describe(run, model.tasks, limits), limits), limits) as where:

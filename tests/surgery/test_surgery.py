@@ -251,6 +251,7 @@ class GradVacLoop:
         return modified.sum(0)
 
 
+@pytest.mark.slow
 @settings(PATIENT, max_examples=50)
 @given(st.integers(2, 6), st.floats(0.01, 0.5), st.integers(0, 2**32 - 1), st.floats(-10, 10))
 def test_gradvac_is_algorithm_1_over_many_steps(tasks: int, beta: float, seed: int, scale: float) -> None:

@@ -64,6 +64,7 @@ def test_without_a_teacher_nothing_is_taught_and_nothing_kept(tiny_encoder: Path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_targets_are_the_mean_of_the_teachers_outputs_for_the_same_rows(
     tiny_encoder: Path, teacher: Path, wide_teacher: Path, tmp_path: Path
 ) -> None:
@@ -200,6 +201,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return passes
 
 
+@pytest.mark.slow
 def test_outputs_are_computed_once_and_an_interruption_loses_only_one_file(
     tiny_encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +223,7 @@ def test_outputs_are_computed_once_and_an_interruption_loses_only_one_file(
         assert torch.equal(first.targets, second.targets)
 
 
+@pytest.mark.slow
 def test_outputs_are_computed_for_the_rows_that_a_run_draws_and_added_to_for_another(
     tiny_encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +250,7 @@ def test_scores_that_decide_the_order_need_all_outputs(tiny_encoder: Path, teach
     assert all(bool(mask.all()) for mask in drawn_examples(config, begin_training(config).data).values())
 
 
+@pytest.mark.slow
 def test_several_students_share_outputs_in_a_directory(
     tiny_encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +264,7 @@ def test_several_students_share_outputs_in_a_directory(
     assert options.digest(first) == options.digest(student(tiny_encoder, teacher))  # a place changes no result
 
 
+@pytest.mark.slow
 def test_a_teacher_that_changed_is_refused_in_a_run_that_is_continued(
     tiny_encoder: Path, teacher: Path, tmp_path: Path
 ) -> None:
@@ -274,6 +279,7 @@ def test_a_teacher_that_changed_is_refused_in_a_run_that_is_continued(
         taught(config, tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out_of", ["run", "ensemble"])
 def test_a_distilled_run_resumes_bit_by_bit_and_its_record_shows_teacher_and_agreement(
     out_of: str, tiny_encoder: Path, teacher: Path, wide_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -310,6 +316,7 @@ def test_a_distilled_run_resumes_bit_by_bit_and_its_record_shows_teacher_and_agr
             assert distilled.scores[name][metric].value == pytest.approx(recorded.tasks[name][metric].value)
 
 
+@pytest.mark.slow
 def test_the_report_shows_teacher_student_and_agreement(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:
     train(student(tiny_encoder, teacher), tmp_path / "run")
     code, _, err = call("report", tmp_path / "run", "--out", tmp_path / "report.html")
@@ -326,6 +333,7 @@ def pairs_task(tmp_path: Path, rows: list[str]) -> dict[str, Any]:
     return {"quora": {"unlabelled": {"file": str(path), "texts": ["sentence1", "sentence2"], "share": 0.5}}}
 
 
+@pytest.mark.slow
 def test_unlabelled_rows_have_the_teachers_term_alone(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:
     tasks = pairs_task(tmp_path, [f"why is {n} ?\twhat is {n} ?" for n in range(6)])
     training = taught(student(tiny_encoder, teacher, tasks=tasks), tmp_path / "run")
@@ -349,6 +357,7 @@ def test_unlabelled_rows_have_the_teachers_term_alone(tiny_encoder: Path, teache
     assert run.record["data"][str(tmp_path / PAIRS)]["rows"] == 6
 
 
+@pytest.mark.slow
 def test_a_dry_run_counts_the_time_of_the_teachers(tiny_encoder: Path, teacher: Path) -> None:
     assert estimate(student(tiny_encoder, teacher)).teacher_minutes > 0
     assert estimate(tiny_config(tiny_encoder)).teacher_minutes == 0
@@ -399,6 +408,7 @@ def test_the_command_takes_teachers_and_the_options_of_train(tiny_encoder: Path,
     assert (code, err) == (1, "bertram: name a teacher: bertram distill TEACHER --out RUN\n")
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_student_depend_on_its_teacher(
     tiny_encoder: Path, teacher: Path, wide_teacher: Path, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def test_an_estimate_uses_the_threads_and_leaves_no_files(
     assert estimated.minutes == estimated.training_minutes + estimated.evaluation_minutes > 0
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_what_would_be_trained_on_what(tiny_encoder: Path) -> None:
     config = tiny_config(tiny_encoder, smart={"tasks": ["sst"]}, tasks={"sts": {"trained": False}}, seed=17)
     console = Console(width=150, record=True, file=io.StringIO())

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.common.quick import quick_only
 from tests.common.trainings import begin_training, equal_weights, fingerprint, logged_lines, tiny_config
 
 from bertram import options
@@ -127,7 +128,7 @@ def test_diagnostics_do_not_change_a_run(tiny_encoder: Path, tmp_path: Path) -> 
 # ------------------------------------------------------------------------------------------ between epochs
 
 
-@pytest.mark.parametrize("order", ["sequential", "joint", "round-robin"])
+@pytest.mark.parametrize("order", quick_only({"joint"}, ["sequential", "joint", "round-robin"]))
 def test_surgery_once_an_epoch_is_one_update_by_an_adam_of_its_own(
     order: str, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -194,6 +195,7 @@ def test_worst_last_compares_scores_on_one_scale(tiny_encoder: Path, monkeypatch
 HARDLY = {"lr": 1e-12, "head_lr": 1e-12}  # so that no score is better than the first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_training_stops_after_so_many_evaluations_without_a_better_score(
     keep: str, tiny_encoder: Path, tmp_path: Path
@@ -409,6 +411,7 @@ def test_a_run_is_not_resumed_on_another_kind_of_device(tiny_encoder: Path) -> N
         begin_training(tiny_config(tiny_encoder)).load_state_dict({**state, "device": "cuda"})
 
 
+@pytest.mark.slow
 def test_a_run_whose_data_have_changed_is_not_resumed(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,6 +428,7 @@ def test_a_run_whose_data_have_changed_is_not_resumed(
     assert train(config, tmp_path / "run", resume=True).finished
 
 
+@pytest.mark.slow
 def test_the_same_configuration_gives_the_same_run(tiny_encoder: Path, finished: Path, tmp_path: Path) -> None:
     assert fingerprint(train(tiny_config(tiny_encoder), tmp_path / "again").path) == fingerprint(finished)
     other = fingerprint(train(tiny_config(tiny_encoder, seed=1), tmp_path / "other").path)

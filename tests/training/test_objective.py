@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from tests.common import child_processes
+from tests.common.quick import quick_only
 from tests.common.trainings import NO_DROPOUT, begin_training, copy_weights, equal_weights, take_steps, tiny_config
 
 from bertram import options, smart
@@ -53,7 +54,7 @@ def test_a_run_has_the_defaults_of_the_library(tiny_encoder: Path) -> None:
     assert smart_settings(tiny_config(tiny_encoder)) == smart.Settings()
 
 
-@pytest.mark.parametrize("dropout", ["same", "off", "independent"])
+@pytest.mark.parametrize("dropout", quick_only({"same"}, ["same", "off", "independent"]))
 def test_smart_has_a_penalty_for_every_kind_of_output(dropout: str, tiny_encoder: Path) -> None:
     changes = {"smart": {"tasks": ["all"], "dropout_masks": dropout, "radius": 0.5, "noise_std": 0.1, "step_size": 0.5}}
     training = begin_training(config_of_every_output(tiny_encoder, **changes))
@@ -85,6 +86,7 @@ def test_a_task_s_penalty_does_not_depend_on_the_tasks_packed_with_it(
         torch.testing.assert_close(alone.penalty, loss.penalty, rtol=1e-3, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_rdrop_compares_two_masks_and_nothing_where_there_is_no_dropout(tiny_encoder: Path) -> None:
     training = begin_training(config_of_every_output(tiny_encoder, model=NO_DROPOUT, rdrop={"tasks": ["all"]}))
     for loss in training.context.objective(first_batches(training), None):
@@ -117,7 +119,7 @@ def test_bregman_holds_the_model_at_its_teacher(tiny_encoder: Path) -> None:
 
 
 @pytest.mark.parametrize("tasks", [["sst"], ["all"]])
-@pytest.mark.parametrize("order", ["joint", "sequential"])
+@pytest.mark.parametrize("order", quick_only({"joint"}, ["joint", "sequential"]))
 def test_smart_of_weight_0_is_bit_identical_to_no_smart(tasks: list[str], order: str, tiny_encoder: Path) -> None:
     sampling = {"order": order}
     plain = begin_training(tiny_config(tiny_encoder, sampling=sampling))
@@ -127,7 +129,7 @@ def test_smart_of_weight_0_is_bit_identical_to_no_smart(tasks: list[str], order:
     assert equal_weights(copy_weights(plain), copy_weights(idle))
 
 
-@pytest.mark.parametrize("dropout", ["same", "off", "independent"])
+@pytest.mark.parametrize("dropout", quick_only({"off"}, ["same", "off", "independent"]))
 def test_smart_changes_the_training_and_its_own_noise_only(dropout: str, tiny_encoder: Path) -> None:
     plain = begin_training(tiny_config(tiny_encoder))
     smart = begin_training(tiny_config(tiny_encoder, smart={"tasks": ["all"], "dropout_masks": dropout, "radius": 0.5}))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from tests.common.models import PAIRS, TEXTS
+from tests.common.quick import quick_only
 from tests.common.trainings import (
     NO_DROPOUT,
     begin_training,
@@ -135,8 +136,10 @@ def test_gradients_gramian_and_their_sum_are_those_of_one_task_after_the_other(
     assert_same_gradients(begin_training(tiny_config(tiny_encoder, **surgery_on, **TECHNIQUES[technique])))
 
 
-@pytest.mark.parametrize("family", ["roberta", "mpnet", "distilbert", "electra", "modernbert"])
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize(
+    "family", quick_only({"distilbert"}, ["roberta", "mpnet", "distilbert", "electra", "modernbert"])
+)
+@pytest.mark.parametrize("pooling", quick_only({"mean"}, ["mean", "cls"]))
 def test_the_layers_of_every_family_give_them(family: str, pooling: str, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     from tests.common.families import save_peer, save_tokenizer
@@ -152,8 +155,10 @@ def test_the_layers_of_every_family_give_them(family: str, pooling: str, tmp_pat
     assert_same_gradients(begin_training(config))
 
 
-@pytest.mark.parametrize("method", ["pcgrad", "gradvac", "asymmetric", "config", "mgda"])
-@pytest.mark.parametrize("granularity", ["encoder", "layer"])
+@pytest.mark.parametrize(
+    "method", quick_only({"pcgrad", "mgda"}, ["pcgrad", "gradvac", "asymmetric", "config", "mgda"])
+)
+@pytest.mark.parametrize("granularity", quick_only({"layer"}, ["encoder", "layer"]))
 def test_without_dropout_a_training_is_that_of_separate_passes(
     method: str, granularity: str, tiny_encoder: Path
 ) -> None:
@@ -176,7 +181,7 @@ def test_without_dropout_a_training_is_that_of_separate_passes(
         torch.testing.assert_close(weight, copy_weights(separate)[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("technique", ["plain", "smart", "accumulation", "dense"])
+@pytest.mark.parametrize("technique", quick_only({"plain"}, ["plain", "smart", "accumulation", "dense"]))
 def test_gramians_that_are_only_watched_change_no_bit_of_a_step(technique: str, tiny_encoder: Path) -> None:
     config = tiny_config(tiny_encoder, **TECHNIQUES[technique])
     watched, plain = begin_training(config), begin_training(config)
@@ -202,6 +207,7 @@ def test_bf16_gradients_are_those_of_fp32_to_its_rounding(tiny_encoder: Path) ->
                 assert float((gradient - rounded.float()).norm()) <= 0.05 * float(gradient.norm()) + 1e-5, name
 
 
+@pytest.mark.slow
 def test_surgery_multiplies_as_much_as_a_plain_step(tiny_encoder: Path) -> None:
     """The same products, cut by rows; SMART's ascent asks for none of the weights' gradients."""
     counts = {}

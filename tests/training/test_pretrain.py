@@ -12,6 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.common.commands import call
+from tests.common.families import FAMILIES
+from tests.common.quick import quick_only
 from tests.common.trainings import tiny_config
 
 from bertram.config import PretrainConfig
@@ -71,7 +73,7 @@ def test_the_tokens_of_a_word_are_chosen_together() -> None:
     assert single.words[0] == [-1, *range(6), -1]
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "mpnet", "distilbert", "electra", "modernbert"])
+@pytest.mark.parametrize("family", quick_only({"bert", "mpnet"}, FAMILIES))
 def test_the_encoder_and_its_head_are_those_of_the_peer(family: str, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     from tests.common.families import save_peer, save_tokenizer
@@ -106,6 +108,7 @@ def test_every_family_that_is_read_has_a_head() -> None:
     assert LAYOUTS.keys() == BY_MODEL_TYPE.keys()
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_the_result_is_an_encoder(tiny_encoder: Path, tmp_path: Path) -> None:
     config = tiny_config(tiny_encoder)
     said: list[str] = []

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.common import child_processes, trainings
+from tests.common.quick import quick_only
 from tests.common.trainings import (
     NO_DROPOUT,
     begin_training,
@@ -57,7 +58,7 @@ def assert_alike(found: Gradients, expected: Gradients, tolerance: float = 2e-5)
             assert float((gradient - other).abs().max()) <= tolerance * largest, name
 
 
-@pytest.mark.parametrize("technique", TECHNIQUES)
+@pytest.mark.parametrize("technique", quick_only({"plain", "pcgrad"}, TECHNIQUES))
 def test_accumulation_gives_the_gradients_of_the_whole_batch(
     technique: str, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +143,7 @@ def test_losses_are_those_of_a_plain_loop_with_hugging_face_s_bert(tiny_encoder:
 
 
 @pytest.mark.parametrize("method", ["pcgrad", "gradvac", "mgda"])
-@pytest.mark.parametrize("granularity", ["encoder", "layer"])
+@pytest.mark.parametrize("granularity", quick_only({"layer"}, ["encoder", "layer"]))
 def test_surgery_combines_the_shared_gradients_of_each_task_and_leaves_heads_alone(
     method: str, granularity: str, tiny_encoder: Path
 ) -> None:

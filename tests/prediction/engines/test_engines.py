@@ -145,6 +145,7 @@ def test_graphs_are_made_once_kept_beside_the_run_and_used_without_pytorch(run: 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -172,6 +173,7 @@ def test_damaged_graphs_are_made_again_and_said(damage: Callable[[Path], None], 
     assert len(lines) == 2
 
 
+@pytest.mark.slow
 def test_other_weights_have_other_graphs(run: Run, tiny_encoder: Path) -> None:
     load(run, "onnx")
     model = load(run, "torch")
@@ -183,6 +185,7 @@ def test_other_weights_have_other_graphs(run: Run, tiny_encoder: Path) -> None:
     assert len(graphs(run)) == 2
 
 
+@pytest.mark.slow
 def test_auto_takes_onnxruntime_where_it_agrees_and_is_faster(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     load(run, "onnx")
     [directory] = graphs(run)
@@ -198,6 +201,7 @@ def test_auto_takes_onnxruntime_where_it_agrees_and_is_faster(run: Run, monkeypa
     assert not [path for path in graphs(run) if path.name.endswith("int8")]  # never unasked
 
 
+@pytest.mark.slow
 def test_int8_is_made_by_training_rows_and_has_answers_of_its_own(run: Run) -> None:
     lines: list[str] = []
     exact, rounded = (load(run, engine, notify=lines.append).predict("sst", TEXTS) for engine in ("onnx", "onnx-int8"))
@@ -206,6 +210,7 @@ def test_int8_is_made_by_training_rows_and_has_answers_of_its_own(run: Run) -> N
     assert [path.name.split("-", 1)[1] for path in graphs(run)] == ["onnx", "onnx-int8"]
 
 
+@pytest.mark.slow
 def test_without_training_rows_int8_says_what_it_is_chosen_by(tiny_encoder: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     load(saved(tmp_path / "run", tiny_encoder, data=str(tmp_path / "gone")), "onnx-int8", notify=lines.append)
@@ -226,6 +231,7 @@ def test_without_onnxruntime_auto_is_pytorch_and_says_so_once(run: Run, monkeypa
         load(run, "onnx-int8")
 
 
+@pytest.mark.slow
 def test_without_the_package_onnx_graphs_are_used_but_not_made(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "find_spec", without("onnx"))
     with pytest.raises(BertramError, match="needs the package onnx"):
@@ -239,6 +245,7 @@ def test_without_the_package_onnx_graphs_are_used_but_not_made(run: Run, monkeyp
     assert isinstance(load(run, "onnx"), OnnxModel)
 
 
+@pytest.mark.slow
 def test_a_graph_that_onnxruntime_cannot_run_is_one_line_and_auto_goes_on(run: Run) -> None:
     load(run, "onnx")
     [directory] = graphs(run)
@@ -261,6 +268,7 @@ def test_bf16_is_for_pytorch(run: Run) -> None:
         load(run, "onnx", "bf16")
 
 
+@pytest.mark.slow
 def test_where_the_place_beside_the_run_cannot_be_written_the_users_cache_serves(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +283,7 @@ def test_where_the_place_beside_the_run_cannot_be_written_the_users_cache_serves
         load(run, "onnx")
 
 
+@pytest.mark.slow
 def test_the_members_of_an_ensemble_have_engines_of_their_own(tiny_runs: Path, tmp_path: Path) -> None:
     from bertram.merging.ensemble import ensemble
 
