@@ -178,7 +178,7 @@ class TestTraining:
         words = ("train", "--config", tmp_path / "mine.toml", "--encoder", tiny_encoder, "--data", tmp_path)
         said = fails(*words, "--out", tmp_path / "run", lines=9)
         assert f"tasks.mood.max_train_samples = 500 is above the 60 usable rows of {tmp_path}/mood.csv" in said
-        assert f"{tmp_path}/mood-dev.csv:2: the label 'happy' is none of sad, glad" in said
+        assert f"{tmp_path}/mood-dev.csv:2: column mood: the label 'happy' is none of sad, glad" in said
         assert f"{tmp_path}/same.csv: no column 'same'" in said
         assert not (tmp_path / "run").exists()
 

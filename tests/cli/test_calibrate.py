@@ -86,6 +86,8 @@ def test_it_is_fitted_on_predictions_of_training_rows_and_undone(tiny_runs: Path
     assert outcome.code == 0, outcome.err
     assert "fitted on out-of-fold.jsonl" in outcome.out
     assert "optimistic" not in outcome.out
+    anew = call("calibrate", run, "--task", "sst")
+    assert "quora: what was fitted on out-of-fold.jsonl is forgotten" in anew.out
     assert call("calibrate", run, "--undo").code == 0
     assert not (run / DECISIONS).exists()
     again = call("calibrate", run, "--undo")

@@ -185,7 +185,7 @@ def test_faults_of_a_table_name_it_and_the_row(tiny_encoder: Path, tmp_path: Pat
         bertram.train(own_config(tiny_encoder), tmp_path / "a", data={"train": rows, "dev": rows})
     message = str(refused.value)
     assert "<train table>:3: text is empty" in message
-    assert "<dev table>:1: the score '9' is outside 0 to 4" in message
+    assert "<dev table>:1: column stars: the score '9' is outside 0 to 4" in message
     assert not Run(tmp_path / "a").finished
 
 

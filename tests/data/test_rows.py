@@ -66,8 +66,8 @@ def test_without_an_id_column_the_number_of_the_row_is_the_id(tmp_path: Path) ->
 
 def test_every_fault_of_a_row_is_listed_with_its_line_and_reason(tmp_path: Path) -> None:
     faulty: dict[int, tuple[str | bytes, str]] = {
-        2: ("fine\t2", "the label '2' is none of 0, no, false, 1, yes, true"),
-        3: ("fine\t" + "x" * 99, "the label '" + "x" * 37 + "...' is none of"),
+        2: ("fine\t2", "column label: the label '2' is none of 0, no, false, 1, yes, true"),
+        3: ("fine\t" + "x" * 99, "column label: the label '" + "x" * 37 + "...' is none of"),
         4: (" \t1", "text is empty"),
         5: ("\u200b\u200d\ufeff\t1", "text has no visible character"),
         6: (b"caf\xe9\t1", "bytes that are not UTF-8"),
@@ -97,7 +97,14 @@ def test_every_fault_of_a_row_is_listed_with_its_line_and_reason(tmp_path: Path)
 )
 def test_a_score_that_cannot_be_is_rejected(tmp_path: Path, value: str, reason: str) -> None:
     rows = read_all(tmp_path, [f"fine\t{value}", "fine\t0", "fine\t5"], task_of("score", range=(0, 5)))
-    assert [(reject.line, reject.reason) for reject in rows.rejects] == [(2, reason)]
+    assert [(reject.line, reject.reason) for reject in rows.rejects] == [(2, f"column label: {reason}")]
+
+
+def test_a_score_with_a_decimal_comma_is_named_as_it_stands(tmp_path: Path) -> None:
+    task = task_of("score", range=(0, 5))
+    task = task.model_copy(update={"files": task.files.model_copy(update={"decimal": ","})})
+    rows = read_all(tmp_path, ["fine\t9,1", "fine\t0,5", "fine\t5"], task)
+    assert [reject.reason for reject in rows.rejects] == ["column label: the score '9,1' is outside 0 to 5"]
 
 
 def test_scores_stay_real_numbers(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def calibrate(
     from bertram.cli.terminal import console, working  # noqa: PLC0415
     from bertram.errors import BertramError  # noqa: PLC0415
     from bertram.evaluation.calibrate_run import calibrate_run  # noqa: PLC0415
-    from bertram.runs.decisions import DECISIONS  # noqa: PLC0415
+    from bertram.runs.decisions import DECISIONS, read_decisions  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
 
     opened, out = open_run(run), console()
@@ -72,6 +72,7 @@ def calibrate(
         return
     if folds < 2:
         raise BertramError(f"--folds {folds}: at least 2 are needed")
+    before = read_decisions(run)
     with working("predicting"):
         decisions = calibrate_run(
             opened,
@@ -86,5 +87,11 @@ def calibrate(
     for name, decision in decisions.tasks.items():
         if task in (None, name):
             out.print(calibration_table(opened.config.tasks[name], decision))
+    forgotten = [name for name in (before.tasks if before else ()) if name not in decisions.tasks]
+    if before is not None and forgotten:
+        out.print(
+            f"{', '.join(forgotten)}: what was fitted on {before.fitted_on} is forgotten; all decisions of a run are "
+            "fitted on dev, or on one file"
+        )
     for note in decisions.notes():
         out.print(note)

@@ -282,7 +282,7 @@ def _read(where: Path | MemoryTable, name: str, layout: _Layout, task: Task, all
             try:
                 if record.fault:
                     raise Fault(record.fault)
-                value = None if layout.label is None else value_of(layout.label_of(record))
+                value = None if layout.label is None else _label_value(value_of, record, layout)
                 row_id, row_texts = parse(
                     record, number, layout.texts, layout.id, task.text_normalization, layout.targets
                 )
@@ -331,17 +331,32 @@ def reader_of(task: Task, decimal: str) -> Callable[[object], float]:
         return read
 
     def read_score(label: object) -> float:
-        text = label
         if isinstance(label, str) and decimal == ",":
             text = label.replace(",", ".")
+            try:
+                return read(text)
+            except NoLabel:
+                raise
+            except Fault as fault:
+                raise Fault(str(fault).replace(text, label)) from None  # as it stands in the file
         try:
-            return read(text)
+            return read(label)
         except Fault as fault:
             if decimal == "." and isinstance(label, str) and _DECIMAL_COMMA.fullmatch(label.strip()):
                 raise Fault(f'{fault}; if it has a decimal comma, set decimal = "," (files.decimal)') from None
             raise
 
     return read_score
+
+
+def _label_value(read: Callable[[object], float], record: Record, layout: _Layout) -> float:
+    """The value of a row's label; a fault of it names the column."""
+    try:
+        return read(layout.label_of(record))
+    except NoLabel:
+        raise
+    except Fault as fault:
+        raise Fault(str(fault) if layout.label_columns else f"column {layout.label}: {fault}") from None
 
 
 def _of_classes(read: Callable[[object], float], task: Task, class_names: Sequence[str]) -> Callable[[object], float]:

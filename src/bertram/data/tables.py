@@ -180,7 +180,8 @@ def ending(path: Path) -> str:
 def refuse_url(path: Path | str) -> None:
     """Raise DataError for an address in the place of a file."""
     if _URL.match(str(path)):
-        raise DataError(f"{path}: an address; download the file, and name the file")
+        address = re.sub(r":/+", "://", str(path), count=1)
+        raise DataError(f"{address}: an address; download the file, and name the file")
 
 
 def _sniffed_table(lines: Iterator[Line], quoting: Quoting) -> Table:
