@@ -358,9 +358,14 @@ def test_unlabelled_rows_have_the_teachers_term_alone(tiny_encoder: Path, teache
 
 
 @pytest.mark.slow
-def test_a_dry_run_counts_the_time_of_the_teachers(tiny_encoder: Path, teacher: Path) -> None:
+def test_a_dry_run_counts_the_time_of_the_teachers(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:
     assert estimate(student(tiny_encoder, teacher)).teacher_minutes > 0
     assert estimate(tiny_config(tiny_encoder)).teacher_minutes == 0
+    one_step = {"order": "round-robin", "steps_per_epoch": 1, "epochs": 1}  # of one task
+    assert estimate(student(tiny_encoder, teacher, sampling=one_step)).teacher_minutes > 0
+    run = train(student(tiny_encoder, teacher, sampling=one_step), tmp_path / "run")
+    assert run.record.steps is not None
+    assert run.record.steps.taken == 1
 
 
 def faults(config: Config, run: Path) -> str:

@@ -109,7 +109,8 @@ class Teachers:
             return 0.0, data
         seconds, train, is_drawn = 0.0, dict(data.train), drawn_examples(config, data)
         for name, examples in data.train.items():
-            measured = sample(examples.at(is_drawn[name].nonzero()[:, 0].tolist()), MEASURED, seed=0)
+            places = is_drawn[name].nonzero()[:, 0].tolist() or [0]  # a short run may draw no example of a task
+            measured = sample(examples.at(places), MEASURED, seed=0)
             start = time.perf_counter()
             outputs = [
                 teacher_outputs(teacher.model, measured, range(len(measured)), config.evaluation.batch_size)
