@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 pytest.importorskip("transformers")
+import transformers
 from tests.common.families import FAMILIES, HIDDEN, POSITIONS, VOCABULARY, save_peer
 
 from bertram.data.packing import pack
@@ -159,6 +160,14 @@ def test_files_come_back_as_they_went(pair: Pair) -> None:
     state, reference = encoder.hugging_face_state(), dict(pair.peer.state_dict())
     assert all(torch.equal(value, reference[key]) for key, value in state.items())
     assert state.keys() == {key for key in reference if "position_ids" not in key}
+
+
+def test_the_head_of_a_model_fine_tuned_for_one_task_is_left_out(pair: Pair, tmp_path: Path) -> None:
+    name, values = FAMILIES[pair.encoder.config.model_type]
+    for task in ("SequenceClassification", "TokenClassification", "QuestionAnswering"):
+        model_class: Any = getattr(transformers, f"{name}For{task}")
+        model_class(getattr(transformers, f"{name}Config")(**values)).save_pretrained(tmp_path / task)
+        assert read_encoder(tmp_path / task).config.hidden == HIDDEN
 
 
 def changed_config(directory: Path, change: Callable[[dict[str, Any]], None]) -> None:

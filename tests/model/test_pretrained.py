@@ -107,7 +107,7 @@ def test_every_weight_that_does_not_fit_is_listed(directory: Path) -> None:
     def broken(state: dict[str, Tensor]) -> dict[str, Tensor]:
         state.pop("encoder.layer.0.attention.self.value.bias")
         state["encoder.layer.1.output.dense.weight"] = torch.zeros(12, 7)
-        return state | {"encoder.layer.2.output.dense.bias": torch.zeros(12), "classifier.weight": torch.zeros(2, 12)}
+        return state | {"encoder.layer.2.output.dense.bias": torch.zeros(12), "other.weight": torch.zeros(2, 12)}
 
     rewrite(directory, broken)
     with pytest.raises(WeightsError) as refused:
@@ -116,8 +116,8 @@ def test_every_weight_that_does_not_fit_is_listed(directory: Path) -> None:
         f"{directory / 'model.safetensors'}: 4 weights do not fit the encoder of config.json:",
         "  - missing: encoder.layer.0.attention.self.value.bias [12]",
         "  - encoder.layer.1.output.dense.weight is [12, 7], config.json says [12, 20]",
-        "  - unexpected: classifier.weight [2, 12]",
         "  - unexpected: encoder.layer.2.output.dense.bias [12]",
+        "  - unexpected: other.weight [2, 12]",
     ]
 
 

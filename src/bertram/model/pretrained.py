@@ -20,6 +20,7 @@ from bertram.model import installed
 from bertram.model.encoders import Encoder, EncoderConfig, family_of
 from bertram.runs.typed_json import JsonObject
 
+TASK_HEADS = ("classifier.", "pre_classifier.", "qa_outputs.")  # begins of keys of models fine-tuned for one task
 INSTALLED = {"minilm": installed.minilm, "mpnet": installed.mpnet}
 
 
@@ -59,7 +60,9 @@ def read_encoder(directory: Path) -> Encoder:
         with safe_open(str(path), "pt") as file:
             plain = {family.plain_key(key): key for key in file.keys()}  # noqa: SIM118
             hf_state = family.unfused({
-                name: file.get_tensor(key) for name, key in plain.items() if not name.startswith(family.ignored_keys)
+                name: file.get_tensor(key)
+                for name, key in plain.items()
+                if not name.startswith((*family.ignored_keys, *TASK_HEADS))
             })  # fmt: skip
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: damaged, it cannot be read ({error}); fetch it again") from None
