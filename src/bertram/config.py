@@ -40,17 +40,19 @@ class OrderOptions:
         step_surgery: surgery at each step, which needs a batch of every task in it.
         epoch_of: an epoch that is a whole pass over one task.
         sizes: an exponent and a cap of the sizes by which tasks are drawn.
+        first_task: a task that begins the passes.
     """
 
     step_surgery: bool = False
     epoch_of: bool = False
     sizes: bool = False
+    first_task: bool = False
 
 
 ORDER_OPTIONS: dict[OrderName, OrderOptions] = {
-    "sequential": OrderOptions(),
-    "rotating": OrderOptions(),
-    "worst-last": OrderOptions(),
+    "sequential": OrderOptions(first_task=True),
+    "rotating": OrderOptions(first_task=True),
+    "worst-last": OrderOptions(first_task=True),
     "joint": OrderOptions(step_surgery=True, epoch_of=True),
     "round-robin": OrderOptions(epoch_of=True),
     "proportional": OrderOptions(),
@@ -123,6 +125,11 @@ class SamplingConfig(Strict):
     )
     epoch_of: str | None = Field(
         None, description="task whose training rows are one epoch (orders joint and round-robin)"
+    )
+    first_task: str | None = Field(
+        None,
+        description="task that begins an epoch of passes; the others follow in their cyclic order "
+        "(orders sequential, rotating and worst-last: of the first epoch); none: the first task of the configuration",
     )
     fraction: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="share of each task's own training rows that is used"
@@ -399,6 +406,12 @@ class Config(Strict):
             yield 'sampling.size_cap: used only by order = "temperature"'
         if sampling.size_exponent != 1 and not order.sizes:
             yield 'sampling.size_exponent: used only by order = "temperature"'
+        if sampling.first_task is not None and not order.first_task:
+            yield f'sampling.first_task: order = "{sampling.order}" has no passes over the tasks; leave it out'
+        if sampling.first_task is not None and sampling.first_task not in trained:
+            yield (
+                f"sampling.first_task: {sampling.first_task!r} is not a trained task; choose from {', '.join(trained)}"
+            )
         for name in trained:
             task = self.tasks[name]
             if (task.batch_size or sampling.batch_size) <= len(task.further):

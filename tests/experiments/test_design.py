@@ -7,7 +7,7 @@ import pytest
 from tests.common.scores import outcome_of
 
 from bertram.errors import BertramError
-from bertram.experiments.design import Design, fractional, full, leave_one_out, sign
+from bertram.experiments.design import Design, fractional, full, leave_one_out, one_at_a_time, sign
 from bertram.experiments.effects import effects
 
 
@@ -82,3 +82,13 @@ def test_leaving_one_out_measures_it_with_all_others_on() -> None:
     scores = {"0": 0.9, "1": 0.7, "2": 0.85}  # all, without a, without b
     found = effects(design, *outcome_of({cell: dict.fromkeys(range(3), value) for cell, value in scores.items()}))
     assert [effect.effect for effect in found] == pytest.approx([0.2, 0.05])
+
+
+def test_one_at_a_time_measures_each_factor_with_all_others_off() -> None:
+    design = one_at_a_time("ab")
+    assert design.cells == ((False, False), (True, False), (False, True))
+    scores = {"0": 0.6, "1": 0.7, "2": 0.55}  # none, a alone, b alone
+    found = effects(design, *outcome_of({cell: dict.fromkeys(range(3), value) for cell, value in scores.items()}))
+    assert [effect.name for effect in found] == ["a", "b"]
+    assert [effect.effect for effect in found] == pytest.approx([0.1, -0.05])
+    assert any("all others off" in line for line in design.in_words())

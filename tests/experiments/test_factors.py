@@ -1,5 +1,6 @@
 """Factors set what they say, and combinations that cannot work are reported together."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from bertram.errors import ConfigError
 from bertram.experiments import ablation_table
 from bertram.experiments.ablation import Ablation, configurations
 from bertram.experiments.budget import Budget
-from bertram.experiments.design import full, leave_one_out
+from bertram.experiments.cost import order_of
+from bertram.experiments.design import Design, full, leave_one_out, one_at_a_time
+from bertram.experiments.equal_time import StepCosts
 from bertram.experiments.factors import FACTORS, Factor, configuration, parse
 from bertram.minbert import catalogue
 from bertram.minbert import rows as e
@@ -20,7 +23,9 @@ def test_a_factor_changes_something_and_off_is_row_4(factor: Factor) -> None:
     base = e.e9() if factor.name == "pcgrad-step" else e.e4()
     off, on = configuration(base, [factor], (False,)), configuration(base, [factor], (True,))
     assert options.digest(off) != options.digest(on)
-    if factor.name != "pcgrad-step":
+    if factor.name == "bi":
+        assert options.digest(on) == options.digest(e.e4())
+    elif factor.name != "pcgrad-step":
         assert options.digest(off) == options.digest(e.e4())
 
 
@@ -41,6 +46,33 @@ def test_any_field_is_a_factor() -> None:
     assert "0.3 instead of 0.1" in dropout.text
 
 
+def test_several_switches_make_one_factor_and_the_last_one_decides() -> None:
+    factors = parse("smart-all,smart-all+smart.weight=0:3,smart-all+smart.weight=0:5e+0", alone=True)
+    made = configurations(ablation_of(factors, one_at_a_time([factor.name for factor in factors]), "cross"), 0)
+    assert [(config.smart.weight, config.smart.tasks) for config in made[1:]] == [(w, ("all",)) for w in (1, 3, 5)]
+    assert made[0].smart.tasks == ()
+    assert [config.recipe for config in made] == [
+        "none", "smart-all", "smart-all+smart-weight=3", "smart-all+smart-weight=5e+0",
+    ]  # fmt: skip
+    orders = parse("sampling.first_task=none:quora,sampling.first_task=none:sts", alone=True)
+    assert len({factor.name for factor in orders}) == 2
+    with pytest.raises(ConfigError, match=r"both decide smart.weight"):
+        parse("smart-all,smart-all+smart.weight=0:3")
+
+
+def test_at_equal_time_a_configuration_has_fewer_steps_by_what_its_step_costs() -> None:
+    asked_ = asked("smart,cross", recipe="e9")
+    costs = StepCosts("none", {"none": 1.0, "smart": 1.6, "cross": 0.5, "smart+cross": 2.0})
+    plain, *others = (order_of(config).steps_per_epoch for config in configurations(asked_, 0))
+    assert others == [plain] * 3
+    at_equal_time = configurations(replace(asked_, step_costs=costs), 0)
+    for config in at_equal_time:
+        assert order_of(config).steps_per_epoch == round(plain / costs.ratios[config.recipe])
+    assert options.digest(at_equal_time[0]) == options.digest(configurations(asked_, 0)[0])
+    with pytest.raises(ConfigError, match="no cost of smart"):
+        configurations(replace(asked_, step_costs=StepCosts("none", {"none": 1.0})), 0)
+
+
 def test_all_faults_of_the_factors_come_together() -> None:
     with pytest.raises(ConfigError) as caught:
         parse("rotating,joint,smurt,smart,smart-all")
@@ -55,7 +87,11 @@ def test_all_faults_of_the_factors_come_together() -> None:
 def asked(names: str, recipe: str = "e4", design: str = "full") -> Ablation:
     factors = parse(names)
     made = (full if design == "full" else leave_one_out)([factor.name for factor in factors])
-    return Ablation(recipe, catalogue.recipe(recipe), factors, made, [0], Budget(), Path("nowhere"))
+    return ablation_of(factors, made, recipe)
+
+
+def ablation_of(factors: list[Factor], design: Design, recipe: str) -> Ablation:
+    return Ablation(recipe, catalogue.recipe(recipe), factors, design, [0], Budget(), Path("nowhere"))
 
 
 def test_combinations_that_cannot_work_are_reported_before_anything_starts() -> None:

@@ -94,6 +94,19 @@ def test_row_1_in_two_processes_and_what_it_says(study: Callable[..., Study]) ->
     assert all(count == 0 for gold in sentiment for label, count in enumerate(gold) if label != 2)  # neutral
 
 
+def test_an_untouched_encoder_has_a_row_of_its_own_for_similarity_alone(study: Callable[..., Study]) -> None:
+    asked = study("untouched,untouched-mean")
+    assert run_jobs(jobs(asked), Board(), at_once=1) == []
+    runs = {run.record.recipe: run for run in asked.finished().values()}
+    assert all(not run.record.trained and list(run.config.tasks) == ["sts"] for run in runs.values())
+    rows = {row.experiment: row for row in table(asked).rows}
+    assert list(rows) == ["untouched", "untouched-mean"]
+    similarities = [row.ours["sts"].mean for row in rows.values() if row.ours["sts"] is not None]
+    assert len(set(similarities)) == 2
+    assert all(row.ours["overall"] is None for row in rows.values())
+    assert all(job.finished for job in jobs(asked))
+
+
 def test_a_run_that_fails_costs_no_other(study: Callable[..., Study], capsys: pytest.CaptureFixture[str]) -> None:
     asked = study("1,4")
     no, _, row4 = jobs(asked)

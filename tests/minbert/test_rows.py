@@ -94,7 +94,7 @@ def test_selection() -> None:
     assert names("4,6,11-12") == ["e4", "e6", "e11", "e12"]
     assert names("1") == ["e1", "e1-yes"]
     assert names("6") == ["e6"]
-    assert names("extra,4") == ["e6-literal", "e6-smart-pytorch", "e4"]
+    assert names("extra,4") == ["untouched", "untouched-mean", "e6-literal", "e6-smart-pytorch", "e4"]
     assert names("1-2,4,sentiment", published_logit=True) == ["e2-as-published", "e4-as-published"]
     assert names("e4-as-published") == ["e4-as-published"]
     assert len(names("all")) == len(published.EXPERIMENTS)

@@ -85,6 +85,12 @@ def test_sequential_keeps_its_order_and_rotating_starts_one_task_later() -> None
         assert turns(epoch(other)) == names[number % 3 :] + names[: number % 3]
 
 
+@pytest.mark.parametrize("order", WHOLE_PASSES)
+def test_any_task_may_begin_and_the_others_follow_in_their_cyclic_order(order: str) -> None:
+    source = sampler([9, 6, 11], order, first_task="task2")
+    assert turns(epoch(source)) == ["task2", "task0", "task1"]
+
+
 def test_the_worst_task_goes_last() -> None:
     source = sampler([9, 20, 5], "worst-last", epochs=3)
     assert turns(epoch(source)) == ["task0", "task1", "task2"]  # the first epoch is sequential

@@ -31,10 +31,11 @@ Factors:
 
 """
 ANY_FIELD = ("FIELD=OFF:ON", "any field of the configuration by its dotted name; `bertram train --help` lists them")
+JOINED = ("A+B", "several switches as one factor, such as smart-all+smart.weight=0:3")
 app = App(
     name="ablate",
     help_epilogue=EXAMPLES
-    + "\n".join(wrapped([*((factor.name, factor.text) for factor in FACTORS.values()), ANY_FIELD], columns())),
+    + "\n".join(wrapped([*((factor.name, factor.text) for factor in FACTORS.values()), ANY_FIELD, JOINED], columns())),
     help_format="plaintext",
 )
 
@@ -43,7 +44,7 @@ app = App(
 def ablate(
     *words: Words,
     factors: str,
-    design: Literal["full", "fractional", "leave-one-out"] = "full",
+    design: Literal["full", "fractional", "leave-one-out", "one-at-a-time"] = "full",
     resolution: Literal[3, 4, 5] = 4,
     recipe: str = "e4",
     seeds: PositiveInt | None = None,
@@ -51,6 +52,7 @@ def ablate(
     primary: str | None = None,
     until_decided: Flag = False,
     max_seeds: PositiveInt | None = None,
+    equal_time: Flag = False,
     epochs: int | None = None,
     fraction: float = 1.0,
     max_eval_samples: int | None = None,
@@ -58,7 +60,7 @@ def ablate(
     data: str | None = None,
     encoder: str | None = None,
     out: Path = Path("runs/ablation"),
-    records: Path = Path("runs/reproduction"),
+    records: Annotated[list[Path] | None, Parameter(negative="")] = None,
     keep_models: Flag = False,
     dry_run: Flag = False,
 ) -> None:
@@ -71,8 +73,8 @@ def ablate(
     factors
         Names of at least two factors, separated by commas; see below.
     design
-        Combinations that are run: all (full), a fraction of them (fractional), or all factors together and all but
-        each one (leave-one-out).
+        Combinations that are run: all (full), a fraction of them (fractional), all factors together and all but
+        each one (leave-one-out), or none of them and each one alone (one-at-a-time).
     resolution
         Resolution of a fractional design; aliased effects are listed.
     recipe
@@ -87,6 +89,9 @@ def ablate(
         Run seed after seed until every factor is decided or --max-seeds is reached, instead of --seeds.
     max_seeds
         Largest number of seeds with --until-decided; at least 3. Default: 12.
+    equal_time
+        Give each combination as many steps as take the time of the plain one's. What a step costs is measured on this
+        machine before the first run, which takes a minute or more, and kept in the results folder.
     epochs
         Epochs of a recipe that has 10; the others are scaled alike. Default: those of the recipe.
     fraction
@@ -102,7 +107,8 @@ def ablate(
     out
         Results folder.
     records
-        Second results folder, only read: its finished runs are not repeated.
+        Further results folders, each after an option of its own, only read: finished runs are not repeated, and those
+        at other budgets tell the noise for the forecast. Default: runs/reproduction.
     keep_models
         Keep the trained models. Without it only records and predictions are kept.
     dry_run
@@ -113,17 +119,50 @@ def ablate(
     from bertram.experiments.factors import parse  # noqa: PLC0415
     from bertram.minbert import catalogue  # noqa: PLC0415
 
-    selected = parse(factors)
+    selected = parse(factors, alone=design == "one-at-a-time")
     runs = make_design(design, [factor.name for factor in selected], resolution)
     limits = budget(words, epochs, fraction, max_eval_samples, data, encoder)
-    base, folders = catalogue.recipe(recipe), (records,)
+    base, folders = catalogue.recipe(recipe), records or [Path("runs/reproduction")]
     limit = largest_seeds(seeds, max_seeds, until_decided=until_decided)
     count = range(seeds or 3)
     request = study.Ablation(recipe, base, selected, runs, count, limits, out, folders, smallest_effect, primary)
+    request = _with_step_costs(request, equal_time=equal_time, dry_run=dry_run)
     if limit is not None:
         _until_decided(request, limit, at_once=jobs, keep_models=keep_models, dry_run=dry_run)
         return
     _run(request, dry_run=dry_run, at_once=jobs, keep_models=keep_models)
+
+
+def _with_step_costs(request: "Ablation", *, equal_time: bool, dry_run: bool) -> "Ablation":
+    """The same at equal time, if that is asked for, with the costs in its results folder or else measured ones.
+
+    Raises:
+        ConfigError: the folder is that of a study at equal time, and this one is not.
+    """
+    from dataclasses import replace  # noqa: PLC0415
+
+    from bertram.cli.terminal import console  # noqa: PLC0415
+    from bertram.errors import ConfigError  # noqa: PLC0415
+    from bertram.experiments import ablation as study  # noqa: PLC0415
+    from bertram.experiments import equal_time as time  # noqa: PLC0415
+
+    costs = time.read_step_costs(request.out)
+    if not equal_time:
+        if costs is not None:
+            raise ConfigError([f"{request.out} has a study at equal time; add --equal-time, or use another --out"])
+        return request
+    if costs is None:
+        configs = study.configurations(request, request.seeds[0])
+        plain = configs[time.plain(request.design.cells)]
+        ratios = {}
+        for name, ratio in time.measured(configs, plain):
+            console().print(f"a step of {name} takes {ratio:.2f} times that of {plain.recipe}")
+            ratios[name] = ratio
+        costs = time.StepCosts(plain.recipe, ratios)
+        if not dry_run:
+            request.out.mkdir(parents=True, exist_ok=True)
+            time.write_step_costs(request.out, costs)
+    return replace(request, step_costs=costs)
 
 
 def _run(request: "Ablation", *, dry_run: bool, at_once: int, keep_models: bool) -> None:

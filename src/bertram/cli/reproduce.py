@@ -23,7 +23,8 @@ EXAMPLES = """Examples:
   bertram reproduce --data DIR --experiments 1-14,extra --dry-run
   bertram reproduce --data DIR --experiments 6,11,12 --epochs 2 --until-decided
 
-Experiments: 1 to 14; extra (SMART with the study's constants, and as the package smart-pytorch computes it);
+Experiments: 1 to 14; extra (SMART with the study's constants, and as the package smart-pytorch computes it; the
+encoder before any training);
 sentiment (sentiment alone); sweeps; wishes (future work of the study); all; or names of recipes. `bertram recipes`
 describes them. Every field of the configuration is an option by its dotted name; `bertram train --help` lists them.
 """

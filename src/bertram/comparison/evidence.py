@@ -100,21 +100,38 @@ def measure(
         primary: the primary outcome; default: overall, or the only task's main score.
         smallest: smallest effect of interest.
     """
-    first = primary_outcome(outcomes, primary)
+    pairs = [(contrast, outcome) for outcome in outcomes for contrast in contrasts]
+    return measure_pairs(pairs, arms, primary=primary_outcome(outcomes, primary), smallest=smallest)
+
+
+def measure_pairs(
+    pairs: Sequence[tuple[Contrast, Outcome]],
+    arms: Mapping[str, Mapping[int, str]],
+    *,
+    primary: str,
+    smallest: float = SMALLEST_EFFECT,
+) -> list[tuple[Contrast, Evidence]]:
+    """Estimate each contrast on its outcome, with verdicts that are corrected together.
+
+    Args:
+        pairs: contrasts, each with the outcome that it is measured on.
+        arms: arm -> seed -> run.
+        primary: the primary outcome.
+        smallest: smallest effect of interest.
+    """
     rows = [
         (
             contrast,
-            replace(_estimated(contrast, outcome, arms, smallest), primary=contrast.main and outcome.name == first),
+            replace(_estimated(contrast, outcome, arms, smallest), primary=contrast.main and outcome.name == primary),
         )
-        for outcome in outcomes
-        for contrast in contrasts
+        for contrast, outcome in pairs
     ]
     adjusted = corrected([row.p for _, row in rows], [row.primary for _, row in rows])
     tests = {
         is_primary: sum(row.p is not None and (row.primary or not is_primary) for _, row in rows)
         for is_primary in (True, False)
     }
-    signs = {outcome.name: outcome.sign for outcome in outcomes}
+    signs = {outcome.name: outcome.sign for _, outcome in pairs}
     return [
         (contrast, _decided(row, p, signs[row.outcome], tests[row.primary]))
         for (contrast, row), p in zip(rows, adjusted, strict=True)

@@ -17,6 +17,7 @@ from bertram.experiments.ablation_table import TABLE, AblationTable, Cell, Desig
 from bertram.experiments.budget import Budget, check_data
 from bertram.experiments.design import Design, named_levels
 from bertram.experiments.effects import contrasts, effects
+from bertram.experiments.equal_time import StepCosts, in_words, shortened
 from bertram.experiments.factors import Factor, configuration, label
 from bertram.experiments.looks import Plan, recorded_looks, verdict_of, with_verdict
 from bertram.experiments.render import markdown
@@ -41,6 +42,7 @@ class Ablation:
         folders: further results folders, whose finished runs count.
         smallest_effect: smallest effect of interest, of overall, an accuracy, F1 or a correlation.
         primary: primary outcome; None for overall, or the only task.
+        step_costs: cost of a step of each configuration, for a study at equal time; None for one at equal steps.
     """
 
     recipe: str
@@ -53,6 +55,7 @@ class Ablation:
     folders: Sequence[Path] = field(default_factory=tuple)
     smallest_effect: float = SMALLEST_EFFECT
     primary: str | None = None
+    step_costs: StepCosts | None = None
 
     def finished(self) -> dict[str, Run]:
         """All finished runs at hand, by identity."""
@@ -70,7 +73,8 @@ def configurations(ablation: Ablation, seed: int) -> list[Config]:
     faults: dict[str, list[str]] = {}
     for levels in ablation.design.cells:
         try:
-            configs.append(configuration(base, ablation.factors, levels))
+            config = configuration(base, ablation.factors, levels)
+            configs.append(config if ablation.step_costs is None else shortened(config, ablation.step_costs))
         except ConfigError as error:
             for problem in error.problems:
                 faults.setdefault(problem, []).append(label(ablation.factors, levels))
@@ -165,7 +169,7 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
     count = len(ablation.seeds)
     table = AblationTable(
         title=f"What each factor is worth: {ablation.recipe}, {design.kind} design, {count} "
-        f"seed{'s' * (count != 1)} ({ablation.budget.in_words()})",
+        f"seed{'s' * (count != 1)} ({_budget_in_words(ablation)})",
         recipe=ablation.recipe,
         seeds=list(ablation.seeds),
         primary=primary_outcome(scored, ablation.primary) if scored else ablation.primary,
@@ -186,6 +190,11 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
         effects=rows,
     )
     return with_looks(table, ablation.out)
+
+
+def _budget_in_words(ablation: Ablation) -> str:
+    text = ablation.budget.in_words("the recipe's epochs")
+    return text if ablation.step_costs is None else f"{text}, {in_words(ablation.step_costs)}"
 
 
 def by_cell(ablation: Ablation, jobs: Sequence[Job]) -> JobsByArm:

@@ -12,22 +12,17 @@ from bertram.errors import DataError
 from bertram.experiments.budget import dev_rows, train_rows
 from bertram.experiments.schedule import Job
 from bertram.runs.directory import Run
-from bertram.training.orders import Pool, make_order
+from bertram.training.orders import Order, Pool, make_order
 
 TRAIN_SAMPLE = 1000  # training examples of each task that are scored at the end
 
 
 def work(config: Config) -> float:
     """Passes of texts through the encoder that a run takes, all in all."""
-    pools = {
-        name: Pool(_used(config, name), task.batch_size or config.sampling.batch_size)
-        for name, task in config.tasks.items()
-        if task.trained
-    }
-    order = make_order(pools, config.sampling, config.seed)
+    order = order_of(config)
     training = sum(
         order.expected_examples(name) * _passes(config, name) * config.tasks[name].encodings_per_example
-        for name in pools
+        for name in order.pools
     )
     every = config.evaluation.eval_steps or order.steps_per_epoch
     evaluations = -(-order.total_steps // every)
@@ -35,9 +30,19 @@ def work(config: Config) -> float:
     for name, task in config.tasks.items():
         rows = dev_rows(task, config)
         watched = min(rows, config.evaluation.max_interim_samples or rows)
-        sample = TRAIN_SAMPLE * (name in pools) * (1 + config.sampling.epochs * order.scores_each_epoch)
+        sample = TRAIN_SAMPLE * (name in order.pools) * (1 + config.sampling.epochs * order.scores_each_epoch)
         predicting += (watched * evaluations + rows + sample) * task.encodings_per_example
     return training + predicting
+
+
+def order_of(config: Config) -> Order:
+    """The order of a run's tasks, by the rows of its files; further rows of a task are not counted."""
+    pools = {
+        name: Pool(_used(config, name), task.batch_size or config.sampling.batch_size)
+        for name, task in config.tasks.items()
+        if task.trained
+    }
+    return make_order(pools, config.sampling, config.seed)
 
 
 def seconds_per_work(runs: Sequence[Run], data: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Designs of experiments with factors of two levels: full, regular fractions, leave-one-out.
+"""Designs of experiments with factors of two levels: full, regular fractions, leave-one-out, one at a time.
 
 Box, Hunter & Hunter, Statistics for Experimenters (2005), chapters 5, 6: a fraction's generated factors are products
 of its basic ones; the products of generators are its defining words; an effect is aliased with the effects
@@ -14,7 +14,8 @@ from typing import Literal
 
 from bertram.errors import BertramError
 
-Kind = Literal["full", "fractional", "leave-one-out"]
+Kind = Literal["full", "fractional", "leave-one-out", "one-at-a-time"]
+ALONE: dict[Kind, str] = {"leave-one-out": "on", "one-at-a-time": "off"}  # level of all other factors in an effect
 MOST_FACTORS = 10
 TIMES = "×"
 
@@ -64,8 +65,8 @@ class Design:
 
         Interactions of three and more factors are taken to be nothing, as is usual.
         """
-        if self.kind == "leave-one-out":
-            return [self._left_out(number) for number in range(len(self.factors))]
+        if self.kind in ALONE:
+            return [self._alone(number) for number in range(len(self.factors))]
         count = len(self.factors)
         pairs = [1 << a | 1 << b for a, b in combinations(range(count), 2)]
         effects, covered = [], set()
@@ -90,18 +91,19 @@ class Design:
             tuple(names[1:]),
         )
 
-    def _left_out(self, number: int) -> Effect:
-        """With all others on: all factors minus all but this one."""
-        weights = [1.0] + [-1.0 * (column == number) for column in range(len(self.factors))]
+    def _alone(self, number: int) -> Effect:
+        """One factor in a fixed company: all factors minus all but this one, or this one alone minus none."""
+        sign = 1.0 if self.kind == "leave-one-out" else -1.0
+        weights = [sign] + [-sign * (column == number) for column in range(len(self.factors))]
         return Effect(self.factors[number], 1, tuple(weights))
 
     def in_words(self) -> list[str]:
         """What a reader must know before it starts."""
         count = len(self.cells)
-        if self.kind == "leave-one-out":
+        if self.kind in ALONE:
             return [
-                f"leave-one-out: {count} configurations; each effect is that of one factor with all others on, and "
-                "interactions cannot be seen"
+                f"{self.kind}: {count} configurations; each effect is that of one factor with all others "
+                f"{ALONE[self.kind]}, and interactions cannot be seen"
             ]
         if not self.words:
             return [f"full: all {count} configurations of {len(self.factors)} factors; every effect stands alone"]
@@ -134,6 +136,13 @@ def leave_one_out(factors: Sequence[str]) -> Design:
     all_on = tuple(True for _ in factors)
     without = [tuple(column != number for column in range(len(factors))) for number in range(len(factors))]
     return Design("leave-one-out", tuple(factors), (all_on, *without))
+
+
+def one_at_a_time(factors: Sequence[str]) -> Design:
+    """No factor, and each factor alone."""
+    _check(factors)
+    alone = [tuple(column == number for column in range(len(factors))) for number in range(len(factors))]
+    return Design("one-at-a-time", tuple(factors), (tuple(False for _ in factors), *alone))
 
 
 def fractional(factors: Sequence[str], resolution: int = 4) -> Design:
@@ -187,9 +196,10 @@ def _check(factors: Sequence[str]) -> None:
 
 def make_design(kind: Kind, factors: Sequence[str], resolution: int) -> Design:
     """The design that a command line asks for."""
-    if kind == "full":
-        return full(factors)
-    return leave_one_out(factors) if kind == "leave-one-out" else fractional(factors, resolution)
+    if kind == "fractional":
+        return fractional(factors, resolution)
+    makers = {"full": full, "leave-one-out": leave_one_out, "one-at-a-time": one_at_a_time}
+    return makers[kind](factors)
 
 
 def named_levels(design: Design) -> Iterator[dict[str, bool]]:

@@ -1,7 +1,8 @@
 """Factors of an ablation: switches of the configuration with two levels, by name or as ``field=off:on``."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bertram import options
@@ -10,6 +11,7 @@ from bertram.errors import ConfigError
 from bertram.options.raw_values import RawValues
 
 Levels = tuple[bool, ...]  # of each factor
+_PLUS = re.compile(r"\+(?=[A-Za-z])")  # not the plus of 1e+3
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,12 @@ FACTORS = {
             _pairs(encoding="cross", head="linear"),
             "both texts of a pair in one pass, instead of the cosine of two",
         ),
+        Factor(
+            "bi",
+            _pairs(encoding="cross", head="linear"),
+            _pairs(encoding="bi", head="cosine"),
+            "the cosine of two texts of a pair instead of both in one pass: the reverse of cross",
+        ),
         Factor("mean", {"model": {"pooling": "cls"}}, {"model": {"pooling": "mean"}}, "mean pooling instead of [CLS]"),
         Factor(
             "coral",
@@ -89,8 +97,12 @@ FACTORS = {
 }
 
 
-def parse(text: str) -> list[Factor]:
-    """The factors of a command line: names, and ``field=off:on`` for any field of the configuration.
+def parse(text: str, *, alone: bool = False) -> list[Factor]:
+    """The factors of a command line: names, ``field=off:on`` for any field of the configuration, and sums of them.
+
+    Args:
+        text: factors, separated by commas; several switches that make one factor are joined by a plus.
+        alone: True if no configuration has two factors on, so that factors may decide the same field.
 
     Raises:
         ConfigError: everything that is wrong with them, together.
@@ -99,22 +111,41 @@ def parse(text: str) -> list[Factor]:
     faults = [f"--factors: {word} is named twice" for word in {word for word in words if words.count(word) > 1}]
     factors: list[Factor] = []
     for word in words:
-        if word in FACTORS:
-            factors.append(FACTORS[word])
-        elif "=" in word and ":" in word.partition("=")[2]:
-            name, _, levels = word.partition("=")
-            off, _, on = levels.partition(":")
-            factors.append(
-                Factor(name, options.nest([(name, off)]), options.nest([(name, on)]), f"{on} instead of {off}")
-            )
-        else:
-            faults.append(f"--factors: there is no {word!r}; there are {', '.join(FACTORS)}, and FIELD=OFF:ON")
-    faults += _conflicts(factors)
+        switches = [_switch(part) for part in _PLUS.split(word)]
+        unknown = [part for part, switch in zip(_PLUS.split(word), switches, strict=True) if switch is None]
+        faults += [
+            f"--factors: there is no {part!r}; there are {', '.join(FACTORS)}, and FIELD=OFF:ON" for part in unknown
+        ]
+        if not unknown:
+            factor = _joined(word, [switch for switch in switches if switch is not None])
+            named_alike = any(other.name == factor.name for other in factors)
+            factors.append(replace(factor, name=word) if named_alike else factor)
+    faults += [] if alone else _conflicts(factors)
     if len(words) < 2:
         faults.append("--factors: name at least two; one technique alone is a comparison: bertram compare")
     if faults:
         raise ConfigError(faults)
     return factors
+
+
+def _switch(word: str) -> Factor | None:
+    """A factor by its name or as ``field=off:on``; None for neither."""
+    name, equals, levels = word.partition("=")
+    off, colon, on = levels.partition(":")
+    if equals and colon:
+        return Factor(name, options.nest([(name, off)]), options.nest([(name, on)]), f"{on} instead of {off}")
+    return FACTORS.get(word)
+
+
+def _joined(word: str, switches: Sequence[Factor]) -> Factor:
+    """Several switches as one factor; of two that set one field the last one decides."""
+    if len(switches) == 1:
+        return switches[0]
+    off: RawValues = {}
+    on: RawValues = {}
+    for switch in switches:
+        off, on = options.merge(off, switch.off), options.merge(on, switch.on)
+    return Factor(word, off, on, "; ".join(switch.text for switch in switches))
 
 
 def configuration(base: Config, factors: Sequence[Factor], levels: Levels) -> Config:
@@ -124,7 +155,8 @@ def configuration(base: Config, factors: Sequence[Factor], levels: Levels) -> Co
         ConfigError: this combination cannot work.
     """
     values = options.dump(base)
-    for factor, level in zip(factors, levels, strict=True):
+    by_level = sorted(zip(levels, factors, strict=True), key=lambda pair: pair[0])  # what is on has the last word
+    for level, factor in by_level:
         values = options.merge(values, factor.on if level else factor.off)
     smart = values["smart"]
     if not smart["tasks"] or (smart["weight"] == 0 and smart["bregman"] == "off"):
@@ -136,8 +168,18 @@ def configuration(base: Config, factors: Sequence[Factor], levels: Levels) -> Co
 
 def label(factors: Sequence[Factor], levels: Levels) -> str:
     """A name for a cell: the factors that are on."""
-    words = [factor.name.partition("=")[0].replace(".", "-") for factor, on in zip(factors, levels, strict=True) if on]
-    return "+".join(words) or "none"
+    return "+".join(short_name(factor.name) for factor, on in zip(factors, levels, strict=True) if on) or "none"
+
+
+def short_name(name: str) -> str:
+    """A factor's name as part of the name of a folder; of levels that it names, the one that is on."""
+    return "+".join(_short_part(part) for part in _PLUS.split(name))
+
+
+def _short_part(part: str) -> str:
+    field, _, levels = part.partition("=")
+    on = levels.partition(":")[2].replace("/", "-")
+    return field.replace(".", "-") + (f"={on}" if on else "")
 
 
 def _conflicts(factors: Sequence[Factor]) -> Iterator[str]:

@@ -296,9 +296,10 @@ def noise_runs(runs: Iterable[Run], like: Config) -> NoiseRuns | None:
     """
     every = {str(run.path): run for run in runs}
     same_budget = {name: run for name, run in every.items() if _budget(run.config) == _budget(like)}
-    for chosen, where in ((same_budget, "at this budget"), (every, "at other budgets")):
+    other_budgets = [(runs, "at other budgets") for runs in _by_dev_limit(every)]
+    for chosen, where in ((same_budget, "at this budget"), *other_budgets):
         groups = by_configuration(chosen)
-        if sum(len(group) > 1 for group in groups) < 2 or not _same_dev(chosen.values()):
+        if sum(len(group) > 1 for group in groups) < 2:
             continue
         try:
             scored = outcomes(read_tasks(chosen, like.data))
@@ -311,8 +312,12 @@ def noise_runs(runs: Iterable[Run], like: Config) -> NoiseRuns | None:
     return None
 
 
-def _same_dev(runs: Iterable[Run]) -> bool:
-    return len({run.config.evaluation.max_eval_samples for run in runs}) == 1
+def _by_dev_limit(runs: Mapping[str, Run]) -> list[dict[str, Run]]:
+    """The runs that score the same number of dev rows, the most runs first: others cannot be compared."""
+    groups: dict[int | None, dict[str, Run]] = {}
+    for name, run in runs.items():
+        groups.setdefault(run.config.evaluation.max_eval_samples, {})[name] = run
+    return sorted(groups.values(), key=len, reverse=True)
 
 
 def _budget(config: Config) -> tuple[object, ...]:

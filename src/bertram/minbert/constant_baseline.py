@@ -1,7 +1,6 @@
 """Row 1 of the study: answers that need no model, scored and recorded as a run."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,9 @@ from torch import Tensor
 
 from bertram.config import Config
 from bertram.data.tokenizer import load_tokenizer
-from bertram.evaluation.evaluate import Evaluation
-from bertram.evaluation.files import baselines
-from bertram.evaluation.recording import describe, finish
+from bertram.minbert.untrained import record_untrained
 from bertram.model.pretrained import find
-from bertram.runs.directory import Run, create
-from bertram.runs.record import Seconds
-from bertram.runs.scores import RunScores
+from bertram.runs.directory import Run
 from bertram.tasks import Task
 from bertram.training.display import Display
 from bertram.training.run_data import read_data
@@ -39,19 +34,7 @@ def answer(config: Config, path: Path, *, yes: bool = False) -> Run:
     outputs = {
         name: _constant(config.tasks[name], len(examples), generator, yes=yes) for name, examples in data.dev.items()
     }
-    dev = Evaluation(data.dev, outputs)
-    run = Run(path) if (path / "config.toml").is_file() else create(path, config)
-    record = describe(
-        config,
-        dev,
-        RunScores(dev.scores()),
-        files=data.files,
-        baselines={name: baselines(examples, data.own_labels(name)) for name, examples in data.dev.items()},
-        seconds=Seconds(training=0.0, final_evaluation=round(time.monotonic() - start, 1)),
-        device=torch.device("cpu"),
-    )
-    finish(run, replace(record, trained=False), dev)
-    return run
+    return record_untrained(config, path, data, outputs, start)
 
 
 def always_no(config: Config, path: Path, display: Display) -> Run:  # noqa: ARG001 - nothing takes time

@@ -36,7 +36,7 @@ class Experiment:
         label: short description, for tables.
         group: part of the study.
         published: published scores.
-        constant: True if the answers are constant and no model is trained.
+        constant: True if no model is trained: constant answers, or an untouched encoder.
         submission: True if the predictions of the test files are kept.
     """
 
@@ -64,6 +64,8 @@ def _sweep(name: str, config: Callable[[str], Config], text: str, label: str) ->
 _ROWS = [
     _row(1, e.e1, "always neutral, always no, random", Published(0.208, 0.375, -0.033)),
     Experiment("e1-yes", e.e1_yes, "1 with always yes", "row", constant=True),
+    Experiment("untouched", e.untouched, "untouched encoder, cosine of [CLS]", "extra", constant=True),
+    Experiment("untouched-mean", e.untouched_mean, "untouched encoder, cosine of means", "extra", constant=True),
     _row(2, e.e2, "frozen, sentiment head only", Published(0.316, 0.376, 0.019, 0.401)),
     _row(3, e.e3, "SST + Quora, plain cosine", Published(0.480, 0.525, 0.217)),
     _row(4, e.e4, "all three, sequential", Published(0.469, 0.526, 0.534, 0.587)),

@@ -13,6 +13,7 @@ from bertram.experiments.ablation_table import TABLE as ABLATION
 from bertram.experiments.ablation_table import read_ablation_table
 from bertram.experiments.budget import Budget
 from bertram.experiments.design import Design
+from bertram.experiments.equal_time import read_step_costs
 from bertram.experiments.factors import Factor
 from bertram.experiments.forecast import Forecast
 from bertram.experiments.request import REQUEST, note_request, noted_forecast
@@ -86,6 +87,7 @@ def _compute(folder: Path, request: Mapping[str, Any]) -> None:
         folders,
         request.get("smallest_effect", SMALLEST_EFFECT),
         request.get("primary"),
+        read_step_costs(folder),
     )
     ablation.write(folder, ablation.result(again, ablation.jobs(again), noted_forecast(folder)))
 

@@ -17,7 +17,7 @@ from bertram.experiments.looks import Look, Plan, look_lines, recorded_looks, ve
 from bertram.experiments.render import LOOKS, PEEKING
 from bertram.experiments.schedule import Artifact, Job, distinct, finished_runs, make_job, train_run
 from bertram.experiments.until_decided import JobsByArm, SequentialStudy, identities
-from bertram.minbert import constant_baseline, render
+from bertram.minbert import constant_baseline, render, untrained
 from bertram.minbert.leaderboard import SUBMISSION as SUBMISSION_FOLDER
 from bertram.minbert.leaderboard import has_submission, submit_run
 from bertram.minbert.published import EXPERIMENTS, REFERENCE, Experiment, variants
@@ -27,7 +27,12 @@ from bertram.runs.directory import Run
 from bertram.runs.files import write_json, write_text
 
 SUBMISSION = Artifact(SUBMISSION_FOLDER, submit_run, has_submission)
-CONSTANT_ANSWERS = {"e1": constant_baseline.always_no, "e1-yes": constant_baseline.always_yes}
+UNTRAINED = {
+    "e1": constant_baseline.always_no,
+    "e1-yes": constant_baseline.always_yes,
+    "untouched": untrained.untouched,
+    "untouched-mean": untrained.untouched,
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def jobs(study: Study) -> list[Job]:
                 study.out,
                 finished,
                 constant=experiment.constant,
-                produce=CONSTANT_ANSWERS.get(experiment.name, train_run),
+                produce=UNTRAINED.get(experiment.name, train_run),
                 artifact=SUBMISSION if experiment.submission and seed == study.seeds[0] else None,
             )
             for seed in study.seeds
@@ -200,6 +205,11 @@ def notes(reference: Config, rows: Sequence[Row]) -> list[str]:
         lines.append("Row 1: the study's paraphrase score of .375 is that of always yes, not of always no.")
     if present & {"e13", "e14"}:
         lines.append("Rows 13 and 14: the study's figures are test scores, and not comparable with dev.")
+    if "untouched" in present:
+        lines.append(
+            "Untouched: the similarity that the encoder has before any training, by the cosine that rows 2 and 3 use "
+            "and by that of its mean vectors."
+        )
     if "e14" in present:
         lines.append("Row 14: the Quora training file here is a tenth of the course's.")
     if _knows(reference):

@@ -27,6 +27,17 @@ def e2() -> Config:
     )
 
 
+def untouched() -> Config:
+    """Similarity alone, as the cosine of two [CLS] vectors of the encoder before any training."""
+    values = options.dump(e3())
+    return options.make(values | {"recipe": "untouched", "tasks": {"sts": {**values["tasks"]["sts"], "trained": True}}})
+
+
+def untouched_mean() -> Config:
+    """The same with the means of the token vectors, as minilm and mpnet were pretrained."""
+    return options.change(untouched(), recipe="untouched-mean", model={"pooling": "mean"})
+
+
 def e3() -> Config:
     """Row 3: row 4 trained on sentiment and paraphrase only; similarity is the cosine itself."""
     return options.change(e4(), recipe="e3", tasks={"sts": {"trained": False, "loss": "cosine-mse"}})

@@ -187,6 +187,8 @@ class Sequential(Order):
 
     def __init__(self, pools: Mapping[str, Pool], config: SamplingConfig, seed: int) -> None:
         super().__init__(pools, config, seed)
+        begin = 0 if config.first_task is None else self.names.index(config.first_task)
+        self.names = self.names[begin:] + self.names[:begin]
         smallest = min(self.names, key=lambda name: self.pools[name].batches)
         needed = -(-self._passes() // self.pools[smallest].batches)
         if self.steps_per_epoch < needed:

@@ -1,0 +1,32 @@
+"""Test the study's claim that a model is best on the task it saw last: `python -m tools.last_task FOLDER [DATA]`.
+
+FOLDER has finished runs of the order `sequential` with each task last (`--sampling.first_task`); DATA is the directory
+of the gold labels, if it is not the one that the runs name.
+"""
+
+import sys
+from pathlib import Path
+
+from bertram.minbert.last_task import LastTaskClaim, claim
+from bertram.runs.directory import Run, open_run
+
+
+def finished_runs(folder: Path) -> list[Run]:
+    """The finished runs of a results folder."""
+    return [open_run(path.parent) for path in sorted(folder.glob("*/record.json"))]
+
+
+def lines(result: LastTaskClaim) -> list[str]:
+    """Verdicts and notes, a line each."""
+    seeds = ", ".join(f"{last} last: {len(by_seed)}" for last, by_seed in result.runs.items())
+    return [*result.sentences(), f"seeds: {seeds}", *result.notes]
+
+
+def main(arguments: list[str]) -> None:
+    """Print the verdicts."""
+    folder, data = arguments[0], arguments[1] if len(arguments) > 1 else None
+    print("\n".join(lines(claim(finished_runs(Path(folder)), data))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
