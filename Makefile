@@ -36,6 +36,7 @@ bench: .venv/dev
 
 tables: .venv/dev
 	$(BIN)/python -m tools.tables
+	$(BIN)/python -m tools.findings
 	$(BIN)/python -m tools.pages
 
 # A wheel and a source distribution in dist/.

@@ -147,8 +147,7 @@ def test_excerpts_are_the_source(excerpt: Block) -> None:
 
 def commands_of(block: Block) -> Iterator[list[str]]:
     """The words after ``bertram`` of each such command."""
-    text = block.code.replace("\\\n", " ")
-    for line in text.splitlines():
+    for line in with_variables(block.code.replace("\\\n", " ")):
         if block.language == "console" and not line.startswith("$ "):
             continue
         lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
@@ -156,6 +155,16 @@ def commands_of(block: Block) -> Iterator[list[str]]:
         for operator, words in itertools.groupby(lexer, key=lambda word: set(word) <= set("|&;")):
             if not operator:
                 yield from _after_bertram(list(words))
+
+
+def with_variables(text: str) -> Iterator[str]:
+    """The lines of a shell script with the values of the variables that it sets itself."""
+    variables: dict[str, str] = {}
+    for line in text.splitlines():
+        expanded = re.sub(r"\$(\w+)", lambda name: variables.get(name[1], name[0]), line)
+        if assignment := re.fullmatch(r"(\w+)=\"?([^\"]*)\"?", expanded):
+            variables[assignment[1]] = assignment[2]
+        yield expanded
 
 
 def _after_bertram(words: list[str]) -> Iterator[list[str]]:

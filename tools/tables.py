@@ -22,16 +22,17 @@ from bertram.runs.record import Record, read_record
 from bertram.runs.scores import Score
 from tools import RESULTS, frontier
 
+HISTORY = ("ablation", "orders", "reproduction", "techniques")
 STUDY_FILES = (REQUEST, TABLE_1, ABLATION)
 TASKS = {"sst": "accuracy", "quora": "accuracy", "sts": "pearson"}
 INTRODUCTION = """# Records of real runs
 
-Made from the records in this directory by `make tables`; do not edit. Each folder holds a run's configuration, record
-and dev predictions (id and output only). Scores are on the course's dev sets, with 95 % bootstrap intervals over
-examples; one row is one run, so a difference between two rows says nothing about a technique unless there are several
-seeds. `minilm` has seen Quora pairs in its pretraining. Minutes are those of the machine that each run had, which was
-not always idle; its cores, threads and precision are in the record. `../shared/data` in commands and records is the
-directory of the course's files.
+Made from the records in this directory by `make tables`; do not edit. [Findings](../docs/findings.md) says what each
+technique is worth; this page has the records. Each folder holds a run's configuration, record and dev predictions (id
+and output only). Scores are on the course's dev sets, with 95 % bootstrap intervals over examples; one row is one run,
+so a difference between two rows says nothing about a technique unless there are several seeds. `minilm` has seen Quora
+pairs in its pretraining. Minutes are those of the machine that each run had, which was not always idle; its cores,
+threads and precision are in the record. `../shared/data` in commands and records is the directory of the files.
 """
 FRONTIER = f"""## The frontier
 
@@ -43,6 +44,11 @@ The runs that no quicker one of their size equals:
 
 ![Overall score against training minutes]({frontier.PICTURE})
 """
+EARLIER = """# History
+
+Earlier studies, at a small part of a training's steps (2 % of the study's for its Table 1). Their answers do not carry
+over to trained models; [findings](../docs/findings.md) is the page for those.
+"""
 
 
 def main() -> None:
@@ -50,11 +56,20 @@ def main() -> None:
     runs = frontier.points()
     frontier.draw(runs, RESULTS / frontier.PICTURE)
     lines = [INTRODUCTION, FRONTIER, *frontier.table(runs), ""]
-    for group in sorted(folder for folder in RESULTS.iterdir() if is_group(folder)):
-        about = group / "README.md"
-        lines += [f"## {group.name}", "", about.read_text().strip() if about.is_file() else "", ""]
-        lines += study(group) if is_study(group) else run_tables(group)
+    groups = sorted(folder for folder in RESULTS.iterdir() if is_group(folder))
+    for group in groups:
+        lines += [] if group.name in HISTORY else section(group)
+    lines.append(EARLIER)
+    for group in groups:
+        lines += section(group) if group.name in HISTORY else []
     (RESULTS / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def section(group: Path) -> Iterator[str]:
+    """The section of a folder: what it is about, and its tables."""
+    about = group / "README.md"
+    yield from (f"## {group.name}", "", about.read_text().strip() if about.is_file() else "", "")
+    yield from study(group) if is_study(group) else run_tables(group)
 
 
 def is_group(folder: Path) -> bool:
@@ -75,8 +90,12 @@ def study(folder: Path) -> Iterator[str]:
         yield (folder / TABLE_1).with_suffix(".md").read_text()
     effects = folder / ABLATION
     if effects.is_file():
+        table = read_ablation_table(effects)
+        if all(row.effect is None for row in table.effects):
+            yield from run_tables(folder)
+            return
         yield effects.with_suffix(".md").read_text()
-        if write_forest(folder, read_ablation_table(effects)) is not None:
+        if write_forest(folder, table) is not None:
             yield f"![Effects with 95 % intervals]({folder.name}/{PICTURE})"
     yield ""
 
