@@ -94,10 +94,3 @@ def test_dev_predictions_are_kept_for_the_same_rows_only(run: Run, tmp_path: Pat
     shutil.copy(Path(run.config.data) / "dev.csv", tmp_path / "data")
     evaluate_run(copy, str(tmp_path / "data"))
     assert kept.exists()
-
-
-def test_a_table_is_not_written_where_jsonl_is_continued(run: Run, tmp_path: Path) -> None:
-    code, _, err = call("predict", run.path, "--task", "mood", "--out", tmp_path / "o", "--output-format", "csv")
-    assert code == 1
-    assert "--out writes JSONL" in err
-    assert not (tmp_path / "o").exists()
