@@ -169,7 +169,8 @@ def draw(runs: Sequence[Point], path: Path) -> None:
             best = [run for run in frontier(runs) if run.size == size]
             minutes, overall = [run.minutes_in_all for run in best], [run.overall for run in best]
             axes.step(minutes, overall, where="post", color=MUTED, lw=1, zorder=0)
-            axes.plot([], [], marker, ms=5, ls="", color=MUTED, label=f"{size} parameters")
+            if len(sizes) > 1:
+                axes.plot([], [], marker, ms=5, ls="", mfc="none", color=MUTED, label=f"{size} parameters")
         axes.set_xscale("log")
         ticks = [1, 2, 5, 10, 20, 40, 100, 200, 400, 1000]
         longest = max((run.minutes_in_all for run in runs), default=40)
