@@ -1,11 +1,10 @@
 """``bertram calibrate``."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
-from cyclopts.types import PositiveInt
 
+from bertram.cli.arguments import BatchSize, DataOfRun, RunDirectory
 from bertram.cli.layout import FileOrDash, Flag
 
 EXAMPLES = """Examples:
@@ -21,14 +20,14 @@ app = App(name="calibrate", help_epilogue=EXAMPLES, help_format="plaintext")
 
 @app.default
 def calibrate(
-    run: Path,
+    run: RunDirectory,
     *,
-    data: str | None = None,
+    data: DataOfRun = None,
     task: str | None = None,
     predictions: FileOrDash | None = None,
     only: Literal["temperature", "thresholds"] | None = None,
     folds: Annotated[int, Parameter()] = 5,
-    batch_size: PositiveInt = 64,
+    batch_size: BatchSize = 64,
     undo: Flag = False,
 ) -> None:
     """Fit temperature and thresholds of a run, which predicts, serves and is exported with them from then on.
@@ -37,10 +36,6 @@ def calibrate(
 
     Parameters
     ----------
-    run
-        Run directory.
-    data
-        Directory with the data files; or hub, or sample. Default: the data of the run.
     task
         Task to fit. Default: every task with probabilities.
     predictions
@@ -51,8 +46,6 @@ def calibrate(
         Fit the temperature or the thresholds alone.
     folds
         Number of folds for the scores after fitting.
-    batch_size
-        Examples per batch.
     undo
         Forget what was fitted.
     """

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
-from cyclopts.types import PositiveFloat
 
-from bertram.cli.layout import FileOrDash, Flag
+from bertram.cli.arguments import AllowRejects, SmallestEffect
+from bertram.cli.layout import FileOrDash
 
 EXAMPLES = """Examples:
 
@@ -26,8 +26,8 @@ def compare(
     scores: FileOrDash | None = None,
     data: str | None = None,
     split: Literal["dev", "test"] = "dev",
-    allow_rejects: Flag = False,
-    smallest_effect: PositiveFloat = 0.005,
+    allow_rejects: AllowRejects = False,
+    smallest_effect: SmallestEffect = 0.005,
     primary: str | None = None,
 ) -> None:
     """Compare runs with the first one, on the same examples.
@@ -45,10 +45,6 @@ def compare(
         Source of the gold labels: a directory with the data files; or hub, or sample. Default: that of the first run.
     split
         Files to compare on. For test, run `bertram evaluate RUN --split test` on each run first.
-    allow_rejects
-        Continue even if more than 1 % of a file's rows are rejected.
-    smallest_effect
-        Smallest effect of interest on the overall score, an accuracy, F1 or a correlation.
     primary
         Primary outcome: a task, or overall (default). Its verdicts are corrected for the configurations alone.
     """

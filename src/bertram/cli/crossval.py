@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
-from cyclopts.types import PositiveInt
 from cyclopts.validators import Number
 
-from bertram.cli.layout import FileOrDash, Flag, Words
-from bertram.cli.settings import resolved, with_labels_of_data
+from bertram.cli.arguments import Jobs, KeepModels
+from bertram.cli.layout import Words
+from bertram.cli.settings import RECIPE_DEFAULTS, Configuration, with_labels_of_data
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,47 +28,29 @@ app = App(name="crossval", help_epilogue=EXAMPLES, help_format="plaintext")
 def crossval(
     *words: Words,
     folds: Annotated[int, Parameter(validator=Number(gte=2))] = 5,
-    recipe: str | None = None,
-    config: FileOrDash | None = None,
-    data: str | None = None,
-    encoder: str | None = None,
-    seed: int | None = None,
-    jobs: PositiveInt = 1,
+    base: Configuration = RECIPE_DEFAULTS,
+    jobs: Jobs = 1,
     out: Path = Path("runs/crossval"),
-    keep_models: Flag = False,
+    keep_models: KeepModels = False,
 ) -> None:
     """Train once for each fold of the training rows, and score every row by a model that never saw it.
 
     Folds are stratified by label; rows that share a text or a group are in one fold. Dev files are not used. Finished
-    folds are skipped and interrupted ones continue. Every field of the configuration is an option, as of train.
+    folds are skipped and interrupted ones continue. --seed is that of the trainings, --split.seed that of the folds.
+    Every field of the configuration is an option, as of train.
 
     Parameters
     ----------
     folds
         Number of folds.
-    recipe
-        Recipe to start from. Default: best for the course's data, cross for the sample and tasks of your own.
-    config
-        TOML file whose fields replace those of the recipe.
-    data
-        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: sample.
-    encoder
-        minilm, mpnet, a directory in the Hugging Face layout, or a Hub id. Default: that of the recipe.
-    seed
-        Random seed of the trainings; --split.seed is that of the folds. Default: 0.
-    jobs
-        Runs at a time; they share the cores.
     out
         Results folder: a run for each fold, crossval.json, and the out-of-fold predictions.
-    keep_models
-        Keep the trained models. Without it only records and predictions are kept.
     """
     from bertram.cli.board import Board  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.experiments.crossval import PREDICTIONS, cross_validate  # noqa: PLC0415
 
-    changes = (("data", data), ("encoder", encoder), ("seed", seed))
-    settings = with_labels_of_data(resolved(recipe, config, words, changes))
+    settings = with_labels_of_data(base.settings(words))
     result = cross_validate(settings, out, folds=folds, jobs=jobs, keep_models=keep_models, display=Board())
     console().print(_table(result))
     console().print(f"scores and out-of-fold predictions: {out}/crossval.json, {out}/{PREDICTIONS}/")

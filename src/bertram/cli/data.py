@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
 from bertram import options
+from bertram.cli.arguments import Data, TaskFile
 from bertram.cli.layout import FileOrDash, Words, refuse_second_dash
 from bertram.cli.settings import resolved, with_labels_of_data
 from bertram.config import Config
@@ -23,16 +24,8 @@ app = App(name="data", help_epilogue="Start with: bertram data describe DIR", he
 
 
 @app.command(help_epilogue="Example: bertram data describe DIR")
-def describe(data: str, *words: Words, config: FileOrDash | None = None) -> None:
-    """Show rows, label balance, token lengths, duplicates, overlap of train and dev, and rejected rows.
-
-    Parameters
-    ----------
-    data
-        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded).
-    config
-        TOML file that defines tasks.
-    """
+def describe(data: Data, *words: Words, config: TaskFile = None) -> None:
+    """Show rows, label balance, token lengths, duplicates, overlap of train and dev, and rejected rows."""
     from bertram.cli.show_description import description_table  # noqa: PLC0415
     from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.data.describe import describe as describe_data  # noqa: PLC0415
@@ -50,16 +43,8 @@ def describe(data: str, *words: Words, config: FileOrDash | None = None) -> None
 
 
 @app.command(help_epilogue="Example: bertram data check DIR")
-def check(data: str, *words: Words, config: FileOrDash | None = None) -> None:
-    """Check whether the data can be used for training; exit with 1 and list the faults if not.
-
-    Parameters
-    ----------
-    data
-        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded).
-    config
-        TOML file that defines tasks.
-    """
+def check(data: Data, *words: Words, config: TaskFile = None) -> None:
+    """Check whether the data can be used for training; exit with 1 and list the faults if not."""
     from bertram.cli.terminal import console  # noqa: PLC0415
     from bertram.data.checks import cautions, left_out, read_files  # noqa: PLC0415
     from bertram.data.leaks import label_shifts, leaks  # noqa: PLC0415
@@ -171,11 +156,11 @@ def phrases(trees: Path, *, out: FileOrDash) -> None:
 
 @app.command(help_epilogue="Example: bertram data pairs DIR --task quora --out DIR/pairs.tsv")
 def pairs(
-    data: str,
+    data: Data,
     *,
     task: str,
     out: FileOrDash,
-    config: FileOrDash | None = None,
+    config: TaskFile = None,
     encoder: str = "minilm",
     neighbours: PositiveInt = 1,
     seed: NonNegativeInt = 0,
@@ -186,14 +171,10 @@ def pairs(
 
     Parameters
     ----------
-    data
-        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded).
     task
         Name of a task of pairs.
     out
         Output file, tab-separated, for tasks.NAME.unlabelled; or - for standard output.
-    config
-        TOML file that defines tasks.
     encoder
         Source of the vectors: minilm, mpnet, a directory in the Hugging Face layout, or a Hub id.
     neighbours

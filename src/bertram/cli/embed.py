@@ -1,11 +1,10 @@
 """``bertram embed``."""
 
 from pathlib import Path
-from typing import Literal
 
 from cyclopts import App
-from cyclopts.types import PositiveInt
 
+from bertram.cli.arguments import TEXT_FILE_DEFAULTS, BatchSize, RunDirectory, TextFile
 from bertram.cli.layout import FileOrDash, Flag
 
 EXAMPLES = """Examples:
@@ -19,24 +18,20 @@ app = App(name="embed", help_epilogue=EXAMPLES, help_format="plaintext")
 
 @app.default
 def embed(
-    run: Path,
+    run: RunDirectory,
     source: str = "-",
     *,
     out: FileOrDash,
     task: str | None = None,
     column: str | None = None,
     normalize: Flag = False,
-    input_format: Literal["csv", "tsv", "jsonl", "text"] | None = None,
-    encoding: str | None = None,
-    quoting: Literal["auto", "standard", "none"] = "auto",
-    batch_size: PositiveInt = 64,
+    text_file: TextFile = TEXT_FILE_DEFAULTS,
+    batch_size: BatchSize = 64,
 ) -> None:
     """Write a vector for each text: the mean over its tokens of the encoder's last hidden states.
 
     Parameters
     ----------
-    run
-        Run directory.
     source
         CSV, TSV, JSONL or Parquet file, or one text per line; - for standard input.
     out
@@ -48,15 +43,6 @@ def embed(
         Name of the text column. Default: that of the task, or text, or sentence.
     normalize
         Scale each vector to length 1, so that dot products are cosines.
-    input_format
-        Input format, if the file name has no known extension.
-    encoding
-        Text encoding of the source, such as cp1252; default: UTF-8, or what a byte order mark says.
-    quoting
-        Quotes in a table: fields in quotes may span lines (standard), or quotes are ordinary characters (none); auto
-        is standard, except where a quote would swallow rows.
-    batch_size
-        Texts per batch.
     """
     from bertram.cli.terminal import say, working  # noqa: PLC0415
     from bertram.data.inputs import read_texts  # noqa: PLC0415
@@ -80,9 +66,9 @@ def embed(
         likely_columns=() if definition is None else definition.files.texts[:1],
         id_columns=tuple(name for name in (definition and definition.files.id, "id") if name),
         style="plain" if definition is None else definition.text_normalization,
-        form=input_format,
-        encoding=encoding,
-        quoting=quoting,
+        form=text_file.input_format,
+        encoding=text_file.encoding,
+        quoting=text_file.quoting,
     )
     with working("embedding"):
         ids, vectors = embed_rows(model, rows, normalize=normalize, batch_size=batch_size)

@@ -1,11 +1,10 @@
 """``bertram evaluate``."""
 
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from cyclopts import App
-from cyclopts.types import PositiveInt
+from cyclopts import App, Parameter
 
+from bertram.cli.arguments import ENGINE, BatchSize, DataOfRun, RunDirectory
 from bertram.prediction.engines.reading import Engine
 
 EXAMPLE = "Example: bertram evaluate RUN --data DIR"
@@ -15,28 +14,21 @@ app = App(name="evaluate", help_epilogue=EXAMPLE, help_format="plaintext")
 
 @app.default
 def evaluate(
-    run: Path,
+    run: RunDirectory,
     *,
-    data: str | None = None,
+    data: DataOfRun = None,
     split: Literal["dev", "test"] = "dev",
-    batch_size: PositiveInt = 64,
-    engine: Engine = "torch",
+    batch_size: BatchSize = 64,
+    engine: Annotated[Engine, Parameter(help=ENGINE)] = "torch",
 ) -> None:
     """Score a run on labelled data, with intervals, confusion matrices and constant baselines.
 
+    The scores in the run's record are those of the engine torch.
+
     Parameters
     ----------
-    run
-        Run directory.
-    data
-        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: the data of the run.
     split
         Files to score on.
-    batch_size
-        Examples per batch.
-    engine
-        Software that computes: torch (PyTorch, as the scores in the run's record); onnx or onnx-int8 (onnxruntime, in
-        fp32 or 8-bit integers); or the faster one of torch and onnx, if their answers agree to 1e-4 (auto).
     """
     from bertram.cli.show import confusion_tables, score_table  # noqa: PLC0415
     from bertram.cli.terminal import console, say, working  # noqa: PLC0415

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from bertram.cli.arguments import RunDirectory
+from bertram.cli.layout import Flag
+
 EXAMPLES = """Examples:
 
   bertram export RUN --format hf --out DIR
@@ -19,20 +22,18 @@ app = App(name="export", help_epilogue=EXAMPLES, help_format="plaintext")
 
 @app.default
 def export(
-    run: Path,
+    run: RunDirectory,
     *,
     form: Annotated[Literal["hf", "transformers", "sentence-transformers", "onnx"], Parameter(name="--format")],
     out: Path,
     task: str | None = None,
-    per_task: Annotated[bool, Parameter(negative="")] = False,
-    int8: Annotated[bool, Parameter(negative="")] = False,
+    per_task: Flag = False,
+    int8: Flag = False,
 ) -> None:
     """Write a run in the format of another library, with a model card.
 
     Parameters
     ----------
-    run
-        Run directory.
     form
         hf: the encoder, for transformers. transformers: one task with its head, for
         AutoModelForSequenceClassification and pipeline. sentence-transformers: a model of text vectors if pairs are

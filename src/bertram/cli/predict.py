@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
+from bertram.cli.arguments import ENGINE, TEXT_FILE_DEFAULTS, AbstainBelow, RunDirectory, TextFile
 from bertram.cli.layout import FileOrDash, Flag
 from bertram.cli.terminal import CONTROL, printable
 from bertram.errors import BertramError
@@ -36,28 +37,24 @@ app = App(name="predict", help_epilogue=EXAMPLES, help_format="plaintext")
 
 @app.default
 def predict(
-    run: Path,
+    run: RunDirectory,
     source: str = "-",
     *,
     task: str,
     out: FileOrDash | None = None,
-    input_format: Literal["csv", "tsv", "jsonl", "text"] | None = None,
     columns: str | None = None,
     column: Annotated[list[str], Parameter(negative="")] | None = None,
-    encoding: str | None = None,
-    quoting: Literal["auto", "standard", "none"] = "auto",
+    text_file: TextFile = TEXT_FILE_DEFAULTS,
     output_format: Literal["jsonl", "csv"] | None = None,
     keep_columns: Flag = False,
-    abstain_below: float | None = None,
+    abstain_below: AbstainBelow = None,
     batch_size: PositiveInt = 64,
-    engine: Engine = "auto",
+    engine: Annotated[Engine, Parameter(help=ENGINE)] = "auto",
 ) -> None:
     """Predict texts from a file or standard input; the output is in the order of the input.
 
     Parameters
     ----------
-    run
-        Run directory.
     source
         CSV, TSV, JSONL or Parquet file. Or - for standard input: JSONL, a table, or one text per line (a pair: two
         texts separated by a tab).
@@ -67,32 +64,18 @@ def predict(
         Output file. A name that ends in .csv or .tsv makes a table of the input's columns and the prediction. Any other
         makes JSONL: if it exists and belongs to the same run and input, only the missing rows are predicted. Default:
         standard output, as for -.
-    input_format
-        Input format, if the file name has no known extension.
     columns
         Names of the text columns, separated by commas. Default: those of the task, or text, or text1 and text2.
     column
         Name of a text column, whatever characters it has; twice for a pair.
-    encoding
-        Text encoding of the source, such as cp1252; default: UTF-8, or what a byte order mark says.
-    quoting
-        Quotes in a table: fields in quotes may span lines (standard), or quotes are ordinary characters (none); auto
-        is standard, except where a quote would swallow rows.
     output_format
         Format of standard output: one JSON object per line, or a table with a column for each probability. Default:
         jsonl.
     keep_columns
         Write all columns of the input before those of the prediction. Only for --output-format csv; a table in --out
         has them.
-    abstain_below
-        Confidence (probability of what is predicted) below which a prediction is withheld: its value and label are
-        null. Default: none is.
     batch_size
         Examples per batch of PyTorch; onnxruntime makes batches of its own.
-    engine
-        Software that computes: torch (PyTorch); onnx or onnx-int8 (onnxruntime, in fp32 or 8-bit integers); or the
-        faster one of torch and onnx, if their answers agree to 1e-4 (auto). ONNX graphs are made once and kept beside
-        the run.
     """
     from bertram.cli.terminal import say  # noqa: PLC0415
     from bertram.prediction.engines.load import engine_hash, load  # noqa: PLC0415
@@ -130,9 +113,9 @@ def predict(
             task,
             standard_input() if source == "-" else Path(source),
             columns=tuple(column or (columns.split(",") if columns else ())),
-            form=input_format,
-            encoding=encoding,
-            quoting=quoting,
+            form=text_file.input_format,
+            encoding=text_file.encoding,
+            quoting=text_file.quoting,
             batch_size=batch_size,
             abstain_below=abstain_below,
             remaining=iter if output is None else partial(output.remaining, step=partial(step, 1)),

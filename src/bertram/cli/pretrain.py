@@ -4,7 +4,8 @@ from pathlib import Path
 
 from cyclopts import App
 
-from bertram.cli.layout import FileOrDash, Flag
+from bertram.cli.arguments import Data, Encoder, TaskFile
+from bertram.cli.layout import Flag
 from bertram.cli.settings import resolved
 from bertram.config import Config, PretrainConfig
 from bertram.errors import ConfigError
@@ -24,10 +25,10 @@ DEFAULTS = PretrainConfig()
 def pretrain(
     *,
     out: Path,
-    data: str = "sample",
+    data: Data = "sample",
     tasks: str | None = None,
-    encoder: str = "minilm",
-    config: FileOrDash | None = None,
+    encoder: Encoder = "minilm",
+    config: TaskFile = None,
     epochs: int = DEFAULTS.epochs,
     max_steps: int | None = None,
     batch_size: int = DEFAULTS.batch_size,
@@ -53,14 +54,8 @@ def pretrain(
     ----------
     out
         Directory to create.
-    data
-        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded).
     tasks
         Names of the tasks, separated by commas. Default: all tasks.
-    encoder
-        minilm, mpnet, a directory in the Hugging Face layout, or a Hub id.
-    config
-        TOML file that defines tasks.
     epochs
         Number of passes over the texts.
     max_steps

@@ -1,11 +1,11 @@
 """``bertram serve``."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.types import Port, PositiveFloat, PositiveInt
 
+from bertram.cli.arguments import ENGINE, AbstainBelow, RunDirectory
 from bertram.prediction.engines.reading import Engine
 
 EXAMPLES = """Examples:
@@ -19,7 +19,7 @@ app = App(name="serve", help_epilogue=EXAMPLES, help_format="plaintext")
 
 @app.default
 def serve(
-    run: Path,
+    run: RunDirectory,
     *,
     host: str = "127.0.0.1",
     port: Port = 8000,
@@ -33,16 +33,14 @@ def serve(
     max_characters: PositiveInt = 10_000,
     max_body: PositiveInt = 1 << 20,
     timeout: PositiveFloat = 30.0,
-    abstain_below: float | None = None,
+    abstain_below: AbstainBelow = None,
     precision: Literal["fp32", "bf16"] = "fp32",
-    engine: Engine = "auto",
+    engine: Annotated[Engine, Parameter(help=ENGINE)] = "auto",
 ) -> None:
     """Serve a run over HTTP: a web page and a JSON API.
 
     Parameters
     ----------
-    run
-        Run directory.
     host
         Address to listen on; 0.0.0.0 accepts requests from other machines.
     port
@@ -64,13 +62,8 @@ def serve(
         Maximum size of a request, in bytes.
     timeout
         Seconds after which a request gets status 504.
-    abstain_below
-        Confidence below which a prediction is withheld: its value and label are null. Default: none is.
     precision
         Precision of the matrix multiplications of PyTorch.
-    engine
-        Software that computes: torch (PyTorch); onnx or onnx-int8 (onnxruntime, in fp32 or 8-bit integers); or the
-        faster one of torch and onnx, if their answers agree to 1e-4 (auto).
     """
     from bertram.errors import BertramError  # noqa: PLC0415
     from bertram.serving.messages import Limits  # noqa: PLC0415

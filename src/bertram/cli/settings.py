@@ -1,12 +1,63 @@
 """Configurations from the command line."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from bertram import options, recipes
+from bertram.cli.arguments import DataOrSample, EncoderOfRecipe
 from bertram.config import Config
 from bertram.minbert import catalogue
 from bertram.options.command_line import pairs
+
+
+@dataclass(frozen=True)
+class ConfigurationOptions:
+    """Options of the commands that train: recipe, file, and the fields of the configuration that most runs change."""
+
+    recipe: Annotated[
+        str | None,
+        Parameter(
+            help="Recipe to start from. Default: best for the course's data, cross for the sample and tasks of your "
+            "own."
+        ),
+    ] = None
+    config: Annotated[
+        Path | None,
+        Parameter(
+            help="TOML file whose fields replace those of the recipe. If it has task tables, exactly these tasks are "
+            "trained.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None
+    data: DataOrSample = None
+    encoder: EncoderOfRecipe = None
+    seed: Annotated[int | None, Parameter(help="Random seed. Default: 0.")] = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether none of the options is given."""
+        return self == ConfigurationOptions()
+
+    def settings(self, words: Sequence[str], more: Mapping[str, object] | None = None) -> Config:
+        """The configuration that the options and the remaining words of a command line ask for.
+
+        Args:
+            words: ``--dotted.name value`` for further fields of the configuration.
+            more: values of further fields by name; None if not given.
+
+        Raises:
+            ConfigError: all faults, one line each.
+        """
+        changes = {"data": self.data, "encoder": self.encoder, "seed": self.seed, **(more or {})}
+        return resolved(self.recipe, self.config, words, changes.items())
+
+
+Configuration = Annotated[ConfigurationOptions, Parameter(name="*")]
+RECIPE_DEFAULTS = ConfigurationOptions()
 
 
 def resolved(

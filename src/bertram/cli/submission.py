@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Literal
 
 from cyclopts import App
-from cyclopts.types import PositiveInt
 
-from bertram.cli.layout import Flag
+from bertram.cli.arguments import AllowRejects, BatchSize, DataOfRun
 
 EXAMPLE = "Example: bertram submission RUN --data DIR --out upload"
 
@@ -18,10 +17,10 @@ def submission(
     run: Path,
     *,
     out: Path,
-    data: str | None = None,
+    data: DataOfRun = None,
     split: Literal["dev", "test"] | None = None,
-    batch_size: PositiveInt = 64,
-    allow_rejects: Flag = False,
+    batch_size: BatchSize = 64,
+    allow_rejects: AllowRejects = False,
 ) -> None:
     """Write the six files of the course's leaderboard: predictions for dev and test of sst, quora and sts.
 
@@ -33,14 +32,8 @@ def submission(
         Run directory with these three tasks, or with multi-label tasks.
     out
         Directory for the files.
-    data
-        Directory with the course's files; or hub, or sample. Default: the data of the run.
     split
         Predict only this split: dev or test. Default: both.
-    batch_size
-        Examples per batch.
-    allow_rejects
-        Continue even if more than 1 % of a file's rows are rejected.
     """
     from bertram.cli.terminal import console, say, working  # noqa: PLC0415
     from bertram.minbert.leaderboard import SPLITS, submit  # noqa: PLC0415

@@ -7,8 +7,9 @@ from pathlib import Path
 from cyclopts import App
 
 from bertram import options, recipes
-from bertram.cli.layout import FileOrDash, Flag, Words, columns, filled
-from bertram.cli.settings import resolved, with_labels_of_data
+from bertram.cli.arguments import EstimateOnly, ResumeRun
+from bertram.cli.layout import Words, columns, filled
+from bertram.cli.settings import RECIPE_DEFAULTS, Configuration, resolved, with_labels_of_data
 from bertram.config import Config
 from bertram.errors import RunError
 from bertram.options.command_line import pairs
@@ -50,15 +51,11 @@ def prepare_help(words: Sequence[str]) -> None:
 @app.default
 def train(
     *words: Words,
-    recipe: str | None = None,
-    config: FileOrDash | None = None,
-    data: str | None = None,
-    encoder: str | None = None,
+    base: Configuration = RECIPE_DEFAULTS,
     out: Path | None = None,
-    seed: int | None = None,
     dev_share: float | None = None,
-    resume: Flag = False,
-    dry_run: Flag = False,
+    resume: ResumeRun = False,
+    dry_run: EstimateOnly = False,
 ) -> None:
     """Train one model on several tasks.
 
@@ -66,28 +63,12 @@ def train(
 
     Parameters
     ----------
-    recipe
-        Recipe to start from. Default: best for the course's data, cross for the sample and tasks of your own.
-    config
-        TOML file whose fields replace those of the recipe. If it has task tables, exactly these tasks are trained.
-    data
-        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: sample.
-    encoder
-        minilm, mpnet, a directory in the Hugging Face layout, or a Hub id. Default: that of the recipe.
     out
         Run directory to create. Default: runs/RECIPE-seedN-TIME.
-    seed
-        Random seed. Default: 0.
     dev_share
         Share of the training rows that is held out as dev rows where a task names no dev file. Default: 0.2.
-    resume
-        Continue the run in --out from its newest valid checkpoint.
-    dry_run
-        Print the configuration and an estimate of time and memory, without training.
     """
-    split = None if dev_share is None else {"dev_share": dev_share}
-    changes = (("data", data), ("encoder", encoder), ("seed", seed), ("split", split))
-    has_options = bool(recipe or config or words or any(value is not None for _, value in changes))
+    has_options = not (base.is_empty and not words and dev_share is None)
     if resume and out is None:
         raise RunError("--resume needs --out with the directory of the run to continue")
     started = resume and out is not None and (out / "config.toml").is_file()
@@ -96,7 +77,8 @@ def train(
     if started and out is not None and not has_options:
         settings = read_config(out)
     else:
-        settings = with_labels_of_data(resolved(recipe, config, words, changes))
+        split = None if dev_share is None else {"dev_share": dev_share}
+        settings = with_labels_of_data(base.settings(words, {"split": split}))
     if started and out is not None and options.digest(read_config(out)) != options.digest(settings):
         raise RunError(f"{out}: this run has other options (see its config.toml); resume it with --out alone")
     if dry_run:
