@@ -19,7 +19,7 @@ import torch
 from benchmarks.common.records import module_of
 from bertram import options
 from bertram.cli.main import app
-from bertram.cli.settings import resolved
+from bertram.cli.settings import RECIPE_DEFAULTS
 from bertram.config import Config
 from bertram.data.checks import check_files
 from bertram.minbert.catalogue import recipe
@@ -195,8 +195,9 @@ def check_command(words: list[str]) -> None:
     for name, _ in pairs(field_words):
         general = re.sub(r"^tasks\.[^.]+", "tasks.NAME", name.replace("-", "_"))
         assert general in known, f"--{name}: there is no such field"
-    if field_words and bound.arguments.get("config") is None:
-        resolved(bound.arguments.get("recipe"), None, field_words)
+    base = bound.arguments.get("base", RECIPE_DEFAULTS)
+    if field_words and base.config is None:
+        base.settings(field_words)
 
 
 @pytest.mark.parametrize(("block", "words"), COMMANDS, ids=lambda value: str(value) if isinstance(value, Block) else "")
