@@ -19,7 +19,7 @@ from bertram.data.rows import read_rows
 from bertram.data.sources import source_of
 from bertram.data.splits import run_source
 from bertram.data.tables import open_table
-from bertram.evaluation.metrics import score_task
+from bertram.evaluation.scoring import score_task
 
 ROWS = 24
 NOUNS = ("lamp", "river", "parcel", "garden", "engine", "window", "teacher", "bakery")

@@ -9,7 +9,8 @@ import pytest
 from tests.common.records import PROVENANCE, record_of, scores
 
 from bertram import recipes
-from bertram.runs.record import Distilled, Parameters, Seconds, TeacherInfo, write_record
+from bertram.runs.record import write_record
+from bertram.runs.record_parts import Distilled, Parameters, Seconds, TeacherInfo
 from bertram.runs.scores import Score
 from tools.frontier import PRETRAINING, Point, draw, frontier, points, table
 

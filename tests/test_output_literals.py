@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "bertram"
 NAMES = {"kind", "loss", "head", "trained_by"}
 VALUES = {*KINDS, *LOSSES, *get_args(Head)}
-HOME = ("tasks.py", "label_spaces.py", "model/outputs/")
+HOME = ("tasks.py", "label_spaces/", "model/outputs/")
 TABLES_OF_HEADS = ("model/heads.py",)  # where a head is made from its name
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from bertram import options
 from bertram.config import Config
 from bertram.experiments.budget import held_files
-from bertram.runs.record import DataFile, Host, Provenance, Record, Seconds
+from bertram.runs.record import Record
+from bertram.runs.record_parts import DataFile, Host, Provenance, Seconds
 from bertram.runs.scores import RunScores, Score, SplitScores, TaskScores
 
 PROVENANCE = Provenance({"bertram": "0"}, Host("Linux", "x86_64", "3.11", 2, 1, "cpu"), None, "2026-01-01T00:00:00")

@@ -10,7 +10,8 @@ from bertram import options
 from bertram.comparison.arms import arms, by_configuration
 from bertram.config import Config
 from bertram.minbert.catalogue import recipe
-from bertram.runs.record import DataFile, Merged, Record
+from bertram.runs.record import Record
+from bertram.runs.record_parts import DataFile, Merged
 
 CONFIG = recipe("quick")
 

@@ -9,7 +9,7 @@ import pytest
 from bertram import sample
 from bertram.comparison.gold import gold_labels, score_file, task_named
 from bertram.errors import BertramError, DataError
-from bertram.evaluation.metrics import score_task
+from bertram.evaluation.scoring import score_task
 from bertram.task_files import Files
 from bertram.tasks import QUORA, SST, STS, Task
 

@@ -10,7 +10,7 @@ from bertram.comparison.outcomes import TaskPredictions
 from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.errors import DataError
 from bertram.evaluation.holm import holm
-from bertram.evaluation.metrics import score_task
+from bertram.evaluation.scoring import score_task
 from bertram.tasks import QUORA, SST, STS
 
 GENERATOR = np.random.default_rng

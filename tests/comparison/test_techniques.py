@@ -12,7 +12,7 @@ from bertram.comparison.outcomes import OVERALL, Outcome, TaskPredictions, outco
 from bertram.comparison.techniques import TechniqueDifference, compare_techniques
 from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.errors import DataError
-from bertram.evaluation.metrics import overall, score_task
+from bertram.evaluation.scoring import overall, score_task
 from bertram.label_spaces import Classes
 from bertram.runs.typed_json import typed
 from bertram.tasks import QUORA, STS

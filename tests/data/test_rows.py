@@ -17,7 +17,7 @@ from bertram.data.rows import Rows, file_facts, limit_rows, read_further, read_r
 from bertram.data.sources import HubUnreachableError
 from bertram.data.texts import styled
 from bertram.errors import DataError
-from bertram.runs.record import FileUse
+from bertram.runs.record_parts import FileUse
 from bertram.task_files import Extra, Files
 from bertram.tasks import QUORA, SST, STS, Task
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bertram.evaluation import metrics
-from bertram.evaluation.metrics import METRICS, Metric, TaskOutputs, score_run, score_task
+from bertram.evaluation import scoring, trivial_baselines
+from bertram.evaluation.metrics import METRICS, Metric
+from bertram.evaluation.reliability_curve import expected_calibration_error, reliability
+from bertram.evaluation.scoring import TaskOutputs, score_run, score_task
 from bertram.label_spaces import LabelSpace
 from bertram.runs.scores import SplitScores
 from bertram.runs.typed_json import plain
@@ -65,7 +67,7 @@ def test_a_weight_counts_like_repeating_the_example(metric: Metric) -> None:
 def test_every_metric_and_baseline_that_a_label_space_names_exists(space: LabelSpace) -> None:
     assert set(space.metrics.values()) <= METRICS.keys()
     assert set(space.main_metrics) <= space.metrics.keys()
-    assert set(space.baselines) <= metrics.BASELINES.keys()
+    assert set(space.baselines) <= trivial_baselines.BASELINES.keys()
 
 
 @pytest.mark.parametrize(
@@ -160,14 +162,14 @@ def test_overall_is_the_leaderboard_formula_and_an_undefined_score_counts_zero_o
         "quora": ("accuracy", 0.522),
         "sts": ("pearson", 0.627),
     }
-    overall = metrics.overall(main)
+    overall = scoring.overall(main)
     assert overall == pytest.approx(0.610, abs=5e-4)
-    assert metrics.selection_score(main) == overall
-    assert metrics.overall_plain(main) == pytest.approx((0.494 + 0.522 + 0.627) / 3)
+    assert scoring.selection_score(main) == overall
+    assert scoring.overall_plain(main) == pytest.approx((0.494 + 0.522 + 0.627) / 3)
     main["sts"] = ("pearson", None)
-    assert metrics.overall(main) is None
-    assert metrics.overall_plain(main) is None
-    assert metrics.selection_score(main) == pytest.approx((0.494 + 0.522) / 3)
+    assert scoring.overall(main) is None
+    assert scoring.overall_plain(main) is None
+    assert scoring.selection_score(main) == pytest.approx((0.494 + 0.522) / 3)
 
 
 def test_a_task_may_have_another_main_score() -> None:
@@ -176,26 +178,26 @@ def test_a_task_may_have_another_main_score() -> None:
 
 
 def test_confusion_matrix_has_gold_in_rows() -> None:
-    assert metrics.confusion_matrix([0, 0, 2], [0, 1, 1], 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0]]
+    assert scoring.confusion_matrix([0, 0, 2], [0, 1, 1], 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0]]
 
 
 def test_reliability_puts_borders_in_the_lower_bin_and_weighs_the_gap() -> None:
-    bins = metrics.reliability([0.0, 0.5, 0.9, 0.7], [0, 1, 1, 0], bins=2)
+    bins = reliability([0.0, 0.5, 0.9, 0.7], [0, 1, 1, 0], bins=2)
     assert [each.n for each in bins] == [2, 2]
-    assert metrics.expected_calibration_error(bins) == pytest.approx(0.5 * abs(0.25 - 0.5) + 0.5 * abs(0.8 - 0.5))
-    assert metrics.expected_calibration_error(metrics.reliability([], [])) is None
+    assert expected_calibration_error(bins) == pytest.approx(0.5 * abs(0.25 - 0.5) + 0.5 * abs(0.8 - 0.5))
+    assert expected_calibration_error(reliability([], [])) is None
 
 
 def test_trivial_baselines() -> None:
-    classes = metrics.trivial_baselines(CLASSES, [2, 2, 0], [0, 2, 1, 0])
+    classes = trivial_baselines.trivial_baselines(CLASSES, [2, 2, 0], [0, 2, 1, 0])
     assert classes["majority"]["accuracy"].value == 0.25  # the majority of train, not of dev
-    answers = metrics.trivial_baselines(YES_NO, [0, 0, 1], [0, 0, 1, 1, 1])
+    answers = trivial_baselines.trivial_baselines(YES_NO, [0, 0, 1], [0, 0, 1, 1, 1])
     assert {name: scores["accuracy"].value for name, scores in answers.items()} == {
         "majority": 0.4,
         "always_no": 0.4,
         "always_yes": 0.6,
     }
-    similarity = metrics.trivial_baselines(SCORES, [0.0, 4.0], np.linspace(0, 5, 50))
+    similarity = trivial_baselines.trivial_baselines(SCORES, [0.0, 4.0], np.linspace(0, 5, 50))
     assert similarity["mean"]["pearson"].value is None
     assert similarity["mean"]["mae"].value is not None
     low, high = similarity["random"]["pearson"].ci95 or (1.0, 1.0)
@@ -208,11 +210,11 @@ def test_trivial_baselines_of_the_course_files(real_data: Path) -> None:
         with (real_data / name).open(encoding="utf-8", errors="replace", newline="") as file:
             return [float(row[column]) for row in csv.DictReader(file, delimiter="\t") if row[column]]
 
-    sst = metrics.trivial_baselines(
+    sst = trivial_baselines.trivial_baselines(
         CLASSES, labels("ids-sst-train.csv", "sentiment"), labels("ids-sst-dev.csv", "sentiment")
     )
     quora_dev = labels("quora-dev.csv", "is_duplicate")
-    quora = metrics.trivial_baselines(YES_NO, labels("quora-train.csv", "is_duplicate"), quora_dev)
+    quora = trivial_baselines.trivial_baselines(YES_NO, labels("quora-train.csv", "is_duplicate"), quora_dev)
     assert sst["majority"]["accuracy"].value == pytest.approx(279 / 1101)  # train's majority; dev's own is 0.262
     assert quora["majority"]["accuracy"].value == pytest.approx(0.6247, abs=5e-5)
     yes = quora["always_yes"]["accuracy"]

@@ -5,8 +5,9 @@ import pytest
 
 from bertram.evaluation.labels import label_scores
 from bertram.evaluation.losses import losses_of
-from bertram.evaluation.metrics import score_task, trivial_baselines
+from bertram.evaluation.scoring import score_task
 from bertram.evaluation.set_metrics import digits
+from bertram.evaluation.trivial_baselines import trivial_baselines
 from bertram.label_sets import LabelSets
 from bertram.tasks import Task
 

@@ -13,7 +13,7 @@ from bertram import options, sample
 from bertram.data.rows import read_rows
 from bertram.experiments.budget import Budget, identity, identity_of
 from bertram.minbert import rows as e
-from bertram.runs.record import DataFile
+from bertram.runs.record_parts import DataFile
 from bertram.training.train import train
 
 

@@ -11,7 +11,7 @@ from tests.common.records import files_of, record_of
 from bertram.comparison.gold import gold_labels
 from bertram.config import Config
 from bertram.errors import RunError
-from bertram.evaluation.metrics import TaskOutputs, score_run
+from bertram.evaluation.scoring import TaskOutputs, score_run
 from bertram.experiments import ablation
 from bertram.experiments.budget import Budget
 from bertram.experiments.design import fractional, leave_one_out

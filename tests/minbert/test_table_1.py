@@ -12,7 +12,7 @@ from bertram import options
 from bertram.cli.show_table_1 import table_1
 from bertram.comparison.gold import gold_labels
 from bertram.config import Config
-from bertram.evaluation.metrics import TaskOutputs, score_run
+from bertram.evaluation.scoring import TaskOutputs, score_run
 from bertram.experiments.budget import Budget
 from bertram.experiments.schedule import finished_runs
 from bertram.minbert.published import EXPERIMENTS
@@ -21,7 +21,8 @@ from bertram.minbert.reproduce import Study, expected_hours, jobs, table, write_
 from bertram.minbert.table_1_values import Summary, Table1, TableRow, read_table_1
 from bertram.runs.directory import Run, create, write_predictions
 from bertram.runs.files import write_text
-from bertram.runs.record import Merged, Seconds, read_record, write_record
+from bertram.runs.record import read_record, write_record
+from bertram.runs.record_parts import Merged, Seconds
 
 HOW_GOOD = {"e4": 0.55, "e5": 0.35, "e6": 0.56, "e12": 0.6, "sentiment": 0.56, "e2": 0.4}
 

@@ -22,18 +22,21 @@ from bertram.comparison.techniques import TechniqueDifference
 from bertram.comparison.verdict import Decision, Reason, Verdict, untestable
 from bertram.data.rows import read_rows
 from bertram.errors import DataError, RunError
-from bertram.evaluation.metrics import TaskOutputs, confusion_matrix, score_run, trivial_baselines
+from bertram.evaluation.scoring import TaskOutputs, confusion_matrix, score_run
+from bertram.evaluation.trivial_baselines import trivial_baselines
 from bertram.experiments.effects import Measured
 from bertram.experiments.forecast import EffectForecast, Forecast, Noise
 from bertram.experiments.study_tables import FORM
 from bertram.report import gradient_plots, gradients, plots
 from bertram.report.drawing import css, svg
+from bertram.report.forests import FAR, _forest
 from bertram.report.outcomes import Library, Outcomes, RunView
 from bertram.report.predictions import worst
-from bertram.report.study_page import FAR, _forest, arms
+from bertram.report.runs_sections import arms
 from bertram.report.write import write_report
 from bertram.runs.directory import Run, create, write_predictions
-from bertram.runs.record import DataFile, EncoderInfo, Merged, Seconds, read_record, write_record
+from bertram.runs.record import read_record, write_record
+from bertram.runs.record_parts import DataFile, EncoderInfo, Merged, Seconds
 from bertram.tasks import SST
 
 LOOK = {"cosines": [[1.0, -0.5], [-0.5, 1.0]], "norms": [1.0, 2.0]}

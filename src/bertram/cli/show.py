@@ -14,7 +14,7 @@ from bertram.evaluation.caveats import notes
 from bertram.evaluation.intervals import Interval
 from bertram.runs.decisions import TaskDecision
 from bertram.runs.directory import Run
-from bertram.runs.record import Contribution, Merged
+from bertram.runs.record_parts import Contribution, Merged
 from bertram.runs.scores import Baselines, Score, SplitScores, TaskScores
 from bertram.tasks import Task
 

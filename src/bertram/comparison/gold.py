@@ -17,7 +17,8 @@ from bertram.data.sources import Split
 from bertram.data.tables import open_table
 from bertram.errors import BertramError, DataError
 from bertram.evaluation.groups import text_groups
-from bertram.evaluation.metrics import score_task, trivial_baselines
+from bertram.evaluation.scoring import score_task
+from bertram.evaluation.trivial_baselines import trivial_baselines
 from bertram.runs.directory import Run, read_predictions
 from bertram.runs.scores import Baselines, TaskScores
 from bertram.standard_streams import is_dash

@@ -15,9 +15,10 @@ from bertram.evaluation.holm import holm
 from bertram.evaluation.influence import by_group, influence, standard_error
 from bertram.evaluation.intervals import Floats, Interval, dependent_correlations, mcnemar
 from bertram.evaluation.mean_interval import mean_interval
-from bertram.evaluation.metrics import metrics_of, overall
+from bertram.evaluation.metrics import metrics_of
 from bertram.evaluation.paired_accuracy import newcombe
 from bertram.evaluation.score_intervals import Z
+from bertram.evaluation.scoring import overall
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from bertram.data.tables import Digest, Record, Table, open_table
 from bertram.data.texts import parse, target_columns
 from bertram.errors import DataError, Fault, NoLabel
 from bertram.label_spaces import as_number
-from bertram.runs.record import DataFile, FileUse
+from bertram.runs.record_parts import DataFile, FileUse
 from bertram.task_files import Extra, Quoting
 from bertram.tasks import Task
 

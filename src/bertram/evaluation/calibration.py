@@ -17,8 +17,8 @@ from scipy.optimize import minimize_scalar
 from bertram.evaluation.intervals import Floats
 from bertram.evaluation.jackknife import jackknife_error
 from bertram.evaluation.losses import losses_of
-from bertram.evaluation.metrics import score_task
 from bertram.evaluation.score_intervals import positive
+from bertram.evaluation.scoring import score_task
 from bertram.evaluation.set_metrics import digits
 from bertram.model.outputs import output_of
 from bertram.runs.decisions import BeforeAfter, TaskDecision

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from bertram.data.examples import Examples
 from bertram.evaluation.groups import text_groups
-from bertram.evaluation.metrics import TaskOutputs, metrics_of, score_run, selection_score
+from bertram.evaluation.metrics import metrics_of
+from bertram.evaluation.scoring import TaskOutputs, score_run, selection_score
 from bertram.model.outputs import output_of
 from bertram.prediction.model import Predictor
 from bertram.runs.scores import SplitScores

@@ -15,7 +15,8 @@ from bertram.data.sources import DataSource, Split, source_of
 from bertram.data.splits import run_source
 from bertram.errors import DataError
 from bertram.evaluation.evaluate import Evaluation, evaluate
-from bertram.evaluation.metrics import confusion_matrix, trivial_baselines
+from bertram.evaluation.scoring import confusion_matrix
+from bertram.evaluation.trivial_baselines import trivial_baselines
 from bertram.prediction.engines.load import load, log
 from bertram.prediction.engines.reading import Engine
 from bertram.runs.directory import Run, open_run, write_predictions

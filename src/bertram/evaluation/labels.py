@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bertram.evaluation.intervals import Floats
-from bertram.evaluation.metrics import score_task
+from bertram.evaluation.scoring import score_task
 from bertram.evaluation.set_metrics import digits
 from bertram.label_spaces import YesNo
 from bertram.runs.scores import Score

@@ -12,7 +12,8 @@ from bertram.evaluation.files import confusions, keep_predictions
 from bertram.runs.directory import Run
 from bertram.runs.hashes import sha256_of
 from bertram.runs.provenance import provenance
-from bertram.runs.record import DataFile, Record, Seconds, write_record
+from bertram.runs.record import Record, write_record
+from bertram.runs.record_parts import DataFile, Seconds
 from bertram.runs.scores import Baselines, RunScores
 
 

@@ -24,7 +24,7 @@ from bertram.data.rows import Rows, read_rows, refuse_double_ids
 from bertram.data.sources import DataSource
 from bertram.data.splits import run_source
 from bertram.errors import ConfigError, DataError, RunError
-from bertram.evaluation.metrics import score_task
+from bertram.evaluation.scoring import score_task
 from bertram.experiments.budget import check_data
 from bertram.experiments.events import SilentStudy, StudyDisplay
 from bertram.experiments.schedule import (

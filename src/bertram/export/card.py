@@ -9,7 +9,7 @@ from bertram.evaluation.caveats import notes
 from bertram.export.origins import APACHE, DATA, ENCODERS, UNKNOWN_DATA, UNKNOWN_ENCODER, Origin
 from bertram.prediction.model import Model
 from bertram.runs.directory import Run
-from bertram.runs.record import DataFile, FileUse
+from bertram.runs.record_parts import DataFile, FileUse
 from bertram.runs.scores import Score
 from bertram.tasks import QUORA, SST, STS, Task
 

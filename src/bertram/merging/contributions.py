@@ -6,7 +6,7 @@ from bertram.comparison.models import compare_models
 from bertram.comparison.outcomes import TaskPredictions
 from bertram.evaluation.evaluate import Evaluation
 from bertram.evaluation.groups import text_groups
-from bertram.runs.record import Contribution
+from bertram.runs.record_parts import Contribution
 
 MERGED = "merged"
 

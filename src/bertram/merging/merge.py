@@ -26,7 +26,8 @@ from bertram.prediction.model import Predictor
 from bertram.runs.directory import Run, create
 from bertram.runs.files import replace_directory
 from bertram.runs.provenance import peak_memory_mib
-from bertram.runs.record import Contribution, DataFile, How, Member, Merged, Parameters, Record, Seconds
+from bertram.runs.record import Record
+from bertram.runs.record_parts import Contribution, DataFile, How, Member, Merged, Parameters, Seconds
 from bertram.runs.scores import Baselines, RunScores
 from bertram.tasks import Task
 

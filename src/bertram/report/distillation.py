@@ -2,7 +2,7 @@
 
 from bertram.report.outcomes import RunView
 from bertram.report.page import Cell, Column, Section, Table, shown, shown_interval, signed
-from bertram.runs.record import Distilled
+from bertram.runs.record_parts import Distilled
 
 NOTE = (
     "The teachers' score is that of the mean of their outputs, which is what the student learns from. Agreement is the "

@@ -8,9 +8,10 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from bertram.experiments.ablation_table import AblationTable
+from bertram.report.ablation_sections import effects_by_outcome
 from bertram.report.drawing import CARD, STYLE
+from bertram.report.forests import has_band
 from bertram.report.plots import Marked, forest
-from bertram.report.study_page import effects_by_outcome, has_band
 from bertram.runs.files import write_bytes
 
 PICTURE = "forest.png"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from bertram.evaluation.metrics import ReliabilityBin
+from bertram.evaluation.reliability_curve import ReliabilityBin
 from bertram.report.drawing import CARD, INK, LINE, MUTED, css, mixed, series
 from bertram.report.gradients import Curve, Floats
 

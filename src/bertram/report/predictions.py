@@ -6,7 +6,7 @@ from markupsafe import Markup, escape
 from bertram.evaluation.calibration import calibration_error
 from bertram.evaluation.groups import text_groups
 from bertram.evaluation.labels import label_scores
-from bertram.evaluation.metrics import reliability
+from bertram.evaluation.reliability_curve import reliability
 from bertram.evaluation.set_metrics import digits
 from bertram.report import plots
 from bertram.report.drawing import WIDTH, svg

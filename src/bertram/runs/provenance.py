@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bertram.runs.record import Host, Provenance
+from bertram.runs.record_parts import Host, Provenance
 
 PACKAGES = ("bertram", "torch", "numpy", "tokenizers", "safetensors")
 

@@ -1,4 +1,4 @@
-"""What record.json says of a finished run.
+"""The record of a finished run, record.json.
 
 Version 2 is written. Version 1, which is that of all records before it, is converted when it is read; nothing else
 knows of it. Fields that a later minor version has added are ignored.
@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bertram.errors import RunError
 from bertram.runs.files import write_json
-from bertram.runs.scores import Baselines, RunScores, Score
-from bertram.runs.typed_json import JsonObject, Scalar, plain, read_object, typed
+from bertram.runs.record_parts import DataFile, Distilled, EncoderInfo, Merged, Parameters, Provenance, Seconds, Steps
+from bertram.runs.scores import Baselines, RunScores
+from bertram.runs.typed_json import JsonObject, plain, read_object, typed
 
-How = Literal["soup", "ensemble"]  # how runs are merged
 FORMAT = 2
 CHECKSUM = "sha256"  # of the other fields; a record without it is not checked
 RECORD = "record.json"
@@ -28,213 +28,6 @@ MOVED = {  # name in version 1, and as item of a `Record` still -> place in vers
     "git_commit": ("provenance", "git_commit"),
     "finished": ("provenance", "finished"),
 }
-
-
-@dataclass(frozen=True)
-class EncoderInfo:
-    """The encoder that a run started from.
-
-    Attributes:
-        source: name or directory of the encoder.
-        shape: sizes of the encoder by name.
-        files: file of its directory -> SHA-256; none of an encoder that is named.
-    """
-
-    source: str
-    shape: Mapping[str, Scalar]
-    files: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """Number of parameters: all, and those that are trained."""
-
-    all: int
-    trained: int
-
-
-@dataclass(frozen=True)
-class FileUse:
-    """The use of a data file as one part of a task: numbers of usable rows, rejected rows and rows without a label."""
-
-    task: str
-    part: str
-    rows: int
-    rejected: int
-    unlabelled: int
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A data file.
-
-    Attributes:
-        sha256: SHA-256 of the file.
-        rows: number of usable rows, in the use that has most.
-        rejected: number of rejected rows in that use.
-        uses: uses of the file; none in older records.
-    """
-
-    sha256: str
-    rows: int
-    rejected: int
-    uses: Sequence[FileUse] = ()
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Steps of a training.
-
-    Attributes:
-        taken: number of steps.
-        per_epoch: steps of an epoch.
-        epoch: definition of an epoch, in words.
-        best: step of the best evaluation.
-    """
-
-    taken: int
-    per_epoch: int
-    epoch: str
-    best: int
-
-
-@dataclass(frozen=True)
-class Seconds:
-    """Seconds that a run took; for a merged run `training` is that of its members together."""
-
-    training: float
-    final_evaluation: float | None = None
-    merging: float | None = None
-
-    @property
-    def total(self) -> float:
-        """All of them together."""
-        return self.training + (self.final_evaluation or 0.0) + (self.merging or 0.0)
-
-
-@dataclass(frozen=True)
-class Host:
-    """The machine that a run was made on."""
-
-    system: str
-    machine: str
-    python: str
-    cores: int | None
-    threads: int
-    device: str
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """How a run was made.
-
-    Attributes:
-        versions: version of each package.
-        host: the machine.
-        git_commit: commit of the working tree of BERTram, if it ran from one.
-        finished: time of the end, UTC, in ISO 8601.
-    """
-
-    versions: Mapping[str, str]
-    host: Host
-    git_commit: str | None
-    finished: str
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """What a member adds to a dev score: the score minus that of the same soup or ensemble without the member.
-
-    Attributes:
-        value: difference of the scores.
-        ci95: 95 % interval for other examples and these very models.
-    """
-
-    value: float
-    ci95: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class Member:
-    """A run that a soup or an ensemble is made of, or that was tried for it: its directory and what it recorded.
-
-    Attributes:
-        run: run directory.
-        recipe: recipe of the run.
-        seed: random seed of the run.
-        config_hash: hash of everything that decides its result.
-        dev_overall: overall dev score of the run alone.
-        contributions: task or overall -> what the member adds; empty where that was not computed.
-    """
-
-    run: str
-    recipe: str | None
-    seed: int | None
-    config_hash: str | None
-    dev_overall: float | None
-    contributions: Mapping[str, Contribution] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Merged:
-    """The making of a soup or an ensemble.
-
-    Attributes:
-        how: kind of merging.
-        choice: rule that chose the members, in words.
-        members: runs that it is made of.
-        left_out: runs that were tried and not used.
-    """
-
-    how: How
-    choice: str
-    members: list[Member]
-    left_out: list[Member]
-
-
-@dataclass(frozen=True)
-class TeacherInfo:
-    """A teacher of a distilled run.
-
-    Attributes:
-        run: run directory of the teacher.
-        sha256: SHA-256 of its model.
-        tasks: names of the tasks that it taught.
-        dev_overall: overall score on dev from its record.
-    """
-
-    run: str
-    sha256: str
-    tasks: Sequence[str]
-    dev_overall: float | None
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Agreement of teachers and student on dev.
-
-    Attributes:
-        measure: ``equal decisions``, a share of the rows, or ``pearson``, a correlation of the scores.
-        value: its value; None where it is undefined.
-    """
-
-    measure: str
-    value: float | None
-
-
-@dataclass(frozen=True)
-class Distilled:
-    """What a run learned from teachers.
-
-    Attributes:
-        teachers: teachers, whose outputs were averaged.
-        scores: task -> metric -> score of the mean of their outputs on dev.
-        agreement: task -> agreement with the student on dev.
-    """
-
-    teachers: Sequence[TeacherInfo]
-    scores: Mapping[str, Mapping[str, Score]]
-    agreement: Mapping[str, Agreement]
 
 
 @dataclass(frozen=True, kw_only=True)

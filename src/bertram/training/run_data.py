@@ -13,7 +13,7 @@ from bertram.data.sources import DataSource, HeldOut
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError
 from bertram.evaluation.evaluate import sample
-from bertram.runs.record import DataFile
+from bertram.runs.record_parts import DataFile
 from bertram.task_files import Extra
 from bertram.tasks import Task
 from bertram.training.orders import Pool, Source, Stratum

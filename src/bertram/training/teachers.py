@@ -28,7 +28,7 @@ from bertram.prediction.model import Model
 from bertram.prediction.model_hash import model_hash
 from bertram.runs.directory import Run, open_run
 from bertram.runs.files import write_bytes, write_json
-from bertram.runs.record import Agreement, Distilled, TeacherInfo
+from bertram.runs.record_parts import Agreement, Distilled, TeacherInfo
 from bertram.runs.tensors import read_tensors
 from bertram.runs.typed_json import read_object
 from bertram.tasks import Task

@@ -25,7 +25,8 @@ from bertram.runs.directory import Run, create, log_fault, refuse_existing
 from bertram.runs.files import restore_directory
 from bertram.runs.lock import remove_remnant, run_lock
 from bertram.runs.provenance import peak_memory_mib
-from bertram.runs.record import EncoderInfo, Parameters, Record, Seconds, Steps
+from bertram.runs.record import Record
+from bertram.runs.record_parts import EncoderInfo, Parameters, Seconds, Steps
 from bertram.runs.scores import RunScores
 from bertram.runs.tensors import read_tensors
 from bertram.training import processes

@@ -1,0 +1,29 @@
+"""Label spaces, the values that a label can take: classes, yes or no, scores.
+
+base       what every label space answers
+classes    one of several classes; no or yes
+scores     a score in a range
+spelling   labels as files spell them
+
+Sets of labels are in `bertram.label_sets`.
+"""
+
+from bertram.label_spaces.base import LabelSpace, Metric, Schema, object_schema
+from bertram.label_spaces.classes import NO, YES, Classes, YesNo
+from bertram.label_spaces.scores import ScoreRange
+from bertram.label_spaces.spelling import MISSING, as_number, in_order
+
+__all__ = [
+    "MISSING",
+    "NO",
+    "YES",
+    "Classes",
+    "LabelSpace",
+    "Metric",
+    "Schema",
+    "ScoreRange",
+    "YesNo",
+    "as_number",
+    "in_order",
+    "object_schema",
+]
