@@ -6,7 +6,7 @@ The ceilings only ever go down.
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tests.common.source import nodes
@@ -46,6 +46,8 @@ DEPENDENT = re.compile(
     r"below|above|into|over|under|than|that|until|within|because|else|so|the same|it|they|its)\b",
     re.IGNORECASE,
 )
+# The first line of a docstring says what a thing is or does; a reader must not need the signature to complete it.
+FRAGMENT = re.compile(r"(what|how|why|of|with|where|in|on|as|if|for|it|that|those|these|the same)\b", re.IGNORECASE)
 ENTRY = re.compile(r"^    \*{0,2}\w[\w, ]*?(?: \([^)]*\))?: (.*)$")
 
 # Paraphrases of usual terms, from texts that a user reads.
@@ -69,6 +71,7 @@ PARAPHRASES = (
 
 NAME_SHARE = 0.005  # ceiling for pronouns among the names that a room binds
 DESCRIPTION_SHARE = 0.03  # ceiling for dependent descriptions of a room
+FIRST_LINE_SHARE = 0.03  # ceiling for docstrings of a room that begin with a fragment
 
 
 def bound_names(path: Path) -> Iterator[tuple[str, int]]:
@@ -99,6 +102,13 @@ def descriptions(path: Path) -> Iterator[str]:
                 yield entry[1]
 
 
+def first_lines(path: Path) -> Iterator[str]:
+    """The first lines of all docstrings of a file."""
+    for node in nodes(path):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+            yield from (ast.get_docstring(node) or "").splitlines()[:1]
+
+
 def room(path: Path, folder: Path) -> str:
     return path.relative_to(folder).parts[0].removesuffix(".py")
 
@@ -115,16 +125,23 @@ def pronoun_names(folder: Path) -> tuple[dict[str, list[str]], dict[str, int]]:
     return places, totals
 
 
-def dependent_descriptions(folder: Path) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """For each room, descriptions that begin with a preposition or question word, and the number of all."""
-    dependent: dict[str, list[str]] = defaultdict(list)
+def matching_texts(
+    folder: Path, texts: Callable[[Path], Iterator[str]], pattern: re.Pattern[str]
+) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """For each room, texts that begin with a pattern, and the number of all texts."""
+    matching: dict[str, list[str]] = defaultdict(list)
     totals: dict[str, int] = defaultdict(int)
     for path in sorted(folder.rglob("*.py")):
-        for text in descriptions(path):
+        for text in texts(path):
             totals[room(path, folder)] += 1
-            if DEPENDENT.match(text):
-                dependent[room(path, folder)].append(f"{path.relative_to(folder)}: {text}")
-    return dependent, totals
+            if pattern.match(text):
+                matching[room(path, folder)].append(f"{path.relative_to(folder)}: {text}")
+    return matching, totals
+
+
+def dependent_descriptions(folder: Path) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """For each room, descriptions that begin with a preposition or question word, and the number of all."""
+    return matching_texts(folder, descriptions, DEPENDENT)
 
 
 def excess(places: Mapping[str, list[str]], totals: Mapping[str, int], share: float) -> list[str]:
@@ -138,6 +155,10 @@ def test_names_are_no_pronouns() -> None:
 
 def test_descriptions_stand_alone() -> None:
     assert not excess(*dependent_descriptions(SOURCE), DESCRIPTION_SHARE)
+
+
+def test_first_lines_of_docstrings_stand_alone() -> None:
+    assert not excess(*matching_texts(SOURCE, first_lines, FRAGMENT), FIRST_LINE_SHARE)
 
 
 def test_descriptions_of_options_stand_alone() -> None:

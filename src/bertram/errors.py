@@ -39,7 +39,7 @@ class RunError(BertramError):
 
 
 class TrainingError(BertramError):
-    """Training cannot go on: a loss or gradient is not finite."""
+    """Training cannot continue: a loss or gradient is not finite."""
 
 
 class Fault(ValueError):  # noqa: N818 - not an error of the program: the row becomes a reject

@@ -67,7 +67,7 @@ class LabelSets(LabelSpace):
 
     @property
     def threshold_count(self) -> int:
-        """One for each label."""
+        """Number of labels: one threshold for each."""
         return len(self.labels)
 
     @property

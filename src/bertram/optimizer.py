@@ -162,7 +162,7 @@ def _fused_update(params: list[Tensor], states: list[dict[str, Tensor]], group: 
 
 
 def _row_update(parameter: Tensor, state: dict[str, Tensor], group: Mapping[str, Any]) -> None:
-    """The same update for the rows of a sparse gradient only."""
+    """Update of the rows of a sparse gradient."""
     assert parameter.grad is not None
     grad = parameter.grad.coalesce()
     rows, values = grad.indices()[0], grad.values()

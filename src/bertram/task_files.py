@@ -27,7 +27,7 @@ class Strict(BaseModel):
 
 
 class TextFile(Strict):
-    """How the text of a file is read; without a meaning for Parquet."""
+    """Text encoding and quoting of a file; Parquet ignores them."""
 
     encoding: str | None = Field(
         None, description="text encoding, such as cp1252; none: UTF-8, or as the byte order mark says"
@@ -73,7 +73,7 @@ FileNameOrNone = Annotated[str | None, AfterValidator(named_file)]
 
 
 class LabelledFile(TextFile):
-    """How the labels of a file are read."""
+    """Columns of the labels of a file."""
 
     label_columns: tuple[str, ...] = Field(
         (), description="columns of yes or no, one for each label, in place of the column label (multi-label)"

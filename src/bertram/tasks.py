@@ -1,4 +1,4 @@
-"""What a task is: one text or a pair in; a class, a yes or no, a score, or a set of labels out.
+"""Tasks: one text or a pair in; a class, a yes or no, a score, or a set of labels out.
 
 SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's own tasks are further values.
 """
@@ -208,7 +208,7 @@ class Task(Strict):
     @model_validator(mode="before")
     @classmethod
     def _name_files(cls, values: object) -> object:
-        """Give a file that stands in `extra` or `unlabelled` by its name alone the columns of `files`."""
+        """Give the columns of `files` to a file that `extra` or `unlabelled` names without a table."""
         if not isinstance(values, Mapping):
             return values
         files = values.get("files")
@@ -375,7 +375,7 @@ class Task(Strict):
 
     @property
     def encodings_per_example(self) -> int:
-        """How many sequences the encoder reads for one example."""
+        """Number of sequences that the encoder reads for one example."""
         return 2 if self.pair and self.encoding == "bi" else 1
 
     @property

@@ -76,7 +76,7 @@ def test_own_tasks_come_from_a_configuration(tmp_path: Path) -> None:
     assert code == 0
     assert " 0.7500 " in out
     code, _, err = call(*words, "moode", "--config", tmp_path / "mine.toml")
-    assert (code, err) == (1, "bertram: there is no task 'moode'; did you mean mood?\n")
+    assert (code, err) == (1, "bertram: unknown task 'moode'; did you mean mood?\n")
 
 
 def test_files_that_are_missing_or_have_other_columns_are_named(tmp_path: Path, answers: dict[str, str]) -> None:

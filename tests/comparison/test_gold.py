@@ -82,7 +82,7 @@ def test_gold_labels_are_those_of_the_data() -> None:
 def test_an_unknown_task_is_answered_with_the_nearest() -> None:
     tasks = {"sst": SST, "quora": QUORA}
     assert task_named(tasks, "sst") is SST
-    with pytest.raises(BertramError, match=r"there is no task 'qora'; did you mean quora\?"):
+    with pytest.raises(BertramError, match=r"unknown task 'qora'; did you mean quora\?"):
         task_named(tasks, "qora")
     with pytest.raises(BertramError, match="there are sst, quora"):
         task_named(tasks, "x")

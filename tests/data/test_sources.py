@@ -149,7 +149,7 @@ def test_extra_rows_stand_below_the_data_directory(tmp_path: Path) -> None:
     extra = Extra(file="extra/phrases.tsv", texts=("phrase",), label="sentiment")
     task = SST.model_copy(update={"extra": (extra,)})
     with pytest.raises(
-        DataError, match=r"extra.phrases\.tsv: there is no such file.*do without by --tasks\.sst\.extra none"
+        DataError, match=r"extra.phrases\.tsv: there is no such file.*leave it out with --tasks\.sst\.extra none"
     ):
         locate_further(task, "extra", str(tmp_path))
     (tmp_path / "extra").mkdir()

@@ -1,4 +1,4 @@
-"""What is shown while many runs are made: one live table on a terminal, plain lines elsewhere."""
+"""Display of a study while its runs are made: one live table on a terminal, plain lines elsewhere."""
 
 import time
 from typing import Self

@@ -189,7 +189,7 @@ def pairs(
 
     settings = _settings(data, (), config)
     if task not in settings.tasks:
-        raise DataError(f"no task {task!r}; choose from {', '.join(settings.tasks)}")
+        raise DataError(f"unknown task {task!r}; choose one of {', '.join(settings.tasks)}")
     chosen, directory = settings.tasks[task], find(encoder)
     vectors = read_encoder(directory), load_tokenizer(directory)
     candidates = candidate_pairs(chosen, config_source(settings), *vectors, neighbours=neighbours, seed=seed)

@@ -64,7 +64,7 @@ def merged_run(run: Run) -> None:
 
 
 def _contribution_table(merged: Merged) -> Table:
-    """What each member adds to each score."""
+    """Table of what each member adds to each score."""
     table = plain_table(f"What each member adds: the {merged.how} minus the same without it")
     table.add_column("run")
     outcomes = list(dict.fromkeys(outcome for member in merged.members for outcome in member.contributions))

@@ -44,7 +44,7 @@ FEW_SEEDS = (
 
 
 def parts(comparison: Comparison, split: str) -> Iterator[Table | str]:
-    """What to print, one after the other."""
+    """Parts of a comparison, in the order in which they are printed."""
     if comparison.techniques:
         yield _arms(comparison.arms)
         for technique, rows in groupby(comparison.techniques, lambda row: row.technique):

@@ -1,4 +1,4 @@
-"""What goes to the terminal: results on standard output, messages on standard error.
+"""Output to the terminal: results on standard output, messages on standard error.
 
 Control characters in texts from data files, runs or other programs are made visible here, so that a terminal never
 obeys them. Characters that the terminal cannot encode are replaced here.
@@ -41,7 +41,7 @@ def say(text: str) -> None:
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Where tables and results go; a pipe or file gets lines of up to 100 characters."""
+    """Console for tables and results; a pipe or file gets lines of up to 100 characters."""
     from bertram.cli.safe_console import SafeConsole  # noqa: PLC0415  (rich loads only now)
 
     target = SafeConsole(stderr=stderr, highlight=False, markup=False)
@@ -51,7 +51,7 @@ def console(*, stderr: bool = False) -> "Console":
 
 
 def working(activity: str) -> "Status":
-    """A message beside a moving sign while something slow goes on; nothing where there is no terminal."""
+    """A message beside a spinner during a slow operation; nothing without a terminal."""
     return console(stderr=True).status(activity)
 
 

@@ -20,7 +20,7 @@ from bertram.runs.directory import Run
 
 @dataclass(frozen=True)
 class Options:
-    """How runs are made: runs at a time, whether models are kept, and whether nothing is run at all."""
+    """Options of the runs: runs at a time, whether models are kept, and whether runs are only listed (dry run)."""
 
     at_once: int
     keep_models: bool

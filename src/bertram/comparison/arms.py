@@ -43,7 +43,7 @@ class Recorded(Protocol):
 
 
 def configuration_key(name: str, run: Recorded) -> str:
-    """What two runs of the same configuration have in common.
+    """Key that runs of the same configuration share.
 
     Everything in the configuration counts but the seed, the recipe's name, the place of the data, threads, device,
     logging and checkpoints; so does what the data files hold. A soup or an ensemble is like no other run.
@@ -88,7 +88,7 @@ def _is_merged(run: Recorded) -> bool:
 
 
 def _stem(names: list[str]) -> str:
-    """What the names of runs have in common, without the seed: cross for cross-seed0 and cross-seed1."""
+    """Common part of the names of runs, without the seed: cross for cross-seed0 and cross-seed1."""
     if len(names) == 1:
         return names[0]
     common = os.path.commonprefix(names)  # noqa: RUF071 - names, whose characters are compared

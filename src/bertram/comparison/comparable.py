@@ -1,4 +1,4 @@
-"""What may be compared: the same dev rows, recorded scores that the predictions give, and what differs is said."""
+"""Checks before a comparison: equal dev rows, recorded scores that match the predictions, and notes on differences."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What a score's noise is made of: common to a seed, seed × factor, rest, and examples."""
+"""Parts of a score's noise: common to a seed, seed × factor, rest, and examples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How many seeds would decide an open comparison, if its size and noise are as estimated."""
+"""Number of seeds that would decide an open comparison, if its size and noise are as estimated."""
 
 from math import sqrt
 

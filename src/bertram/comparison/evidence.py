@@ -36,7 +36,7 @@ class Contrast:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the runs say of a contrast on an outcome.
+    """Evidence of the runs on a contrast of an outcome: estimate, intervals, tests and verdict.
 
     Attributes:
         outcome: name of the outcome.
@@ -207,7 +207,7 @@ def _sides(contrast: Contrast, arms: Mapping[str, Mapping[int, str]], seeds: Ite
 
 
 def _obstacle(weights: Mapping[str, float], outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> Verdict | None:
-    """Why a contrast cannot be estimated; None where it can."""
+    """Reason why a contrast cannot be estimated; None if it can."""
     lacking = [arm for arm in weights if not arms.get(arm)]
     if lacking:
         return untestable(

@@ -103,7 +103,7 @@ def _line(row: Mapping[str | None, Any]) -> Line:
 
 
 def direction_notes(lines: Sequence[Line]) -> list[str]:
-    """What is supposed of metrics that are not known here."""
+    """Notes on metrics that BERTram does not know, and the direction that is assumed for each."""
     metrics = list(dict.fromkeys(line.metric for line in lines))
     unfamiliar = [metric for metric in metrics if metric not in BOUNDED and not is_error(metric)]
     if not unfamiliar:

@@ -1,4 +1,4 @@
-"""Gold labels by id, and what a run or anybody's file predicts for them."""
+"""Gold labels by id, and the predictions of a run or of any file for them."""
 
 import difflib
 from collections import Counter
@@ -28,7 +28,7 @@ from bertram.tasks import Task
 
 @dataclass(frozen=True)
 class FileScore:
-    """What `bertram score` shows.
+    """Scores of a file of predictions, as `bertram score` shows them.
 
     Attributes:
         scores: metric -> score.
@@ -59,18 +59,18 @@ def run_predictions(run: Run, task: str, split: Split) -> tuple[dict[str, float]
     """
     path = run.predictions(task, split)
     lines = read_predictions(path)
-    refuse_doubles(path, (line["id"] for line in lines))
+    refuse_duplicates(path, (line["id"] for line in lines))
     space = run.config.tasks[task].label_space
     probabilities = {line["id"]: line["probabilities"] for line in lines if "probabilities" in line}
     return {line["id"]: space.internal(line["value"]) for line in lines}, probabilities
 
 
 def task_named(tasks: Mapping[str, Task], name: str) -> Task:
-    """One of the tasks, or a BertramError that names the others."""
+    """The task of this name; a BertramError lists the tasks if there is none."""
     if name not in tasks:
         near = difflib.get_close_matches(name, tasks, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(tasks)}; others are defined by --config"
-        raise BertramError(f"there is no task {name!r}; {hint}")
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(tasks)}, or define others by --config"
+        raise BertramError(f"unknown task {name!r}; {hint}")
     return tasks[name]
 
 
@@ -95,7 +95,7 @@ def score_file(
         encoding: text encoding of the predictions; default: UTF-8, or what a byte order mark says.
 
     Raises:
-        DataError: a fault of either file, and all ids that are missing, unknown or double.
+        DataError: a fault of either file, and all ids that are missing, unknown or duplicate.
     """
     task = _with_columns_of(task, gold)
     directory = str(gold.parent.resolve())
@@ -105,7 +105,7 @@ def score_file(
         labels_by_id(rows),
         task.label_space,
         columns=Columns(task.files.id, task.files.label),
-        # A prediction for a row that does not count, because it has no label for example, is no mistake.
+        # A prediction for a row that does not count, for example because it has no label, is no fault.
         ignore=_all_ids(gold, task.files),
         partial=partial,
         encoding=encoding,
@@ -180,8 +180,8 @@ def labels_by_id(rows: Rows) -> dict[str, float]:
     return dict(zip(rows.ids, rows.labels.tolist(), strict=True))
 
 
-def refuse_doubles(path: Path, ids: Iterable[str]) -> None:
+def refuse_duplicates(path: Path, ids: Iterable[str]) -> None:
     """Raise DataError if an id of a file occurs twice."""
-    doubles = [id_ for id_, count in Counter(ids).items() if count > 1]
-    if doubles:
-        raise DataError(f"{path}: ids that occur more than once: {counted_ids(doubles)}; ids must tell rows apart")
+    duplicates = [id_ for id_, count in Counter(ids).items() if count > 1]
+    if duplicates:
+        raise DataError(f"{path}: ids that occur more than once: {counted_ids(duplicates)}; ids must tell rows apart")

@@ -23,7 +23,7 @@ Scored = tuple[float, Floats, bytes]  # value, influence [n], what was predicted
 
 @dataclass(frozen=True)
 class TaskPredictions:
-    """What several runs predict for one task.
+    """Predictions of several runs for one task.
 
     Attributes:
         space: label space of the task.
@@ -232,7 +232,7 @@ def is_loss(metric: str) -> bool:
 
 
 def unit(metric: str) -> float:
-    """What a unit of a main score is on [0, 1]."""
+    """Size on [0, 1] of one unit of a main score."""
     return on_unit_scale(metric, 1.0) - on_unit_scale(metric, 0.0)
 
 

@@ -16,18 +16,18 @@ from bertram.evaluation.intervals import Floats
 
 TRIALS = 4000
 POWER = 0.8
-SURE = 0.8  # of the upper bound of a standard deviation
+CONFIDENCE = 0.8  # of the upper bound of a standard deviation
 MAX_SEEDS = 512  # seeds that are looked at
 
 
-def upper_sd(sd: float, df: int, sure: float = SURE) -> float:
-    """The upper bound of a standard deviation that is known with some degrees of freedom."""
-    return sd * sqrt(df / float(chdtri(df, sure)))
+def upper_sd(sd: float, df: int, confidence: float = CONFIDENCE) -> float:
+    """One-sided upper confidence bound of a standard deviation that is estimated with `df` degrees of freedom."""
+    return sd * sqrt(df / float(chdtri(df, confidence)))
 
 
 @lru_cache(maxsize=4096)
 def rates(effect: float, seeds: int, tests: int = 1, smallest: float | None = None) -> tuple[float, float]:
-    """How often an effect is found significant, and how often smaller than the smallest effect of interest.
+    """Share of studies that find an effect significant, and share that find it smaller than the smallest of interest.
 
     The other tests of its family have no effect; that is the hardest case for Holm's correction.
 
@@ -65,7 +65,7 @@ def decisions(
 
 @lru_cache(maxsize=256)
 def sequential_rates(effect: float, smallest: float, max_seeds: int, tests: int = 1) -> tuple[float, float]:
-    """How often looks after 3, 4, … seeds decide an effect, and after how many seeds in the mean.
+    """Share of studies in which looks after 3, 4, … seeds decide an effect, and their mean number of seeds.
 
     Args:
         effect: true effect, in standard deviations of the contrast over seeds.

@@ -227,7 +227,7 @@ def counted(items: Sequence[str]) -> str:
 
 
 def listed(heading: str, problems: Sequence[str]) -> str:
-    """One message of all problems."""
+    """All problems as one message."""
     return f"{heading}: {problems[0]}" if len(problems) == 1 else "\n  - ".join([f"{heading}:", *problems])
 
 

@@ -71,7 +71,7 @@ def pair_sentence(sides: tuple[str, str], row: Evidence) -> str:
 
 
 def sum_sentence(row: Evidence, name: str) -> str:
-    """The verdict on a sum of effects that a design cannot tell apart."""
+    """The verdict on a sum of aliased effects."""
     verdict = row.verdict
     if verdict.decision is Decision.UNTESTABLE:
         return untestable_sentence(name, row)
@@ -87,7 +87,7 @@ def sum_sentence(row: Evidence, name: str) -> str:
 
 
 def untestable_sentence(subject: str, row: Evidence) -> str:
-    """Why there is no verdict on a subject."""
+    """Reason why there is no verdict on a subject, as a sentence."""
     if row.verdict.reason is Reason.TOO_FEW_SEEDS and row.effect is not None:
         return (
             f"no verdict on {subject}: {signed(row.effect)} over {row.seeds} seed{'s' * (row.seeds != 1)} compares "

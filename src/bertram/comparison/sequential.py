@@ -57,7 +57,7 @@ def nominal_levels(max_seeds: int, level: float) -> tuple[float, ...]:
 def look(
     means: Floats, errors: Floats, seeds: int, *, max_seeds: int, tests: int, smallest: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """What a look decides: which effects are significant, and which are smaller than the smallest of interest.
+    """Decisions of a look: effects that are significant, and effects that are smaller than the smallest of interest.
 
     Effects that are the same with every seed have no known noise, and stay open.
 

@@ -21,7 +21,7 @@ class Decision(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a difference cannot be tested."""
+    """Reason why a difference cannot be tested."""
 
     TOO_FEW_SEEDS = "too few seeds"
     NO_COMMON_SEED = "no seed in common"

@@ -1,4 +1,4 @@
-"""What is wrong with the files of a training, and what a reader of its scores should know beforehand."""
+"""Faults of the files of a training, and cautions for readers of its scores."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -159,7 +159,7 @@ def left_out(task: str, rows: Rows) -> list[str]:
 
 
 def cautions(tasks: Mapping[str, Task], rows: FileRows) -> list[str]:
-    """What a reader of a run's scores should know of its rows, a sentence each.
+    """Cautions about rows that make a run's scores misleading, a sentence each.
 
     Args:
         tasks: tasks by name.

@@ -1,4 +1,4 @@
-"""Rows of comma- or tab-separated text, each with the lines it stands in.
+"""Rows of comma- or tab-separated text, each with its lines.
 
 A quoted field may hold delimiters, doubled quotes and line ends. Many tab-separated files do not quote, though: there a
 text that begins with a quote would swallow the rows up to the next quote. So a field whose lines would each be a whole
@@ -30,7 +30,7 @@ class Header(NamedTuple):
 
     Attributes:
         columns: names of the columns.
-        text: the row as it stands in the file.
+        text: text of the row in the file.
         delimiter: one character.
         fault: reason why it cannot be read; empty for a sound header.
     """

@@ -1,4 +1,4 @@
-"""What is in the files: sizes, label balance, token lengths, repeated rows, overlap of train and dev, rejects.
+"""Description of data files: sizes, label balance, token lengths, duplicates, overlap of train and dev, rejected rows.
 
 Two examples count as the same when they have the same words: case, punctuation and the order of a pair do not matter.
 """
@@ -39,7 +39,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Scores:
-    """How the scores of a file are spread."""
+    """Distribution of the scores of a file."""
 
     quantiles: tuple[float, ...]  # lowest, 25 %, median, 75 %, highest
     histogram: tuple[int, ...]  # rows in equal parts of the label range
@@ -48,7 +48,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class PartDescription:
-    """One file of a task; `problem` says why there is nothing else."""
+    """Description of one file of a task; of a file that cannot be used, only `problem`."""
 
     part: str  # train, dev, test, or a place of `Task.further`
     file: Path | None = None
@@ -67,7 +67,7 @@ class PartDescription:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many rows of `part` occur in `other` as well."""
+    """Number of rows of `part` that also occur in `other`."""
 
     part: str
     other: str
@@ -189,7 +189,7 @@ def _repeated(rows: Rows, forms: list[Form]) -> tuple[int, int]:
 
 
 def words_of(texts: tuple[str, ...]) -> Form:
-    """What two examples must have in common to count as the same; a text without words stands for itself."""
+    """Words of an example's texts, by which duplicates are found; a text without words counts as one word."""
     return tuple(sorted(" ".join(_WORD.findall(text.lower())) or text for text in texts))
 
 

@@ -53,7 +53,7 @@ class Batch:
     targets: list[tuple[Span, ...]] | None = None
 
     def __len__(self) -> int:
-        """How many examples there are."""
+        """Number of examples."""
         return len(self.ids)
 
     def split(self, parts: int) -> list["Batch"]:
@@ -103,7 +103,7 @@ class Examples:
     targets: Sequence[tuple[Span, ...]] | None = None
 
     def __len__(self) -> int:
-        """How many examples there are."""
+        """Number of examples."""
         return len(self.ids)
 
     def batch(self, places: Sequence[int] | npt.NDArray[np.int64], *, swapped: bool = False) -> Batch:
@@ -146,7 +146,7 @@ class Examples:
         return self.tokenizer.unknown_shares(self.pieces)
 
     def cut(self) -> int:
-        """How many sequences are longer than the encoder can read."""
+        """Number of sequences that are truncated, because they are longer than the encoder's limit."""
         return sum(self._join(texts)[2] for pieces in self.pieces for texts in self._inputs(pieces))
 
     def _sequences(self, chosen: Sequence[tuple[list[int], ...]]) -> Sequences:

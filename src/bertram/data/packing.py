@@ -42,7 +42,7 @@ class Packed:
     groups: tuple[Group, ...]
 
     def __len__(self) -> int:
-        """How many sequences there are."""
+        """Number of sequences."""
         return len(self.starts)
 
     def to(self, device: torch.device) -> "Packed":

@@ -1,4 +1,4 @@
-"""From files to rows: texts and labels of a task, and a list of the rows that had to be rejected."""
+"""Rows of a task from its files: texts, labels, and the list of rejected rows."""
 
 import hashlib
 import re

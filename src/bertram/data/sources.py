@@ -1,4 +1,4 @@
-"""Where the rows of a task are: in a directory, on the Hugging Face Hub, in the embedded sample, or in memory."""
+"""Sources of a task's rows: a directory, the Hugging Face Hub, the embedded sample, or memory."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where the rows of a run are.
+    """Source of a run's rows.
 
     Attributes:
         place: a directory, ``hub``, ``sample`` or ``memory``.
@@ -129,7 +129,7 @@ def locate(task: Task, data: str, split: Split) -> Path | None:
 
 
 def locate_further(task: Task, place: str, data: str) -> Path:
-    """The file of a task's further training rows, which stands below the data directory.
+    """The file of a task's further training rows, which is below the data directory.
 
     Args:
         task: definition of the task.
@@ -141,7 +141,7 @@ def locate_further(task: Task, place: str, data: str) -> Path:
     """
     file = task.further[place].file
     table = place.partition("[")[0]
-    field, without = f"tasks.{task.name}.{place}.file", f"do without by --tasks.{task.name}.{table} none"
+    field, without = f"tasks.{task.name}.{place}.file", f"leave it out with --tasks.{task.name}.{table} none"
     if data == "hub" and not Path(file).is_absolute():
         raise DataError(
             f"{field}: {file} is looked for below the data directory, and the Hub has none; give its "

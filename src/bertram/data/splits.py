@@ -155,7 +155,7 @@ def assign(
 
 
 def _keys(rows: Rows, keep_together: str) -> Iterator[list[Key]]:
-    """What ties each row to others."""
+    """Keys of each row; rows with a common key stay on one side."""
     for place, texts in enumerate(rows.texts):
         words = words_of(tuple(text.replace(OPEN, "").replace(CLOSE, "") for text in texts))
         keys: list[Key] = [("texts", *words)] if keep_together == "examples" else [("text", text) for text in words]
@@ -304,7 +304,7 @@ def _side(
 
 
 def write_held_out(run: Run, held_out: Mapping[str, HeldOut]) -> None:
-    """Write the dev rows that are held out into a run directory, unless there are none or they stand there."""
+    """Write the dev rows that are held out into a run directory, unless there are none or the file exists."""
     path = run.path / SPLITS
     if held_out and not path.is_file():
         write_json(path, plain(WrittenSplits(held_out), WrittenSplits))

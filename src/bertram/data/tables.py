@@ -56,7 +56,7 @@ class Digest(Protocol):
 
 
 class Record(NamedTuple):
-    """One row as it stands in the file."""
+    """One row, with the values that the file has."""
 
     line: int  # from 1; in a Parquet file the number of the row
     values: Mapping[str, object]

@@ -161,7 +161,7 @@ class Tokenizer:
         _write_settings(directory, settings)
 
     def save_with_segments(self, directory: Path) -> None:
-        """As `save`, with a file whose type ids are our segments, also where the encoder reads none."""
+        """Save like `save`, but with our segments as type ids, also for an encoder without segments."""
         self.save(directory)
         a, b = self._inner.encode(PROBES[0]), self._inner.encode(PROBES[0], PROBES[0])
         pieces = self.encode([PROBES[0]])

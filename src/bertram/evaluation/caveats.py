@@ -1,4 +1,4 @@
-"""What a reader of a run's scores should know, wherever they are shown."""
+"""Caveats about a run's scores, for every place that shows them."""
 
 from bertram.runs.decisions import read_decisions
 from bertram.runs.directory import Run

@@ -35,7 +35,7 @@ class Evaluation:
         return output_of(self.examples[task].task).decide(self.outputs[task]).numpy()
 
     def probabilities(self, task: str) -> list[list[float]] | None:
-        """Of each example's classes; None for scores."""
+        """Probabilities of each example's classes, [n, K]; None for scores."""
         probabilities = output_of(self.examples[task].task).probabilities(self.outputs[task])
         return None if probabilities is None else probabilities.tolist()
 

@@ -26,7 +26,7 @@ from bertram.tasks import Task
 
 @dataclass(frozen=True)
 class FileScores:
-    """What `bertram evaluate` shows.
+    """Scores of a run on labelled files, as `bertram evaluate` shows them.
 
     Attributes:
         scores: scores of each task and over all tasks.

@@ -14,7 +14,7 @@ def holm(p_values: Sequence[float] | Floats) -> list[float]:
 
 
 def holm_rows(p_values: Floats) -> Floats:
-    """The same for each row of [trials, tests]."""
+    """Holm-corrected p-values of each row of [trials, tests]."""
     order = np.argsort(p_values, axis=1, kind="stable")
     steps = np.arange(p_values.shape[1], 0, -1) * np.take_along_axis(p_values, order, axis=1)
     adjusted = np.empty_like(p_values)

@@ -1,4 +1,4 @@
-"""What each example contributes to a score: the infinitesimal jackknife, which gives standard errors over examples.
+"""Influence of each example on a score: the infinitesimal jackknife, which gives standard errors over examples.
 
 A score that is a smooth function of the examples' weights varies over samples like the mean of its influence values
 (Hampel, 1974; Efron, 1982, chapter 6). Sums of scores have the sums of the values, so that a contrast of many runs

@@ -13,7 +13,7 @@ from bertram.tasks import Task
 
 @dataclass(frozen=True)
 class LabelScore:
-    """How well one label is predicted.
+    """Scores of one label.
 
     Attributes:
         name: display name of the label.

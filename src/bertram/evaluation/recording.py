@@ -27,7 +27,7 @@ def describe(
     seconds: Seconds,
     device: torch.device,
 ) -> Record:
-    """What the records of all runs have; callers add the rest with `dataclasses.replace`.
+    """The part of a record that all kinds of runs have; callers add the rest with `dataclasses.replace`.
 
     Args:
         config: configuration of the run.

@@ -59,7 +59,7 @@ def _score(metric: Metric, gold: Floats, predicted: Floats, groups: NDArray[np.i
 
 @dataclass(frozen=True)
 class TaskOutputs:
-    """What a model predicts for one task.
+    """Predictions of a model for one task, beside the gold labels.
 
     Attributes:
         space: label space of the task.

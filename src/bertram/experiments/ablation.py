@@ -1,4 +1,4 @@
-"""What each technique is worth: a design of factors, its runs, and effects with intervals."""
+"""Ablation: a design of factors, its runs, and the effect of each technique with intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -124,13 +124,13 @@ def jobs(ablation: Ablation) -> list[Job]:
 
 
 def pilot(ablation: Ablation, jobs: Sequence[Job]) -> list[Job]:
-    """Those runs of the design that tell the noise of the seeds: two cells with all seeds."""
+    """Runs of the design that show the noise between seeds: two cells with all seeds."""
     count = len(ablation.design.cells)
     return [job for number, job in enumerate(jobs) if number % count < PILOT_ARMS]
 
 
 def known_forecast(ablation: Ablation, jobs: Sequence[Job]) -> forecast.Forecast | None:
-    """What the verdict on each effect would need, as far as the runs at hand tell; None where they tell nothing."""
+    """Forecast of each effect's verdict from finished runs; None if they do not show the noise."""
     return forecast.study_forecast(
         contrasts(ablation.design),
         by_cell(ablation, jobs),
@@ -150,7 +150,7 @@ def _runs(ablation: Ablation, jobs: Sequence[Job]) -> dict[str, dict[int, Run]]:
 
 
 def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast | None) -> AblationTable:
-    """The effects with their intervals and verdicts, as ablation.json holds them; where the folder has looks, theirs.
+    """The effects with intervals and verdicts, as in ablation.json; verdicts are those of the looks if there are any.
 
     Args:
         ablation: the design.

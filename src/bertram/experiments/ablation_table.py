@@ -73,7 +73,7 @@ class AblationTable:
         smallest_effect: smallest effect of interest.
         design: the design and its runs.
         power: forecast from before the start; None without one.
-        noise: outcome -> parts of its noise; None where they cannot be told apart.
+        noise: outcome -> parts of its noise; None where they cannot be estimated.
         effects: effects on all outcomes.
         plan: plan of the looks; None for a study with a fixed number of seeds.
         looks: looks of a study that runs until it is decided.
@@ -95,7 +95,7 @@ class AblationTable:
 
     @property
     def json_values(self) -> JsonObject:
-        """The JSON object that stands in ablation.json."""
+        """The JSON object in ablation.json."""
         return without_absent_looks(asdict(self))
 
 

@@ -1,4 +1,4 @@
-"""How much of the study is run: fewer epochs, a part of the data, a part of dev; and what a configuration is run on."""
+"""Budget of a study (epochs, share of the data, dev rows), and identity of a run by configuration and data."""
 
 import hashlib
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ STUDY_EPOCHS = 10  # of a row, unless the row says otherwise
 
 @dataclass(frozen=True)
 class Budget:
-    """How much of the study is run.
+    """Budget of a study.
 
     Attributes:
         epochs: epochs of a row that has 10 in the study; rows with more have more in proportion.
@@ -80,7 +80,7 @@ def check_data(config: Config, source: DataSource | None = None) -> None:
 
 
 def identity(config: Config, *, constant: bool = False, source: DataSource | None = None) -> str:
-    """What tells runs apart in a results folder: the configuration's hash, and what the data files hold.
+    """Identity of a run in a results folder: hash of the configuration and of the contents of the data files.
 
     So a record that was made from another directory with the same files counts, and one from other files does not.
 
@@ -94,7 +94,7 @@ def identity(config: Config, *, constant: bool = False, source: DataSource | Non
 
 
 def identity_of(record: Record) -> str | None:
-    """The same from a record; None where its configuration is no longer one.
+    """Identity of a recorded run; None if its configuration is no longer valid.
 
     Fields that were added since have their defaults; a default that was changed since does not matter, because the
     record has the value it was made with.

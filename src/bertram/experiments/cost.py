@@ -1,4 +1,4 @@
-"""How long runs will take: from the seconds of earlier records, or from a few measured steps.
+"""Estimates of the time of runs, from the seconds of earlier records or from a few measured steps.
 
 One rough count of work serves all recipes: how many texts go through the encoder, a backward pass counting twice. The
 seconds of known runs say what a unit of it takes on this machine.
@@ -46,7 +46,7 @@ def order_of(config: Config) -> Order:
 
 
 def seconds_per_work(runs: Sequence[Run], data: str) -> float | None:
-    """What a unit of work took in finished runs; None where they do not tell.
+    """Seconds per unit of work in finished runs; None if there are none to compare with.
 
     Args:
         runs: finished runs, trained on the same data files.
@@ -61,14 +61,14 @@ def seconds_per_work(runs: Sequence[Run], data: str) -> float | None:
 
 
 def measured_seconds_per_work(config: Config) -> float:
-    """The same from a few steps of a configuration."""
+    """Seconds per unit of work, measured on a few steps of a configuration."""
     from bertram.training.estimate import estimate  # noqa: PLC0415 - rarely needed
 
     return 60 * estimate(config).minutes / work(config)
 
 
 def seconds(run: Run) -> float:
-    """What a finished run took."""
+    """Seconds that a finished run took."""
     return run.record.seconds.total
 
 

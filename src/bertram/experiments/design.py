@@ -22,7 +22,7 @@ TIMES = "×"
 
 @dataclass(frozen=True)
 class Effect:
-    """What a design can estimate: one effect, or a sum of effects that it cannot tell apart.
+    """An effect that a design can estimate: a single one, or the sum of effects that are aliased.
 
     Attributes:
         name: main effects are named by their factor, interactions as a×b, sums with +.
@@ -92,13 +92,13 @@ class Design:
         )
 
     def _alone(self, number: int) -> Effect:
-        """One factor in a fixed company: all factors minus all but this one, or this one alone minus none."""
+        """Effect of a factor in a fixed company: all factors minus all but this one, or this one alone minus none."""
         sign = 1.0 if self.kind == "leave-one-out" else -1.0
         weights = [sign] + [-sign * (column == number) for column in range(len(self.factors))]
         return Effect(self.factors[number], 1, tuple(weights))
 
     def in_words(self) -> list[str]:
-        """What a reader must know before it starts."""
+        """Description of the design for its reader, a line each."""
         count = len(self.cells)
         if self.kind in ALONE:
             return [
@@ -118,7 +118,7 @@ def _name(factors: Sequence[str], mask: int) -> str:
 
 
 def sign(cell: Sequence[bool], mask: int) -> int:
-    """Of a cell in the contrast of an effect: the product of its factors' levels, -1 for off and 1 for on."""
+    """Sign of a cell in the contrast of an effect: the product of its factors' levels, -1 for off and 1 for on."""
     off = sum(not level for number, level in enumerate(cell) if mask >> number & 1)
     return -1 if off % 2 else 1
 
@@ -185,7 +185,7 @@ def _words(chosen: Iterable[int], basic: int) -> list[int]:
 
 
 def _lengths(words: Sequence[int], longest: int) -> tuple[int, ...]:
-    """How many words there are of each length, the shortest first: fewer is better (minimum aberration)."""
+    """Number of words of each length, the shortest first; fewer is better (minimum aberration)."""
     return tuple(sum(word.bit_count() == length for word in words) for length in range(longest + 1))
 
 

@@ -1,4 +1,4 @@
-"""Events of a study: how each run is told of, whoever shows it."""
+"""Events of a study: messages on the state of each run, for any display."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -80,7 +80,7 @@ class SilentStudy:
 
 
 class StudyDisplay(Protocol):
-    """What shows a study while it runs; a context manager around all of it."""
+    """Display of a study while it runs; a context manager around the whole study."""
 
     def __enter__(self) -> Self: ...
 

@@ -1,4 +1,4 @@
-"""What each effect's verdict would need, before a design is run: from earlier runs, or from a pilot."""
+"""Forecast of the seeds that each effect's verdict would need, before a design is run: from earlier runs or a pilot."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class LookForecast:
-    """What the looks of a study that runs until it is decided would do, at the estimated noise and its upper bound.
+    """Forecast of the looks of a study that runs until it is decided, at the estimated noise and at its upper bound.
 
     Attributes:
         effect: true effect that is supposed.
@@ -57,7 +57,7 @@ Seeds = tuple[int | None, int | None]
 
 @dataclass(frozen=True)
 class EffectForecast:
-    """What the verdict on one effect would need, with 80 % power.
+    """Seeds that the verdict on one effect would need, with 80 % power.
 
     Attributes:
         name: name of the effect.
@@ -84,7 +84,7 @@ class EffectForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a study can see.
+    """Forecast of a study: what it would take to decide each effect.
 
     Attributes:
         source: runs that tell the noise.
@@ -117,7 +117,7 @@ def forecast(
     primary: str | None = None,
     looks: bool = False,
 ) -> Forecast | None:
-    """What the verdict on each effect would need.
+    """Forecast of the verdict on each effect.
 
     Args:
         contrasts: the effects; only main ones are looked at.
@@ -166,7 +166,7 @@ def study_forecast(
     primary: str | None = None,
     looks: bool = False,
 ) -> Forecast | None:
-    """What the verdict on each effect of a study would need, as far as the runs at hand tell.
+    """Forecast of the verdict on each effect of a study, from finished runs.
 
     Args:
         contrasts: the effects, by the names of arms.
@@ -220,7 +220,7 @@ def _effect(name: str, outcome: str, noise: Noise, *, tests: int, seeds: int, ta
 
 
 def _looks(noise: Noise, target: float, max_seeds: int, tests: int) -> tuple[LookForecast, ...]:
-    """What looks would do with an effect of the size of interest, and with none."""
+    """Forecast of the looks for an effect of the smallest size of interest, and for no effect."""
     forecasts = []
     for effect in (target, 0.0):
         (decided, seeds), (decided_upper, seeds_upper) = (
@@ -259,7 +259,7 @@ def borrowed_noise(contrast: Contrast, noises: Sequence[Noise]) -> Noise | None:
 
 
 def comparable(runs: Iterable[Run], like: Config) -> list[Run]:
-    """Those that trained the same encoder on the same tasks and data."""
+    """Runs that trained the same encoder on the same tasks and data."""
     files = held_files(like)
     return [
         run

@@ -28,7 +28,7 @@ Row = TypeVar("Row", bound=Evidence)
 
 @dataclass(frozen=True)
 class Plan:
-    """What the looks are about; a study with another plan has other looks.
+    """Plan of the looks of a study; a study with another plan has other looks.
 
     Attributes:
         effects: names of the effects that are decided.
@@ -47,7 +47,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Look:
-    """One look.
+    """One look: an interim analysis after a number of seeds.
 
     Attributes:
         seeds: seeds so far.
@@ -69,7 +69,7 @@ def without_absent_looks(table: JsonObject) -> JsonObject:
 
 @dataclass(frozen=True)
 class _Recorded:
-    """What looks.json holds."""
+    """Content of looks.json."""
 
     plan: Plan
     looks: list[Look]
@@ -124,7 +124,8 @@ def refuse_looks(folder: Path) -> None:
     """Raise RunError where a folder holds a study that runs until it is decided."""
     if recorded_looks(folder) is not None:
         raise RunError(
-            f"{folder}: holds a study that runs until it is decided; go on with --until-decided, or use another --out"
+            f"{folder}: holds a study that runs until it is decided; continue it with --until-decided, or use another "
+            "--out"
         )
 
 
@@ -218,18 +219,18 @@ def verdict_of(name: str, looks: Sequence[Look]) -> Verdict:
 
 
 def with_verdict(row: Row, verdict: Verdict) -> Row:
-    """A row of a table with the verdict of the looks; its p-values, which know nothing of looks, are left out."""
+    """A row of a table with the verdict of the looks; its p-values, which ignore the looks, are left out."""
     return replace(row, p=None, p_holm=None, verdict=verdict)
 
 
 def look_line(entry: Look, max_seeds: int) -> str:
-    """What a look decided, in words."""
+    """Decisions of a look as a line of text."""
     decisions = ", ".join(f"{name} {decision}" for name, decision in entry.decisions.items()) or "nothing decided"
     return f"look after {entry.seeds} seeds of at most {max_seeds}: {decisions}"
 
 
 def look_lines(plan: Plan | None, looks: Sequence[Look]) -> list[str]:
-    """What each look decided, in words, and what is still open; nothing for a study without looks."""
+    """Decisions of each look and the open effects, a line each; empty for a study without looks."""
     if plan is None:
         return []
     still = open_effects(plan, looks)

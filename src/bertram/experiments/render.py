@@ -97,7 +97,7 @@ def noise_lines(table: AblationTable, outcome: str | None = None) -> list[str]:
 
 
 def forecast_lines(forecast: Forecast) -> list[str]:
-    """What the verdict on each effect on the primary outcome would need."""
+    """Forecast of the verdict on each effect on the primary outcome, a line each."""
     lines = [f"noise from {forecast.source}; one seed of all configurations takes about {forecast.hours:.1f} hours"]
     primary = [effect for effect in forecast.effects if effect.outcome == forecast.primary]
     return lines + [
@@ -106,7 +106,7 @@ def forecast_lines(forecast: Forecast) -> list[str]:
 
 
 def _fixed_line(effect: EffectForecast, forecast: Forecast) -> str:
-    """What a study with a number of seeds shows of an effect."""
+    """Forecast of an effect for a study with a fixed number of seeds."""
     seeds = f"{forecast.seeds} seed{'s' * (forecast.seeds != 1)}"
     visible = f"{seeds} give no verdict" if effect.visible is None else f"{seeds} show {effect.visible:.3f}"
     sizes = (
@@ -119,7 +119,7 @@ def _fixed_line(effect: EffectForecast, forecast: Forecast) -> str:
 
 
 def _looks_line(effect: EffectForecast, max_seeds: int) -> str:
-    """What the looks of a study that runs until it is decided would do with an effect."""
+    """Forecast of an effect for a study that runs until it is decided."""
     parts = []
     for look in effect.looks:
         size = f"an effect of {look.effect:g}" if look.effect else "no effect"

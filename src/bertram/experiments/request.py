@@ -1,4 +1,4 @@
-"""What a results folder was last asked for, so that its tables can be made again from its records alone.
+"""Last request of a results folder, from which its tables can be made again from the records alone.
 
 <folder>/asked.json      written before the first run starts
 """
@@ -19,7 +19,7 @@ FORM = 1
 
 
 def note_ablation(ablation: Ablation, expected: Forecast | None) -> None:
-    """Keep what is asked of an ablation, and what it was expected to see."""
+    """Write the request of an ablation, with its forecast."""
     values = {
         "recipe": ablation.recipe,
         "factors": [asdict(factor) for factor in ablation.factors],

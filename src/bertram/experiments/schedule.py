@@ -1,10 +1,10 @@
-"""Many runs in one results folder: finished ones are skipped, broken ones go on, several run at once.
+"""Many runs in one results folder: finished runs are skipped, interrupted ones continue, several run at a time.
 
 <folder>/<name>-<identity>/      a run directory, without model/ unless models are kept
 
-Runs are known by `budget.identity`, so that the records found in a folder, committed ones too, count for
-whoever asks for the same run. A lock that ends with its process keeps two schedules, also of several machines that
-share the folder, from taking the same run.
+Runs are identified by `budget.identity`, so a record in the folder counts for every study that needs the same run. A
+lock, which ends with its process, keeps two schedules from taking the same run, also on several machines that share the
+folder.
 """
 
 import os
@@ -80,12 +80,12 @@ class Job:
 
     @property
     def key(self) -> str:
-        """How it is named while it runs."""
+        """Name of the run in messages and in the progress display."""
         return f"{self.name} seed {self.config.seed}"
 
     @property
     def finished(self) -> bool:
-        """Whether its record is there."""
+        """Whether the run has a record."""
         return Run(self.path).finished
 
 
@@ -140,7 +140,7 @@ def failed_runs(failures: Sequence[str], total: int) -> str:
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:
-    """Each run once: two experiments may be one run, which is then named after the first."""
+    """The jobs without duplicates: two experiments can be the same run, which has the name of the first."""
     by_identity: dict[str, Job] = {}
     for job in jobs:
         first = by_identity.setdefault(job.identity, job)
@@ -150,7 +150,7 @@ def distinct(jobs: Sequence[Job]) -> list[Job]:
 
 
 def run_jobs(jobs: Sequence[Job], display: StudyDisplay, *, at_once: int = 1, keep_models: bool = False) -> list[str]:
-    """Run what is not finished.
+    """Run the jobs that are not finished.
 
     Args:
         jobs: runs in the order to start them.
@@ -159,7 +159,7 @@ def run_jobs(jobs: Sequence[Job], display: StudyDisplay, *, at_once: int = 1, ke
         keep_models: True leaves model/ in the run directories.
 
     Returns:
-        What went wrong, a line for each run that failed; the others are finished, or being run elsewhere.
+        A line for each run that failed; the others are finished, or run in another process.
     """
     jobs = distinct(jobs)
     waiting = [job for job in jobs if not job.finished]
@@ -202,11 +202,11 @@ def work(job: Job, tell: Tell, *, keep_models: bool) -> None:
 
 
 def _run(job: Job, tell: Tell, *, keep_models: bool) -> None:
-    if job.finished:  # by another process meanwhile
+    if job.finished:  # another process has finished it meanwhile
         return
     tell(Event(job.key, "running"))
     if job.path.is_dir():
-        (job.path / ERROR).unlink(missing_ok=True)  # of an earlier attempt, that failed before it was a run
+        (job.path / ERROR).unlink(missing_ok=True)  # left by an earlier attempt
     run = job.produce(job.config, job.path, Reporter(job.key, tell))
     _make_artifact(job, run, tell)
     if not keep_models:
@@ -223,7 +223,7 @@ def _make_artifact(job: Job, run: Run, tell: Tell) -> None:
 
 
 def _mend(job: Job, tell: Tell) -> None:
-    """Make up for what a kill between the record and the end has left undone."""
+    """Finish what a kill after the record was written has left undone."""
     run = Run(job.path)
     lacking = job.artifact is not None and run.model.is_dir() and not job.artifact.is_current(run)
     if not lacking and not run.checkpoints.is_dir():
@@ -244,7 +244,7 @@ def main_scores(run: Run) -> dict[str, float | None]:
 
 
 def _in_processes(jobs: Sequence[Job], tell: Tell, at_once: int, *, keep_models: bool) -> None:
-    context = get_context("spawn")  # a fork would copy PyTorch's threads in whatever state they are
+    context = get_context("spawn")  # a fork would copy PyTorch's threads in an undefined state
     events: Queue[Event] = context.Queue()
     threads = max(1, torch.get_num_threads() // at_once)
     with ProcessPoolExecutor(at_once, context, initializer=_begin_worker, initargs=(events, threads)) as pool:
@@ -263,7 +263,7 @@ def _in_processes(jobs: Sequence[Job], tell: Tell, at_once: int, *, keep_models:
 
 def _tell_of_death(future: Future[None], job: Job, tell: Tell) -> None:
     if isinstance(future.exception(), BrokenProcessPool):
-        why = "a process was killed, perhaps for want of memory: start again with fewer --jobs, and this run goes on"
+        why = "a process was killed, perhaps for lack of memory; repeat the command with fewer --jobs to continue it"
         tell(Event(job.key, "failed", text=why))
     elif (error := future.exception()) is not None:
         raise error
@@ -288,7 +288,7 @@ def _begin_worker(events: "Queue[Event]", threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """A study that was killed must not train on, unseen, what its next start goes on with."""
+    """End this worker with the study's process; otherwise it would train runs that a restarted study continues."""
     parent = parent_process()
     assert parent is not None
     parent.join()

@@ -1,1 +1,1 @@
-"""A trained model in the formats of other tools, each with a card that says what it is worth and whose it is."""
+"""Export of a trained model to the formats of other tools, each with a card of scores, limits and licenses."""

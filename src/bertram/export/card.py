@@ -102,7 +102,7 @@ def _interval(score: Score) -> str:
 
 
 def _use(use: FileUse | DataFile) -> list[str]:
-    """A file's use by a task; records of before uses were told apart have counts alone."""
+    """A file's use by a task; older records have the counts of the file only."""
     if isinstance(use, DataFile):
         return ["", str(use.rows), str(use.rejected), ""]
     return [f"{use.task} {use.part}", str(use.rows), str(use.rejected), str(use.unlabelled)]

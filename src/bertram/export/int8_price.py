@@ -35,7 +35,7 @@ products of 8 bits saturate; make the export on such a processor, and the weight
 
 @dataclass(frozen=True)
 class Int8Price:
-    """What int8 costs a model on dev.
+    """Change of a model's dev scores by int8.
 
     Attributes:
         rows: a difference for each task, and overall.

@@ -109,7 +109,7 @@ class Classes(_Labels):
             yield 'a class task needs at least two labels, for example labels = ["neg", "pos"]'
 
     def labels_among(self, spellings: Iterable[str]) -> tuple[str, ...] | None:
-        """All of them, if the task names none."""
+        """All spellings, if the task names no labels."""
         return None if self.labels else in_order(spellings)
 
     @property
@@ -138,7 +138,7 @@ class YesNo(_Labels):
             yield "a binary task has two labels, the first means no and the second yes"
 
     def labels_among(self, spellings: Iterable[str]) -> tuple[str, ...] | None:
-        """All of them, unless they are the usual words or numbers for no and yes, in every spelling."""
+        """All spellings, unless each is a usual word or number for no or yes."""
         read = self.reader()
         unusual = False
         for spelling in (spellings := list(spellings)):
@@ -155,7 +155,7 @@ class YesNo(_Labels):
 
     @property
     def threshold_count(self) -> int:
-        """One, for yes."""
+        """One threshold, that of yes."""
         return 1
 
     def _spellings(self) -> list[tuple[str, ...]]:

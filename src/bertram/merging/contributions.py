@@ -1,4 +1,4 @@
-"""What each member adds to a soup or an ensemble: its score minus that of the same without the member."""
+"""Contribution of each member to a soup or an ensemble: the score minus that of the same merge without the member."""
 
 from collections.abc import Mapping, Sequence
 

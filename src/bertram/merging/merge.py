@@ -1,4 +1,4 @@
-"""What soups and ensembles of runs have in common: what must be alike, and the run directory that results.
+"""Common parts of soups and ensembles: checks of the members, and the resulting run directory.
 
 The configuration of a merged run is that of its first member; its record says under ``merged`` what it is made of.
 """
@@ -200,14 +200,14 @@ def _record(config: Config, model: MergedModel, dev: Dev) -> Record:
 
 
 def _member(run: Run) -> Member:
-    """What a record says of a run that was merged."""
+    """Entry of a merged run in the record."""
     record = run.record
     overall = record.scores.dev.overall.value
     return Member(str(run.path), record.recipe, record.seed, record.config_hash, overall)
 
 
 def _baselines(first: Run, dev: Dev) -> Mapping[str, Baselines]:
-    """Those of the first run, whose constants are chosen on training labels, where it saw the same dev files."""
+    """Baselines of the first run, if it has the same dev files; their constants are chosen on training labels."""
     record = first.record
     hashes = {name: file.sha256 for name, file in record.data.items()}
     if all(hashes.get(name) == file.sha256 for name, file in dev.files.items()):

@@ -107,7 +107,7 @@ def _greedy(
     judge: Callable[[State], Evaluation],
     say: Callable[[str], None],
 ) -> tuple[list[Run], State]:
-    """Those that are best alone first, each run kept only if the soup is not worse with it."""
+    """Greedy choice: runs in the order of their own scores, each kept only if the soup is not worse with it."""
     ranked = sorted(runs, key=alone, reverse=True)
     chosen, mean = [ranked[0]], _read(_weights(ranked[0]))
     best = judge(mean).selection()
@@ -137,7 +137,7 @@ def _recorded_overall(run: Run) -> float:
 
 
 def _shape(run: Run) -> dict[str, object]:
-    """What must be the same so that weights can be averaged: besides the tasks, encoder, pooling and heads."""
+    """Facts that must be equal so that weights can be averaged: encoder, pooling and heads, beside the tasks."""
     config = run.config
     encoder = run.record.encoder
     shape = {} if encoder is None else encoder.shape

@@ -111,7 +111,7 @@ def submit(
         track: wraps the iteration over tasks and splits, to show progress.
 
     Beside the directory, `OUT.source` holds the SHA-256 of the files of the model and the data, and of those written:
-    a submission is known by its content.
+    they identify a submission by its content.
 
     Returns:
         The paths written.

@@ -1,4 +1,4 @@
-"""Tables of a results folder, made again from its records and from what it was last asked for."""
+"""Tables of a results folder, made again from its records and its last request."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

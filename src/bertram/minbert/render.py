@@ -28,7 +28,7 @@ def markdown(table: Table1) -> str:
 
 
 def headings(table: Table1) -> list[str]:
-    """With the number of examples, which is one for all rows."""
+    """Headings of the table, with the number of examples of each outcome."""
     titles = []
     for name, heading in HEADINGS.items():
         counts = {score.n for row in table.rows if (score := row.ours.get(name)) is not None and score.n is not None}

@@ -93,7 +93,7 @@ class Table1:
 
     @property
     def json_values(self) -> JsonObject:
-        """The JSON object that stands in table.json."""
+        """The JSON object in table.json."""
         return without_absent_looks(asdict(self))
 
 

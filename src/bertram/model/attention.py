@@ -126,7 +126,7 @@ class _Attention(torch.autograd.Function):
 
 
 def _added(group: Group, bias: Tensor | None, tasks: Tensor | None, queries: int) -> Tensor | None:
-    """What is added to the scores of a group, broadcast to [count, heads, queries, length]."""
+    """Terms that are added to the scores of a group, broadcast to [count, heads, queries, length]."""
     if bias is None:
         return group.attn_bias
     bias = bias[..., :queries, : group.length]

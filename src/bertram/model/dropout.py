@@ -53,7 +53,7 @@ class Dropout:
 
     @contextmanager
     def replayed(self, state: Tensor) -> Iterator["Dropout"]:
-        """Draw the masks again that were drawn from `state` on; go on afterwards where the generator is now."""
+        """Repeat the masks drawn from `state` on; afterwards the generator continues from its present state."""
         if self.generator is None:
             yield self
             return
@@ -65,11 +65,11 @@ class Dropout:
             self.generator.set_state(now)
 
     def state(self) -> Tensor:
-        """Where the generator is, for `replayed`."""
+        """State of the generator, for `replayed`."""
         return torch.empty(0) if self.generator is None else self.generator.get_state()
 
     def _dropped(self, rate: float) -> int:
-        """How many of the levels drop an element."""
+        """Number of levels that drop an element."""
         return 0 if self.generator is None else min(round(rate * LEVELS), LEVELS - 1)
 
     def _drop(self, x: Tensor, rate: float) -> Tensor:

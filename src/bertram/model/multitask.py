@@ -54,7 +54,7 @@ class Multitask(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.encoder.word_embeddings.device
 
     def head(self, task: str) -> TaskHead:
@@ -133,7 +133,7 @@ class Multitask(nn.Module):
         words: WordRows | None = None,
         offset: Tensor | None = None,
     ) -> list[Tensor]:
-        """What the head of each batch reads: [n, H], or [2n, H] with the first texts of all pairs first."""
+        """Input of each batch's head: [n, H], or [2n, H] with the first texts of all pairs first."""
         packed, sequences = inputs.packed, list(inputs.sequences)
         tasks = None if self._leaves is None else _task_rows(self._leaves, batches, inputs)
         first_only = self.pooling != "mean" and inputs.pooled is None

@@ -31,7 +31,7 @@ WEIGHTS = "model.safetensors"
 
 
 class _Saved(Strict):
-    """What `config.json` says beside the encoder's shape."""
+    """Content of `config.json` beside the encoder's shape."""
 
     format: int
     pooling: Literal["cls", "mean", "pooler"]

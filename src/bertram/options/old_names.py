@@ -5,7 +5,7 @@ files and command lines are also told the present name (`bertram.options`); reco
 
 The hash of a configuration decides whether a study skips a run, so it must not change when a field is renamed. It is
 taken over the first names (`canonical`). A field that did not exist when records were first written is left out while
-it has its default; each such field stands in `ADDED`.
+it has its default; each such field is in `ADDED`.
 """
 
 import warnings
@@ -107,7 +107,7 @@ def renamed(values: Mapping[str, Any]) -> RawValues:
 
 
 def former_names(values: Mapping[str, Any], table: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted former and present names of the fields that stand in `values` under a former name."""
+    """Dotted former and present names of the fields that `values` has under a former name."""
     for name, value in values.items():
         if new := OLD_NAMES.get(table, {}).get(name):
             prefix = f"{table}." if table else ""

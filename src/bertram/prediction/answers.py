@@ -1,4 +1,4 @@
-"""What a prediction is, and which inputs a task takes; without PyTorch."""
+"""Predictions, and the inputs that a task takes; without PyTorch."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -146,7 +146,7 @@ class Output:
 
 
 def count_lines(path: Path) -> int:
-    """How many lines a file has, read in blocks."""
+    """Number of lines of a file, which is read in blocks."""
     with path.open("rb") as file:
         return _count_lines(file)
 
@@ -157,7 +157,7 @@ def _count_lines(file: BinaryIO) -> int:
 
 
 def _end_of_lines(file: BinaryIO, count: int) -> int:
-    """Where the line of this number ends, counted from 1."""
+    """Position in the file at which a line ends; lines are counted from 1."""
     file.seek(0)
     return sum(len(file.readline()) for _ in range(count))
 

@@ -77,7 +77,7 @@ def check_vector_path(path: Path) -> None:
     """Refuse a file that is neither .npy nor .parquet, nor - for standard output.
 
     Raises:
-        BertramError: the ending is another one.
+        BertramError: the file name has another ending.
     """
     if not is_dash(path) and path.suffix not in (".npy", ".parquet"):
         raise BertramError(f"{path}: vectors are written as .npy or .parquet")
@@ -93,7 +93,7 @@ def save_vectors(path: Path, ids: Iterable[str], vectors: Vectors) -> None:
 
     Raises:
         DataError: the file cannot be written.
-        BertramError: the ending is another one.
+        BertramError: the file name has another ending.
     """
     check_vector_path(path)
     if is_dash(path):

@@ -68,7 +68,7 @@ def _chance(p: float | None) -> str:
 
 
 def design_section(ablation: AblationTable) -> Section:
-    """What was run, and what it could see."""
+    """Design of an ablation: factors, configurations with their mean scores, and the forecast."""
     design = ablation.design
     outcomes = list(dict.fromkeys(name for cell in design.cells for name in cell.scores))
     columns = [Column("configuration"), Column("seeds", number=True), *(Column(name, number=True) for name in outcomes)]
@@ -91,7 +91,7 @@ def design_section(ablation: AblationTable) -> Section:
 
 
 def _forecast_table(power: Forecast) -> Table:
-    """What the verdict on each effect was expected to need, before the start."""
+    """Forecast of the verdict on each effect, made before the first run."""
     columns = [Column(heading.format(target=power.target)) for heading in FORECAST_HEADINGS]
     rows: list[list[Cell]] = [list(forecast_cells(forecast)) for forecast in power.effects]
     note = " ".join(f"{line}." for line in forecast_lines(power))

@@ -222,7 +222,7 @@ def _sentence(exemplar: Exemplar) -> Markup:
 
 
 def _period_marks(study: ChangeStudy) -> list[str]:
-    """How the map shows each period."""
+    """Marks of each period on the map."""
     if len(study.periods) == 2:
         return ["hollow", "filled"]
     return [f"size {number}" for number in range(1, len(study.periods) + 1)]

@@ -40,7 +40,7 @@ def has_band(outcome: str) -> bool:
 
 
 def _forest(outcome: str, marks: Sequence[plots.Marked], far: float, band: float | None = None) -> Picture:
-    """Marks so far off that the others could not be told apart beside them are named below the picture instead."""
+    """A forest of one outcome. Lines far outside are named below the picture, so that the scale fits the others."""
     usual = median(abs(mark.value) for mark in marks)
     near = [mark for mark in marks if usual == 0 or abs(mark.value) <= far * usual]
     distant = [f"{mark.label} {signed(mark.value)}" for mark in marks if mark not in near]

@@ -1,4 +1,4 @@
-"""What is shown of a training: scores, losses and gradients over the steps, and what the regularizers did."""
+"""Sections on a training: scores, losses and gradients over the steps, and the effect of the regularizers."""
 
 from collections.abc import Mapping
 
@@ -62,7 +62,7 @@ def _layers(run: RunView) -> int | None:
 
 
 def gradients_section(run: RunView) -> Section:
-    """How the tasks' gradients lie to each other, by layer and time."""
+    """Cosines of the tasks' gradients, by layer and step."""
     measured = conflicts(run.lines, _layers(run))
     if measured is None:
         return Section("gradients", "Gradients")
@@ -93,7 +93,7 @@ ASCENT = {"divergence at the random start": "smart/divergence_before", "divergen
 
 
 def smart_section(run: RunView) -> Section:
-    """What SMART, the Bregman proximal point and R-Drop did."""
+    """Penalties of SMART, the Bregman proximal point and R-Drop over the steps."""
     shares = {title: loss_curves(run.lines, name, of_loss=True) for title, name in PENALTIES.items()}
     ascent = {title: loss_curves(run.lines, name) for title, name in ASCENT.items()}
     pictures = [

@@ -1,4 +1,4 @@
-"""Where a run comes from: its configuration, how that differs from its recipe, and how the run was made."""
+"""Origin of a run: its configuration, the differences from its recipe, and how the run was made."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is read for a report: runs, and their predictions beside the texts and gold labels they are about."""
+"""Input of a report: runs, and their predictions beside texts and gold labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ class RunView:
 
     @property
     def name(self) -> str:
-        """Of its directory."""
+        """Name of the run directory."""
         return self.run.path.resolve().name
 
     @cached_property
@@ -96,7 +96,7 @@ class RunView:
 
     @cached_property
     def lines(self) -> list[JsonObject]:
-        """Of metrics.jsonl; none where only the record was kept."""
+        """Lines of metrics.jsonl; empty if only the record was kept."""
         lines: list[JsonObject] = []
         try:
             lines.extend(read_metrics(self.run.metrics))
@@ -215,7 +215,7 @@ class Library:
 
 
 def _looked_for(data: str) -> str:
-    """Where a relative directory was looked for: a run keeps it as it was given, relative to where training began."""
+    """Places where a relative data directory was looked for; it is relative to where the training started."""
     if data in ("hub", "sample") or Path(data).expanduser().is_absolute():
         return ""
     return f" (looked for at {Path(data).absolute()}; --data says where the data are)"

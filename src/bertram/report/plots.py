@@ -156,7 +156,7 @@ def spread(figure: Figure, gold: Floats, predicted: Floats, span: tuple[float, f
 
 
 def reliability(figure: Figure, bins: Sequence[ReliabilityBin]) -> None:
-    """How often a prediction of some confidence was right, beside how often it should be, and how many there are."""
+    """Reliability diagram: accuracy by confidence, the diagonal, and the number of predictions."""
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     for bin_ in bins:

@@ -1,4 +1,4 @@
-"""What a run says of single examples: classes against classes, scores against scores, and its worst errors."""
+"""Sections on predictions: confusion matrices, scatter plots of scores, and the largest errors."""
 
 import numpy as np
 from markupsafe import Markup, escape

@@ -135,7 +135,7 @@ def _beside_baseline(
 
 
 def _choice(view: RunView) -> Iterator[Finding]:
-    """What was chosen by looking at the scores that are shown, and what one seed cannot say."""
+    """Findings on choices made by the scores that are shown, and on the limits of one seed."""
     evaluations = sum("dev" in line for line in view.lines)
     if view.config.evaluation.final_weights == "best" and evaluations > 1:
         yield Finding("note", "the weights were chosen on dev",
@@ -163,7 +163,7 @@ def _extent(view: RunView) -> Iterator[Finding]:
 
 
 def overlap(name: str, trained: Sequence[Rows], outcomes: Outcomes) -> Iterator[Finding]:
-    """How many scored rows were trained on, and what the score is without them.
+    """Number of scored rows that are also training rows, and the score without them.
 
     Two rows are the same when they have the same words, whatever their case, punctuation and order in a pair.
 
@@ -194,7 +194,7 @@ def overlap(name: str, trained: Sequence[Rows], outcomes: Outcomes) -> Iterator[
 
 
 def _no_outcomes(view: RunView, library: Library, name: str) -> Iterator[Finding]:
-    """Why a task's predictions are not shown, if the data are not the reason."""
+    """Reason why a task's predictions are not shown, if the data are not the reason."""
     path = view.run.predictions(name)
     if view.record is None or (library.data or view.config.data) in library.problems:
         return
@@ -255,7 +255,7 @@ def together(findings: Mapping[str, Sequence[Finding]]) -> list[Finding]:
 
 
 def _in_runs(texts: Mapping[str, str], count: int) -> str:
-    """The same words once with their runs; different words by run, or one of them where there are many."""
+    """Text of a finding in several runs: one if all are equal, else by run, or an example if there are many."""
     runs_text = "all runs" if len(texts) == count else f"{len(texts)} of {count} runs"
     further = f" and {len(texts) - MOST_RUN_NAMES} others" if len(texts) > MOST_RUN_NAMES + 1 else ""
     names = (

@@ -1,4 +1,4 @@
-"""From a run directory or a results folder to a report on disk."""
+"""Report of a run directory or results folder, as a file."""
 
 from collections.abc import Callable
 from pathlib import Path

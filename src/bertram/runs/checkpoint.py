@@ -1,4 +1,4 @@
-"""Checkpoints: everything a killed run needs to go on as if nothing had happened.
+"""Checkpoints: everything that a killed run needs to continue bit for bit.
 
 A state is a nest of dictionaries and lists that holds tensors and plain values. Its tensors go to
 `state.safetensors`, everything else to `state.json` together with a SHA-256 of both, by which damage is found.

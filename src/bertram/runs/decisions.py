@@ -61,7 +61,7 @@ class Decisions:
     tasks: Mapping[str, TaskDecision]
 
     def notes(self) -> Iterator[str]:
-        """What a reader of scores with these settings should know, a sentence each."""
+        """Caveats about scores with these settings, a sentence each."""
         names = ", ".join(self.tasks)
         if self.fitted_on == "dev":
             yield (

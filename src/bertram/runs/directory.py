@@ -50,7 +50,7 @@ class Run:
 
     @cached_property
     def record(self) -> Record:
-        """What the run has recorded: scores, data, steps, time, versions.
+        """Record of the run: scores, data, steps, time, versions.
 
         Raises:
             RunError: the run is not finished, or the record is damaged or of an unknown format version.
@@ -64,17 +64,17 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """Where the model is."""
+        """Directory of the model."""
         return self.path / "model"
 
     @property
     def checkpoints(self) -> Path:
-        """Where checkpoints are."""
+        """Directory of the checkpoints."""
         return self.path / "checkpoint"
 
     @property
     def metrics(self) -> Path:
-        """Where the metrics are."""
+        """File of the metrics."""
         return self.path / "metrics.jsonl"
 
     def check_model(self) -> dict[str, str]:
@@ -98,7 +98,7 @@ class Run:
         return recorded is None or recorded == sha256_of(path)
 
     def predictions(self, task: str, split: str = "dev") -> Path:
-        """Where a task's predictions are."""
+        """File of a task's predictions."""
         return self.path / "predictions" / split / f"{task}.jsonl.gz"
 
 
@@ -261,7 +261,7 @@ class MetricsLog:
                 line = line[self._file.write(line) :]
 
     def position(self) -> int:
-        """How long the file is, safely on disk."""
+        """Length of the file in bytes, after it is safely on disk."""
         with disk_errors(self._place):
             os.fsync(self._file.fileno())
         return self._file.tell()
@@ -289,11 +289,11 @@ def log_hash(path: Path, size: int) -> str:
 
 
 def log_fault(path: Path, size: int, sha256: str | None) -> str | None:
-    """What is wrong with a log of which a checkpoint knows the first bytes; None where nothing is.
+    """Fault of a log, found by the length and hash that a checkpoint has; None if there is none.
 
     Args:
         path: the log.
-        size: number of bytes that the checkpoint knows.
+        size: number of bytes at the checkpoint.
         sha256: their SHA-256; None in checkpoints that do not have it.
     """
     length = path.stat().st_size if path.is_file() else 0

@@ -86,7 +86,7 @@ def restore_directory(path: Path) -> None:
 
 
 def guarded(write: Callable[[], None], temporary: Path) -> None:
-    """Write, and where that fails remove what was begun.
+    """Write a file; if that fails, remove the part that was written.
 
     Raises:
         RunError: the disk is full or cannot be written.

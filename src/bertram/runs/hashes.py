@@ -30,7 +30,7 @@ def hashes_below(directory: Path) -> dict[str, str]:
 
 
 def hashes_in(directory: Path) -> dict[str, str]:
-    """The same of the files that lie in the directory itself."""
+    """SHA-256 of the files directly in a directory."""
     return {
         path.name: sha256_of(path) for path in sorted(directory.iterdir()) if path.suffix in READ and path.is_file()
     }

@@ -79,7 +79,7 @@ def _locked(path: Path) -> IO[bytes] | None:
 
 
 def _holder(file: IO[bytes]) -> str:
-    """What the holder of a lock has written, which it does just after it took it."""
+    """Text that the holder of a lock has written, which it does right after it takes the lock."""
     for _ in range(20):
         file.seek(0)
         if name := file.read(200).decode(errors="replace").strip():

@@ -1,4 +1,4 @@
-"""With what, where and when a run was made."""
+"""Provenance of a run: software, machine, commit and time."""
 
 import os
 import platform

@@ -34,7 +34,7 @@ MOVED = {  # name in version 1, and as item of a `Record` still -> place in vers
 class Record(Mapping[str, Any]):
     """A finished run: a training, a soup or ensemble, or constant answers.
 
-    As a mapping it is the JSON object that stands in record.json, with plain values below: ``record["scores"]["dev"]``.
+    As a mapping it is the JSON object in record.json, with plain values below: ``record["scores"]["dev"]``.
 
     Attributes:
         recipe: recipe that the configuration started from.
@@ -88,7 +88,7 @@ class Record(Mapping[str, Any]):
 
     @cached_property
     def json_values(self) -> JsonObject:
-        """The JSON object that stands in record.json."""
+        """The JSON object in record.json."""
         return {"format": FORMAT, **plain(self, Record)}
 
     def __getitem__(self, name: str) -> Any:
@@ -137,7 +137,7 @@ def write_record(directory: Path, record: Record) -> None:
 
 
 def _checksum(values: Mapping[str, Any]) -> str:
-    """SHA-256 of the fields of a record, in whatever order and layout they stand in the file."""
+    """SHA-256 of the fields of a record, independent of their order and layout in the file."""
     fields = {name: value for name, value in values.items() if name != CHECKSUM}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 

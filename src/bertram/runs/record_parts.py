@@ -88,7 +88,7 @@ class Seconds:
 
     @property
     def total(self) -> float:
-        """All of them together."""
+        """Sum of the seconds."""
         return self.training + (self.final_evaluation or 0.0) + (self.merging or 0.0)
 
 
@@ -106,7 +106,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a run was made.
+    """Provenance of a run.
 
     Attributes:
         versions: version of each package.
@@ -204,7 +204,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Distilled:
-    """What a run learned from teachers.
+    """Distillation of a run: its teachers, their scores, and the agreement with the student.
 
     Attributes:
         teachers: teachers, whose outputs were averaged.

@@ -1,4 +1,4 @@
-"""Scores as they stand in record.json."""
+"""Scores, in the form of record.json."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

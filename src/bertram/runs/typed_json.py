@@ -79,7 +79,7 @@ def typed(values: Any, form: type[Form], path: Path, renamed: Mapping[str, str] 
 
 
 def plain(value: Any, form: type[Any]) -> Any:
-    """What JSON can hold of a value; fields that have their default are left out."""
+    """A value in the types of JSON; fields that have their default are left out."""
     return _adapter(form).dump_python(value, mode="json", exclude_defaults=True)
 
 

@@ -1,4 +1,4 @@
-"""What `bertram change` writes: change.json with everything, and words.csv to open in a spreadsheet."""
+"""Files of `bertram change`: change.json with all results, and words.csv for spreadsheets."""
 
 import csv
 import io

@@ -45,7 +45,7 @@ class RankCorrelation:
 
 @dataclass(frozen=True)
 class CorrelationDifference:
-    """How much better one measure follows gold than another, on the same words.
+    """Difference of two measures' correlations with gold, on the same words.
 
     Attributes:
         first, second: names of the measures.
@@ -144,7 +144,7 @@ def compare_measures(
 
 
 def what_words_can_tell(correlations: Sequence[RankCorrelation], differences: Sequence[CorrelationDifference]) -> str:
-    """One honest sentence: how wide the intervals are, and from where on two measures can be told apart."""
+    """A sentence on the width of the intervals, and on the smallest significant difference of two measures."""
     if not correlations:
         return "Too few words have gold for a correlation."
     best = max(correlations, key=lambda correlation: correlation.value)

@@ -1,4 +1,4 @@
-"""A study of change as values: what is measured of each word, and its comparison with gold."""
+"""Values of a study of change: measures of each word, and their comparison with gold."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ SUM = "sum"
 
 @dataclass(frozen=True)
 class Settings:
-    """How a study is made.
+    """Settings of a study.
 
     Attributes:
         layers: layers whose hidden states are added, from 1; empty for all.
@@ -91,7 +91,7 @@ class Point:
 
 @dataclass(frozen=True)
 class WordChange:
-    """What is known of a word.
+    """Results for a word.
 
     Attributes:
         counts: usages by period.

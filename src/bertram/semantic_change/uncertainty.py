@@ -1,4 +1,4 @@
-"""How sure a measure of change is: a bootstrap of the usages, and a permutation test of the periods."""
+"""Uncertainty of a measure of change: a bootstrap of the usages, and a permutation test of the periods."""
 
 from collections.abc import Iterator
 

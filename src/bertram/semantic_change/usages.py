@@ -52,7 +52,7 @@ class Usage:
 
 @dataclass
 class Usages:
-    """What was read.
+    """Usages of a file, with the rejected rows.
 
     Attributes:
         rows: the usages, in the order of the files.

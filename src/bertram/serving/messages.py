@@ -62,7 +62,7 @@ def check_content_type(content_type: str) -> None:
     """Demand JSON; a web page of another site cannot send it without permission.
 
     Raises:
-        BadRequestError: 415 if the content type is another one.
+        BadRequestError: 415 for any other content type.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json":

@@ -85,7 +85,7 @@ class Settings:
             raise SettingsError(problems)
 
     def absolute(self, table: Tensor) -> "Settings":
-        """The same settings in absolute units, for a table of word embeddings [words, hidden]."""
+        """Settings in absolute units, for a table of word embeddings [words, hidden]."""
         if self.unit == "absolute":
             return self
         rms = embedding_rms(table)

@@ -94,7 +94,7 @@ def squared_difference(
 
 
 def detached(outputs: Outputs) -> Outputs:
-    """The same numbers without their graph, of one tensor or of each in a tuple."""
+    """Detached outputs: one tensor, or each tensor of a tuple."""
     return outputs.detach() if isinstance(outputs, Tensor) else tuple(output.detach() for output in outputs)
 
 

@@ -119,7 +119,7 @@ class BregmanProximal:
         return self.mu * divergence(outputs, detached(teacher_outputs)).mean()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must hold."""
+        """State for a checkpoint."""
         return {"steps": self.steps, "weights": self._average, "buffers": dict(self.teacher.named_buffers())}
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What the PyPI package smart-pytorch (0.0.4) computes where SMART is meant, so that published runs can be approached.
+"""The computation of the PyPI package smart-pytorch (0.0.4), for comparisons with published runs.
 
 It differs from the paper in three ways. The raw gradient is added to the offset, unnormalized, and instead of a
 projection the offset is divided by its own infinity norm per token: its size is always about 1, and since the

@@ -35,7 +35,7 @@ def methods() -> tuple[str, ...]:
 
 
 def why_not(method: str) -> str | None:
-    """Why a method cannot be used in any run, with the remedy; None for a method that exists."""
+    """Reason why a method cannot be used, with the remedy; None for a method that can."""
     if method in _REFUSED:
         return f"{method} is not offered: {_REFUSED[method]}; choose one of {', '.join(methods())}"
     if method not in methods():

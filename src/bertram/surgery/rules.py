@@ -192,7 +192,7 @@ class ConFIG:
 
     def __call__(self, gramian: Tensor) -> Tensor:
         """Weights [T] from the Gramian [T, T]."""
-        if not bool(gramian.isfinite().all()):  # the sum carries it to whoever checks gradients
+        if not bool(gramian.isfinite().all()):  # the sum stays not finite, so checks of the gradients see it
             return gramian.new_ones(len(gramian))
         norm = gramian.diagonal().sqrt()
         inverse = torch.where(norm > 0, 1 / norm, 0.0)

@@ -125,10 +125,11 @@ def from_torchjd(name: str, **options: Any) -> Weighting:
         raise ValueError(f"surgery method {name}: {error}") from None
 
     def weigh(gramian: Tensor) -> Tensor:
-        if not bool(gramian.isfinite().all()):  # the solvers fail on it; the sum carries it to whoever checks gradients
+        # The solvers fail on a Gramian that is not finite. The sum is not finite either, so checks of it still work.
+        if not bool(gramian.isfinite().all()):
             return gramian.new_ones(len(gramian))
-        # torchjd takes a Gramian with a trace below 1e-4 for zero, and would average small gradients in silence. All
-        # rules but FairGrad are indifferent to the scale.
+        # torchjd treats a Gramian with a trace below 1e-4 as zero and would average small gradients without notice.
+        # The result of all rules except FairGrad does not depend on the scale.
         scale = gramian.diagonal().mean()
         if scale > 0 and name != "fairgrad":
             gramian = gramian / scale

@@ -38,7 +38,7 @@ class Masking:
     def __call__(
         self, token_ids: Sequence[int], words: Sequence[int], generator: np.random.Generator
     ) -> MaskedSequence:
-        """Mask a sequence anew; at least one token is chosen.
+        """Mask a sequence at random; at least one token is chosen.
 
         Args:
             token_ids: token ids, special tokens included.

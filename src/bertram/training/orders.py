@@ -1,11 +1,11 @@
 """Task orders: the tasks of each step, and the length of an epoch.
 
 An order is a function of the seed and of the number of steps taken. Two runs that differ in one technique therefore see
-the same batches, and a resumed run goes on with the very next one. Only `WorstLast` has a state: a run's scores decide
+the same batches, and a resumed run continues with the next one. Only `WorstLast` has a state: a run's scores decide
 which task closes the next epoch.
 
 `sampling.epoch_of` makes an epoch a pass over one task. `sampling.steps_per_epoch` makes it a number of steps; where an
-order has whole passes, each task then has its part of the steps, and a pass goes on in the next epoch where it stopped.
+order has whole passes, each task then has its part of the steps, and a pass continues in the next epoch.
 """
 
 import math
@@ -218,7 +218,7 @@ class Sequential(Order):
         return min(pool.own, pool.size - position % pool.size)
 
     def step_shares(self) -> Mapping[str, float]:
-        """In proportion to the batches of a pass."""
+        """Shares in proportion to the batches of a pass."""
         return {name: pool.batches / self._passes() for name, pool in self.pools.items()}
 
     def expected_examples(self, name: str) -> float:
@@ -292,7 +292,7 @@ class Cycle(Order):
         """Number of steps until each task has had a batch."""
 
     def step_shares(self) -> Mapping[str, float]:
-        """The same for all tasks."""
+        """Equal shares of all tasks."""
         return dict.fromkeys(self.names, 1 / self.steps_per_cycle)
 
     def _epoch_steps(self) -> int:

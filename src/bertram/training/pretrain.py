@@ -182,7 +182,7 @@ class Pretraining:
                 checkpoint.save(checkpoints, self.step, self.state_dict(), self.config.checkpoint.save_total_limit)
 
     def _update(self) -> float:
-        """One step; the mean loss of its chosen tokens."""
+        """Make one step; returns the mean loss of its chosen tokens."""
         places = self.stream.draw(self.settings.batch_size)
         texts, masks = self.texts.at(places.tolist()), self._masks(self.step)
         loss = self.model.losses(texts, self.masking, masks, self.dropout).mean()

@@ -1,4 +1,4 @@
-"""What a training changes in the process that calls it, and puts back."""
+"""State of the calling process that a training changes and restores."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

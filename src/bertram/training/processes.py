@@ -1,4 +1,4 @@
-"""One run over several processes, by PyTorch's own `torch.distributed`: what each computes, and what they share.
+"""One run over several processes by `torch.distributed`: the part of each process, and the exchange between them.
 
 Every process draws the whole global batch from the same seed and takes its part of it, so nothing but gradients and
 evaluation outputs is ever sent.

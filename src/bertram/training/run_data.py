@@ -119,7 +119,7 @@ def pools(config: Config, data: RunData) -> dict[str, Pool]:
 
 
 def _with_labels(examples: Examples, own: Examples) -> Examples:
-    """Examples whose labels have no meaning if they have none of their own: any label of the task stands there."""
+    """Examples with placeholder labels where the rows have none; these labels are not used."""
     if examples.labels is not None or own.labels is None:
         return examples
     return replace(examples, labels=own.labels.new_full((len(examples),), own.labels[0].item()))
@@ -134,7 +134,7 @@ def _source(task: Task, place: str, own: Rows, rows: Rows) -> Source:
 
 
 def _strata(own: Rows, rows: Rows) -> tuple[Stratum, ...]:
-    """As many rows of each label as a pass can have, so that the labels are as frequent as among the own rows."""
+    """Rows of each label in a pass, so that the labels are as frequent as in the task's own rows."""
     assert own.labels is not None
     assert rows.labels is not None
     labels, counts = np.unique(own.labels, return_counts=True)

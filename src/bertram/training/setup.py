@@ -78,7 +78,7 @@ def begin(config: Config, device: torch.device, source: DataSource | None = None
 
 
 def encoder_files(source: str) -> dict[str, str]:
-    """SHA-256 of the files of an encoder that is a directory; nothing of others, which their names tell apart."""
+    """SHA-256 of the files of an encoder directory; empty for encoders that are identified by their name."""
     directory = Path(source).expanduser()
     return hashes_in(directory) if source not in INSTALLED and directory.is_dir() else {}
 

@@ -61,7 +61,7 @@ class Training:
             say: shows a message.
 
         Raises:
-            RunError: a teacher is another one than when the run began, or its outputs cannot be written.
+            RunError: a teacher has changed since the run began, or its outputs cannot be written.
         """
         directory = self.config.distill.outputs
         outputs = KeptOutputs(

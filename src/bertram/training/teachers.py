@@ -84,7 +84,7 @@ class Teachers:
             outputs: place of the outputs.
 
         Raises:
-            RunError: a teacher is another one than when the run began, or its outputs cannot be written.
+            RunError: a teacher has changed since the run began, or its outputs cannot be written.
         """
         if not self.trained:
             return data
@@ -92,7 +92,7 @@ class Teachers:
         is_drawn = drawn_examples(config, data)
         train = {name: self._taught(examples, data, outputs, is_drawn[name]) for name, examples in data.train.items()}
         self.dev = {name: outputs.mean(self.trained, data.dev[name]) for name in data.train}
-        self.trained = []  # their weights are needed no longer
+        self.trained = []  # their weights are no longer needed
         return replace(data, train=train)
 
     def measure(self, config: Config, data: RunData) -> tuple[float, RunData]:
@@ -205,7 +205,7 @@ class KeptOutputs:
         return torch.cat([read_tensors(path)[OUTPUTS] for _, path in chunks])
 
     def _path(self, teacher: TrainedTeacher, examples: Examples, chunk: range) -> Path:
-        """The file of measured examples' outputs, named by what they come from."""
+        """File of the outputs for a chunk of examples, named by the hash of teacher, precision, task and texts."""
         facts = [teacher.sha256, self.precision, examples.task.name, [examples.texts[place] for place in chunk]]
         return self.directory / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]}{ENDING}"
 
@@ -258,7 +258,7 @@ def drawn_examples(config: Config, data: RunData) -> dict[str, Tensor]:
 
 
 def teacher_outputs(model: Model | Ensemble, examples: Examples, places: Sequence[int], batch_size: int) -> Tensor:
-    """A teacher's outputs for measured of a student's examples, [n, K] or [n]; it reads them by its own tokenizer."""
+    """A teacher's outputs for some of a student's examples, [n, K] or [n]; the teacher uses its own tokenizer."""
     texts = [examples.texts[place] for place in places]
     task = model.tasks[examples.task.name]
     ids = [examples.ids[place] for place in places]
@@ -304,7 +304,7 @@ def _overall(run: Run) -> float | None:
 
 
 def _space_faults(path: str, student: Mapping[str, Task], teacher: Mapping[str, Task]) -> list[str]:
-    """Why a teacher's outputs have no meaning for a student."""
+    """Reasons why a teacher's outputs have no meaning for a student."""
     common = [name for name in student if name in teacher]
     if not common:
         return [f"teacher {path} has none of the tasks {', '.join(student)}; it has {', '.join(teacher)}"]
@@ -328,7 +328,7 @@ def _inputs(task: Task) -> str:
 
 
 def _agreement(name: str, teachers: Evaluation, student: Evaluation) -> Agreement:
-    """How far teachers and student agree on dev: equal decisions, or the correlation of scores."""
+    """Agreement of teachers and student on dev: share of equal decisions, or correlation of scores."""
     first, second = teachers.values(name), student.values(name)
     if teachers.examples[name].task.label_space.numeric:
         spread = float(np.std(first)) * float(np.std(second))

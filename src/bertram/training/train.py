@@ -1,4 +1,4 @@
-"""From a configuration to a finished run."""
+"""Training: a configuration becomes a finished run."""
 
 import shutil
 import time

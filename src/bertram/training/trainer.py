@@ -86,7 +86,7 @@ class Trainer:
             self._evaluate()
 
     def _update(self, context: StepContext, places: dict[str, Places], *, watch: bool = False) -> StepReport:
-        """One update at the learning rates of this step."""
+        """Make one update at the learning rates of this step."""
         o, number = self.config.optimizer, self.sampler.step
         factor = schedule(number - 1, self.sampler.total_steps, o.warmup_ratio, o.lr_schedule)
         for group in context.optimizer.param_groups:

@@ -1,4 +1,4 @@
-"""What a training writes while it runs; all processes but the first have a writer that writes nothing."""
+"""Files that a training writes while it runs; only the first process writes, the others have a null writer."""
 
 from collections.abc import Mapping
 from typing import Protocol, Self

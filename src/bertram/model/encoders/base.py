@@ -201,7 +201,7 @@ class Encoder(nn.Module, ABC):
     activation_key: ClassVar[str] = "hidden_act"
     prefix: ClassVar[str]  # of the weights' keys in a file that holds heads, too
     ignored_keys: ClassVar[tuple[str, ...]]  # begins of keys that are no weights of the encoder
-    embedding_keys: ClassVar[Mapping[str, Sequence[str]]]  # our parameter: theirs; two of theirs are stacked
+    embedding_keys: ClassVar[Mapping[str, Sequence[str]]]  # our parameter -> Hugging Face keys; several are stacked
     layer_keys: ClassVar[Mapping[str, Sequence[str]]]
     layer_prefix: ClassVar[str] = "encoder.layer"
     pooler_keys: ClassVar[Mapping[str, Sequence[str]]] = {}
@@ -224,11 +224,11 @@ class Encoder(nn.Module, ABC):
         """
 
     def biases(self, layout: TokenLayout) -> list[Tensor | None]:  # noqa: ARG002 - for families without
-        """What each layer adds to its attention scores, [heads or 1, L, L], or such a bias for each task."""
+        """Bias that each layer adds to its attention scores, [heads or 1, L, L], or one for each task."""
         return [None] * len(self.layers)
 
     def finish(self, x: Tensor, layout: TokenLayout) -> Tensor:  # noqa: ARG002 - for families without
-        """What stands above the last layer."""
+        """Operations after the last layer."""
         return x
 
     def words_of(self, layout: TokenLayout, words: WordRows | None, offset: Tensor | None) -> Tensor:

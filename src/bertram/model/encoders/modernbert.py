@@ -18,7 +18,7 @@ from bertram.model.norm import LayerNorm
 
 BLOCKED = -1e9  # added to the scores outside a window; finite, see `bertram.model.attention.attend`
 FULL, LOCAL = "full_attention", "sliding_attention"
-FUSED = "attn.Wqkv.weight"  # one weight of theirs with the parts below, in this order
+FUSED = "attn.Wqkv.weight"  # one Hugging Face weight that holds the parts below, in this order
 PARTS = ("query", "key", "value")
 
 

@@ -178,7 +178,7 @@ class Output(ABC):
         return raw.float() if temperature == 1 else raw.float() / temperature
 
     def cooled_formula(self, raw: str) -> str:
-        """The same for a reader."""
+        """The cooled output as a formula for readers."""
         temperature = self.settings.temperature
         return raw if temperature == 1 else f"{raw} / {temperature:.4g}"
 
@@ -225,7 +225,7 @@ class YesNoOutput(Output):
 
     @property
     def width(self) -> int:
-        """One."""
+        """One raw output."""
         return 1
 
     @abstractmethod
@@ -258,7 +258,7 @@ class ScoreOutput(Output):
 
     @property
     def width(self) -> int:
-        """One."""
+        """One raw output."""
         return 1
 
     @abstractmethod

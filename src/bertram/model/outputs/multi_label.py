@@ -30,7 +30,7 @@ class MultiLabel(Output):
         return self.soft_losses(raw, self.certain(labels))
 
     def soft_losses(self, raw: Tensor, targets: Tensor) -> Tensor:
-        """The same with a probability of each label, [n, K]."""
+        """Mean binary cross-entropy with a probability of each label, [n, K]."""
         return F.binary_cross_entropy_with_logits(raw.float(), targets.float(), reduction="none").mean(1)
 
     def soft_losses_at(self, raw: Tensor, targets: Tensor, temperature: float) -> Tensor:
@@ -39,7 +39,7 @@ class MultiLabel(Output):
         return temperature**2 * self.soft_losses(raw / temperature, torch.sigmoid(logits / temperature))
 
     def training_losses(self, raw: Tensor, labels: Tensor) -> Tensor:
-        """The same with smoothed labels, and weights of the labels that are present."""
+        """Mean binary cross-entropy with smoothed labels, and weights of the labels that are present."""
         smoothing, weights, present = self.settings.label_smoothing, self.settings.class_weights, self.certain(labels)
         targets = (1 - smoothing) * present + smoothing / 2 if smoothing else present
         losses = F.binary_cross_entropy_with_logits(raw.float(), targets, reduction="none")

@@ -45,7 +45,7 @@ class Ordinal(Output):
         return True
 
     def layer(self, inputs: int) -> Coral:
-        """One weight, K-1 biases."""
+        """Layer with one weight vector and K-1 biases."""
         return Coral(inputs, len(self.space.labels))
 
     @torch.no_grad()
@@ -67,11 +67,11 @@ class Ordinal(Output):
 
     @property
     def even(self) -> float:
-        """The same for each class."""
+        """Equal probability of each class."""
         return 1 / len(self.space.labels)
 
     def certain(self, labels: Tensor) -> Tensor:
-        """One-hot, [n, K]."""
+        """One-hot probabilities, [n, K]."""
         return F.one_hot(labels.long(), len(self.space.labels)).float()
 
     def soft_losses_at(self, raw: Tensor, targets: Tensor, temperature: float) -> Tensor:
@@ -90,7 +90,7 @@ class Ordinal(Output):
         return torch.cat([ends[0], above], dim=1) - torch.cat([above, ends[1]], dim=1)
 
     def graph(self, raw: Tensor) -> Tensor:
-        """The same step by step: ONNX has no cumulative minimum."""
+        """Probabilities step by step, because ONNX has no cumulative minimum."""
         above = list(accumulate(torch.sigmoid(self.cooled(raw)).unbind(1), torch.minimum))  # P(y > k)
         ends = [torch.ones_like(above[0]), *above, torch.zeros_like(above[0])]
         return torch.stack([before - after for before, after in pairwise(ends)], dim=1)

@@ -35,11 +35,11 @@ class Softmax(Output):
 
     @property
     def even(self) -> float:
-        """The same for each class."""
+        """Equal probability of each class."""
         return 1 / self.width
 
     def certain(self, labels: Tensor) -> Tensor:
-        """One-hot, [n, K]."""
+        """One-hot probabilities, [n, K]."""
         return F.one_hot(labels.long(), self.width).float()
 
     def soft_losses_at(self, raw: Tensor, targets: Tensor, temperature: float) -> Tensor:

@@ -30,7 +30,7 @@ WORDS = TEXT.split()
 
 @dataclass(frozen=True)
 class Int8Choice:
-    """What of a model is computed in int8.
+    """Parts of a model that are computed in int8.
 
     Attributes:
         weights: names of the weights in int8.
@@ -95,7 +95,7 @@ def write_graphs(
 
 
 def probe(model: Model, engine: OnnxModel) -> dict[str, float]:
-    """How far an engine's answers are from PyTorch's, and how much faster they come; fields of a manifest."""
+    """Largest difference of an engine's answers from PyTorch's, and its relative speeds, as fields of a manifest."""
     pieces = {name: probe_pieces(model, task) for name, task in model.tasks.items()}
     inputs = [(name, part) for name, texts in pieces.items() for part in texts[:-1]]
     batches = {name: batch_pieces(model, task) for name, task in model.tasks.items()}

@@ -1,4 +1,4 @@
-"""How a graph reads the examples of a task; without PyTorch.
+"""Inputs of a graph for the examples of a task; without PyTorch.
 
 A graph reads sequences of token ids. A task whose examples are one sequence each has an answer for each sequence. One
 whose examples are two, because pairs are encoded text by text or read in both orders, has one for each example, and the

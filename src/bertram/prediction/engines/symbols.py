@@ -53,7 +53,7 @@ class Symbol:
 
     @property
     def device(self) -> torch.device:
-        """Where the constants of the graph are made."""
+        """Device of the graph's constants."""
         return torch.device("cpu")
 
     @classmethod
