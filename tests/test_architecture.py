@@ -10,9 +10,9 @@ from tests.common.source import nodes
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "bertram"
 ALONE = {"smart", "surgery", "optimizer"}  # PyTorch, and nothing of ours
-BESIDE = {"errors", "label_sets", "label_spaces", "task_files", "tasks", "config", "options", "recipes", "runs"} | {
-    "sample",
-    "standard_streams",
+BESIDE = {
+    *("errors", "label_sets", "label_spaces", "task_files", "task_kinds", "tasks", "config", "options", "recipes"),
+    *("runs", "sample", "standard_streams"),
 }
 ROAD = ["data", "model", "prediction", "evaluation", "training", "experiments", "minbert", "report"]
 OFF_THE_ROAD = {

@@ -8,13 +8,13 @@ from typing import get_args
 import pytest
 from tests.common.source import nodes
 
-from bertram.tasks import KINDS, LOSSES, Head
+from bertram.task_kinds import KINDS, LOSSES, Head
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "bertram"
 NAMES = {"kind", "loss", "head", "trained_by"}
 VALUES = {*KINDS, *LOSSES, *get_args(Head)}
-HOME = ("tasks.py", "label_spaces/", "model/outputs/")
+HOME = ("tasks.py", "task_kinds.py", "label_spaces/", "model/outputs/")
 TABLES_OF_HEADS = ("model/heads.py",)  # where a head is made from its name
 
 

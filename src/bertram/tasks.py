@@ -3,111 +3,18 @@
 SST, QUORA and STS, the tasks of the study, are three values of `Task`; a user's own tasks are further values.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
     field_validator,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from bertram.label_sets import LabelSets
-from bertram.label_spaces import Classes, LabelSpace, Metric, ScoreRange, YesNo, as_number
+from bertram.label_spaces import LabelSpace, Metric, as_number
 from bertram.task_files import Extra, Files, Further, LabelledFile, OneOrMore, Strict, Unlabelled, as_list, with_columns
-
-
-@dataclass(frozen=True, eq=False)
-class OneOf:
-    """A text that must be a key of a table, for a field whose choices can grow.
-
-    Attributes:
-        table: table whose keys are the choices.
-    """
-
-    table: Mapping[str, object]
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The choices, in the order of the table."""
-        return tuple(self.table)
-
-    def check(self, value: object) -> str:
-        """The value itself; the error is that of a `Literal`."""
-        if isinstance(value, str) and value in self.table:
-            return value
-        *first, last = map(repr, self.table)
-        expected = f"{', '.join(first)} or {last}" if first else last
-        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
-        """Validation by `check`."""
-        return core_schema.no_info_plain_validator_function(self.check)
-
-
-SpaceOf = Callable[["Task"], LabelSpace]
-
-
-@dataclass(frozen=True)
-class KindOfLabel:
-    """Facts about the tasks of a kind that a configuration is checked with.
-
-    Attributes:
-        label_space: function from a task of the kind to its label space.
-        losses: names of the losses that fit; the first is the default.
-    """
-
-    label_space: SpaceOf
-    losses: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class LossFacts:
-    """Facts about a loss that a configuration is checked with.
-
-    Attributes:
-        of_cosine: True if the loss takes the cosine of two texts itself, without scale and offset.
-        of_softmax: True if the loss takes the logits of a softmax over classes.
-        of_logits: True if the loss takes logits of probabilities, which a temperature can divide.
-    """
-
-    of_cosine: bool = False
-    of_softmax: bool = False
-    of_logits: bool = False
-
-
-KINDS: dict[str, KindOfLabel] = {
-    "class": KindOfLabel(lambda task: Classes(task.labels, task.label_names), ("cross-entropy", "coral")),
-    "binary": KindOfLabel(
-        lambda task: YesNo(task.labels, task.label_names), ("binary-cross-entropy", "cosine-embedding")
-    ),
-    "score": KindOfLabel(
-        lambda task: ScoreRange(*task.range), ("mse", "binary-cross-entropy", "cosine-mse", "cosine-embedding")
-    ),
-    "multi-label": KindOfLabel(
-        lambda task: LabelSets(
-            task.labels or task.files.label_columns, task.label_names, task.absent_labels, task.label_separator
-        ),
-        ("binary-cross-entropy",),
-    ),
-}
-LOSSES: dict[str, LossFacts] = {
-    "cross-entropy": LossFacts(of_softmax=True, of_logits=True),
-    "coral": LossFacts(of_logits=True),
-    "binary-cross-entropy": LossFacts(of_logits=True),
-    "mse": LossFacts(),
-    "cosine-mse": LossFacts(of_cosine=True),
-    "cosine-embedding": LossFacts(of_cosine=True),
-}
-
-Kind = Annotated[str, OneOf(KINDS)]
-Loss = Annotated[str, OneOf(LOSSES)]
-Head = Literal["linear", "mlp", "cosine", "dot", "euclidean", "manhattan", "features"]
-Encoding = Literal["cross", "bi"]
-
-SIMILARITIES: tuple[Head, ...] = ("cosine", "dot", "euclidean", "manhattan")
+from bertram.task_kinds import KINDS, LOSSES, SIMILARITIES, Encoding, Head, Kind, Loss
 
 
 def is_task_name(name: str) -> bool:
@@ -445,7 +352,6 @@ SST = Task(
     hub=Files(repo="SetFit/sst5", train="train.jsonl", dev="dev.jsonl", test="test.jsonl", texts=("text",)),
     text_normalization="course",
 )
-
 QUORA = Task(
     name="quora",
     kind="binary",
@@ -469,7 +375,6 @@ QUORA = Task(
     ),
     text_normalization="course",
 )
-
 STS = Task(
     name="sts",
     kind="score",

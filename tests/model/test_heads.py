@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from bertram import tasks
+from bertram import task_kinds
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.heads import COSINE_SCALE, MEASURES, Similarity, TaskHead, head_of
 from bertram.model.outputs import output_of
-from bertram.tasks import SIMILARITIES, Encoding, Head, Task
+from bertram.task_kinds import SIMILARITIES, Encoding, Head
+from bertram.tasks import Task
 
 HIDDEN = 8
 KINDS: dict[str, dict[str, Any]] = {
@@ -235,10 +236,10 @@ def admitted(kind: str, name: str, loss: str, encoding: str, texts: int) -> bool
     return texts == 2 if name == "features" else not apart
 
 
-COMBINATIONS = list(itertools.product(tasks.KINDS, get_args(Head), tasks.LOSSES, get_args(Encoding), (1, 2)))
+COMBINATIONS = list(itertools.product(task_kinds.KINDS, get_args(Head), task_kinds.LOSSES, get_args(Encoding), (1, 2)))
 
 
-@pytest.mark.parametrize("kind", tasks.KINDS)
+@pytest.mark.parametrize("kind", task_kinds.KINDS)
 def test_what_does_not_fit_together_is_refused_with_a_remedy(kind: str) -> None:
     remedies = ("use ", "needs ", "cannot tell")
     for _, name, loss, encoding, texts in (c for c in COMBINATIONS if c[0] == kind):

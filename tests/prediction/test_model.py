@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bertram import options, recipe, tasks
+from bertram import options, recipe, task_kinds
 from bertram.data.examples import Batch, Examples, tokenize
 from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.errors import BertramError
@@ -19,7 +19,8 @@ from bertram.model.multitask import Multitask
 from bertram.model.outputs import output_of
 from bertram.model.pretrained import read_encoder
 from bertram.prediction.model import Model, Prediction, checked, predictions
-from bertram.tasks import QUORA, SST, STS, Encoding, Head, Task
+from bertram.task_kinds import Encoding, Head
+from bertram.tasks import QUORA, SST, STS, Task
 from bertram.training import setup
 from bertram.training.objective import Objective
 from bertram.training.step import step
@@ -199,11 +200,11 @@ def test_what_cannot_be_predicted_is_named(model: Model, task: str, texts: Any, 
 def admitted() -> list[Task]:
     """Every combination of kind, texts, encoding, head and loss that a task may have."""
     found = []
-    for kind in tasks.KINDS:
+    for kind in task_kinds.KINDS:
         for texts in (1, 2):
             for encoding in get_args(Encoding):
                 for head in get_args(Head):
-                    for loss in tasks.KINDS[kind].losses:
+                    for loss in task_kinds.KINDS[kind].losses:
                         chosen = {"encoding": encoding, "head": head, "loss": loss}
                         try:
                             files = {"texts": ["a", "b"][:texts]}

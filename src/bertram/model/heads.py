@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from bertram.model.dropout import Dropout
 from bertram.model.outputs import Output, output_of
-from bertram.tasks import Head, Task
+from bertram.task_kinds import Head
+from bertram.tasks import Task
 
 COSINE_SCALE = 10.0  # learned scale of a cosine at the start
 

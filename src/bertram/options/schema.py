@@ -9,7 +9,8 @@ from pydantic.fields import FieldInfo
 
 from bertram.config import Config
 from bertram.options.toml import inline
-from bertram.tasks import OneOf, Task
+from bertram.task_kinds import OneOf
+from bertram.tasks import Task
 
 TYPE_NAMES = {str: "text", int: "integer", float: "number", bool: "true|false"}
 LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}

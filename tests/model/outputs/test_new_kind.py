@@ -12,7 +12,7 @@ from tests.common.trainings import logged_lines
 from tests.model.outputs.poisson import Counts, Poisson, register_poisson
 
 import bertram
-from bertram import options, tasks
+from bertram import options, task_kinds
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.export.write import export
@@ -21,7 +21,7 @@ from bertram.runs.directory import Run
 from bertram.serving.messages import answer, answer_schema
 from bertram.tasks import Task
 
-TABLES: tuple[dict[Any, Any], ...] = (tasks.KINDS, tasks.LOSSES, registry.OUTPUTS)
+TABLES: tuple[dict[Any, Any], ...] = (task_kinds.KINDS, task_kinds.LOSSES, registry.OUTPUTS)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bertram import tasks
 from bertram.model.outputs.base import Output
-from bertram.tasks import KindOfLabel, LossFacts, SpaceOf, Task
+from bertram.task_kinds import KINDS, LOSSES, KindOfLabel, LossFacts, SpaceOf
+from bertram.tasks import Task
 
 Builder = Callable[[Any, Task], Output]  # label space of a task, and the task, to the output
 
@@ -40,12 +40,12 @@ def register(
     """
     if (kind, loss) in OUTPUTS:
         raise ValueError(f"the kind {kind!r} with the loss {loss!r} is registered already")
-    if kind not in tasks.KINDS and label_space is None:
+    if kind not in KINDS and label_space is None:
         raise ValueError(f"the kind {kind!r} is new: it needs a label space")
     if label_space is not None:
-        tasks.KINDS.setdefault(kind, KindOfLabel(label_space, ()))
-    label_kind = tasks.KINDS[kind]
+        KINDS.setdefault(kind, KindOfLabel(label_space, ()))
+    label_kind = KINDS[kind]
     if loss not in label_kind.losses:
-        tasks.KINDS[kind] = replace(label_kind, losses=(*label_kind.losses, loss))
-    tasks.LOSSES.setdefault(loss, facts or LossFacts())
+        KINDS[kind] = replace(label_kind, losses=(*label_kind.losses, loss))
+    LOSSES.setdefault(loss, facts or LossFacts())
     OUTPUTS[kind, loss] = build
