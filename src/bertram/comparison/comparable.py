@@ -8,7 +8,7 @@ from bertram.data.splits import run_source
 from bertram.errors import DataError
 from bertram.evaluation.metrics import metrics_of
 from bertram.runs.directory import Run
-from bertram.runs.record import DataFile
+from bertram.runs.record_parts import DataFile
 from bertram.tasks import Task
 
 TOLERANCE = 1e-4  # of a recorded score
