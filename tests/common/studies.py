@@ -9,9 +9,10 @@ from tests.common.records import files_of, record_of
 
 from bertram.comparison.gold import gold_labels
 from bertram.config import Config
-from bertram.evaluation.metrics import TaskOutputs, score_run
+from bertram.evaluation.scoring import TaskOutputs, score_run
 from bertram.runs.directory import Run, create, write_predictions
-from bertram.runs.record import Seconds, write_record
+from bertram.runs.record import write_record
+from bertram.runs.record_parts import Seconds
 
 
 def made_up_run(path: Path, config: Config, quality: Mapping[str, float], *, seen: int = 100) -> Run:

@@ -13,7 +13,7 @@ from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.evaluation.files import baselines
 from bertram.evaluation.recording import describe, finish
 from bertram.runs.directory import Run, create
-from bertram.runs.record import Seconds
+from bertram.runs.record_parts import Seconds
 from bertram.runs.scores import RunScores
 from bertram.training.display import Display
 from bertram.training.run_data import RunData, read_data
