@@ -89,6 +89,7 @@ def test_sides_that_differ_are_not_timed(settings: Settings, work: Workload, mon
         training.agreement(work, settings)
 
 
+@pytest.mark.slow
 def test_torchjds_options_differ_in_cost_only(settings: Settings, work: Workload) -> None:
     bertram = settings.bertram_step("smart+pcgrad", work)
     weights = []
@@ -133,6 +134,7 @@ def test_message_holds_every_gradient(rows: int | None, settings: Settings, work
     assert counting.message_bytes(SHAPE, rows, sum(p.numel() for p in heads)) == 4 * numbers
 
 
+@pytest.mark.slow
 def test_launches_and_bytes_of_four_small_steps_give_those_of_a_larger_one(
     work: Workload,
 ) -> None:

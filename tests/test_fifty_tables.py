@@ -193,6 +193,7 @@ def test_predictions_are_scored_alike_from_the_command_line_and_from_python(
         assert f" {score.value:.4f} " in shown
 
 
+@pytest.mark.slow
 def test_tables_in_memory_have_the_rows_of_their_files(run: bertram.Run, tables: list[Table]) -> None:
     for table in tables:
         task = run.config.tasks[table.task]

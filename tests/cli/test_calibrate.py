@@ -63,6 +63,7 @@ def test_predictions_of_before_are_not_continued(run: Path, tiny_runs: Path) -> 
     assert model_hash(open_run(run)) != model_hash(open_run(tiny_runs / "cross-0"))
 
 
+@pytest.mark.slow
 def test_a_cross_encoder_has_the_temperature_in_its_last_layer(run: Path, tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
     out = export(run, "sentence-transformers", tmp_path / "out", "quora")
@@ -126,6 +127,7 @@ def test_what_cannot_be_calibrated_is_told(words: tuple[str, ...], reason: str, 
     assert reason in outcome.err
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_one_line(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)

@@ -133,6 +133,7 @@ def test_a_window_must_fit_the_encoder(encoder: Path, tmp_path: Path) -> None:
         assert f"a window of {window} tokens: this encoder reads 3 to 64" in outcome.err
 
 
+@pytest.mark.slow
 def test_one_period_gold_of_other_words_and_a_foreign_output_are_refused(encoder: Path, tmp_path: Path) -> None:
     usages = write_usages(tmp_path / "usages.csv")
     gold = tmp_path / "gold.txt"

@@ -10,6 +10,7 @@ from tests.comparison.sequential_studies import STUDIES, Study, simulate
 from bertram.comparison.sequential import LEVEL, look, nominal_levels, spent
 
 
+@pytest.mark.slow
 def test_the_levels_of_the_looks_spend_the_whole_level() -> None:
     """By simulation of the Brownian motion; with one look the level is the whole."""
     assert list(nominal_levels(3, 0.025)) == pytest.approx([0.025], rel=0.01)

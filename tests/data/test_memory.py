@@ -146,6 +146,7 @@ def test_a_run_is_trained_scored_and_resumed_on_tables(tiny_encoder: Path, tmp_p
         bertram.evaluate(run)
 
 
+@pytest.mark.slow
 def test_tables_of_each_task_are_the_same_as_one_for_all(tiny_encoder: Path, tmp_path: Path) -> None:
     config = own_config(tiny_encoder)
     both = bertram.train(config, tmp_path / "a", data={"train": ROWS, "dev": dev_table()})
@@ -160,6 +161,7 @@ def test_tables_of_each_task_are_the_same_as_one_for_all(tiny_encoder: Path, tmp
     }
 
 
+@pytest.mark.slow
 def test_one_table_is_split_and_an_unfinished_run_notices_another_table(tiny_encoder: Path, tmp_path: Path) -> None:
     rows = [
         {"text": f"{row['text']} {number}", "mood": row["mood"], "stars": row["stars"]}

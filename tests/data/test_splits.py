@@ -62,6 +62,7 @@ def shared(first: Rows, first_side: np.ndarray, second: Rows, second_side: np.nd
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.lists(row, min_size=1, max_size=40), st.lists(row, min_size=1, max_size=20), st.integers(0, 3))
 def test_no_text_and_no_group_is_on_both_sides(pairs: list[Row], singles: list[Row], seed: int) -> None:
@@ -154,6 +155,7 @@ def own_config(encoder: Path, directory: Path, **changes: object) -> Config:
     return options.make(base | own)
 
 
+@pytest.mark.slow
 def test_a_run_holds_out_rows_and_everything_later_uses_them(tiny_encoder: Path, tmp_path: Path) -> None:
     config = own_config(tiny_encoder, tmp_path)
     run = train(config, tmp_path / "a")

@@ -37,6 +37,7 @@ def faults(content: bytes, form: Format = "csv") -> dict[int, str]:
 field = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=12)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(field, field, field), min_size=1, max_size=8), st.sampled_from("\t,;"))
 def test_what_the_csv_module_writes_is_read_again_with_its_lines(rows: list[tuple[str, ...]], delimiter: str) -> None:
     written = io.StringIO(newline="")
@@ -343,6 +344,7 @@ def test_what_is_not_read_is_refused_with_the_way_out(name: str, said: str) -> N
         open_table(Path(name)).__enter__()
 
 
+@pytest.mark.slow
 def test_a_table_of_very_many_columns_is_refused_in_a_short_message() -> None:
     header = ",".join(f"column {number}" for number in range(200_000)).encode()
     with pytest.raises(DataError, match=r"column 39 and 199,960 more\)") as refusal:

@@ -113,6 +113,7 @@ def test_the_usual_threshold_stays_where_it_is_as_good() -> None:
     assert best_threshold(np.array([0.9, 0.2]), np.zeros(2), f1_gain) == 0.5
 
 
+@pytest.mark.slow
 def test_thresholds_of_a_rare_label_raise_its_f1() -> None:
     logits = RANDOM.normal(-2, 1.0, (ROWS, 4))
     present = RANDOM.random((ROWS, 4)) < sigmoid(logits)

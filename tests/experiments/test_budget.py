@@ -25,6 +25,7 @@ def test_epochs_are_in_proportion_to_the_study_s() -> None:
     assert Budget().applied(e.e10(), 0).sampling.epochs == 20
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_limits_shrink_with_the_data(real_data: Path) -> None:
     budget = Budget(fraction=0.5, changes={"data": str(real_data)})

@@ -65,6 +65,7 @@ def test_every_row_is_predicted_once_and_the_predictions_can_be_scored(tiny_enco
     assert json.loads((out / "crossval.json").read_text()) == result
 
 
+@pytest.mark.slow
 def test_tables_in_memory_are_cross_validated_as_their_file_is(tiny_encoder: Path, tmp_path: Path) -> None:
     config = options.make(options.read(toml_of(tiny_encoder, tmp_path)))
     table = polars.read_csv(tmp_path / "posts.csv")

@@ -40,6 +40,7 @@ def looked(looks: list[Look], seeds: int, spread: float = 1e-5) -> Look:
     return make_look(PLAN, looks, contrasts(DESIGN), scored[0], arms)
 
 
+@pytest.mark.slow
 def test_decided_effects_stop_and_so_do_configurations_that_serve_no_open_one() -> None:
     first = looked([], 3)
     assert first.decisions == {"a": "better"}

@@ -161,6 +161,7 @@ def test_refusals_are_one_line(
     assert not hub.commits
 
 
+@pytest.mark.slow
 def test_a_hub_that_does_not_answer(exported: Path, hub: HubServer, tmp_path: Path) -> None:
     nobody = environment(hub, tmp_path) | {"HF_ENDPOINT": "http://127.0.0.1:9"}
     outcome = spawn("push", exported, "you/model", **nobody)

@@ -46,7 +46,7 @@ def run_code(card: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("recipe", "form", "task"),
     [
-        ("cross", "hf", None),
+        pytest.param("cross", "hf", None, marks=pytest.mark.slow),
         ("cross", "sentence-transformers", "quora"),
         pytest.param("bi", "sentence-transformers", None, marks=pytest.mark.slow),
         ("cross", "onnx", None),

@@ -24,6 +24,7 @@ def model(tiny_runs: Path) -> Any:
     return bertram.load(tiny_runs / "cross-0")
 
 
+@pytest.mark.slow
 def test_the_columns_of_a_table_are_predicted_as_their_texts_are(model: Any) -> None:
     assert model.predict("sst", SINGLE) == model.predict("sst", TEXTS)
     assert model.predict("quora", polars.DataFrame(DOUBLE)) == model.predict("quora", PAIRS)

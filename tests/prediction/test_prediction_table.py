@@ -92,6 +92,7 @@ def test_withheld_predictions_are_empty_and_say_so() -> None:
     assert second.startswith("b,,,true,0.2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
 def test_answered_rows_are_scored_with_their_coverage(tiny_runs: Path, tmp_path: Path, name: str) -> None:
     gold = sample.directory() / "ids-sst-dev.csv"

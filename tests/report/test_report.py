@@ -292,6 +292,7 @@ def test_a_run_that_is_not_finished_shows_its_learning(tmp_path: Path) -> None:
     assert "Dev scores while training" in text
 
 
+@pytest.mark.slow
 def test_a_record_alone_is_enough(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run.path / "config.toml").unlink()
@@ -417,6 +418,7 @@ def test_an_ablation_shows_effects_design_and_power(tmp_path: Path) -> None:
         assert part in text, part
 
 
+@pytest.mark.slow
 def test_runs_without_a_table_are_grouped_by_what_they_are(study: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     shutil.copytree(study, folder)

@@ -248,6 +248,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_json_at_any_places_is_one_line_or_a_record(data: st.DataObject, place: Path) -> None:

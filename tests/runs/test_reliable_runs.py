@@ -266,6 +266,7 @@ def test_a_run_that_is_held_says_by_whom(tiny_encoder: Path, tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_lock_file_that_a_kill_left_is_no_obstacle(tiny_encoder: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / LOCK).write_text("process 1 on nowhere")
@@ -533,6 +534,7 @@ def test_the_commit_is_that_of_the_packages_own_checkout(tmp_path: Path, monkeyp
 # ------------------------------------------------------------------------------------ kept predictions
 
 
+@pytest.mark.slow
 def test_kept_predictions_are_those_of_the_rows_that_the_run_knows(run: Run, tmp_path: Path) -> None:
     from bertram import sample
     from bertram.evaluation.files import evaluate_run

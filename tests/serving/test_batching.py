@@ -186,6 +186,7 @@ def test_no_pass_has_more_tokens_than_allowed(held: Held) -> None:
     run(held, work, room=1)  # an empty queue takes a request of any number of texts
 
 
+@pytest.mark.slow
 def test_small_requests_wait_for_the_pass_under_way_and_their_own(held: Held) -> None:
     """However many large requests came before them."""
 
@@ -206,6 +207,7 @@ def test_small_requests_wait_for_the_pass_under_way_and_their_own(held: Held) ->
     run(held, work)
 
 
+@pytest.mark.slow
 def test_a_large_request_advances_while_small_ones_never_end(held: Held) -> None:
     async def work(batcher: Batcher) -> None:
         held.gate.set()

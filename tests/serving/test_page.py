@@ -133,6 +133,7 @@ def test_it_fits_a_phone(browser: Browser, address: str) -> None:
     assert browser.run("document.getElementById('latency').offsetHeight") > 0
 
 
+@pytest.mark.slow
 def test_dark_is_taken_from_the_system_and_kept_when_chosen(browser: Browser, address: str) -> None:
     light = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).every((part) => part > 128)"
     browser.open(address, dark=True)

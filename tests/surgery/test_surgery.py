@@ -213,6 +213,7 @@ def test_sum_adds_with_its_weights() -> None:
     assert torch.allclose(weighted, torch.tensor([1.0, 0.5, 2.0]) @ jacobian, atol=1e-6)
 
 
+@pytest.mark.slow
 @settings(PATIENT)
 @given(jacobians(), st.data())
 def test_asymmetric_projection_keeps_the_main_gradient(jacobian: Tensor, data: st.DataObject) -> None:
@@ -590,6 +591,7 @@ def test_diagnostics_of_zero_gradients_and_of_one_task() -> None:
     assert surgery.conflict_rate(torch.eye(1)) == 0
 
 
+@pytest.mark.slow
 @settings(PATIENT)
 @given(jacobians())
 def test_layers_add_up_to_the_encoder_and_cosines_are_cosines(jacobian: Tensor) -> None:

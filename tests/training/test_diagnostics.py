@@ -57,6 +57,7 @@ def test_conflicts_are_those_of_the_tasks_gradients(tiny_encoder: Path) -> None:
         assert together == pytest.approx(found["norms"][task], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_log_shows_gradients_and_perturbations_every_so_many_steps(tiny_encoder: Path, tmp_path: Path) -> None:
     from bertram.training.train import train
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.common.commands import call
 from tests.common.encoders import save_encoder
+from tests.common.quick import quick_only
 from tests.common.trainings import begin_training, equal_weights, fingerprint, step_gradients, tiny_config
 
 from bertram import options
@@ -99,6 +100,7 @@ def test_the_loss_moves_from_the_teacher_to_the_gold_labels(
         assert loss.loss.item() == pytest.approx((progress * gold + (1 - progress) * soft).mean().item(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_lambda_is_a_line_over_all_steps(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:
     weights: list[float] = []
     config = student(tiny_encoder, teacher, distill={"gold_weight": [0.2, 0.7]})
@@ -115,6 +117,7 @@ def test_lambda_is_a_line_over_all_steps(tiny_encoder: Path, teacher: Path, tmp_
     assert weights == pytest.approx([0.2 + 0.5 * step / 5 for step in range(6)])
 
 
+@pytest.mark.slow
 def test_gold_labels_alone_train_like_no_teacher(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:
     """With λ = 1 throughout, the teacher's term has weight 0."""
     plain, _ = step_gradients(begin_training(tiny_config(tiny_encoder)))
@@ -126,19 +129,18 @@ def test_gold_labels_alone_train_like_no_teacher(tiny_encoder: Path, teacher: Pa
             assert torch.allclose(gradient, same[name], atol=1e-6), name  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"sampling": {"order": "worst-last"}},
-        {"sampling": {"order": "annealed"}},
-        {"sampling": {"order": "joint"}, "surgery": {"method": "pcgrad"}},
-        {"smart": {"tasks": ["all"]}},
-        {"rdrop": {"tasks": ["quora"]}, "uncertainty_weighting": True},
-        {"tasks": {"sst": {"loss": "coral"}, "sts": {"loss": "cosine-mse", "encoding": "bi", "head": "cosine"}}},
-        {"distill": {"temperature": 2.0}, "sampling": {"gradient_accumulation_steps": 3}},
-    ],
-    ids=str,
-)
+STUDENTS: list[dict[str, Any]] = [
+    {"sampling": {"order": "worst-last"}},
+    {"sampling": {"order": "annealed"}},
+    {"sampling": {"order": "joint"}, "surgery": {"method": "pcgrad"}},
+    {"smart": {"tasks": ["all"]}},
+    {"rdrop": {"tasks": ["quora"]}, "uncertainty_weighting": True},
+    {"tasks": {"sst": {"loss": "coral"}, "sts": {"loss": "cosine-mse", "encoding": "bi", "head": "cosine"}}},
+    {"distill": {"temperature": 2.0}, "sampling": {"gradient_accumulation_steps": 3}},
+]
+
+
+@pytest.mark.parametrize("changes", quick_only(STUDENTS[2:4], STUDENTS), ids=str)
 def test_a_student_is_trained_with_every_order_and_technique(
     changes: dict[str, Any], tiny_encoder: Path, teacher: Path, tmp_path: Path
 ) -> None:
@@ -375,6 +377,7 @@ def faults(config: Config, run: Path) -> str:
     return str(refused.value)
 
 
+@pytest.mark.slow
 def test_bad_teachers_are_named_before_training(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:
     assert "nowhere" in faults(student(tiny_encoder, tmp_path / "nowhere"), tmp_path / "a")
     three = {"labels": ["0", "1", "2", "3"], "label_names": []}
@@ -398,6 +401,7 @@ def test_bad_unlabelled_rows_are_named_before_training(tiny_encoder: Path, teach
     assert "1 of its rows are rows of dev, the first in line 3; tasks.quora.unlabelled must not hold" in said
 
 
+@pytest.mark.slow
 def test_the_command_takes_teachers_and_the_options_of_train(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(options.to_toml(tiny_config(tiny_encoder)))
     words = ["--config", tmp_path / "tiny.toml", "--out", tmp_path / "run"]

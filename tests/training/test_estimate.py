@@ -69,6 +69,7 @@ def test_steps_examples_tokens_and_parameters_are_those_of_the_run(
         assert estimated.tasks[task].epoch_tokens == round(seen / 2 * whole[task] / limit)
 
 
+@pytest.mark.slow
 def test_an_estimate_uses_the_threads_and_leaves_no_files(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

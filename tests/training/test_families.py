@@ -33,7 +33,7 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=quick_only({"roberta", "modernbert"}, FAMILIES))
+@pytest.fixture(scope="module", params=quick_only({"roberta"}, FAMILIES))
 def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp(request.param)
     save_peer(request.param, directory)

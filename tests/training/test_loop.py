@@ -156,6 +156,7 @@ def test_surgery_once_an_epoch_is_one_update_by_an_adam_of_its_own(
         assert own.state[parameter]["step"].item() == 2
 
 
+@pytest.mark.slow
 def test_worst_last_trains_the_weakest_task_last(tiny_encoder: Path, tmp_path: Path) -> None:
     sampling = {"order": "worst-last", "epochs": 3}
     fitted(tiny_config(tiny_encoder, sampling=sampling, evaluation=QUICK), tmp_path / "run")
@@ -372,6 +373,7 @@ def test_a_run_is_not_resumed_with_other_settings(tiny_encoder: Path, finished: 
     assert train(how_often_it_is_saved, tmp_path / "run", resume=True).finished
 
 
+@pytest.mark.slow
 def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(tiny_encoder: Path, tmp_path: Path) -> None:
     train(tiny_config(tiny_encoder, evaluation=QUICK), tmp_path / "run")
     with pytest.raises(RunError, match="was started with other settings"):
@@ -475,6 +477,7 @@ def test_a_training_leaves_the_threads_and_random_numbers_of_its_caller_alone(
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_depend_on_the_random_numbers_of_its_caller(
     tiny_encoder: Path, finished: Path, tmp_path: Path
 ) -> None:

@@ -295,6 +295,7 @@ def test_the_members_of_an_ensemble_have_engines_of_their_own(tiny_runs: Path, t
         assert ours.probabilities == pytest.approx(theirs.probabilities, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_file_is_predicted_window_by_window_in_order(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from bertram.prediction import files
 
@@ -307,6 +308,7 @@ def test_a_file_is_predicted_window_by_window_in_order(run: Run, monkeypatch: py
     assert [line["value"] for line in found] == [one.value for one in expected]
 
 
+@pytest.mark.slow
 def test_a_faulty_row_does_not_take_the_rows_before_it_along(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from bertram.prediction import files
 
