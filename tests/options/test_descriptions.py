@@ -1,6 +1,7 @@
 """Every option of every command has a description, in plain words."""
 
 import inspect
+from collections import Counter
 from importlib import import_module
 
 import pytest
@@ -10,6 +11,7 @@ from bertram import options
 from bertram.cli.main import COMMANDS
 
 HIDDEN = {"words"}  # takes the fields of the configuration
+LONG = 40  # characters of a description
 
 
 def commands() -> list[App]:
@@ -33,10 +35,23 @@ def described(docstring: str) -> dict[str, str]:
 @pytest.mark.parametrize("app", commands(), ids=lambda app: app.name[0])
 def test_every_parameter_of_a_command_is_described(app: App) -> None:
     assert app.default_command is not None
-    texts = described(inspect.getdoc(app.default_command) or "")
-    parameters = set(inspect.signature(app.default_command).parameters) - HIDDEN
-    assert set(texts) == parameters
-    assert all(text.endswith(".") and text[0] not in " ," for text in texts.values())
+    arguments = [argument for argument in app.assemble_argument_collection(parse_docstring=True) if argument.show]
+    texts = {argument.name: argument.parameter.help or "" for argument in arguments}
+    assert texts
+    assert not [name for name, text in texts.items() if not text.endswith(".") or text[0] in " ,"]
+    entries = described(inspect.getdoc(app.default_command) or "")
+    assert set(entries) <= set(inspect.signature(app.default_command).parameters) - HIDDEN
+
+
+def test_descriptions_of_shared_options_are_written_once() -> None:
+    """Longer texts of one option are in `bertram.cli.arguments`, not in the docstrings of several commands."""
+    entries = [
+        (name, text)
+        for app in commands()
+        for name, text in described(inspect.getdoc(app.default_command) or "").items()
+        if len(text) > LONG
+    ]
+    assert not [entry for entry, count in Counter(entries).items() if count > 1]
 
 
 @pytest.mark.parametrize("app", commands(), ids=lambda app: app.name[0])

@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
 
+from bertram.cli.arguments import (
+    DataOrSample,
+    EncoderOfRecipe,
+    Fraction,
+    Jobs,
+    KeepModels,
+    MaxEvalSamples,
+    MaxSeeds,
+)
 from bertram.cli.failures import REPORT_PACKAGES
 from bertram.cli.layout import Flag, Words, columns
 from bertram.cli.reproduce import budget, largest_seeds, plan
@@ -51,17 +60,17 @@ def ablate(
     smallest_effect: Annotated[PositiveFloat, Parameter(name=("--smallest-effect", "--effect"))] = 0.005,
     primary: str | None = None,
     until_decided: Flag = False,
-    max_seeds: PositiveInt | None = None,
+    max_seeds: MaxSeeds = None,
     equal_time: Flag = False,
     epochs: int | None = None,
-    fraction: float = 1.0,
-    max_eval_samples: int | None = None,
-    jobs: PositiveInt = 1,
-    data: str | None = None,
-    encoder: str | None = None,
+    fraction: Fraction = 1.0,
+    max_eval_samples: MaxEvalSamples = None,
+    jobs: Jobs = 1,
+    data: DataOrSample = None,
+    encoder: EncoderOfRecipe = None,
     out: Path = Path("runs/ablation"),
     records: Annotated[list[Path] | None, Parameter(negative="")] = None,
-    keep_models: Flag = False,
+    keep_models: KeepModels = False,
     dry_run: Flag = False,
 ) -> None:
     """Estimate the effect of each technique with its interval, and before that, which effects the design can detect.
@@ -87,30 +96,16 @@ def ablate(
         Primary outcome: a task, or overall (default). Its verdicts are corrected for the factors alone.
     until_decided
         Run seed after seed until every factor is decided or --max-seeds is reached, instead of --seeds.
-    max_seeds
-        Largest number of seeds with --until-decided; at least 3. Default: 12.
     equal_time
         Give each combination as many steps as take the time of the plain one's. What a step costs is measured on this
         machine before the first run, which takes a minute or more, and kept in the results folder.
     epochs
         Epochs of a recipe that has 10; the others are scaled alike. Default: those of the recipe.
-    fraction
-        Share of each task's training rows that is used.
-    max_eval_samples
-        Dev rows of each task in evaluations. Default: all rows.
-    jobs
-        Runs at a time; they share the cores.
-    data
-        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: sample.
-    encoder
-        minilm, mpnet, a directory in the Hugging Face layout, or a Hub id. Default: that of the recipe.
     out
         Results folder.
     records
         Further results folders, each after an option of its own, only read: finished runs are not repeated, and those
         at other budgets tell the noise for the forecast. Default: runs/reproduction.
-    keep_models
-        Keep the trained models. Without it only records and predictions are kept.
     dry_run
         Print the design, its power and the estimated hours, without training.
     """

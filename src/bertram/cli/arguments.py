@@ -37,6 +37,12 @@ AllowRejects = Annotated[Flag, Parameter(help="Continue even if more than 1 % of
 SmallestEffect = Annotated[
     PositiveFloat, Parameter(help="Smallest effect of interest on the overall score, an accuracy, F1 or a correlation.")
 ]
+MaxSeeds = Annotated[
+    PositiveInt | None,
+    Parameter(help="Largest number of seeds with --until-decided; at least 3. Default: 12."),
+]
+Fraction = Annotated[float, Parameter(help="Share of each task's training rows that is used.")]
+MaxEvalSamples = Annotated[int | None, Parameter(help="Dev rows of each task in evaluations. Default: all rows.")]
 Jobs = Annotated[PositiveInt, Parameter(help="Runs at a time; they share the cores.")]
 KeepModels = Annotated[
     Flag, Parameter(help="Keep the trained models. Without it only records and predictions are kept.")

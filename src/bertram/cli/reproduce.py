@@ -7,6 +7,14 @@ from cyclopts import App
 from cyclopts.types import PositiveFloat, PositiveInt
 
 from bertram import options
+from bertram.cli.arguments import (
+    DataOrSample,
+    Fraction,
+    Jobs,
+    KeepModels,
+    MaxEvalSamples,
+    MaxSeeds,
+)
 from bertram.cli.layout import Flag, Words, filled
 from bertram.options.command_line import pairs
 
@@ -38,17 +46,17 @@ def reproduce(
     experiments: str = "1-14",
     seeds: PositiveInt | None = None,
     until_decided: Flag = False,
-    max_seeds: PositiveInt | None = None,
+    max_seeds: MaxSeeds = None,
     smallest_effect: PositiveFloat = 0.005,
     epochs: int | None = None,
-    fraction: float = 1.0,
-    max_eval_samples: int | None = None,
-    jobs: PositiveInt = 1,
-    data: str | None = None,
+    fraction: Fraction = 1.0,
+    max_eval_samples: MaxEvalSamples = None,
+    jobs: Jobs = 1,
+    data: DataOrSample = None,
     encoder: str | None = None,
     out: Path = Path("runs/reproduction"),
     as_published: Flag = False,
-    keep_models: Flag = False,
+    keep_models: KeepModels = False,
     dry_run: Flag = False,
 ) -> None:
     """Run the study's experiments and compare their scores with the published ones.
@@ -63,28 +71,16 @@ def reproduce(
         Number of runs per experiment, with the seeds 0, 1, 2, and so on. Default: 1.
     until_decided
         Run seed after seed until every row is decided against row 4 or --max-seeds is reached, instead of --seeds.
-    max_seeds
-        Largest number of seeds with --until-decided; at least 3. Default: 12.
     smallest_effect
         Smallest effect of interest on the overall score, an accuracy or a correlation.
     epochs
         Epochs of an experiment that has 10 in the study; the others are scaled alike. Default: as in the study.
-    fraction
-        Share of each task's training rows that is used.
-    max_eval_samples
-        Dev rows of each task in evaluations. Default: all rows.
-    jobs
-        Runs at a time; they share the cores.
-    data
-        Directory with the data files; or hub (Hugging Face Hub), or sample (embedded). Default: sample.
     encoder
         minilm, mpnet, a directory in the Hugging Face layout, or a Hub id. Default: minilm.
     out
         Results folder.
     as_published
         Use the cosine itself as the paraphrase logit, as in the published code.
-    keep_models
-        Keep the trained models. Without it only records and predictions are kept.
     dry_run
         Print the runs and the estimated hours, without training.
     """

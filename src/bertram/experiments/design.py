@@ -15,7 +15,7 @@ from typing import Literal
 from bertram.errors import BertramError
 
 Kind = Literal["full", "fractional", "leave-one-out", "one-at-a-time"]
-ALONE: dict[Kind, str] = {"leave-one-out": "on", "one-at-a-time": "off"}  # level of all other factors in an effect
+ALONE: tuple[Kind, ...] = ("leave-one-out", "one-at-a-time")  # the other factors are all on, or all off
 MOST_FACTORS = 10
 TIMES = "×"
 
@@ -101,9 +101,10 @@ class Design:
         """Description of the design for its reader, a line each."""
         count = len(self.cells)
         if self.kind in ALONE:
+            level = "on" if self.kind == "leave-one-out" else "off"
             return [
-                f"{self.kind}: {count} configurations; each effect is that of one factor with all others "
-                f"{ALONE[self.kind]}, and interactions cannot be seen"
+                f"{self.kind}: {count} configurations; each effect is that of one factor with all others {level}, and "
+                "interactions cannot be seen"
             ]
         if not self.words:
             return [f"full: all {count} configurations of {len(self.factors)} factors; every effect stands alone"]
