@@ -15,7 +15,7 @@ from tests.common.commands import call
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-COMMANDS = ["data", "data", "train", "crossval", "predict", "predict", "python"]
+COMMANDS = ["data", "data", "train", "report", "crossval", "predict", "predict", "python"]
 TRAINS = ("train", "crossval")
 FOLDS = ["--folds", "2", "--sampling.steps_per_epoch", "2"]  # five folds say no more
 ANSWERS = re.compile(r"\b(billing|defect|delivery|yes|no)\b")
