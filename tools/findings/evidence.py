@@ -144,7 +144,7 @@ def verdict_words(row: Evidence | None) -> str:
 
 def _untestable_words(row: Evidence) -> str:
     if row.verdict.reason is Reason.TOO_FEW_SEEDS:
-        return f"no verdict: {row.seeds} of {LEAST_SEEDS} seeds"
+        return "no verdict"  # the number of seeds stands beside the effect
     if row.verdict.reason in (Reason.MISSING_RUNS, Reason.NO_COMMON_SEED):
         return "no estimate: runs are missing"
     return f"no verdict: {row.verdict.reason}"

@@ -117,15 +117,17 @@ def parse(text: str, *, alone: bool = False) -> list[Factor]:
             f"--factors: there is no {part!r}; there are {', '.join(FACTORS)}, and FIELD=OFF:ON" for part in unknown
         ]
         if not unknown:
-            factor = _joined(word, [switch for switch in switches if switch is not None])
-            named_alike = any(other.name == factor.name for other in factors)
-            factors.append(replace(factor, name=word) if named_alike else factor)
+            factors.append(_joined(word, [switch for switch in switches if switch is not None]))
     faults += [] if alone else _conflicts(factors)
     if len(words) < 2:
         faults.append("--factors: name at least two; one technique alone is a comparison: bertram compare")
     if faults:
         raise ConfigError(faults)
-    return factors
+    names = [factor.name for factor in factors]
+    return [
+        replace(factor, name=word) if names.count(factor.name) > 1 else factor  # one field with several levels
+        for word, factor in zip(words, factors, strict=True)
+    ]
 
 
 def _switch(word: str) -> Factor | None:
