@@ -27,20 +27,20 @@ STUDY_FILES = (REQUEST, TABLE_1, ABLATION)
 TASKS = {"sst": "accuracy", "quora": "accuracy", "sts": "pearson"}
 INTRODUCTION = """# Records of real runs
 
-Made from the records in this directory by `make tables`; do not edit. [Findings](../docs/findings.md) says what each
-technique is worth; this page has the records. Each folder holds a run's configuration, record and dev predictions (id
-and output only). Scores are on the course's dev sets, with 95 % bootstrap intervals over examples; one row is one run,
-so a difference between two rows says nothing about a technique unless there are several seeds. `minilm` has seen Quora
-pairs in its pretraining. Minutes are those of the machine that each run had, which was not always idle; its cores,
-threads and precision are in the record. `../shared/data` in commands and records is the directory of the files.
+`make tables` makes this page from the records in this directory; do not edit it. [Findings](../docs/findings.md) says
+what each technique is worth; this page has the records. The folder of a run has its configuration, record and dev
+predictions (id and output only). Scores are on the course's dev sets, with 95 % intervals over examples. Most rows are
+one run, so a difference between two rows says nothing about a technique unless there are several seeds. `minilm` was
+pretrained on Quora pairs. Minutes were measured on different machines, some of them busy; the record has cores, threads
+and precision. `../shared/data` in commands and records is the directory of the course's files.
 """
 FRONTIER = f"""## The frontier
 
-Every recorded single run of the three tasks on real data: the overall dev score against the training time, in minutes
-of two cores that are both used perfectly (thread-minutes halved). The minutes in all count the trainings of teachers
-and further pretraining, where there are any. Runs in bf16, but those of `precision`, are of a processor with
-instructions for it, those in fp32 of processors without, so their minutes are not alike.
-The runs that no quicker one of their size equals:
+The overall dev score against the training time, for every recorded single run of the three tasks on real data. The time
+is in minutes of two fully used cores (thread-minutes halved). "Minutes in all" include the trainings of teachers and
+further pretraining. Runs in bf16, except those of `precision`, used a processor with bf16 instructions, runs in fp32
+processors without, so their minutes are not comparable. These runs have a better score than every faster run of their
+size:
 
 ![Overall score against training minutes]({frontier.PICTURE})
 """
