@@ -1,97 +1,114 @@
-"""The engines of a run beside sentence-transformers and its ONNX, int8 and OpenVINO backends, on the same sentences.
+"""The engines of a run beside sentence-transformers and its compiled, ONNX, int8 and OpenVINO forms, on real sentences.
 
-    python -m benchmarks.prediction.engines RUN --task sst --data DIR
+    python -m benchmarks.prediction.engines RUN --task sst --data DIR     writes the record
+    python -m tools.pages                                                 puts it into the pages
 
-All take turns round by round, so that a machine whose speed drifts is fair to them: the ratios count, not the times.
-RUN has the encoder minilm, and its task reads single texts. Backends whose packages are not installed are listed as
-skipped. The record goes to standard output as JSON.
+All take turns round by round in one process, so that a machine whose speed drifts is fair to them: the ratios count,
+not the times. RUN has the encoder minilm, and its task reads single texts. Backends whose packages are not installed
+are listed as skipped; docs/engines.md says how to install them.
 """
 
 import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from benchmarks.common import machine, timing
+from benchmarks.common.records import ROOT, default_data, now, write
+from benchmarks.prediction.sentence_transformers import BASELINE, Encode, encoders
 from bertram.data.rows import read_rows
-from bertram.model.pretrained import find
 from bertram.prediction.engines.load import load
 from bertram.prediction.engines.reading import Engine
+from bertram.prediction.engines.session import thread_count
 from bertram.runs.directory import open_run
+from tools.engine_tables import engine_tables
 
 ENGINES: tuple[Engine, ...] = ("torch", "onnx", "onnx-int8")
-PEERS = {
-    "SentenceTransformer fp32": ("torch", ""),
-    "SentenceTransformer ONNX": ("onnx", "onnx/model.onnx"),
-    "SentenceTransformer ONNX int8": ("onnx", "onnx/model_qint8_avx512_vnni.onnx"),
-    "SentenceTransformer OpenVINO": ("openvino", "openvino/openvino_model.xml"),
-}
+PACKAGES = ("torch", "transformers", "sentence-transformers", "onnxruntime", "optimum-onnx", "openvino", "nncf")
+RECORD = ROOT / "results" / "prediction" / "engines.json"
 BATCH = 32
-BASELINE = "SentenceTransformer fp32"
-Predict = Callable[[Sequence[str]], object]
+SHORT = 60  # characters of the longest sentence that is predicted alone
+SINGLES = 20  # sentences that are predicted alone in each round
 
 
-def calls_of(run: Path, task: str) -> tuple[dict[str, Predict], dict[str, str]]:
-    """The functions that are timed by name, and the reasons why others are not."""
-    calls: dict[str, Predict] = {}
-    skipped: dict[str, str] = {}
-    from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - slow to import
+def measure(calls: Mapping[str, Encode], inputs: Sequence[Sequence[str]], rounds: int) -> dict[str, Any]:
+    """Milliseconds of a call, and the speed beside the baseline.
 
-    for name, (backend, file) in PEERS.items():
-        options: dict[str, Any] = {"backend": backend, "model_kwargs": {"file_name": file}} if file else {}
-        try:
-            peer = SentenceTransformer(str(find("minilm")), device="cpu", **options)
-        except Exception as error:  # each backend has errors of its own for what it lacks
-            skipped[name] = str(error).splitlines()[0][:200]
-            continue
-        calls[name] = partial(peer.encode, batch_size=BATCH, show_progress_bar=False)
-    for engine in ENGINES:
-        calls[f"bertram {engine}"] = partial(load(open_run(run), engine).predict, task, batch_size=BATCH)
-    return calls, skipped
+    Args:
+        calls: what is timed, by name.
+        inputs: texts of each call of a round.
+        rounds: number of timed rounds.
+    """
 
+    def all_inputs(call: Encode, _: int) -> None:
+        for texts in inputs:
+            call(texts)
 
-def timed(calls: dict[str, Predict], inputs: Sequence[Sequence[str]], rounds: int) -> dict[str, dict[str, float]]:
-    """Median milliseconds of a call, and the speed beside the baseline: the median of the ratios of each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(rounds + 1):
-        for name, call in calls.items():
-            begin = time.perf_counter()
-            for texts in inputs:
-                call(texts)
-            if number:  # the first round warms up
-                seconds[name].append(time.perf_counter() - begin)
+    turns = {name: partial(all_inputs, call) for name, call in calls.items()}
+    seconds = timing.alternate(turns, rounds, warm_up=1)
     return {
         name: {
-            "ms": 1000 * statistics.median(values) / len(inputs),
-            "speed": statistics.median(a / b for a, b in zip(seconds[BASELINE], values, strict=True)),
+            "ms": timing.quartiles([1000 * value / len(inputs) for value in values], digits=2),
+            "speed": timing.ratio(seconds[BASELINE], values),
         }
         for name, values in seconds.items()
     }
 
 
-def main() -> None:
-    """Measure one text at a time and batches of 32."""
+def agreement(calls: Mapping[str, Encode], texts: Sequence[str]) -> dict[str, float]:
+    """Mean cosine between the vectors of each peer and those of the baseline."""
+    vectors = {name: np.asarray(call(texts)) for name, call in calls.items()}
+    norms = {name: value / np.linalg.norm(value, axis=1, keepdims=True) for name, value in vectors.items()}
+    return {name: round(float((value * norms[BASELINE]).sum(1).mean()), 5) for name, value in norms.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure one text at a time and batches of 32, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--task", default="sst")
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--sentences", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=9)
-    chosen = parser.parse_args()
-    rows = read_rows(open_run(chosen.run).config.tasks[chosen.task], chosen.data, "dev")
-    texts = [text for (text,) in rows.texts][: chosen.sentences]
-    short = [[text] for text in texts if len(text) <= 60][:20]
-    calls, skipped = calls_of(chosen.run, chosen.task)
-    record = {
-        "sentences": len(texts),
-        "one text": timed(calls, short, chosen.rounds),
-        "batches of 32": timed(calls, [texts], chosen.rounds),
-        "skipped": skipped,
-    }
-    print(json.dumps(record, indent=2))
+    parser.add_argument("run", type=Path, help="directory of the run")
+    parser.add_argument("--task", default="sst", help="task of single texts")
+    parser.add_argument("--data", default=default_data(), help="directory of the course files, or sample")
+    parser.add_argument("--sentences", type=int, default=1024, help="number of sentences")
+    parser.add_argument("--rounds", type=int, default=9, help="number of timed rounds")
+    parser.add_argument("--out", type=Path, default=RECORD, help="file of the record")
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(thread_count())
+    run = open_run(chosen.run)
+    task = run.config.tasks[chosen.task]
+    texts = [text for (text,) in read_rows(task, chosen.data, "dev").texts][: chosen.sentences]
+    train = [text for (text,) in read_rows(task, chosen.data, "train").texts]
+    short = [[text] for text in texts if len(text) <= SHORT][:SINGLES]
+    with tempfile.TemporaryDirectory() as directory:
+        peers, skipped = encoders(Path(directory), train, BATCH)
+        ours = {
+            f"bertram, {engine}": partial(load(run, engine).predict, task.name, batch_size=BATCH) for engine in ENGINES
+        }
+        record = {
+            "host": machine.host(),
+            "versions": {package: found for package in PACKAGES if (found := _version(package))},
+            "sentences": len(texts),
+            "rounds": chosen.rounds,
+            "agreement": agreement(peers, texts[:64]),
+            "one text": measure(peers | ours, short, chosen.rounds),
+            "batches of 32": measure(peers | ours, [texts], chosen.rounds),
+            "skipped": skipped,
+            "finished": now(),
+        }
+    print(engine_tables(record))
+    write(chosen.out, record)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 if __name__ == "__main__":

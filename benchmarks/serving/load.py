@@ -79,7 +79,7 @@ def load(settings: Settings) -> dict[str, Any]:
                 settings.load(server, min(3.0, settings.seconds))  # warm up
                 begin, used = time.perf_counter(), server.processor_seconds()
                 tally = settings.load(server, settings.seconds)
-                summary = _summary(tally, time.perf_counter() - begin)
+                summary = summarize(tally, time.perf_counter() - begin)
                 used = server.processor_seconds() - used
                 summary["processor_ms_per_request"] = round(1000 * used / max(1, summary["answered"]), 2)
                 summary["resident_mib"] = round(server.resident_mib())
@@ -89,7 +89,8 @@ def load(settings: Settings) -> dict[str, Any]:
     return figures | {"ratio": round(batching / alone, 2)}
 
 
-def _summary(tally: Tally, seconds: float) -> dict[str, Any]:
+def summarize(tally: Tally, seconds: float) -> dict[str, Any]:
+    """Requests answered and failed, requests per second, and waiting times."""
     cuts = quantiles(tally.seconds, n=100)
     answered = tally.statuses[200]
     return {
@@ -207,7 +208,7 @@ def largest(settings: Settings) -> dict[str, Any]:
         sender.start()
         begin = time.perf_counter()
         tally = settings.load(server, settings.seconds)
-        summary = _summary(tally, time.perf_counter() - begin)
+        summary = summarize(tally, time.perf_counter() - begin)
         ended.set()
         sender.join()
     return {"small": summary, "largest": _by_status(statuses)}

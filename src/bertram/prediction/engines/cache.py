@@ -108,9 +108,10 @@ def find(run: Path, model: str, engine: str, notify: Callable[[str], None]) -> t
         if not (directory / MANIFEST).is_file():
             continue
         try:
-            manifest = typed(read_object(directory / MANIFEST), Manifest, directory / MANIFEST)
-            if (manifest.format, manifest.runtime) != (FORMAT, version("onnxruntime")):
+            values = read_object(directory / MANIFEST)
+            if (values.get("format"), values.get("runtime")) != (FORMAT, version("onnxruntime")):
                 continue  # of another version of the software
+            manifest = typed(values, Manifest, directory / MANIFEST)
             if (manifest.model, manifest.engine) != (model, engine):
                 raise RunError(f"{directory}: graphs of another model")
             for name, sha256 in manifest.files.items():
