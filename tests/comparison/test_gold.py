@@ -84,7 +84,7 @@ def test_an_unknown_task_is_answered_with_the_nearest() -> None:
     assert task_named(tasks, "sst") is SST
     with pytest.raises(BertramError, match=r"unknown task 'qora'; did you mean quora\?"):
         task_named(tasks, "qora")
-    with pytest.raises(BertramError, match="there are sst, quora"):
+    with pytest.raises(BertramError, match="choose one of sst, quora"):
         task_named(tasks, "x")
 
 

@@ -72,7 +72,7 @@ def test_looks_are_kept_and_read_by_the_same_plan_alone(tmp_path: Path) -> None:
     ):
         with pytest.raises(RunError, match=rf"of another study \({difference}\)"):
             read_looks(tmp_path, other)
-    with pytest.raises(RunError, match="go on with --until-decided"):
+    with pytest.raises(RunError, match="continue it with --until-decided"):
         refuse_looks(tmp_path)
 
 
