@@ -97,6 +97,7 @@ def _openvino_int8(directory: Path, sentences: Sequence[str]) -> Any:
                 for part in features
             ]
         ),
+        subset_size=CALIBRATION,
         model_type=nncf.ModelType.TRANSFORMER,
     )
     openvino.save_model(quantized, graph.with_name("openvino_model_int8.xml"), compress_to_fp16=False)
