@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from tests.common.models import CASES, PAIRS, TEXTS, inputs_for, random_model, study_tasks
+from tests.common.quick import quick_only
 
 from bertram.data.examples import Examples, tokenize
 from bertram.export import onnx
@@ -21,7 +22,9 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 Exported = tuple[Model, Task, Path]
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(
+    scope="module", params=quick_only({"yes or no, cls", "classes by CORAL, pooler", "texts apart, features"}, CASES)
+)
 def exported(request: pytest.FixtureRequest, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     task, settings = CASES[request.param]
     model = random_model(tiny_encoder, {task.name: task}, **settings)

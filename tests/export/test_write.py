@@ -184,6 +184,7 @@ def test_a_directory_that_is_there_is_not_written_over(cross: Run, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_refused_with_a_way_out(cross: Run, tmp_path: Path) -> None:
     from bertram.merging.ensemble import ensemble
 

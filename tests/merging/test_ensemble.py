@@ -55,6 +55,7 @@ def test_it_is_a_run_with_copies_of_its_members(tiny_runs: Path, tmp_path: Path)
     assert made.record["parameters"]["all"] == 2 * single
 
 
+@pytest.mark.slow
 def test_the_members_of_an_ensemble_count_one_each(tiny_runs: Path, tmp_path: Path) -> None:
     names = ("cross-0", "bi-0", "cross-1")
     two = ensemble([tiny_runs / names[0], tiny_runs / names[1]], tmp_path / "two")

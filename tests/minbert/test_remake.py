@@ -125,6 +125,7 @@ def test_rows_until_they_are_decided_stop_one_by_one_and_keep_their_verdicts(tmp
     assert difference.verdict.decision == "better"
 
 
+@pytest.mark.slow
 def test_an_ablation_with_looks_comes_out_as_it_was(tmp_path: Path) -> None:
     factors = parse("mse,rotating")
     design = leave_one_out([one.name for one in factors])

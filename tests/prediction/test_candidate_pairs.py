@@ -30,6 +30,7 @@ def made(encoder: Path, task: Task, data: str, **more: Any) -> Any:
     return candidate_pairs(task, data, load_encoder(str(encoder)), load_tokenizer(encoder), **more)
 
 
+@pytest.mark.slow
 def test_half_are_nearest_neighbours_and_half_random_and_none_is_a_row(tiny_encoder: Path, tmp_path: Path) -> None:
     task, data = sts(tmp_path)
     found = made(tiny_encoder, task, data, neighbours=2)

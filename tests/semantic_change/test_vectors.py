@@ -61,6 +61,7 @@ def test_vectors_on_disk_are_used_again_and_known_by_their_content(encoder_direc
     assert not np.allclose(usage_vectors(usages(), other, 64, cache, never)[0], marked)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_vectors_is_made_again(encoder_directory: Path, tmp_path: Path) -> None:
     cache = tmp_path / "vectors"
     encoder = load_usage_encoder(str(encoder_directory))

@@ -247,6 +247,7 @@ def test_averaged_weights_are_scored_and_saved_while_training_goes_on_with_its_o
     assert not torch.equal(kept, plain.model.network.encoder.get_parameter("embedding_norm.weight"))
 
 
+@pytest.mark.slow
 def test_an_average_takes_the_weights_once_a_step_after_all_that_a_step_does(
     tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -453,6 +454,7 @@ def test_further_rows_are_trained_on_but_neither_scored_nor_counted_as_the_task_
 # ------------------------------------------------------------------------------------------ the caller's process
 
 
+@pytest.mark.slow
 def test_a_training_leaves_the_threads_and_random_numbers_of_its_caller_alone(
     tiny_encoder: Path, tmp_path: Path
 ) -> None:

@@ -153,6 +153,7 @@ def test_the_variant_of_the_public_package_trains(tiny_encoder: Path) -> None:
     )  # the offset is as large as its infinity norm
 
 
+@pytest.mark.slow
 def test_the_public_package_s_penalty_is_a_sum_over_the_batch_in_however_many_parts(tiny_encoder: Path) -> None:
     smart = {"tasks": ["sst"], "variant": "smart-pytorch", "unit": "absolute", "radius": 1e-6, "noise_std": 0.01,
              "step_size": 1e-3}  # fmt: skip

@@ -128,7 +128,7 @@ def assert_same_gradients(training: Training) -> None:
             assert float((gradient - other).abs().max()) <= 1e-6 * largest
 
 
-@pytest.mark.parametrize("technique", TECHNIQUES)
+@pytest.mark.parametrize("technique", quick_only({"plain", "smart on all"}, TECHNIQUES))
 def test_gradients_gramian_and_their_sum_are_those_of_one_task_after_the_other(
     technique: str, tiny_encoder: Path
 ) -> None:
@@ -155,9 +155,7 @@ def test_the_layers_of_every_family_give_them(family: str, pooling: str, tmp_pat
     assert_same_gradients(begin_training(config))
 
 
-@pytest.mark.parametrize(
-    "method", quick_only({"pcgrad", "mgda"}, ["pcgrad", "gradvac", "asymmetric", "config", "mgda"])
-)
+@pytest.mark.parametrize("method", quick_only({"pcgrad"}, ["pcgrad", "gradvac", "asymmetric", "config", "mgda"]))
 @pytest.mark.parametrize("granularity", quick_only({"layer"}, ["encoder", "layer"]))
 def test_without_dropout_a_training_is_that_of_separate_passes(
     method: str, granularity: str, tiny_encoder: Path

@@ -137,6 +137,7 @@ def test_only_chosen_tokens_have_a_loss_and_the_decoder_is_tied(tiny_encoder: Pa
     assert int(gradients[0].any(1).sum()) > 20_000  # as a decoder, all rows have a gradient
 
 
+@pytest.mark.slow
 def test_dev_and_test_files_are_never_read(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     really = open_table
