@@ -24,7 +24,7 @@ from benchmarks.smart.offsets import changed_classes, cosine, perturbable
 from bertram import smart
 from bertram.data.examples import Batch
 from bertram.model.dropout import NO_DROPOUT
-from bertram.model.encoders.base import PackedLayout
+from bertram.model.encoders.layout import PackedLayout
 from bertram.model.multitask import Multitask
 from bertram.training import setup
 from bertram.training.state import Training

@@ -12,8 +12,8 @@ from torch import Tensor
 from bertram.data.packing import pack
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoders import Encoder, EncoderConfig
-from bertram.model.encoders.base import WordRows
 from bertram.model.encoders.bert import BertEncoder
+from bertram.model.encoders.word_rows import WordRows
 from bertram.model.pretrained import find, read_encoder
 
 transformers = pytest.importorskip("transformers")

@@ -16,7 +16,7 @@ from tests.common.families import FAMILIES, HIDDEN, POSITIONS, VOCABULARY, save_
 from bertram.data.packing import pack
 from bertram.errors import WeightsError
 from bertram.model.encoders import Encoder
-from bertram.model.encoders.base import WordRows
+from bertram.model.encoders.word_rows import WordRows
 from bertram.model.pretrained import read_config, read_encoder
 
 LENGTHS = ([30, 1, 41, 17, 140, 33, 2], [5, 9, 9, 3])

@@ -13,7 +13,8 @@ from tests.common.trainings import NO_DROPOUT, begin_training, copy_weights, equ
 from bertram import options, smart
 from bertram.errors import ConfigError
 from bertram.tasks import QUORA, SST, STS, Task
-from bertram.training.objective import LOWEST_LOG_VARIANCE, smart_settings
+from bertram.training.objective import LOWEST_LOG_VARIANCE
+from bertram.training.smart_losses import smart_settings
 from bertram.training.state import Training
 from bertram.training.step import packed_gradients
 

@@ -24,7 +24,8 @@ from bertram.model.masked_head import LAYOUTS, MaskedHead
 from bertram.model.pretrained import find, load_encoder, read_encoder
 from bertram.training import pretrain as module
 from bertram.training.masking import Masking
-from bertram.training.pretrain import pretrain, tokenize, training_texts, with_tasks
+from bertram.training.pretrain import pretrain, with_tasks
+from bertram.training.pretraining_texts import tokenize, training_texts
 from bertram.training.train import train
 
 MASKING = Masking(0.15, mask_id=103, vocabulary=30522)

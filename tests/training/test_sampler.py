@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bertram.config import ORDER_OPTIONS, OrderName, SamplingConfig
 from bertram.errors import ConfigError
-from bertram.training.orders import ORDERS, Pool, SampledOrder, Sequential, Source, Stratum, WorstLast
+from bertram.training.orders import ORDERS, SampledOrder, Sequential, WorstLast
+from bertram.training.pools import Pool, Source, Stratum
 from bertram.training.sampler import Sampler, Stream
 
 ANY = settings(deadline=None, max_examples=40)

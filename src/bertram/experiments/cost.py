@@ -12,7 +12,8 @@ from bertram.errors import DataError
 from bertram.experiments.budget import dev_rows, train_rows
 from bertram.experiments.schedule import Job
 from bertram.runs.directory import Run
-from bertram.training.orders import Order, Pool, make_order
+from bertram.training.orders import Order, make_order
+from bertram.training.pools import Pool
 
 TRAIN_SAMPLE = 1000  # training examples of each task that are scored at the end
 

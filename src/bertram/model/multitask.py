@@ -11,7 +11,7 @@ from bertram.data.examples import Batch
 from bertram.data.packing import Packed, pack
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoders import Encoder
-from bertram.model.encoders.base import WordRows
+from bertram.model.encoders.word_rows import WordRows
 from bertram.model.heads import SimilarityHead, TaskHead, head_of
 from bertram.model.outputs import Output, output_of
 from bertram.model.task_rows import TaskLeaves, TaskRows

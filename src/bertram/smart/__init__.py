@@ -30,19 +30,12 @@ In a training loop of one's own, where one would have called ``SMARTLoss(eval_fn
     True
 """
 
-from bertram.smart.adversarial import (
-    Perturbation,
-    Settings,
-    SettingsError,
-    adversarial_offset,
-    check_offset_function,
-    embedding_rms,
-    example_penalties,
-    penalty,
-    same_dropout,
-)
+from bertram.smart.adversarial import Perturbation, adversarial_offset
 from bertram.smart.divergences import bernoulli_symmetric_kl, coral_symmetric_kl, squared_difference, symmetric_kl
+from bertram.smart.offset_function import check_offset_function, same_dropout
+from bertram.smart.penalties import example_penalties, penalty
 from bertram.smart.proximal import BregmanProximal
+from bertram.smart.settings import Settings, SettingsError, embedding_rms
 
 __all__ = [
     "BregmanProximal",

@@ -4,90 +4,38 @@ Dev and test files are not read. What comes out is an encoder in the Hugging Fac
 """
 
 import json
-import math
 import shutil
-import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from bertram.config import Config, PretrainConfig
-from bertram.data.packing import pack
-from bertram.data.rows import Rows, file_facts, read_further, read_rows
-from bertram.data.sources import DataSource, as_source
 from bertram.data.splits import config_source
-from bertram.data.tokenizer import Tokenizer, load_tokenizer
-from bertram.errors import ConfigError, DataError, RunError, TrainingError, WeightsError
-from bertram.model.dropout import NO_DROPOUT, Dropout
-from bertram.model.encoders import Encoder
+from bertram.data.tokenizer import load_tokenizer
+from bertram.errors import ConfigError, RunError, WeightsError
 from bertram.model.linear import choose_precision
 from bertram.model.masked_head import MaskedHead
 from bertram.model.pretrained import find, read_encoder
-from bertram.optimizer import AdamW, clip, global_norm, schedule
 from bertram.runs import checkpoint
 from bertram.runs.files import write_json
 from bertram.runs.lock import run_lock
 from bertram.runs.tensors import write_tensors
 from bertram.runs.typed_json import read_object
-from bertram.tasks import Task
 from bertram.training.generators import seeded_generator
 from bertram.training.masking import Masking
+from bertram.training.pretraining import MaskedModel, Pretraining, Say
+from bertram.training.pretraining_texts import tokenize, training_texts
 from bertram.training.process_state import own_process_state
-from bertram.training.sampler import Stream
 from bertram.training.setup import encoder_files
 from bertram.training.train import choose_device
 
 FACTS = "pretraining.json"
 CHECKPOINTS = "checkpoint"
 HELD_OUT, MOST_HELD_OUT = 0.02, 500  # share and number of the texts that measure the loss and are not trained on
-SHOWN_STEPS = 50
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Tokenized texts.
-
-    Attributes:
-        token_ids: token ids of each text, special tokens included.
-        words: number of the word of each token, -1 for special tokens; without whole words, of the token.
-    """
-
-    token_ids: list[list[int]]
-    words: list[list[int]]
-
-    def at(self, places: Sequence[int]) -> "Texts":
-        """The texts at these places."""
-        return Texts([self.token_ids[place] for place in places], [self.words[place] for place in places])
-
-    def __len__(self) -> int:
-        return len(self.token_ids)
-
-
-class MaskedModel(nn.Module):
-    """An encoder with the head of a masked language model."""
-
-    def __init__(self, encoder: Encoder, head: MaskedHead) -> None:
-        super().__init__()
-        self.encoder, self.head = encoder, head
-
-    def losses(self, texts: Texts, masking: Masking, generator: np.random.Generator, dropout: Dropout) -> Tensor:
-        """The cross-entropy of each chosen token, [n]; only these reach the decoder."""
-        masked = [masking(ids, words, generator) for ids, words in zip(texts.token_ids, texts.words, strict=True)]
-        device = self.encoder.word_embeddings.device
-        packed = pack([sequence.token_ids for sequence in masked]).to(device)
-        chosen = pack([sequence.chosen for sequence in masked]).token_ids.bool()
-        original = pack(texts.token_ids).token_ids[chosen].to(device)
-        hidden = self.encoder(packed, dropout)[chosen.to(device)]
-        return F.cross_entropy(self.head(hidden, self.encoder.word_embeddings).float(), original, reduction="none")
 
 
 def pretrain(config: Config, settings: PretrainConfig, out: Path, *, resume: bool = False, say: Say = print) -> Path:
@@ -127,142 +75,6 @@ def pretrain(config: Config, settings: PretrainConfig, out: Path, *, resume: boo
     return out
 
 
-class Pretraining:
-    """The state of a further pretraining.
-
-    Args:
-        model: encoder and head.
-        texts: texts that are trained on.
-        held_out: texts that measure the loss.
-        masking: settings of the masks.
-        config: seed and precision.
-        settings: settings of the training.
-        facts: what the result comes from, for its file of facts.
-    """
-
-    def __init__(
-        self,
-        model: MaskedModel,
-        texts: Texts,
-        held_out: Texts,
-        masking: Masking,
-        config: Config,
-        settings: PretrainConfig,
-        facts: Mapping[str, Any],
-    ) -> None:
-        self.model, self.texts, self.held_out, self.masking = model, texts, held_out, masking
-        self.config, self.settings, self.facts = config, settings, dict(facts)
-        self.stream = Stream(len(texts), config.seed, "pretrain")
-        self.total = settings.max_steps or settings.epochs * -(-len(texts) // settings.batch_size)
-        self.step, self.seconds = 0, 0.0
-        encoder = model.encoder
-        self.generator = seeded_generator(config.seed, "pretrain dropout", encoder.word_embeddings.device)
-        self.dropout = Dropout(self.generator, encoder.config.hidden_dropout, encoder.config.attention_dropout)
-        self.parameters = {name: p for name, p in model.named_parameters() if not name.startswith("encoder.pooler")}
-        decayed = [p for p in self.parameters.values() if p.ndim > 1]
-        others = [p for p in self.parameters.values() if p.ndim == 1]
-        self.optimizer = AdamW(
-            [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=settings.lr,
-        )
-
-    def fit(self, checkpoints: Path, say: Say) -> None:
-        """Train until the last step, with a checkpoint every few minutes."""
-        begin = saved = time.monotonic()
-        begin -= self.seconds
-        recent: list[float] = []
-        while self.step < self.total:
-            recent.append(self._update())
-            if self.step % SHOWN_STEPS == 0 or self.step == self.total:
-                say(f"step {self.step:,} of {self.total:,}: loss {sum(recent) / len(recent):.4f}")
-                recent.clear()
-            self.seconds = time.monotonic() - begin
-            if time.monotonic() - saved >= 60 * self.config.checkpoint.save_minutes:
-                saved = time.monotonic()
-                checkpoint.save(checkpoints, self.step, self.state_dict(), self.config.checkpoint.save_total_limit)
-
-    def _update(self) -> float:
-        """Make one step; returns the mean loss of its chosen tokens."""
-        places = self.stream.draw(self.settings.batch_size)
-        texts, masks = self.texts.at(places.tolist()), self._masks(self.step)
-        loss = self.model.losses(texts, self.masking, masks, self.dropout).mean()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(f"step {self.step + 1}: the loss is not finite; try a lower --lr or --precision fp32")
-        gradients = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
-        clip(gradients, global_norm(gradients), self.settings.max_grad_norm)
-        factor = schedule(self.step, self.total, self.settings.warmup_ratio, "linear")
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * factor
-        for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        return value
-
-    def _masks(self, step: int) -> np.random.Generator:
-        """The masks of a step, a function of seed and step, so that a resumed training has the same."""
-        return np.random.default_rng([self.config.seed, zlib.crc32(b"masks"), step])
-
-    @torch.no_grad()
-    def held_out_loss(self) -> float:
-        """The mean loss of chosen tokens of the held-out texts, always the same ones, without dropout."""
-        generator = np.random.default_rng([self.config.seed, zlib.crc32(b"held out")])
-        size, losses = self.settings.batch_size, []
-        for begin in range(0, len(self.held_out), size):
-            part = self.held_out.at(range(len(self.held_out))[begin : begin + size])
-            losses.append(self.model.losses(part, self.masking, generator, NO_DROPOUT))
-        return float(torch.cat(losses).mean())
-
-    def state_dict(self) -> dict[str, Any]:
-        """State for a checkpoint."""
-        return {
-            "step": self.step,
-            "seconds": self.seconds,
-            "position": self.stream.position,
-            "model": dict(self.model.state_dict()),
-            "optimizer": {name: dict(self.optimizer.state.get(p, {})) for name, p in self.parameters.items()},
-            "dropout": self.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the state of a checkpoint."""
-        self.step, self.seconds, self.stream.position = state["step"], state["seconds"], state["position"]
-        self.model.load_state_dict(state["model"])
-        for name, parameter in self.parameters.items():
-            if saved := state["optimizer"][name]:
-                self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in saved.items()}
-        self.generator.set_state(state["dropout"])
-
-
-def training_texts(tasks: Mapping[str, Task], data: str | DataSource) -> tuple[list[str], dict[str, Any]]:
-    """The distinct training texts of some tasks, those of further files included, and the files that they come from.
-
-    Raises:
-        ConfigError: files that cannot be used; all faults are named.
-    """
-    source = as_source(data)
-    faults: list[str] = []
-    read: list[tuple[str, Rows]] = []
-    for task in tasks.values():
-        for place in ("train", *task.further):
-            try:
-                rows = (
-                    read_rows(task, source, "train", labelled=False)
-                    if place == "train"
-                    else read_further(task, place, source, allow_rejects=True)
-                )
-            except DataError as error:
-                faults.append(str(error))
-            else:
-                read.append((task.name, rows))
-    if faults:
-        raise ConfigError(faults)
-    texts = dict.fromkeys(text for _, rows in read for row in rows.texts for text in row)
-    return list(texts), {name: asdict(file) for name, file in file_facts(read).items()}
-
-
 def _begin(config: Config, settings: PretrainConfig) -> Pretraining:
     """A pretraining before its first step."""
     directory = find(config.encoder)
@@ -296,25 +108,6 @@ def _begin(config: Config, settings: PretrainConfig) -> Pretraining:
         settings,
         facts,
     )
-
-
-def tokenize(texts: Sequence[str], tokenizer: Tokenizer, max_tokens: int, *, whole_words: bool) -> Texts:
-    """The texts as sequences; texts without a token are left out.
-
-    Args:
-        texts: texts.
-        tokenizer: tokenizer of the encoder.
-        max_tokens: maximum sequence length; longer texts are truncated.
-        whole_words: choose all tokens of a word together.
-    """
-    token_ids, word_numbers = [], []
-    for ids, words in tokenizer.encode_with_words(texts):
-        if ids:
-            sequence, *_ = tokenizer.joined([ids], max_tokens)
-            inside = len(sequence) - 2
-            token_ids.append(sequence)
-            word_numbers.append([-1, *(words[:inside] if whole_words else range(inside)), -1])
-    return Texts(token_ids, word_numbers)
 
 
 def _check_directory(out: Path, *, resume: bool) -> None:

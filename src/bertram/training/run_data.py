@@ -16,7 +16,7 @@ from bertram.evaluation.evaluate import sample
 from bertram.runs.record_parts import DataFile
 from bertram.task_files import Extra
 from bertram.tasks import Task
-from bertram.training.orders import Pool, Source, Stratum
+from bertram.training.pools import Pool, Source, Stratum
 
 TRAIN_SAMPLE = 1000  # training examples of each task that are scored, for the train-dev gap
 

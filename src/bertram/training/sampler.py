@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from bertram.config import SamplingConfig
 from bertram.runs.checkpoint import State
-from bertram.training.orders import Pool, Stratum, make_order
+from bertram.training.orders import make_order
+from bertram.training.pools import Pool, Stratum
 
 Places = npt.NDArray[np.int64]
 

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from bertram import surgery
 from bertram.data.examples import Batch
 from bertram.errors import TrainingError
-from bertram.model.encoders.base import WordRows
+from bertram.model.encoders.word_rows import WordRows
 from bertram.model.multitask import Multitask
 from bertram.model.task_rows import TaskLeaves
 from bertram.optimizer import AdamW, clip, global_norm
 from bertram.training import processes
-from bertram.training.objective import Objective, TaskLoss
+from bertram.training.objective import Objective
 from bertram.training.parameters import by_layer, head_parameters, shared_parameters, word_table
+from bertram.training.task_losses import TaskLoss
 
 Weightings = surgery.Weighting | Sequence[surgery.Weighting]
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bertram.errors import WeightsError
-from bertram.model.encoders.base import Encoder, EncoderConfig
+from bertram.model.encoders.base import Encoder
 from bertram.model.encoders.bert import BertEncoder
+from bertram.model.encoders.config import EncoderConfig
 from bertram.model.encoders.distilbert import DistilBertEncoder
 from bertram.model.encoders.electra import ElectraEncoder
 from bertram.model.encoders.modernbert import ModernBertEncoder

@@ -1,169 +1,20 @@
-"""What all families of encoders share: the pass over packed tokens, its inputs, and the names of weights elsewhere."""
+"""What all families of encoders share: the pass over packed tokens, and its inputs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertram.data.packing import Packed, pack
-from bertram.model.attention import attend
 from bertram.model.dropout import NO_DROPOUT, Dropout
+from bertram.model.encoders.config import EncoderConfig
+from bertram.model.encoders.hugging_face import HuggingFaceNames
+from bertram.model.encoders.layout import PackedLayout, TokenLayout
+from bertram.model.encoders.word_rows import WordRows, embedding
 from bertram.model.linear import Linear, Precision
 from bertram.model.task_rows import TaskRows
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """The shape of an encoder, with what its pretraining fixed.
-
-    Attributes:
-        vocabulary: rows of the word-embedding table.
-        hidden: width H of the hidden states.
-        layers: number of layers.
-        heads: attention heads of each layer.
-        intermediate: width of the feed-forward part.
-        max_tokens: longest sequence, special tokens included.
-        segments: rows of the segment-embedding table; 0 if the family has none.
-        hidden_dropout: dropout rate on embeddings and on the output of each sub-layer.
-        attention_dropout: dropout rate of the attention probabilities.
-        norm_eps: epsilon of the norms.
-    """
-
-    vocabulary: int = 30522
-    hidden: int = 384
-    layers: int = 6
-    heads: int = 12
-    intermediate: int = 1536
-    max_tokens: int = 512
-    segments: int = 2
-    hidden_dropout: float = 0.1
-    attention_dropout: float = 0.1
-    norm_eps: float = 1e-12
-
-    @property
-    def model_type(self) -> str:
-        """The family's name in config.json of the Hugging Face layout."""
-        return "bert"
-
-    @property
-    def first_position(self) -> int:
-        """Row of the position table that a sequence begins with."""
-        return 0
-
-    @property
-    def embedding_width(self) -> int:
-        """Width E of the embeddings."""
-        return self.hidden
-
-
-@dataclass(frozen=True)
-class PaddedPositionsConfig(EncoderConfig):
-    """The shape of an encoder whose positions begin after the id of the padding token.
-
-    Attributes:
-        padding_id: id of the padding token.
-    """
-
-    padding_id: int = 1
-
-    @property
-    def first_position(self) -> int:
-        """Row of the position table that a sequence begins with."""
-        return self.padding_id + 1
-
-
-class WordRows:
-    """The distinct word-embedding rows of a step, gathered once, so that only these are differentiated.
-
-    Args:
-        table: [vocabulary, E], the word embeddings.
-        token_ids: all token ids of the step.
-    """
-
-    def __init__(self, table: Tensor, token_ids: Tensor) -> None:
-        self.ids = torch.unique(token_ids)
-        self.rows = table.detach()[self.ids].requires_grad_()
-
-    def __call__(self, token_ids: Tensor, tasks: TaskRows | None = None) -> Tensor:
-        """The embeddings [N, E] of token ids that are among the step's."""
-        return embedding(torch.searchsorted(self.ids, token_ids), self.rows, tasks)
-
-    def sparse(self, grad: Tensor, vocabulary: int) -> Tensor:
-        """The rows' gradient as a sparse gradient of the whole table."""
-        size = (vocabulary, grad.shape[1])
-        return torch.sparse_coo_tensor(self.ids[None], grad, size, is_coalesced=True, check_invariants=False)
-
-
-def embedding(index: Tensor, table: Tensor, tasks: TaskRows | None = None) -> Tensor:
-    """Rows of a table.
-
-    Args:
-        index: rows to take, [...].
-        table: [rows, E].
-        tasks: tasks of the tokens, where each task's gradient is wanted.
-    """
-    return F.embedding(index, table) if tasks is None else tasks.embedding(index, table)
-
-
-class TokenLayout(ABC):
-    """The tokens of one pass: [N] packed ones in training and prediction, [n, L] padded ones in an exported graph.
-
-    Attributes:
-        token_ids: token ids, [N] or [n, L].
-        segments: number of the text that a token belongs to, of the same shape.
-        positions: place of each token in its sequence, [N] or [L].
-        dropout: masks of the pass.
-        tasks: tasks of the rows, where each task's gradient is wanted.
-    """
-
-    token_ids: Tensor
-    segments: Tensor
-    positions: Tensor
-    dropout: Dropout
-    tasks: TaskRows | None = None
-
-    @abstractmethod
-    def places(self) -> Tensor:
-        """0, 1, … up to the end of the longest sequence, [L]."""
-
-    @abstractmethod
-    def first_tokens(self, x: Tensor) -> Tensor:
-        """The rows of the first token of each sequence."""
-
-    @abstractmethod
-    def attend(self, query: Tensor, key_value: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
-        """Attention within each sequence; see `bertram.model.attention.attend`."""
-
-
-class PackedLayout(TokenLayout):
-    """Packed tokens.
-
-    Args:
-        batch: S sequences with N tokens.
-        dropout: masks of the pass.
-        tasks: tasks of the rows, where each task's gradient is wanted.
-    """
-
-    def __init__(self, batch: Packed, dropout: Dropout, tasks: TaskRows | None = None) -> None:
-        self.batch, self.dropout, self.tasks = batch, dropout, tasks
-        self.token_ids, self.segments, self.positions = batch.token_ids, batch.segments, batch.positions
-
-    def places(self) -> Tensor:
-        """0, 1, … up to the end of the longest sequence, [L]."""
-        return torch.arange(self.batch.groups[-1].length, device=self.token_ids.device)
-
-    def first_tokens(self, x: Tensor) -> Tensor:
-        """The rows of the first token of each packed sequence, [S, H]."""
-        return x[self.batch.starts]
-
-    def attend(self, query: Tensor, key_value: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
-        """Attention within each sequence, group by group."""
-        tasks = None if self.tasks is None else self.tasks.sequence_tasks
-        return attend(query, key_value, self.batch, heads, self.dropout, bias, tasks)
 
 
 class EncoderLayer(nn.Module, ABC):
@@ -181,7 +32,7 @@ class EncoderLayer(nn.Module, ABC):
         """
 
 
-class Encoder(nn.Module, ABC):
+class Encoder(HuggingFaceNames, ABC):
     """An encoder of any family.
 
     Args:
@@ -193,18 +44,6 @@ class Encoder(nn.Module, ABC):
         layers: `EncoderLayer`s, the first one first.
         pooler: dense layer of the pretrained pooler, or None.
     """
-
-    model_types: ClassVar[tuple[str, ...]]  # names in config.json
-    config_class: ClassVar[type[EncoderConfig]] = EncoderConfig
-    config_keys: ClassVar[Mapping[str, str]]  # field of the configuration: key of config.json
-    fixed_values: ClassVar[Mapping[str, Any]]  # config.json besides the fields
-    activation_key: ClassVar[str] = "hidden_act"
-    prefix: ClassVar[str]  # of the weights' keys in a file that holds heads, too
-    ignored_keys: ClassVar[tuple[str, ...]]  # begins of keys that are no weights of the encoder
-    embedding_keys: ClassVar[Mapping[str, Sequence[str]]]  # our parameter -> Hugging Face keys; several are stacked
-    layer_keys: ClassVar[Mapping[str, Sequence[str]]]
-    layer_prefix: ClassVar[str] = "encoder.layer"
-    pooler_keys: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     has_segments: ClassVar[bool] = False  # whether the segment embedding depends on a token's text
 
@@ -338,90 +177,6 @@ class Encoder(nn.Module, ABC):
         """Parameters that lie above the last layer."""
         if self.pooler is not None:
             yield from self.pooler.parameters()
-
-    @classmethod
-    def faults(cls, values: Mapping[str, Any]) -> Iterator[str]:
-        """Reasons why the encoder of a config.json cannot be read."""
-        if values.get(cls.activation_key, "gelu") != "gelu":
-            yield f"{cls.activation_key} is {values[cls.activation_key]!r}, gelu is supported"
-        if values.get("position_embedding_type", "absolute") != "absolute":
-            yield f"position_embedding_type is {values['position_embedding_type']!r}, absolute is supported"
-        if values.get("is_decoder"):
-            yield "is_decoder is true, encoders are supported"
-        key_of = cls.config_keys
-        required = ("vocabulary", "hidden", "layers", "heads", "intermediate")
-        for key in (key_of[field] for field in required):
-            if not isinstance(values.get(key), int) or values[key] < 1:
-                yield f"{key} is missing or not a positive number"
-        for key in (key_of[field] for field in ("max_tokens", "segments") if field in key_of):
-            if not isinstance(values.get(key, 1), int) or values.get(key, 1) < 1:
-                yield f"{key} is not a positive number"
-        padding = values.get(key_of.get("padding_id", ""), 1)
-        if not isinstance(padding, int) or padding < 0:
-            yield f"{key_of['padding_id']} is not a number from 0 on"
-        for key in (key_of[f] for f in ("hidden_dropout", "attention_dropout", "norm_eps") if f in key_of):
-            if not isinstance(values.get(key, 0.1), int | float) or not 0 <= values.get(key, 0.1) < 1:
-                yield f"{key} is not a number from 0 to 1"
-        positions = values.get(key_of["max_tokens"])
-        after_padding = issubclass(cls.config_class, PaddedPositionsConfig) and isinstance(padding, int)
-        if after_padding and positions in range(1, padding + 2):
-            yield f"{key_of['max_tokens']} {positions} leaves no position for a token"
-        hidden, heads = values.get(key_of["hidden"]), values.get(key_of["heads"])
-        if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 and hidden % heads:
-            yield f"{key_of['hidden']} {hidden} cannot be divided by {heads} heads"
-
-    @classmethod
-    def read_config(cls, values: Mapping[str, Any]) -> EncoderConfig:
-        """The shape that a config.json without faults describes."""
-        positions = cls.config_keys["max_tokens"]
-        config = cls.config_class(**{field: values[key] for field, key in cls.config_keys.items() if key in values})
-        return replace(config, max_tokens=values.get(positions, config.max_tokens) - config.first_position)
-
-    @classmethod
-    def config_values(cls, config: EncoderConfig) -> dict[str, Any]:
-        """config.json of the Hugging Face layout."""
-        values = {cls.config_keys[field.name]: getattr(config, field.name) for field in fields(config)
-                  if field.name in cls.config_keys}  # fmt: skip
-        values[cls.config_keys["max_tokens"]] = config.max_tokens + config.first_position
-        return {"model_type": config.model_type, **cls.fixed_values, **values}
-
-    def hugging_face_keys(self) -> dict[str, list[str]]:
-        """For each of our parameters, the Hugging Face keys that are stacked to make it."""
-        keys = {name: list(hf_keys) for name, hf_keys in self.embedding_keys.items()}
-        if self.pooler is not None:
-            keys |= {name: list(hf_keys) for name, hf_keys in self.pooler_keys.items()}
-        for number in range(len(self.layers)):
-            for own_name, hf_keys in self.layer_keys.items():
-                for part in ("weight", "bias"):
-                    name = f"layers.{number}.{own_name}.{part}"
-                    keys[name] = [f"{self.layer_prefix}.{number}.{key}.{part}" for key in hf_keys]
-        return keys
-
-    def hugging_face_state(self) -> dict[str, Tensor]:
-        """The weights under the Hugging Face keys, keys and values taken apart again."""
-        state = {}
-        parameters = dict(self.named_parameters())
-        for name, keys in self.hugging_face_keys().items():
-            for key, part in zip(keys, parameters[name].detach().chunk(len(keys)), strict=True):
-                state[key] = part.contiguous()
-        return state
-
-    @classmethod
-    def unfused(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weights of a file with those apart that `hugging_face_keys` names apart."""
-        return dict(state)
-
-    @classmethod
-    def plain_key(cls, key: str) -> str:
-        """A key of a file without the family's prefix, and under its present name."""
-        key = key.removeprefix(cls.prefix)
-        return key.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-
-    @classmethod
-    def has_pooler(cls, keys: Iterable[str]) -> bool:
-        """Whether the keys of a file, as `plain_key` gives them, hold a pooler."""
-        pooler_keys = {key for hf_keys in cls.pooler_keys.values() for key in hf_keys}
-        return not pooler_keys.isdisjoint(keys)
 
     @classmethod
     def new(cls, config: EncoderConfig, *, pooler: bool = True) -> Self:

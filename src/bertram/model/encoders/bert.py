@@ -6,7 +6,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from bertram.model.encoders.base import Encoder, EncoderConfig, EncoderLayer, TokenLayout, WordRows, embedding
+from bertram.model.encoders.base import Encoder, EncoderLayer
+from bertram.model.encoders.config import EncoderConfig
+from bertram.model.encoders.layout import TokenLayout
+from bertram.model.encoders.word_rows import WordRows, embedding
 from bertram.model.linear import Linear, feed_forward
 from bertram.model.norm import LayerNorm
 

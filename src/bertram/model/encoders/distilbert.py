@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from bertram.model.encoders.base import EncoderConfig, TokenLayout
 from bertram.model.encoders.bert import UNSEGMENTED_EMBEDDING_KEYS, BertEncoder, BertLayer
+from bertram.model.encoders.config import EncoderConfig
+from bertram.model.encoders.layout import TokenLayout
 from bertram.model.linear import feed_forward
 
 

@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bertram.model.encoders.base import EncoderConfig, TokenLayout, WordRows
 from bertram.model.encoders.bert import BertEncoder
+from bertram.model.encoders.config import EncoderConfig
+from bertram.model.encoders.layout import TokenLayout
+from bertram.model.encoders.word_rows import WordRows
 from bertram.model.linear import Linear
 
 

@@ -12,7 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bertram.model.encoders.base import Encoder, EncoderConfig, EncoderLayer, TokenLayout, WordRows
+from bertram.model.encoders.base import Encoder, EncoderLayer
+from bertram.model.encoders.config import EncoderConfig
+from bertram.model.encoders.layout import TokenLayout
+from bertram.model.encoders.word_rows import WordRows
 from bertram.model.linear import Linear
 from bertram.model.norm import LayerNorm
 

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bertram.model.encoders.base import EncoderConfig, PaddedPositionsConfig, TokenLayout
 from bertram.model.encoders.bert import UNSEGMENTED_EMBEDDING_KEYS, BertEncoder
+from bertram.model.encoders.config import EncoderConfig, PaddedPositionsConfig
+from bertram.model.encoders.layout import TokenLayout
 
 MAX_DISTANCE = 128  # tokens; all larger distances share a bucket
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from bertram.model.encoders.base import PaddedPositionsConfig
 from bertram.model.encoders.bert import BertEncoder
+from bertram.model.encoders.config import PaddedPositionsConfig
 
 
 @dataclass(frozen=True)

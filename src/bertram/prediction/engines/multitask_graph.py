@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bertram.model.dropout import NO_DROPOUT
-from bertram.model.encoders.base import TokenLayout
+from bertram.model.encoders.layout import TokenLayout
 from bertram.model.heads import ComparingHead, TaskHead
 from bertram.model.multitask import Multitask
 from bertram.prediction.engines.cache import EngineTask
