@@ -4,7 +4,7 @@ The backward pass is written out: the short sentences of small batches make atte
 operations, and the closed form needs half as many as automatic differentiation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -63,6 +63,8 @@ def _fused(
 
 
 class _Attention(torch.autograd.Function):
+    """Attention with dropout; inside it, count and heads are one dimension, so that products need no reshaping."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -80,17 +82,17 @@ class _Attention(torch.autograd.Function):
         output = torch.empty_like(query)
         saved = []
         for group, rows in _rows(query, batch):
-            q = _split(query[rows], group, heads, padded=everywhere)  # [count, heads, Lq, d]
-            k = _split(key_value[group.start : group.stop, :hidden], group, heads)  # [count, heads, L, d]
-            v = _split(key_value[group.start : group.stop, hidden:], group, heads)
-            scores = (q @ k.transpose(2, 3)).mul_(scale)  # [count, heads, Lq, L]
-            added = _added(group, bias, tasks, q.shape[2])
+            (q,) = _heads(query[rows], group, heads, 1, padded=everywhere)  # [count * heads, Lq, d]
+            k, v = _heads(key_value[group.start : group.stop], group, heads, 2)  # [count * heads, L, d]
+            scores = torch.bmm(q, k.transpose(1, 2)).mul_(scale)  # [count * heads, Lq, L]
+            by_head = scores.view(group.count, heads, *scores.shape[1:])
+            added = _added(group, bias, tasks, q.shape[1])
             if added is not None:
-                scores += added
+                by_head += added
             probabilities = torch.softmax(scores, dim=-1)
             mask = dropout.attention_mask(probabilities)
             used = probabilities if mask is None else probabilities * mask
-            output[rows] = _join(used @ v, group, padded=everywhere)
+            _write(output[rows], [torch.bmm(used, v)], group, heads, padded=everywhere)
             saved += [q, k, v, probabilities, mask]
         ctx.save_for_backward(*saved)
         ctx.batch, ctx.heads, ctx.scale, ctx.everywhere = batch, heads, scale, everywhere
@@ -109,19 +111,19 @@ class _Attention(torch.autograd.Function):
         for group, rows in _rows(grad, ctx.batch):
             q, k, v, probabilities, mask = (next(saved) for _ in range(5))
             used = probabilities if mask is None else probabilities * mask
-            go = _split(grad[rows], group, ctx.heads, padded=ctx.everywhere)
-            grad_v = used.transpose(2, 3) @ go
-            grad_p = go @ v.transpose(2, 3)
+            (go,) = _heads(grad[rows], group, ctx.heads, 1, padded=ctx.everywhere)
+            grad_v = torch.bmm(used.transpose(1, 2), go)
+            grad_p = torch.bmm(go, v.transpose(1, 2))
             if mask is not None:
                 grad_p *= mask
             grad_s = torch._softmax_backward_data(grad_p, probabilities, -1, grad_p.dtype)
             if grad_bias is not None:
-                _add_bias_gradient(grad_bias, grad_s, group, ctx.tasks)
+                by_head = grad_s.view(group.count, ctx.heads, *grad_s.shape[1:])
+                _add_bias_gradient(grad_bias, by_head, group, ctx.tasks)
             grad_s.mul_(ctx.scale)
-            grad_query[rows] = _join(grad_s @ k, group, padded=ctx.everywhere)
-            span = grad_key_value[group.start : group.stop]
-            span[:, :hidden] = _join(grad_s.transpose(2, 3) @ q, group)
-            span[:, hidden:] = _join(grad_v, group)
+            _write(grad_query[rows], [torch.bmm(grad_s, k)], group, ctx.heads, padded=ctx.everywhere)
+            grad_k = torch.bmm(grad_s.transpose(1, 2), q)
+            _write(grad_key_value[group.start : group.stop], [grad_k, grad_v], group, ctx.heads)
         return grad_query, grad_key_value, None, None, None, grad_bias, None
 
 
@@ -151,6 +153,25 @@ def _rows(query: Tensor, batch: Packed) -> Iterator[tuple[Group, slice]]:
     everywhere = len(query) == len(batch.token_ids)
     for group in batch.groups:
         yield group, slice(group.start, group.stop) if everywhere else slice(group.first, group.first + group.count)
+
+
+def _heads(rows: Tensor, group: Group, heads: int, parts: int, *, padded: bool = True) -> tuple[Tensor, ...]:
+    """[rows, parts * H] to a [count * heads, length, d] of each part, with zeros where the group is uneven."""
+    if padded and group.slots is not None:
+        rows = rows.new_zeros(group.count * group.length, rows.shape[1]).index_copy_(0, group.slots, rows)
+    split = rows.view(group.count, -1, parts, heads, rows.shape[1] // parts // heads).permute(2, 0, 3, 1, 4)
+    return split.reshape(parts, group.count * heads, *split.shape[3:]).unbind()
+
+
+def _write(rows: Tensor, parts: Sequence[Tensor], group: Group, heads: int, *, padded: bool = True) -> None:
+    """Write parts of [count * heads, length, d] to the rows of a group, [rows, parts * H]: the inverse of `_heads`."""
+    slots = group.slots if padded else None
+    target = rows if slots is None else rows.new_empty(group.count * group.length, rows.shape[1])
+    split = target.view(group.count, -1, len(parts), heads, parts[0].shape[2])
+    for number, part in enumerate(parts):
+        split[:, :, number].copy_(part.view(group.count, heads, *part.shape[1:]).transpose(1, 2))
+    if slots is not None:
+        torch.index_select(target, 0, slots, out=rows)
 
 
 def _split(rows: Tensor, group: Group, heads: int, *, padded: bool = True) -> Tensor:
