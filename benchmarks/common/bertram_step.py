@@ -13,6 +13,7 @@ from bertram.model.multitask import Multitask
 from bertram.training import setup
 from bertram.training.generators import make_generators
 from bertram.training.objective import Objective
+from bertram.training.process_state import keep_freed_memory
 from bertram.training.run_data import RunData
 from bertram.training.step import StepContext, step
 
@@ -35,6 +36,7 @@ class BertramStep:
     """
 
     def __init__(self, config: Config, data: RunData) -> None:
+        keep_freed_memory()
         data = with_tasks_of(config, data)
         self.config = config
         self.model, _ = setup.build_model(config, torch.device("cpu"))

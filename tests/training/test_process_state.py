@@ -1,0 +1,46 @@
+"""What a training changes in the process that calls it."""
+
+import resource
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertram.training.process_state import _glibc, keep_freed_memory, release_freed_memory
+
+PAGES = (1 << 24) // resource.getpagesize()  # of a tensor below
+
+
+def page_faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def resident_pages() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
+def allocate_and_free() -> None:
+    tensors = [torch.ones(1 << 22) for _ in range(4)]
+    del tensors
+
+
+@pytest.mark.skipif(_glibc() is None, reason="needs glibc")
+def test_freed_memory_is_kept_for_the_next_step_until_it_is_released() -> None:
+    keep_freed_memory()
+    for _ in range(3):
+        allocate_and_free()
+    before = page_faults()
+    for _ in range(4):
+        allocate_and_free()
+    assert page_faults() - before < PAGES
+    kept = resident_pages()
+    release_freed_memory()
+    assert kept - resident_pages() > 2 * PAGES
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert _glibc() is None
+    keep_freed_memory()
+    release_freed_memory()
