@@ -25,7 +25,7 @@ from benchmarks.prediction import phases as prediction
 from benchmarks.smart import calibration
 from benchmarks.smart import public_code as public_smart
 from benchmarks.surgery import public_code as public_surgery
-from benchmarks.training import families, memory, precision, row_multiples, techniques
+from benchmarks.training import compiled, families, memory, precision, row_multiples, techniques
 from benchmarks.training import phases as training
 from bertram.data.examples import Batch
 from bertram.model.encoders import EncoderConfig
@@ -247,9 +247,20 @@ def test_row_multiples_are_measured_in_both_precisions() -> None:
 def test_techniques_are_set_against_the_plain_step() -> None:
     work = workloads.workload("sample", "minilm", 1)
     turns = techniques.turns(work, "sample", "fp32", batches=1)
-    assert turns.keys() == {*techniques.VARIANTS, "watched", "floor"}
+    assert turns.keys() == {*techniques.VARIANTS, "watched", "watched exactly", "floor"}
     turns["watched"](0)
     turns["floor"](0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_layers_that_are_compiled_compute_what_the_usual_ones_do(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)  # the parts as they are written
+    work = workloads.workload("sample", "minilm", 1)
+    results = compiled.measure(work, "sample", precision, 1, time.process_time)  # refuses losses that differ
+    assert results.keys() == {"usual_over_compiled", "compiling_seconds", "run_usual_over_compiled", "seconds"}
 
 
 TINY_SHAPE = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 40}

@@ -186,6 +186,11 @@ class SurgeryConfig(Strict):
         "encoder", description="vectors that are compared: the gradient of the whole encoder, or of each layer"
     )
     main_task: str | None = Field(None, description="method asymmetric: the task whose gradient stays as it is")
+    gradients: Literal["packed", "task-by-task"] = Field(
+        "packed",
+        description="passes for the tasks' gradients: one for all tasks, or one for each, which is slower and keeps "
+        "the activations of one task in memory at a time",
+    )
 
     @property
     def on(self) -> bool:
@@ -280,7 +285,11 @@ class LogConfig(Strict):
     """Contents of metrics.jsonl."""
 
     logging_steps: Count = Field(10, description="steps between two logged steps")
-    diagnostics_steps: Count = Field(50, description="steps between two measurements of gradients and perturbations")
+    diagnostics_steps: Count = Field(
+        50,
+        description="steps between two measurements of gradients and perturbations; 1: the update follows the sum of "
+        "the measured gradients, which differs by rounding",
+    )
 
 
 class PretrainConfig(Strict):

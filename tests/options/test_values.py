@@ -54,7 +54,7 @@ sampling.order sampling.batch_size sampling.gradient_accumulation_steps sampling
 sampling.epoch_of sampling.fraction sampling.size_exponent sampling.size_cap
 smart.tasks smart.weight smart.unit smart.radius smart.noise_std smart.step_size smart.ascent_steps
 smart.dropout_masks smart.variant smart.bregman smart.bregman_weight smart.bregman_beta smart.bregman_update_steps
-surgery.method surgery.frequency surgery.granularity surgery.main_task
+surgery.method surgery.frequency surgery.granularity surgery.main_task surgery.gradients
 rdrop.tasks rdrop.alpha
 average.method average.ema_decay average.tail_start
 evaluation.eval_steps evaluation.batch_size evaluation.early_stopping_patience evaluation.final_weights
@@ -413,7 +413,8 @@ OTHERWISE: dict[str, Any] = {
     "optimizer.embedding_update": "dense", "sampling.order": "round-robin", "sampling.batch_size": 3,
     "sampling.gradient_accumulation_steps": 2, "sampling.epochs": 7, "sampling.epoch_of": "sts",
     "sampling.fraction": 0.5, "smart.tasks": ["sst"], "smart.weight": 7.0, "smart.radius": 7.0, "smart.ascent_steps": 7,
-    "surgery.method": "pcgrad", "surgery.granularity": "layer", "rdrop.tasks": ["sst"], "rdrop.alpha": 7.0,
+    "surgery.method": "pcgrad", "surgery.granularity": "layer",
+    "surgery.gradients": "task-by-task", "rdrop.tasks": ["sst"], "rdrop.alpha": 7.0,
     "average.method": "none", "average.ema_decay": 0.5, "average.tail_start": 0.25, "evaluation.eval_steps": 7,
     "evaluation.batch_size": 7, "evaluation.early_stopping_patience": 7, "evaluation.final_weights": "last",
     "evaluation.max_interim_samples": 7, "evaluation.max_eval_samples": 7, "tasks.sst.weight": 3.0,

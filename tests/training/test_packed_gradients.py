@@ -1,14 +1,18 @@
 """One packed backward pass gives each task's gradient as backward passes of one task after the other do."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.common import child_processes
 from tests.common.models import PAIRS, TEXTS
 from tests.common.quick import quick_only
 from tests.common.trainings import (
     NO_DROPOUT,
+    GradientRecorder,
     begin_training,
     copy_weights,
     equal_weights,
@@ -19,21 +23,13 @@ from tests.common.trainings import (
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from bertram import surgery
+from bertram import options, surgery
+from bertram.config import Config
 from bertram.data.examples import Batch
 from bertram.model.task_rows import TaskLeaves
 from bertram.training.parameters import word_table
 from bertram.training.state import Training
-from bertram.training.step import (
-    Gradients,
-    _parts,
-    combined,
-    gramians_by_layer,
-    packed_gradients,
-    step,
-    update,
-    word_rows,
-)
+from bertram.training.step import _parts, combined, gramians_by_layer, packed_gradients, step, word_rows
 
 ByTask = dict[str, dict[str, Tensor | None]]
 BI = {"encoding": "bi", "head": "cosine"}
@@ -155,28 +151,81 @@ def test_the_layers_of_every_family_give_them(family: str, pooling: str, tmp_pat
     assert_same_gradients(begin_training(config))
 
 
-@pytest.mark.parametrize("method", quick_only({"pcgrad"}, ["pcgrad", "gradvac", "asymmetric", "config", "mgda"]))
-@pytest.mark.parametrize("granularity", quick_only({"layer"}, ["encoder", "layer"]))
-def test_without_dropout_a_training_is_that_of_separate_passes(
-    method: str, granularity: str, tiny_encoder: Path
-) -> None:
-    """Three updates with each rule; the reference packs each task alone, as its own step would."""
-    changes = {"surgery": {"method": method, "granularity": granularity, "main_task": "sst"}, "model": NO_DROPOUT}
-    config = tiny_config(tiny_encoder, optimizer={"eps": 1e-3}, **changes)
-    packed, separate = begin_training(config), begin_training(config)
-    take_steps(packed, 3)
-    for _ in range(3):
-        context = separate.context
-        batches = separate.batches(separate.sampler.next())
-        words = word_rows(context, batches)
-        groups = [packed_gradients(context, [batch], words) for batch in batches]
-        by_task = {batch.task: group.shared for batch, group in zip(batches, groups, strict=True)}
-        gradients = Gradients({}, by_task, {}, {})
-        shared, _ = combined(context, gradients, gramians_by_layer(context, gradients))
-
-        update(context, batches, shared | {n: g for group in groups for n, g in group.own.items()}, words)
+def assert_both_ways_train_alike(config: Config, steps: int = 2) -> None:
+    """Some updates from one packed pass, and as many from one pass for each task."""
+    packed, separate = (
+        begin_training(options.change(config, surgery={"gradients": gradients}))
+        for gradients in ("packed", "task-by-task")
+    )
+    for packed_step, separate_step in zip(take_steps(packed, steps), take_steps(separate, steps), strict=True):
+        assert separate_step.gradient_norm == pytest.approx(packed_step.gradient_norm, rel=1e-4)
+        for task, figures in packed_step.losses.items():  # SMART's other figures are those of a whole pass
+            other = separate_step.losses[task]
+            assert other["loss"] == pytest.approx(figures["loss"], rel=1e-5)
+            assert other.get("penalty", 0.0) == pytest.approx(figures.get("penalty", 0.0), rel=1e-3, abs=1e-7)
+        for layer, expected in zip(separate_step.layer_gramians, packed_step.layer_gramians, strict=True):
+            torch.testing.assert_close(layer, expected, rtol=1e-3, atol=1e-6)
     for name, weight in copy_weights(packed).items():
         torch.testing.assert_close(weight, copy_weights(separate)[name], rtol=1e-4, atol=1e-6)
+
+
+SLOWLY = {"optimizer": {"eps": 1e-3}}  # an update that does not turn the rounding of a small gradient into a step
+
+
+@pytest.mark.parametrize("method", quick_only({"pcgrad", "mgda"}, surgery.methods()))
+def test_a_pass_for_each_task_trains_as_the_packed_pass_with_every_rule(method: str, tiny_encoder: Path) -> None:
+    if method == "nash-mtl":
+        pytest.importorskip("ecos")
+    rule = {"method": method, "main_task": "sst"}
+    assert_both_ways_train_alike(tiny_config(tiny_encoder, surgery=rule, model=NO_DROPOUT, **SLOWLY), 1)
+
+
+@pytest.mark.parametrize("method", quick_only({"pcgrad"}, ["pcgrad", "gradvac", "config"]))
+@pytest.mark.parametrize("granularity", quick_only({"layer"}, ["encoder", "layer"]))
+def test_it_does_so_for_several_updates_and_by_layer(method: str, granularity: str, tiny_encoder: Path) -> None:
+    rule = {"method": method, "granularity": granularity}
+    assert_both_ways_train_alike(tiny_config(tiny_encoder, surgery=rule, model=NO_DROPOUT, **SLOWLY), 3)
+
+
+@pytest.mark.parametrize(
+    "technique", quick_only({"smart", "accumulation"}, [name for name in TECHNIQUES if name != "plain"])
+)
+def test_it_does_so_with_every_technique(technique: str, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    child_processes.fix_noise(monkeypatch.setattr)
+    changes = options.merge(TECHNIQUES[technique], {"model": NO_DROPOUT, "surgery": {"method": "pcgrad"}, **SLOWLY})
+    assert_both_ways_train_alike(tiny_config(tiny_encoder, **changes))
+
+
+class Kept:
+    """A tensor that a graph keeps for its backward pass; counts the elements of all that are alive."""
+
+    alive, most = 0, 0
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        Kept.alive += tensor.numel()
+        Kept.most = max(Kept.most, Kept.alive)
+
+    def __del__(self) -> None:
+        Kept.alive -= self.tensor.numel()
+
+
+def most_kept(action: Callable[[], object]) -> int:
+    """The most elements that graphs keep at a time."""
+    Kept.most = Kept.alive
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+        action()
+    return Kept.most
+
+
+def test_a_pass_for_each_task_has_the_activations_of_one_task_in_memory(tiny_encoder: Path) -> None:
+    """The most elements that the graphs of a step keep at a time."""
+    kept = {}
+    for gradients in ("packed", "task-by-task"):
+        rule = {"method": "pcgrad", "gradients": gradients}
+        training = begin_training(tiny_config(tiny_encoder, surgery=rule, model={"encoder_dropout": 0.0}))
+        kept[gradients] = most_kept(partial(take_steps, training, 1))
+    assert kept["task-by-task"] < 0.6 * kept["packed"]
 
 
 @pytest.mark.parametrize("technique", quick_only({"plain"}, ["plain", "smart", "accumulation", "dense"]))
@@ -190,6 +239,37 @@ def test_gramians_that_are_only_watched_change_no_bit_of_a_step(technique: str, 
         step(plain.context, plain.batches(places))
         assert len(report.layer_gramians) == 4
     assert equal_weights(copy_weights(watched), copy_weights(plain))
+
+
+@pytest.mark.parametrize("technique", quick_only({"plain", "smart"}, list(TECHNIQUES)))
+def test_watched_at_every_step_the_update_is_the_same_up_to_rounding(technique: str, tiny_encoder: Path) -> None:
+    changes = options.merge(TECHNIQUES[technique], {"optimizer": {"max_grad_norm": 0.0}})
+    watched, plain = (begin_training(tiny_config(tiny_encoder, **changes)) for _ in range(2))
+    batches = first_batches(plain)
+    of_tasks = flat(task_by_task(plain, batches))
+    largest = max(float(g.abs().max()) for of_task in of_tasks for g in of_task if g is not None)
+    gradients = []
+    for training, how in ((watched, {"watch": True, "exact": False}), (plain, {})):
+        recorder = GradientRecorder(training.context)
+        training.context.optimizer = recorder  # type: ignore[assignment]
+        report = step(training.context, batches, **how)
+        gradients.append(recorder.gradients)
+        assert len(report.layer_gramians) == (4 if how else 0)
+    for name, gradient in gradients[1].items():
+        other = gradients[0][name]
+        assert (other is None) == (gradient is None), name
+        if gradient is not None and other is not None:
+            assert float((other - gradient).abs().max()) <= 1e-6 * largest, name
+
+
+def test_watching_at_every_step_multiplies_as_much_as_a_plain_step(tiny_encoder: Path) -> None:
+    counts = []
+    for options_of_step in ({}, {"watch": True, "exact": False}):
+        training = begin_training(tiny_config(tiny_encoder))
+        with FlopCounterMode(display=False) as counter:
+            step(training.context, first_batches(training), **options_of_step)
+        counts.append(counter.get_total_flops())
+    assert counts[0] <= counts[1] <= 1.05 * counts[0]
 
 
 def test_bf16_gradients_are_those_of_fp32_to_its_rounding(tiny_encoder: Path) -> None:

@@ -57,12 +57,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "smart": {"tasks": ["all"], "bregman": "momentum"},
         "uncertainty_weighting": True,
         "average": {"method": "tail", "tail_start": 0.1},
-        "log": {"diagnostics_steps": 2},
+        "log": {"diagnostics_steps": 1},
     },
     "fewer examples than processes": {
         "sampling": {"batch_size": 1, "epochs": 1, "steps_per_epoch": 4},
         "evaluation": {"max_interim_samples": 1},
-        "surgery": {"method": "gradvac", "granularity": "layer"},
+        "surgery": {"method": "gradvac", "granularity": "layer", "gradients": "task-by-task"},
     },
     "one task a step, surgery after the epoch": {
         "sampling": {"order": "sequential", "epochs": 1},

@@ -58,6 +58,7 @@ ADDED: RawValues = {
     "tasks.NAME.extra.match_labels": False,
     "tasks.NAME.unlabelled": [],
     "sampling.first_task": None,
+    "surgery.gradients": "packed",
     "split": {"dev_share": 0.2, "seed": 0, "keep_together": "texts"},
 }
 """Fields that came after the first records, by dotted name (``tasks.NAME.field``), with their first default."""

@@ -9,11 +9,10 @@ from torch import Tensor
 from bertram import surgery
 from bertram.config import Config
 from bertram.data.examples import Batch
-from bertram.model.task_rows import TaskLeaves
 from bertram.runs.checkpoint import State
 from bertram.runs.typed_json import JsonObject
 from bertram.training.generators import Generators
-from bertram.training.step import StepContext, StepReport, gramians_by_layer, packed_gradients, word_rows
+from bertram.training.step import StepContext, StepReport, gramians_by_layer, task_gradients, word_rows
 
 IDLE_SHARE = 1e-6  # of the loss: a penalty below it does nothing
 IDLE_STEPS = 500  # without a conflict: surgery does nothing
@@ -32,7 +31,7 @@ def conflicts(context: StepContext, batches: Sequence[Batch], generators: Genera
     """
     drawn_from = (generators.dropout, generators.noise)
     states = [generator.get_state() for generator in drawn_from]
-    gradients = packed_gradients(context, batches, word_rows(context, batches), TaskLeaves())
+    gradients = task_gradients(context, batches, word_rows(context, batches))
     for generator, state in zip(drawn_from, states, strict=True):
         generator.set_state(state)
     return conflict_figures([batch.task for batch in batches], gramians_by_layer(context, gradients))

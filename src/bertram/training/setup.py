@@ -161,6 +161,7 @@ def step_contexts(
         parts=config.sampling.gradient_accumulation_steps,
         clip_norm=config.optimizer.max_grad_norm,
         word_rows=config.optimizer.embedding_update == "rows",
+        task_by_task=config.surgery.gradients == "task-by-task",
     )
     if not config.surgery.on:
         return plain, None

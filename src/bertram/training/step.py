@@ -2,7 +2,7 @@
 
 All tasks of a step are packed into one forward and one backward pass. With surgery, that pass gives the gradient of the
 shared parameters task by task (`bertram.model.task_rows`); their Gramian decides on weights, and the update follows
-their weighted sum. Then clip, update.
+their weighted sum. Then clip, update. Where memory asks for it, each task has a pass of its own instead.
 """
 
 import math
@@ -41,6 +41,7 @@ class StepContext:
         parts: number of parts in which a batch is computed.
         clip_norm: largest norm of the gradient; 0: no limit.
         word_rows: True to differentiate only the word embeddings of the step.
+        task_by_task: True for a pass for each task, where the tasks' gradients are wanted, instead of one for all.
         shared: trained parameters of the encoder by name.
         own: trained parameters of each task's head, and its log-variance, by task and name.
         all_layers: names of the shared parameters of each layer.
@@ -54,6 +55,7 @@ class StepContext:
     parts: int
     clip_norm: float
     word_rows: bool
+    task_by_task: bool = False
     shared: dict[str, nn.Parameter] = field(init=False)
     own: dict[str, dict[str, nn.Parameter]] = field(init=False)
     all_layers: list[list[str]] = field(init=False)
@@ -76,7 +78,8 @@ class Gradients:
     """The gradients of some tasks.
 
     Attributes:
-        shared: gradient of the sum of the losses by shared parameter; None where no task touches it.
+        shared: gradient of the sum of the losses by shared parameter, where it is asked for; None where no task
+            touches it.
         by_task: gradient of each task's loss by task and shared parameter, where it is asked for.
         own: gradient of each parameter that belongs to one of the tasks.
         losses: loss, penalty and further figures by task.
@@ -105,23 +108,29 @@ class StepReport:
     layer_gramians: Sequence[Tensor] = ()
 
 
-def step(context: StepContext, batches: Sequence[Batch], *, watch: bool = False) -> StepReport:
+def step(context: StepContext, batches: Sequence[Batch], *, watch: bool = False, exact: bool = True) -> StepReport:
     """One update from one batch of each task given.
 
     Args:
         context: network, losses and optimizer.
         batches: global batches of one or more tasks; each process computes its share of them.
-        watch: True to report the Gramians of the tasks' gradients without surgery, too; the update stays the same.
+        watch: True to report the Gramians of the tasks' gradients without surgery, too.
+        exact: True if watching may change no bit of the update, which then has products of its own; False: the update
+            follows the sum of the tasks' gradients, which is the same up to rounding.
 
     Raises:
         TrainingError: a loss or the gradient is not finite; the weights are then as they were.
     """
     words = word_rows(context, batches)
-    with_surgery = context.weighting is not None
-    leaves = TaskLeaves(with_sum=not with_surgery) if with_surgery or watch else None
-    gradients = packed_gradients(context, batches, words, leaves)
+    if context.weighting is not None or (watch and not exact):
+        gradients = task_gradients(context, batches, words)
+    else:
+        gradients = packed_gradients(context, batches, words, TaskLeaves(with_sum=True) if watch else None)
     layer_gramians = gramians_by_layer(context, gradients)
-    shared, gramians = combined(context, gradients, layer_gramians) if with_surgery else (gradients.shared, [])
+    if context.weighting is not None:
+        shared, gramians = combined(context, gradients, layer_gramians)
+    else:
+        shared, gramians = gradients.shared or summed_over_tasks(context, gradients), []
     norm = update(context, batches, {**shared, **gradients.own}, words)
     return StepReport(gradients.losses, norm, gramians, layer_gramians)
 
@@ -133,6 +142,27 @@ def word_rows(context: StepContext, batches: Sequence[Batch]) -> WordRows | None
         return None
     ids = torch.tensor([token for batch in batches for tokens, _ in batch.sequences for token in tokens])
     return WordRows(table, ids.to(table.device))
+
+
+def task_gradients(context: StepContext, batches: Sequence[Batch], words: WordRows | None) -> Gradients:
+    """The gradient of each task's weighted loss, without their sum; from one pass, or from one for each task.
+
+    Both give the same gradients up to rounding, but for random numbers: each pass draws its own masks and noise.
+
+    Args:
+        context: network and losses.
+        batches: global batches of one or more tasks.
+        words: word-embedding rows of the step, in place of the table.
+    """
+    if not context.task_by_task:
+        return packed_gradients(context, batches, words, TaskLeaves())
+    passes = [packed_gradients(context, [batch], words) for batch in batches]
+    return Gradients(
+        shared={},
+        by_task={batch.task: gradients.shared for batch, gradients in zip(batches, passes, strict=True)},
+        own={name: gradient for gradients in passes for name, gradient in gradients.own.items()},
+        losses={task: figures for gradients in passes for task, figures in gradients.losses.items()},
+    )
 
 
 def packed_gradients(
@@ -197,6 +227,14 @@ def combined(
         sums = surgery.weighted_sum(of_tasks, rule(gramian), inplace=True, dtype=torch.float32)
         total |= zip(names, sums, strict=True)
     return total, gramians
+
+
+def summed_over_tasks(context: StepContext, gradients: Gradients) -> dict[str, Tensor | None]:
+    """The sum of the tasks' gradients of each shared parameter."""
+    of_tasks = [list(of_task.values()) for of_task in gradients.by_task.values()]
+    ones = torch.ones(len(of_tasks))
+    sums = surgery.weighted_sum(of_tasks, ones, inplace=True, dtype=torch.float32)
+    return dict(zip(context.shared, sums, strict=True))
 
 
 def update(

@@ -93,7 +93,7 @@ class Trainer:
             group["lr"] = group["rate"] * factor
         context.objective.teacher.begin_step((number - 1) / max(1, self.sampler.total_steps - 1))
         try:
-            report = step(context, self.training.batches(places), watch=watch)
+            report = step(context, self.training.batches(places), watch=watch, exact=self._keeps_bits())
         except TrainingError as error:
             raise TrainingError(f"step {number}: {error}") from None
         context.objective.after_update()
@@ -180,6 +180,10 @@ class Trainer:
         due = self.sampler.step % self.config.log.diagnostics_steps == 0
         tasks = len(self.training.data.train)
         return due and self._has_seen_all_tasks() and tasks > 1 and not self.config.model.freeze_encoder
+
+    def _keeps_bits(self) -> bool:
+        """Whether measured gradients change no bit of an update; at every step that would be too dear."""
+        return self.config.log.diagnostics_steps > 1
 
 
 def _score_text(value: float | None) -> str:
