@@ -51,7 +51,7 @@ optimizer.lr optimizer.head_lr optimizer.betas optimizer.eps optimizer.weight_de
 optimizer.layerwise_lr_decay optimizer.warmup_ratio optimizer.lr_schedule optimizer.max_grad_norm
 optimizer.embedding_update
 sampling.order sampling.batch_size sampling.gradient_accumulation_steps sampling.epochs sampling.steps_per_epoch
-sampling.epoch_of sampling.fraction sampling.size_exponent sampling.size_cap
+sampling.epoch_of sampling.first_task sampling.fraction sampling.size_exponent sampling.size_cap
 smart.tasks smart.weight smart.unit smart.radius smart.noise_std smart.step_size smart.ascent_steps
 smart.dropout_masks smart.variant smart.bregman smart.bregman_weight smart.bregman_beta smart.bregman_update_steps
 surgery.method surgery.frequency surgery.granularity surgery.main_task surgery.gradients
