@@ -3,6 +3,7 @@
 from typing import Any
 
 from tools.engine_tables import engine_tables
+from tools.int8_tables import int8_tables
 from tools.serving_engine_tables import serving_engine_tables
 
 HOST = {
@@ -40,3 +41,18 @@ def test_servers_are_shown_beside_that_of_pytorch() -> None:
     tables = serving_engine_tables(HOST | {"clients": 16, "turns": 5, "seconds": 10.0, "engines": {"onnx": engine}})
     assert "| `onnx` | 6,000 | 1 | 100.0 (2.00 [1.50–2.50]) | 50.0 (1.00 [0.50–1.50]) |" in tables
     assert tables.rstrip().endswith("| 12.0 | 500 | 0 |")
+
+
+def test_price_of_int8_has_a_row_for_each_task_and_names_the_parts_in_fp32() -> None:
+    difference = {
+        "task": "sst",
+        "n": 1101,
+        "baseline_value": 0.51,
+        "value": 0.515,
+        "difference": 0.005,
+        "ci95": [-0.003, 0.013],
+        "verdict": {"decision": "undecided"},
+    }
+    tables = int8_tables({"differences": [difference], "fp32_parts": ["feed-forward down 1"]})
+    assert "| sst | 1,101 | 0.5100 | 0.5150 | +0.0050 [-0.0030, +0.0130] | undecided |" in tables
+    assert tables.endswith("Parts in fp32: feed-forward down 1.")

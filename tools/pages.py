@@ -10,6 +10,7 @@ from tools.comparison_tables import comparison_tables
 from tools.engine_tables import engine_tables
 from tools.family_tables import family_tables
 from tools.growth_tables import PICTURE, draw, growth_tables
+from tools.int8_tables import int8_tables
 from tools.markdown import Record, between
 from tools.serving_engine_tables import serving_engine_tables
 from tools.serving_tables import serving_tables
@@ -62,7 +63,8 @@ SERVING = Section("serving.md", "serving", "serving/record.json", serving_tables
 SERVING_ENGINES = Section("serving.md", "serving engines", "serving/engines.json", serving_engine_tables)
 ENGINES = Section("engines.md", "engines", "prediction/engines.json", engine_tables)
 ENGINES_BESIDE = Section("performance.md", "engines", "prediction/engines.json", engine_tables)
-SECTIONS = (COMPARISON, FAMILIES, GROWTH, SERVING, SERVING_ENGINES, ENGINES, ENGINES_BESIDE)
+INT8 = Section("engines.md", "int8", "prediction/int8-best.json", int8_tables)
+SECTIONS = (COMPARISON, FAMILIES, GROWTH, SERVING, SERVING_ENGINES, ENGINES, ENGINES_BESIDE, INT8)
 
 
 def main() -> None:
