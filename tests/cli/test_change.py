@@ -46,19 +46,22 @@ def test_a_table_becomes_measures_a_spreadsheet_and_a_page(encoder: Path, tmp_pa
 
 @pytest.mark.slow
 def test_usages_and_gold_from_standard_input_give_the_same_study(encoder: Path, tmp_path: Path) -> None:
+    words = ("plough", "window", "cart", "chest")
     gold = tmp_path / "gold.csv"
-    gold.write_text("word,change_graded\n" + "".join(f"{word},{n}\n" for n, word in enumerate(("plough", "window"))))
-    usages = write_usages(tmp_path / "usages.csv", ("plough", "window"))
-    options = ("--encoder", encoder, "--resamples", 0, "--out")
+    gold.write_text("word,change_graded\n" + "".join(f"{word},{n}\n" for n, word in enumerate(words)))
+    usages = write_usages(tmp_path / "usages.csv", words)
+    options = ("--encoder", encoder, "--window", 32, "--resamples", 200, "--out")
     calls = {
         "files": call("change", usages, "--gold", gold, *options, tmp_path / "files"),
         "usages": call("change", "-", "--gold", gold, *options, tmp_path / "usages", stdin=usages.read_bytes()),
         "gold": call("change", usages, "--gold", "-", *options, tmp_path / "gold", stdin=gold.read_bytes()),
     }
     assert [outcome.code for outcome in calls.values()] == [0, 0, 0], calls["usages"].err
+    studies = [json.loads((tmp_path / name / "change.json").read_text()) for name in calls]
+    assert studies[0]["gold"] == studies[1]["gold"] == studies[2]["gold"]
+    assert studies[0]["gold"]["correlations"]
     tables = [(tmp_path / name / "words.csv").read_text() for name in calls]
     assert tables[0] == tables[1] == tables[2]
-    assert "gold" in tables[0]
 
 
 @pytest.mark.slow

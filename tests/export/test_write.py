@@ -160,7 +160,7 @@ def test_int8_is_written_with_its_price(cross: Run, tmp_path: Path) -> None:
     for row in price["differences"]:
         assert any(line.startswith(f"{row['task']}: ") for line in lines)
         assert f"| {row['task']} | {row['metric']} | {row['n']} |" in card
-    assert {"embeddings", "attention 1", "feed-forward 2"} <= price["gains_on_train"].keys()
+    assert {"embeddings", "attention 1", "feed-forward up 2", "feed-forward down 2"} <= price["gains_on_train"].keys()
 
 
 def test_options_of_onnx_are_refused_for_other_formats(cross: Run, tmp_path: Path) -> None:
