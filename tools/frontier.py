@@ -151,7 +151,12 @@ def _scatter(axes: Axes, runs: Sequence[Point], marker: str, number: int) -> Non
     """Draw runs with their intervals."""
     minutes, overall = [run.minutes_in_all for run in runs], [run.overall for run in runs]
     low, high = ([abs(run.overall - run.ci95[end]) for run in runs] for end in (0, 1))
-    axes.errorbar(minutes, overall, yerr=(low, high), fmt=marker, ms=5, lw=0.8, color=series(number))
+    axes.errorbar(minutes, overall, yerr=(low, high), fmt=marker, ms=5, lw=0.8, color=series(number), mfc=_face(number))
+
+
+def _face(number: int) -> str:
+    """The colour inside a mark of the n-th group: there are eight colours, so later groups have hollow marks."""
+    return CARD if number >= 8 else series(number)
 
 
 def draw(runs: Sequence[Point], path: Path) -> None:
@@ -164,7 +169,7 @@ def draw(runs: Sequence[Point], path: Path) -> None:
             members = [run for run in runs if run.group == group]
             for size in sizes:
                 _scatter(axes, [run for run in members if run.size == size], MARKERS[sizes.index(size)], number)
-            axes.plot([], [], "o", ms=5, color=series(number), label=group)
+            axes.plot([], [], "o", ms=5, color=series(number), mfc=_face(number), label=group)
         for size, marker in zip(sizes, MARKERS, strict=False):
             best = [run for run in frontier(runs) if run.size == size]
             minutes, overall = [run.minutes_in_all for run in best], [run.overall for run in best]
