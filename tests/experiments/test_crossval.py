@@ -34,6 +34,7 @@ def toml_of(encoder: Path, directory: Path, rows: int = 36) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_row_is_predicted_once_and_the_predictions_can_be_scored(tiny_encoder: Path, tmp_path: Path) -> None:
     toml, out = toml_of(tiny_encoder, tmp_path), tmp_path / "cv"
     words = ("crossval", "--config", toml, "--folds", "3", "--out", out)

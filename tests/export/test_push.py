@@ -141,6 +141,7 @@ def test_every_file_arrives_as_it_is(hub: HubServer, exported: Path, tmp_path: P
     assert hashlib.sha256(sent["model.safetensors"]).hexdigest() in hub.objects
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "token", "reason"),
     [

@@ -231,6 +231,7 @@ def limited(directory: Path) -> None:
     keeps_the_last_good_one(directory, "File too large")
 
 
+@pytest.mark.slow
 def test_so_does_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
     assert run_in_child(limited, tmp_path) == 0
 

@@ -15,7 +15,10 @@ from bertram.serving.app import create_app
 from bertram.serving.examples import OPINION_PAIRS
 from bertram.serving.messages import Limits
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed"),
+]
 DONE = "document.querySelectorAll('.result').length && !document.querySelector('.waiting')"
 CARDS = "[...document.querySelectorAll('.result')].map((one) => one.dataset.task).join()"
 CTRL = 2

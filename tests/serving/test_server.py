@@ -78,6 +78,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "wanted"), HOSTILE.values(), ids=HOSTILE)
 def test_hostile_bytes_are_answered_or_dropped_in_time_and_harm_nobody(
     sent: bytes, wanted: int | None, address: str
@@ -96,6 +97,7 @@ def test_hostile_bytes_are_answered_or_dropped_in_time_and_harm_nobody(
     assert is_well(address)
 
 
+@pytest.mark.slow
 def test_a_slow_head_does_not_hold_a_connection(address: str) -> None:
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as slow:

@@ -137,6 +137,7 @@ def exchange(rank: int, _: int) -> tuple[Any, ...]:
     return answer
 
 
+@pytest.mark.slow
 def test_gradients_are_summed_and_stay_none_where_no_process_has_one() -> None:
     for rank, (total, collected, written, writes) in enumerate(child_processes.answers_of_ranks(exchange, 2)):
         assert total == {"a": [3.0, 3.0], "b": [[5.0, 5.0], [5.0, 5.0]], "c": None}
