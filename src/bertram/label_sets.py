@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bertram.errors import Fault, NoLabel
-from bertram.label_spaces import MISSING, Classes, LabelSpace, Metric, Schema, YesNo, in_order, object_schema
+from bertram.label_spaces import MISSING, Classes, Metric, NamedLabels, Schema, YesNo, in_order, object_schema
 
 MOST_LABELS = 52  # a value must be exact as a float64
 SEPARATORS = (";", "|", ",")
@@ -20,7 +20,7 @@ NO_LABEL = "(none)"
 
 
 @dataclass(frozen=True)
-class LabelSets(LabelSpace):
+class LabelSets(NamedLabels):
     """A set of labels, which may be empty.
 
     Attributes:
@@ -40,20 +40,8 @@ class LabelSets(LabelSpace):
     one_number: ClassVar[bool] = False
     is_set: ClassVar[bool] = True
 
-    labels: tuple[str, ...] = ()
-    display_names: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     separator: str | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Display names of the labels."""
-        return self.display_names or self.labels
-
-    @property
-    def labels_from_data(self) -> bool:
-        """True if no labels are named."""
-        return not self.labels
 
     def labels_among(self, spellings: Iterable[str]) -> tuple[str, ...] | None:
         """All labels in these cells, if the task names none."""

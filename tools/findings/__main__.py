@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from bertram.report.forest import forest_grid
 from tools import RESULTS, ROOT
 from tools.findings.page import PICTURE, Findings, page, summary
-from tools.findings.picture import draw, panels
+from tools.findings.picture import panels
 from tools.markdown import between
 
 MARK = "findings"
@@ -21,7 +22,8 @@ def write(results: Path = RESULTS, root: Path = ROOT) -> None:
     drawn = {} if findings.study is None else panels(findings.study, findings.equal_time)
     picture = root / "docs" / PICTURE
     if drawn and findings.study is not None:
-        draw(drawn, findings.study.smallest_effect, picture)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_bytes(forest_grid(drawn, findings.study.smallest_effect))
     else:
         picture.unlink(missing_ok=True)
     (root / "docs" / "findings.md").write_text(page(findings, drawn), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from bertram.comparison.outcomes import OVERALL, Outcome, RunScore
 from bertram.comparison.prediction_files import counted
 from bertram.errors import DataError
 from bertram.evaluation.metrics import METRICS, is_error, on_unit_scale
+from bertram.label_spaces import finite
 from bertram.standard_streams import open_bytes
 
 CORRELATIONS = ("pearson", "spearman")
@@ -88,11 +88,9 @@ def _line(row: Mapping[str | None, Any]) -> Line:
     if not re.fullmatch(r"[+-]?\d+", cells["seed"]):
         raise ValueError(f"seed {cells['seed']!r} is not a whole number")
     try:
-        value = float(cells["value"])
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"value {cells['value']!r} is not a finite number")
+        value = finite(cells["value"])
+    except ValueError as fault:
+        raise ValueError(f"value {fault}") from None
     metric = cells["metric"]
     low = -1.0 if metric in CORRELATIONS else 0.0
     if metric in BOUNDED and not low <= value <= 1:

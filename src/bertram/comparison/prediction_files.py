@@ -16,7 +16,7 @@ from bertram.data.delimited import read_header, split_rows
 from bertram.data.lines import Line, read_lines, split_at_cr
 from bertram.errors import DataError
 from bertram.evaluation.intervals import Floats
-from bertram.label_spaces import LabelSpace
+from bertram.label_spaces import LabelSpace, finite
 from bertram.standard_streams import open_bytes
 
 _PREDICTION_NAMES = ("output", "value", "prediction", "index")
@@ -49,7 +49,7 @@ def read_predictions(path: Path) -> dict[str, float]:
         DataError: the file or a line of it cannot be read, or an id occurs twice; with line numbers.
     """
     rows = _rows(path, Columns())
-    values, faults = _read_all(rows, _number)
+    values, faults = _read_all(rows, finite)
     if faults:
         raise DataError(f"{path}: lines that cannot be read: {counted(faults)}")
     if double := _doubles(rows):
@@ -204,16 +204,6 @@ def _read_all(rows: Iterable["_Row"], read: Callable[[object], float]) -> tuple[
             values.append(math.nan)
             faults.append(f"line {row.line}: {fault}")
     return values, faults
-
-
-def _number(text: object) -> float:
-    try:
-        value = float(str(text))
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{text!r} is not a finite number")
-    return value
 
 
 def counted_ids(ids: Sequence[str]) -> str:

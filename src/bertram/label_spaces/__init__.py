@@ -9,9 +9,9 @@ Sets of labels are in `bertram.label_sets`.
 """
 
 from bertram.label_spaces.base import LabelSpace, Metric, Schema, object_schema
-from bertram.label_spaces.classes import NO, YES, Classes, YesNo
+from bertram.label_spaces.classes import NO, YES, Classes, NamedLabels, YesNo
 from bertram.label_spaces.scores import ScoreRange
-from bertram.label_spaces.spelling import MISSING, as_number, in_order
+from bertram.label_spaces.spelling import MISSING, as_number, finite, in_order
 
 __all__ = [
     "MISSING",
@@ -20,10 +20,12 @@ __all__ = [
     "Classes",
     "LabelSpace",
     "Metric",
+    "NamedLabels",
     "Schema",
     "ScoreRange",
     "YesNo",
     "as_number",
+    "finite",
     "in_order",
     "object_schema",
 ]

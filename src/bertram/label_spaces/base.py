@@ -5,10 +5,11 @@ of its tasks, and describes a prediction to readers and to programs. It needs no
 label space is in `bertram.model.outputs`.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
+
+from bertram.label_spaces.spelling import finite
 
 Metric = Literal["accuracy", "f1", "pearson", "spearman", "micro_f1", "macro_f1", "subset_accuracy"]
 Schema = dict[str, Any]
@@ -109,13 +110,7 @@ class LabelSpace(ABC):
         Raises:
             ValueError: it is none.
         """
-        try:
-            value = float(str(external))
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise ValueError(f"{external!r} is not a finite number")
-        return value
+        return finite(external)
 
     @abstractmethod
     def answer_schema(self) -> Schema:

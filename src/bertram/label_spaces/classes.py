@@ -14,7 +14,7 @@ YES = ("1", "yes", "true")
 
 
 @dataclass(frozen=True)
-class _Labels(LabelSpace):
+class NamedLabels(LabelSpace):
     """Labels with names.
 
     Attributes:
@@ -34,6 +34,11 @@ class _Labels(LabelSpace):
     def labels_from_data(self) -> bool:
         """True if no labels are named."""
         return not self.labels
+
+
+@dataclass(frozen=True)
+class _Labels(NamedLabels):
+    """Labels of which a row has one."""
 
     @property
     def description(self) -> str:

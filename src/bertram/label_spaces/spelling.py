@@ -36,6 +36,21 @@ def as_number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def finite(value: object) -> float:
+    """The finite number that a cell or a field of JSON has written.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is not a finite number")
+    return number
+
+
 def quoted(text: str) -> str:
     """A text in quotes for an error, shortened to 40 characters."""
     return repr(text if len(text) <= 40 else text[:37] + "...")

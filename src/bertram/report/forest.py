@@ -1,15 +1,15 @@
 """The effects of an ablation as a picture."""
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib import style
 from matplotlib.figure import Figure
 
 from bertram.experiments.ablation_table import AblationTable
 from bertram.report.ablation_sections import effects_by_outcome
-from bertram.report.drawing import CARD, STYLE
+from bertram.report.drawing import CARD, MUTED, STYLE
 from bertram.report.forests import has_band
 from bertram.report.plots import Marked, forest
 from bertram.runs.files import write_bytes
@@ -34,21 +34,25 @@ def write_forest(folder: Path, ablation: AblationTable) -> Path | None:
     outcomes = {name: marks for name, marks in effects_by_outcome(ablation).items() if has_band(name)}
     if not outcomes:
         return None
-    columns = min(COLUMNS, len(outcomes))
-    rows = -(-len(outcomes) // columns)
-    height = rows * (MARGIN + ROW * max(map(len, outcomes.values())))
-    buffer = io.BytesIO()
-    with style.context(["default", {**STYLE, "font.family": "sans-serif"}]):
-        figure = Figure(figsize=(columns * WIDTH / 72, height / 72), dpi=72, layout="constrained", facecolor=CARD)
-        panels = figure.subfigures(rows, columns, squeeze=False).ravel()
-        for panel, (outcome, marks) in zip(panels, outcomes.items(), strict=False):
-            panel.set_facecolor(CARD)
-            _panel(panel, outcome, marks, ablation.smallest_effect)
-        figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
-    write_bytes(folder / PICTURE, buffer.getvalue())
+    write_bytes(folder / PICTURE, forest_grid(outcomes, ablation.smallest_effect))
     return folder / PICTURE
 
 
-def _panel(panel: Any, outcome: str, marks: list[Marked], band: float | None) -> None:
-    forest(panel, marks, band)
-    panel.axes[0].set_title(outcome)
+def forest_grid(panels: Mapping[str, Sequence[Marked]], band: float | None) -> bytes:
+    """Draw panels of effects side by side, as a PNG; the headings are the keys, and the band is ±`band`."""
+    columns = min(COLUMNS, len(panels))
+    lines = -(-len(panels) // columns)
+    height = lines * (MARGIN + ROW * max(map(len, panels.values())))
+    buffer = io.BytesIO()
+    with style.context(["default", {**STYLE, "font.family": "sans-serif"}]):
+        figure = Figure(figsize=(columns * WIDTH / 72, height / 72), dpi=72, layout="constrained", facecolor=CARD)
+        grid = figure.subfigures(lines, columns, squeeze=False).ravel()
+        for panel in grid:
+            panel.set_facecolor(CARD)
+        for panel, (heading, marks) in zip(grid, panels.items(), strict=False):
+            forest(panel, marks, band)
+            panel.axes[0].set_title(heading)
+        if band is not None:
+            figure.text(0.995, 0.004, f"band: ±{band:g}", ha="right", va="bottom", color=MUTED, fontsize=10)
+        figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
+    return buffer.getvalue()
