@@ -122,9 +122,8 @@ def weighted_sum(
         (first, factor), *remaining = present
         if first.dtype in (torch.float16, torch.bfloat16):  # too narrow for a factor, too coarse for a sum
             summed = first.float().mul_(factor)
-            cast = torch.empty_like(summed) if remaining else None  # one for all: an `add_` of two types makes its own
+            cast = torch.empty_like(summed)  # one for all: an `add_` of two types makes its own
             for gradient, share in remaining:
-                assert cast is not None
                 summed.add_(cast.copy_(gradient), alpha=share)
             wide = dtype is not None and dtype != first.dtype
             total.append(first.copy_(summed) if inplace and not wide else summed.to(dtype or first.dtype))

@@ -122,15 +122,17 @@ def step(context: StepContext, batches: Sequence[Batch], *, watch: bool = False,
         TrainingError: a loss or the gradient is not finite; the weights are then as they were.
     """
     words = word_rows(context, batches)
-    if context.weighting is not None or (watch and not exact):
-        gradients = task_gradients(context, batches, words)
-    else:
+    summed = context.weighting is None and (exact or not watch)  # by the backward pass
+    if summed:
         gradients = packed_gradients(context, batches, words, TaskLeaves(with_sum=True) if watch else None)
+    else:
+        gradients = task_gradients(context, batches, words)
     layer_gramians = gramians_by_layer(context, gradients)
+    gramians: Sequence[Tensor] = ()
     if context.weighting is not None:
         shared, gramians = combined(context, gradients, layer_gramians)
     else:
-        shared, gramians = gradients.shared or summed_over_tasks(context, gradients), []
+        shared = gradients.shared if summed else summed_over_tasks(context, gradients)
     norm = update(context, batches, {**shared, **gradients.own}, words)
     return StepReport(gradients.losses, norm, gramians, layer_gramians)
 
