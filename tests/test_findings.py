@@ -153,6 +153,7 @@ def test_a_study_that_has_only_begun_says_that_nothing_is_known() -> None:
     assert "No run of the study is finished" in text_of(None)
 
 
+@pytest.mark.slow
 def test_five_seeds_may_decide_what_three_leave_open() -> None:
     truth = {**TRUTH, "bregman": 0.0}
     open_, more = (effect(table_of(seeds=seeds, truth=truth), "bregman", "overall") for seeds in (3, 60))
@@ -162,6 +163,7 @@ def test_five_seeds_may_decide_what_three_leave_open() -> None:
     assert more.verdict.decision == "equivalent"
 
 
+@pytest.mark.slow
 def test_the_page_is_written_with_its_picture_and_the_front_page(tmp_path: Path) -> None:
     results, root = tmp_path / "results", tmp_path
     (root / "docs").mkdir()

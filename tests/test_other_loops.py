@@ -95,6 +95,7 @@ def test_smart_gives_the_gradients_of_one_process() -> None:
     assert max(answers_of_ranks(train_smart, 2)) < 1e-3
 
 
+@pytest.mark.slow
 def test_surgery_gives_the_gradients_of_one_process() -> None:
     assert max(answers_of_ranks(train_surgery, 2, False)) < 1e-6
 

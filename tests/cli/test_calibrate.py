@@ -31,6 +31,7 @@ def run(tiny_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_the_run_predicts_with_what_was_fitted(run: Path, tiny_runs: Path) -> None:
     decisions = read_decisions(run)
     assert decisions is not None

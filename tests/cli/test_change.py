@@ -20,6 +20,7 @@ def change(encoder: Path, usages: Path, out: Path, *words: object, window: int =
     return call("change", usages, "--encoder", encoder, "--out", out, "--resamples", 200, "--window", window, *words)
 
 
+@pytest.mark.slow
 def test_a_table_becomes_measures_a_spreadsheet_and_a_page(encoder: Path, tmp_path: Path) -> None:
     gold = tmp_path / "gold.txt"
     words = ("plough", "window", "cart", "chest")

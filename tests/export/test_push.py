@@ -118,6 +118,7 @@ def environment(hub: HubServer, home: Path, token: str = "hf_secret") -> dict[st
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_file_arrives_as_it_is(hub: HubServer, exported: Path, tmp_path: Path) -> None:
     outcome = spawn("push", exported, "you/model", "--private", "--revision", "first", **environment(hub, tmp_path))
     assert outcome.code == 0, outcome.err

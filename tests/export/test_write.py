@@ -47,7 +47,7 @@ def run_code(card: str) -> dict[str, Any]:
     ("recipe", "form", "task"),
     [
         pytest.param("cross", "hf", None, marks=pytest.mark.slow),
-        ("cross", "sentence-transformers", "quora"),
+        pytest.param("cross", "sentence-transformers", "quora", marks=pytest.mark.slow),
         pytest.param("bi", "sentence-transformers", None, marks=pytest.mark.slow),
         ("cross", "onnx", None),
         pytest.param("bi", "onnx", "quora", marks=pytest.mark.slow),

@@ -52,6 +52,7 @@ def test_a_gain_that_is_there_is_seen_on_each_task(tmp_path: Path) -> None:
     assert result.notes == ["Every run saw about 100 examples of each task."]
 
 
+@pytest.mark.slow
 def test_a_loss_counts_against_the_claim_and_nothing_is_not_called_something(tmp_path: Path) -> None:
     worse = claim(rotations(tmp_path / "worse", -0.3)).evidence[ALL_TASKS]
     assert worse.verdict.decision is Decision.WORSE

@@ -94,6 +94,7 @@ def test_row_1_in_two_processes_and_what_it_says(study: Callable[..., Study]) ->
     assert all(count == 0 for gold in sentiment for label, count in enumerate(gold) if label != 2)  # neutral
 
 
+@pytest.mark.slow
 def test_an_untouched_encoder_has_a_row_of_its_own_for_similarity_alone(study: Callable[..., Study]) -> None:
     asked = study("untouched,untouched-mean")
     assert run_jobs(jobs(asked), Board(), at_once=1) == []

@@ -70,6 +70,7 @@ def test_a_directory_is_the_old_or_the_new_one_wherever_its_replacement_is_kille
     assert new in found[:-1]
 
 
+@pytest.mark.slow
 def test_a_file_is_the_old_or_the_new_one_wherever_its_replacement_is_killed(tmp_path: Path) -> None:
     path, found = tmp_path / "record.json", []
     for operation in range(1, MOST_OPERATIONS):

@@ -67,6 +67,7 @@ def test_a_resumed_training_ends_with_the_same_weights(encoder: Path) -> None:
     assert equal_weights(copy_weights(whole), copy_weights(resumed))
 
 
+@pytest.mark.slow
 def test_a_run_predicts_as_the_training_did(encoder: Path, tmp_path: Path) -> None:
     run = train(tiny_config(encoder, sampling={"epochs": 1}), tmp_path / "run")
     model = load(run)

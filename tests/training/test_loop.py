@@ -366,6 +366,7 @@ def test_an_undefined_score_is_null_with_a_reason(tiny_encoder: Path, tmp_path: 
 # ------------------------------------------------------------------------------------------ resuming what does not fit
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_with_other_settings(tiny_encoder: Path, finished: Path, tmp_path: Path) -> None:
     create(tmp_path / "run", tiny_config(tiny_encoder))
     with pytest.raises(RunError, match="was started with other settings"):

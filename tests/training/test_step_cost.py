@@ -17,6 +17,7 @@ def baseline(encoder: Path, **changes: Any) -> Config:
     return options.change(recipes.baseline(), encoder=str(encoder), threads=1, precision="fp32", **changes)
 
 
+@pytest.mark.slow
 def test_a_penalty_makes_a_step_dearer(tiny_encoder: Path) -> None:
     smart = baseline(tiny_encoder, smart={"tasks": ["all"]})
     assert step_cost(smart, baseline(tiny_encoder), rounds=3) > 1.2

@@ -224,7 +224,8 @@ def _knows(config: Config) -> bool:
 
 
 def _row(experiment: Experiment, budget: Budget, seeds: Sequence[int], finished: Mapping[str, Run]) -> Row:
-    keys = {seed: _identity(experiment, budget, seed) for seed in seeds}
+    config = experiment.config()
+    keys = {seed: identity(budget.applied(config, seed), constant=experiment.constant) for seed in seeds}
     return Row(experiment, {seed: finished[key] for seed, key in keys.items() if key in finished})
 
 

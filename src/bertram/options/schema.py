@@ -1,6 +1,7 @@
 """Name, type, range, default and description of every option, read from the types of the configuration."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -77,6 +78,13 @@ def model_in(annotation: Any) -> type[BaseModel] | None:
         if isinstance(part, type) and issubclass(part, BaseModel):
             return part
     return None
+
+
+@cache
+def tables_in(model: type[BaseModel]) -> Mapping[str, type[BaseModel]]:
+    """The table type of each field of a model that contains one."""
+    found = {name: model_in(field.annotation) for name, field in model.model_fields.items()}
+    return {name: table for name, table in found.items() if table is not None}
 
 
 def is_list(annotation: Any) -> bool:

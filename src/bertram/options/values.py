@@ -10,7 +10,7 @@ from bertram.errors import ConfigError
 from bertram.options import old_names
 from bertram.options.faults import all_faults
 from bertram.options.raw_values import RawValues
-from bertram.options.schema import model_in
+from bertram.options.schema import tables_in
 from bertram.tasks import Task
 
 
@@ -38,7 +38,7 @@ def _unset(value: Any, model: type[BaseModel], name: str) -> Any:
         return value
     if value == "none" and type(None) in get_args(field.annotation):
         return None
-    table = model_in(field.annotation)
+    table = tables_in(model).get(name)
     if table is not None and isinstance(value, list | tuple):
         return [with_unset_fields(part, table) if isinstance(part, Mapping) else part for part in value]
     if table is None or not isinstance(value, Mapping):

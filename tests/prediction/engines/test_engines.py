@@ -126,6 +126,7 @@ def graphs(run: Run) -> list[Path]:
     return sorted((run.path.parent / ".engines").glob("*"))
 
 
+@pytest.mark.slow
 def test_graphs_are_made_once_kept_beside_the_run_and_used_without_pytorch(run: Run) -> None:
     lines: list[str] = []
     expected = load(run, "torch").predict("quora", PAIRS)
