@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +41,7 @@ def test_an_arm_comes_after_its_teachers_and_files_and_each_job_once() -> None:
     assert shlex.join(first.words) == (
         "train --recipe best-mpnet --threads 1 --data data --seed 0 --out runs/search/large-seed0"
     )
-    assert (first.teaches, student.teaches) == (True, False)
+    assert (first.weights_needed, student.weights_needed) == (True, False)
     assert shlex.join(student.words) == (
         "distill runs/search/large-seed0 runs/search/large-seed1 --recipe best --threads 1 "
         "--distill.outputs runs/search/outputs --data data --seed 3 --out runs/search/small-seed3"
@@ -95,14 +96,14 @@ STUDY = Study(
 )
 
 
-def carry_out(names: list[str], places: Places) -> None:
-    for jobs in Search(STUDY, places, seeds=[0, 1]).jobs(names):
+def carry_out(names: list[str], places: Places, seeds: Sequence[int] = (3, 4)) -> None:
+    for jobs in Search(STUDY, places, seeds).jobs(names):
         search.carry_out(jobs, places)
 
 
 def test_results_are_kept_and_only_teachers_keep_their_weights(commands: list[list[str]], tmp_path: Path) -> None:
     places = Places(Path("sample"), tmp_path / "work", tmp_path / "kept")
-    carry_out(["a"], places)
+    carry_out(["a"], places, [0, 3])
     assert [command[0] for command in commands] == [
         "train",
         "submission",
@@ -111,20 +112,28 @@ def test_results_are_kept_and_only_teachers_keep_their_weights(commands: list[li
         "ensemble",
         "submission",
     ]
-    for name in ("a-seed0", "a-seed1", "a-ensemble"):
+    for name in ("a-seed0", "a-seed3", "a-ensemble"):
         kept = {path.name for path in (tmp_path / "kept" / name).iterdir()}
         assert kept == {"config.toml", "record.json", "metrics.jsonl", "predictions", "submission"}
         assert (tmp_path / "work" / name / "model").is_dir() == (name == "a-seed0")
     commands.clear()
-    carry_out(["a"], places)
+    carry_out(["a"], places, [0, 3])
     assert commands == []
     carry_out(["b"], places)  # its teacher is there
     assert [command[0] for command in commands][::2] == ["distill", "distill", "ensemble"]
 
 
+def test_weights_stay_until_all_seeds_are_merged(commands: list[list[str]], tmp_path: Path) -> None:
+    places = Places(Path("sample"), tmp_path / "work", tmp_path / "kept")
+    for seeds, left in (([1], {1}), ([1, 2], {1, 2}), ([0, 1, 2], {0})):
+        carry_out(["a"], places, seeds)
+        assert {seed for seed in range(3) if (tmp_path / "work" / f"a-seed{seed}" / "model").is_dir()} == left
+    assert sum(command[0] == "train" for command in commands) == 3
+
+
 def test_what_was_begun_is_continued_and_half_an_ensemble_made_anew(commands: list[list[str]], tmp_path: Path) -> None:
     places = Places(Path("sample"), tmp_path / "work", tmp_path / "kept")
-    begun, half = tmp_path / "work" / "a-seed1", tmp_path / "work" / "a-ensemble"
+    begun, half = tmp_path / "work" / "a-seed4", tmp_path / "work" / "a-ensemble"
     begun.mkdir(parents=True)
     (begun / "config.toml").write_text("")
     (half / "model").mkdir(parents=True)

@@ -8,7 +8,8 @@
 
 A search that was killed goes on with the same command: what is finished stays, and a run continues from its checkpoint.
 Runs are made below runs/search. Of a finished one, configuration, record, log and predictions for dev and for the
-test-student files are copied to results/strong; its weights are removed unless it teaches another arm.
+test-student files are copied to results/strong; its weights are removed unless it teaches another arm or is still to be
+merged with other seeds.
 """
 
 import argparse
@@ -103,7 +104,7 @@ class Job:
         begun: file that says that it was begun and can be continued; None where it cannot.
         finished: file that says that it is finished.
         run: True for a run whose results are kept.
-        teaches: True for a run whose weights are needed later.
+        weights_needed: True for a run whose weights are needed later: it teaches, or is merged with other seeds.
     """
 
     name: str
@@ -112,7 +113,7 @@ class Job:
     begun: Path | None
     finished: Path
     run: bool = True
-    teaches: bool = False
+    weights_needed: bool = False
 
 
 @dataclass
@@ -178,8 +179,8 @@ class Search:
             name = f"{arm.name}-seed{seed}"
             out = self.places.work / name
             words = [*command, *options, "--data", str(self.places.data), "--seed", str(seed), "--out", str(out)]
-            teaches = name in self.study.teaching()
-            yield Job(name, words, out, out / "config.toml", out / "record.json", teaches=teaches)
+            needed = name in self.study.teaching() or (bool(arm.merge) and set(self.seeds) < set(SEEDS))
+            yield Job(name, words, out, out / "config.toml", out / "record.json", weights_needed=needed)
 
     def _merged(self, arm: Arm) -> Iterator[Job]:
         members = [str(self.places.work / f"{arm.name}-seed{seed}") for seed in self.seeds]
@@ -232,7 +233,7 @@ def carry_out(jobs: Sequence[Job], places: Places) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(job.begun, target)
     for job in jobs:
-        if job.run and not job.teaches:
+        if job.run and not job.weights_needed:
             shutil.rmtree(job.out / "model", ignore_errors=True)
 
 
@@ -241,7 +242,7 @@ def done(job: Job, places: Places) -> bool:
     if not job.run:
         return job.finished.exists()
     kept = (places.results / job.name / SUBMISSION).is_dir()
-    return kept and (not job.teaches or (job.out / "model").is_dir())
+    return kept and (not job.weights_needed or (job.out / "model").is_dir())
 
 
 def continued(job: Job) -> list[str]:
