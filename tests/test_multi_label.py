@@ -85,6 +85,7 @@ def test_every_form_of_a_file_gives_the_same_rows(form: str, tiny_encoder: Path,
     assert labels[0]["dev"][1][:4] == [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_it_learns_and_is_scored_beside_constant_answers(run: Run) -> None:
     dev, baselines = run.record.scores.dev.tasks["topics"], run.record.baselines["topics"]
     assert set(dev) == {"micro_f1", "macro_f1", "subset_accuracy", "nll", "brier"}
@@ -97,6 +98,7 @@ def test_it_learns_and_is_scored_beside_constant_answers(run: Run) -> None:
     assert evaluate_run(run).scores.tasks["topics"] == dev
 
 
+@pytest.mark.slow
 def test_predictions_hold_places_and_names(run: Run) -> None:
     model = bertram.load(run.path, engine="torch")
     two, none = model.predict("topics", ["it is cheap friendly", "it is here"])
@@ -111,6 +113,7 @@ def test_predictions_hold_places_and_names(run: Run) -> None:
     assert properties.keys() == entry.keys()
 
 
+@pytest.mark.slow
 def test_predicted_files_are_scored_with_the_same_numbers(run: Run, tmp_path: Path) -> None:
     source = Path(run.config.data) / "dev.jsonl"
     dev = run.record.scores.dev.tasks["topics"]
@@ -129,6 +132,7 @@ def test_predicted_files_are_scored_with_the_same_numbers(run: Run, tmp_path: Pa
     assert first[:3] == ["0-1", "[]", "[]"]
 
 
+@pytest.mark.slow
 def test_kept_predictions_are_read_back(run: Run) -> None:
     values, probabilities = run_predictions(run, "topics", "dev")
     lines = [json.loads(line) for line in gzip.decompress(run.predictions("topics").read_bytes()).splitlines()]
@@ -155,6 +159,7 @@ def test_the_report_has_a_table_of_the_labels(run: Run, tmp_path: Path) -> None:
     assert "confusion" not in page
 
 
+@pytest.mark.slow
 def test_a_submission_holds_the_probabilities(run: Run, tmp_path: Path) -> None:
     outcome = call("submission", run.path, "--out", tmp_path / "upload")
     assert outcome.code == 0, outcome.err
@@ -168,6 +173,7 @@ def test_a_submission_holds_the_probabilities(run: Run, tmp_path: Path) -> None:
         assert [float(row[label]) for label in LABELS] == pytest.approx(prediction.probabilities, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_its_graph_gives_the_same_probabilities(run: Run, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     out = export(run.path, "onnx", tmp_path / "graphs")
@@ -181,6 +187,7 @@ def test_its_graph_gives_the_same_probabilities(run: Run, tmp_path: Path) -> Non
     assert probabilities[0].tolist() == pytest.approx(model.predict("topics", [text])[0].probabilities, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_thresholds_decide_label_by_label(run: Run) -> None:
     model = bertram.load(run.path, "torch")
     assert isinstance(model, Model)

@@ -56,6 +56,7 @@ def test_it_has_the_cautions_of_its_members(tiny_runs: Path, tmp_path: Path) -> 
     assert list(made.record.cautions) == ["sst: a", "sts: b", "sts: c"]
 
 
+@pytest.mark.slow
 def test_its_predictions_and_scores_are_those_of_its_model(tiny_runs: Path, tmp_path: Path) -> None:
     made = soup([tiny_runs / "cross-0", tiny_runs / "cross-1"], tmp_path / "soup", say=silent)
     kept = read_predictions(made.predictions("sts"))

@@ -218,6 +218,7 @@ def test_what_cannot_be_trained_is_said_in_a_line(tiny_encoder: Path, tmp_path: 
     assert issubclass(WeightsError, BertramError)
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_names_its_faults(tiny_encoder: Path, tmp_path: Path) -> None:
     words = ["--encoder", tiny_encoder, "--max-steps", "2", "--batch-size", "8", "--threads", "1", "--whole-word"]
     code, _, err = call("pretrain", *words, "--tasks", "sst,sts", "--out", tmp_path / "out")

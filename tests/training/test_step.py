@@ -305,6 +305,7 @@ def test_a_task_s_gradient_does_not_depend_on_the_tasks_packed_with_it(tiny_enco
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["config", "gradvac", "nash-mtl"])
 def test_a_rule_trains_and_goes_on_from_a_checkpoint(method: str, tiny_encoder: Path) -> None:
     if method == "nash-mtl":
