@@ -27,6 +27,7 @@ def test_a_claim_excludes_others_until_it_is_given_back(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_claim_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     process = FORKSERVER.Process(target=hold, args=(tmp_path / "run", ready))
