@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.common.encoders import TINY
 from torch.utils.flop_counter import FlopCounterMode
 
 pytest.importorskip("transformers")
@@ -28,7 +29,6 @@ from benchmarks.surgery import public_code as public_surgery
 from benchmarks.training import compiled, families, memory, precision, row_multiples, techniques
 from benchmarks.training import phases as training
 from bertram.data.examples import Batch
-from bertram.model.encoders import EncoderConfig
 from bertram.training.step import step
 from tools import pages
 from tools.comparison_tables import VARIANTS, comparison_tables
@@ -41,7 +41,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the peers
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
-SHAPE = EncoderConfig(hidden=32, layers=2, heads=4, intermediate=64, max_tokens=64)
+SHAPE = TINY
+LARGE_VOCABULARY = replace(SHAPE, vocabulary=30_522)  # MiniLM's, whose token ids the growth series draws
 MEASUREMENTS = {
     "smart": (public_smart, {"offset", "literal_radius", "dropout", "detached_targets"}),
     "calibration": (calibration, {"radius", "start", "trained_without", "trained_with"}),
@@ -144,8 +145,8 @@ def test_launches_and_bytes_of_four_small_steps_give_those_of_a_larger_one(
         context = scaling.new_random_context(replace(SHAPE, layers=layers), tasks, "fp32")
         return lambda batches: step(context, batches)
 
-    counted = gpu_forecast.count(stepper, scaling.drawn(work, 1), scaling.drawn(work, 3))
-    batches, large_step = scaling.drawn(work, 6), stepper(4)
+    counted = gpu_forecast.count(stepper, scaling.drawn(work, 1), scaling.drawn(work, 4))
+    batches, large_step = scaling.drawn(work, 8), stepper(4)
     large_step(batches)
     with gpu_forecast.Traffic() as traffic:
         large_step(batches)
@@ -205,7 +206,7 @@ def test_pages_show_the_newest_records() -> None:
 
 @pytest.mark.slow
 def test_growth_covers_its_series(tmp_path: Path) -> None:
-    record = scaling.run("sample", {"tiny": SHAPE}, rounds=1, largest=2e8)
+    record = scaling.run("sample", {"tiny": LARGE_VOCABULARY}, rounds=1, largest=2e8)
     assert record["series"].keys() == {"batch size", "length", "tasks"}
     points = [p for series in record["series"].values() for line in series["points"].values() for p in line]
     assert all(counting.step_flop(SHAPE, p["tokens"]) <= 2e8 for p in points)

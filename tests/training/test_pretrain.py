@@ -135,7 +135,7 @@ def test_only_chosen_tokens_have_a_loss_and_the_decoder_is_tied(tiny_encoder: Pa
     expected = sum(max(1, round(0.15 * (len(ids) - 2))) for ids in texts.token_ids)
     assert losses.shape == (expected,)
     gradients = torch.autograd.grad(losses.mean(), [training.model.encoder.word_embeddings])
-    assert int(gradients[0].any(1).sum()) > 20_000  # as a decoder, all rows have a gradient
+    assert bool(gradients[0].any(1).all())  # as a decoder, all rows have a gradient
 
 
 @pytest.mark.slow
