@@ -31,11 +31,11 @@ def test_an_arm_comes_after_its_teachers_and_files_and_each_job_once() -> None:
         {"pairs.tsv": "data pairs {data} --out {out}"},
         {"further": "pretrain --data {data} --out {out}"},
     )
-    small = ["small-seed3", "small-seed4", "small-ensemble"]
+    small = ["small-seed3", "small-seed4", "small-ensemble-of-3-4"]
     planned = list(Search(study, PLACES, seeds=[3, 4], threads=1).jobs(["small", "large"]))
     assert names(planned) == [
         ["large-seed0"], ["large-seed1"], ["pairs.tsv", "further", *small],
-        ["large-seed3", "large-seed4", "large-ensemble", "large-soup"],
+        ["large-seed3", "large-seed4", "large-ensemble-of-3-4", "large-soup-of-3-4"],
     ]  # fmt: skip
     (first,), student = planned[0], planned[2][2]
     assert shlex.join(first.words) == (
@@ -112,7 +112,7 @@ def test_results_are_kept_and_only_teachers_keep_their_weights(commands: list[li
         "ensemble",
         "submission",
     ]
-    for name in ("a-seed0", "a-seed3", "a-ensemble"):
+    for name in ("a-seed0", "a-seed3", "a-ensemble-of-0-3"):
         kept = {path.name for path in (tmp_path / "kept" / name).iterdir()}
         assert kept == {"config.toml", "record.json", "metrics.jsonl", "predictions", "submission"}
         assert (tmp_path / "work" / name / "model").is_dir() == (name == "a-seed0")
@@ -129,11 +129,29 @@ def test_weights_stay_until_all_seeds_are_merged(commands: list[list[str]], tmp_
         carry_out(["a"], places, seeds)
         assert {seed for seed in range(3) if (tmp_path / "work" / f"a-seed{seed}" / "model").is_dir()} == left
     assert sum(command[0] == "train" for command in commands) == 3
+    kept = {path.name for path in (tmp_path / "kept").iterdir() if "ensemble" in path.name}
+    assert kept == {"a-ensemble-of-1-2", "a-ensemble"}  # the one of all seeds has a name of its own
+
+
+def test_weights_that_were_removed_are_trained_anew(commands: list[list[str]], tmp_path: Path) -> None:
+    places = Places(Path("sample"), tmp_path / "work", tmp_path / "kept")
+    carry_out(["a"], places, [3])
+    commands.clear()
+    carry_out(["a"], places, [3, 4])
+    assert [command[0] for command in commands] == ["train", "train", "submission", "ensemble", "submission"]
+    assert not any("--resume" in command for command in commands)
+
+
+def test_a_path_may_have_spaces() -> None:
+    places = Places(Path("my data"), Path("my runs"), Path("kept"))
+    assert places.words("data pairs {data} --out {out}", out="my runs/x") == [
+        "data", "pairs", "my data", "--out", "my runs/x",
+    ]  # fmt: skip
 
 
 def test_what_was_begun_is_continued_and_half_an_ensemble_made_anew(commands: list[list[str]], tmp_path: Path) -> None:
     places = Places(Path("sample"), tmp_path / "work", tmp_path / "kept")
-    begun, half = tmp_path / "work" / "a-seed4", tmp_path / "work" / "a-ensemble"
+    begun, half = tmp_path / "work" / "a-seed4", tmp_path / "work" / "a-ensemble-of-3-4"
     begun.mkdir(parents=True)
     (begun / "config.toml").write_text("")
     (half / "model").mkdir(parents=True)

@@ -88,9 +88,10 @@ class Places:
         """The words of a command with the places filled in."""
         work_from_data = os.path.relpath(self.work, self.data)
         here = os.path.relpath(STUDY.parent)
-        return shlex.split(
-            text.format(data=self.data, work=self.work, work_from_data=work_from_data, here=here, **more)
-        )
+        return [
+            word.format(data=self.data, work=self.work, work_from_data=work_from_data, here=here, **more)
+            for word in shlex.split(text)
+        ]
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,8 @@ class Search:
     def _merged(self, arm: Arm) -> Iterator[Job]:
         members = [str(self.places.work / f"{arm.name}-seed{seed}") for seed in self.seeds]
         for how in arm.merge if len(members) > 1 else ():
-            name = f"{arm.name}-{how}"
+            seeds = "" if tuple(self.seeds) == SEEDS else "-of-" + "-".join(map(str, self.seeds))
+            name = f"{arm.name}-{how}{seeds}"
             out = self.places.work / name
             yield Job(name, [how, *members, "--out", str(out)], out, None, out / "record.json")
 
@@ -246,8 +248,11 @@ def done(job: Job, places: Places) -> bool:
 
 
 def continued(job: Job) -> list[str]:
-    """The command of a job that may have been begun; what cannot be continued is removed."""
-    if job.begun is None:
+    """The command of a job that may have been begun; what cannot be continued is removed.
+
+    Nor can a finished run be continued: where it is wanted, its weights were removed.
+    """
+    if job.begun is None or (job.run and job.finished.exists()):
         if job.out.is_dir():
             shutil.rmtree(job.out)
         return list(job.words)

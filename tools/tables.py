@@ -38,9 +38,9 @@ FRONTIER = f"""## The frontier
 
 The overall dev score against the training time, for every recorded single run of the three tasks on real data. The time
 is in minutes of two fully used cores (thread-minutes halved). "Minutes in all" include the trainings of teachers and
-further pretraining. Runs in bf16, except those of `precision`, used a processor with bf16 instructions, runs in fp32
-processors without, so their minutes are not comparable. These runs have a better score than every faster run of their
-size:
+further pretraining. Runs in bf16, except those of `precision`, used a processor with bf16 instructions; runs in fp32,
+except those of `ablation-quick`, processors without. So the minutes of the two are not comparable. These runs have a
+better score than every faster run of their size:
 
 ![Overall score against training minutes]({frontier.PICTURE})
 """

@@ -96,6 +96,16 @@ def test_it_is_fitted_on_predictions_of_training_rows_and_undone(tiny_runs: Path
     assert (again.code, "nothing was fitted" in again.err) == (1, True)
 
 
+def test_fitting_one_alone_says_that_the_other_is_forgotten(tiny_runs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_runs / "cross-0", run)
+    said = [call("calibrate", run, "--only", what).out for what in ("temperature", "temperature", "thresholds")]
+    assert ["forgotten" in each for each in said] == [False, False, True]
+    assert "quora: the earlier fit of the temperature is forgotten" in said[2]
+    again = call("calibrate", run, "--only", "temperature").out
+    assert "quora: the earlier fit of the thresholds is forgotten" in again
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

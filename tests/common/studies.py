@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from tests.common.gold import dev_labels
 from tests.common.records import files_of, record_of
 
-from bertram.comparison.gold import gold_labels
 from bertram.config import Config
 from bertram.evaluation.scoring import TaskOutputs, score_run
 from bertram.runs.directory import Run, create, write_predictions
@@ -30,7 +30,7 @@ def made_up_run(path: Path, config: Config, quality: Mapping[str, float], *, see
     outputs = {}
     for name, task in config.tasks.items():
         generator = np.random.default_rng([config.seed, len(name)])
-        gold = gold_labels(task, config.data, "dev")
+        gold = dev_labels(task, config.data)
         values = np.array(list(gold.values()))
         good = quality[name] + 0.01 * generator.normal()
         probabilities = None

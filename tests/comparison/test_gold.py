@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.common.gold import dev_labels
 
 from bertram import sample
-from bertram.comparison.gold import gold_labels, score_file, task_named
+from bertram.comparison.gold import score_file, task_named
 from bertram.errors import BertramError, DataError
 from bertram.evaluation.scoring import score_task
 from bertram.task_files import Files
@@ -74,7 +75,7 @@ def test_double_ids_in_the_gold_labels_are_refused(tmp_path: Path, gold: Path) -
 
 
 def test_gold_labels_are_those_of_the_data() -> None:
-    labels = gold_labels(QUORA, "sample", "dev")
+    labels = dev_labels(QUORA)
     lines = (sample.directory() / "quora-dev.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert labels == {line.split("\t")[1]: float(line.split("\t")[4]) for line in lines}
 
@@ -182,7 +183,7 @@ def test_predictions_in_another_encoding_are_read(stars: Path) -> None:
 
 def test_probabilities_are_scored_where_a_file_has_them_in_any_form_that_predict_writes(tmp_path: Path) -> None:
     gold = Path(str(sample.__path__[0])) / "quora-dev.csv"
-    labels = gold_labels(QUORA, "sample", "dev")
+    labels = dev_labels(QUORA)
     shares = {id_: 0.9 if label else 0.2 for id_, label in labels.items()}
     names = QUORA.label_space.names
     listed, named, table = (tmp_path / name for name in ("list.jsonl", "dict.jsonl", "table.csv"))

@@ -13,7 +13,7 @@ from scipy import stats
 
 from bertram.evaluation import scoring, trivial_baselines
 from bertram.evaluation.metrics import METRICS, Metric
-from bertram.evaluation.reliability_curve import expected_calibration_error, reliability
+from bertram.evaluation.reliability_curve import reliability
 from bertram.evaluation.scoring import TaskOutputs, score_run, score_task
 from bertram.label_spaces import LabelSpace
 from bertram.runs.scores import SplitScores
@@ -181,11 +181,11 @@ def test_confusion_matrix_has_gold_in_rows() -> None:
     assert scoring.confusion_matrix([0, 0, 2], [0, 1, 1], 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0]]
 
 
-def test_reliability_puts_borders_in_the_lower_bin_and_weighs_the_gap() -> None:
+def test_reliability_puts_borders_in_the_lower_bin() -> None:
     bins = reliability([0.0, 0.5, 0.9, 0.7], [0, 1, 1, 0], bins=2)
     assert [each.n for each in bins] == [2, 2]
-    assert expected_calibration_error(bins) == pytest.approx(0.5 * abs(0.25 - 0.5) + 0.5 * abs(0.8 - 0.5))
-    assert expected_calibration_error(reliability([], [])) is None
+    assert [(each.confidence, each.accuracy) for each in bins] == [(0.25, 0.5), (pytest.approx(0.8), 0.5)]
+    assert reliability([], [])[0].confidence is None
 
 
 def test_trivial_baselines() -> None:

@@ -20,7 +20,8 @@ from bertram.runs.directory import Run
 
 
 def toml_of(encoder: Path, directory: Path, rows: int = 36) -> Path:
-    lines = [f"r{n},sentence {n} by {n // 2},{'ab'[n % 2] if n % 6 else ''},{n % 5},w{n // 2}" for n in range(rows)]
+    texts = [f"sentence {n} by {n // 2}" if n % 4 > 1 else f"both by {n // 2}" for n in range(rows)]  # some are shared
+    lines = [f"r{n},{texts[n]},{'ab'[n % 2] if n % 6 else ''},{n % 5},w{n // 2}" for n in range(rows)]
     (directory / "posts.csv").write_text("\n".join(["nr,text,mood,stars,writer", *lines]) + "\n")
     files = {"train": "posts.csv", "dev": "posts.csv", "texts": ["text"], "id": "nr", "group": "writer"}
     tasks = {
@@ -56,8 +57,9 @@ def test_every_row_is_predicted_once_and_the_predictions_can_be_scored(tiny_enco
             "score", out / "out-of-fold" / f"{task}.jsonl", tmp_path / "posts.csv", "--task", task, "--config", toml
         )
         assert code == 0, err
-        score = result["pooled"][task]["accuracy" if task == "mood" else "pearson"]["value"]
-        assert f"{score:.4f}" in shown
+        score = result["pooled"][task]["accuracy" if task == "mood" else "pearson"]
+        for value in (score["value"], *score["ci95"]):
+            assert f"{value:.4f}" in shown
     before = {path: path.stat().st_mtime_ns for path in out.rglob("record.json")}
     (runs[1].path / "record.json").unlink()
     assert call(*words).code == 0

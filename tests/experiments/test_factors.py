@@ -6,16 +6,18 @@ from pathlib import Path
 import pytest
 
 from bertram import options
+from bertram.data.rows import read_rows
 from bertram.errors import ConfigError
 from bertram.experiments import ablation_table
 from bertram.experiments.ablation import Ablation, configurations
 from bertram.experiments.budget import Budget
 from bertram.experiments.cost import order_of
 from bertram.experiments.design import Design, full, leave_one_out, one_at_a_time
-from bertram.experiments.equal_time import StepCosts
+from bertram.experiments.equal_time import StepCosts, shortened
 from bertram.experiments.factors import FACTORS, Factor, configuration, parse
 from bertram.minbert import catalogue
 from bertram.minbert import rows as e
+from bertram.tasks import SST
 
 
 @pytest.mark.parametrize("factor", FACTORS.values(), ids=lambda factor: factor.name)
@@ -37,6 +39,16 @@ def test_smart_and_bregman_are_told_apart() -> None:
     assert (cells[False, True].weight, cells[False, True].bregman) == (0.0, "momentum")
     assert cells[False, True].tasks == ("sst",)
     assert options.digest(configuration(e.e4(), both, (True, True))) == options.digest(e.e6())
+
+
+def test_bregman_without_the_factor_smart_is_the_proximal_point_alone() -> None:
+    bregman = parse("bregman,mse")
+    assert configuration(e.e4(), bregman, (False, True)).smart.tasks == ()
+    on = configuration(e.e4(), bregman, (True, False)).smart
+    assert (on.weight, on.bregman, on.tasks) == (0.0, "momentum", ("sst",))
+    assert configuration(e.e6(), bregman, (True, False)).smart.weight == 1.0  # where the base has the penalty, it stays
+    tasks = parse("smart.tasks=none:sst,smart.bregman=off:momentum")
+    assert configuration(e.e4(), tasks, (True, False)).smart.weight == 1.0
 
 
 def test_any_field_is_a_factor() -> None:
@@ -71,6 +83,15 @@ def test_at_equal_time_a_configuration_has_fewer_steps_by_what_its_step_costs() 
     assert options.digest(at_equal_time[0]) == options.digest(configurations(asked_, 0)[0])
     with pytest.raises(ConfigError, match="no cost of smart"):
         configurations(replace(asked_, step_costs=StepCosts("none", {"none": 1.0})), 0)
+
+
+def test_steps_at_equal_time_count_the_further_rows_of_a_batch() -> None:
+    phrases = [{"file": "ids-sst-train.csv", "texts": ["sentence"], "label": "sentiment", "share": 0.75}]
+    tasks = {"sst": {"batch_size": 32, "extra": phrases}}
+    config = options.change(catalogue.recipe("cross"), recipe="slow", tasks=tasks, sampling={"epoch_of": "sst"})
+    steps = order_of(config).steps_per_epoch
+    assert steps == -(-len(read_rows(SST, "sample", "train")) // 8)  # 8 of the 32 rows of a batch are its own
+    assert shortened(config, StepCosts("none", {"slow": 2.0})).sampling.steps_per_epoch == round(steps / 2)
 
 
 def test_all_faults_of_the_factors_come_together() -> None:

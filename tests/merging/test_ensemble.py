@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.common.families import save_tokenizer
 from tests.common.trainings import tiny_config
 
 from bertram import load
+from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import RunError
 from bertram.merging.ensemble import ensemble
+from bertram.merging.merge import meaning
 from bertram.prediction.load import Ensemble
 from bertram.runs.directory import Run
 from bertram.training.train import train
@@ -95,6 +98,17 @@ def test_the_tokenizers_must_agree(tiny_runs: Path, tmp_path: Path) -> None:
     settings_file.write_text(settings_file.read_text().replace("true", "false", 1))
     with pytest.raises(RunError, match=r"tokenizer_config.json is SHA-256 \w+, but SHA-256 \w+ in"):
         ensemble([tiny_runs / "cross-0", tmp_path / "cased"], tmp_path / "together")
+
+
+@pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "modernbert"])
+def test_the_words_of_every_family_must_agree(family: str, tmp_path: Path) -> None:
+    for name, text in (("a", "the good film"), ("b", "a bad play")):
+        (tmp_path / name).mkdir()
+        save_tokenizer(family, tmp_path / name, [text])
+        load_tokenizer(tmp_path / name).save(tmp_path / f"{name}-of-a-model")
+    load_tokenizer(tmp_path / "a-of-a-model").save(tmp_path / "a-of-a-model-again")
+    a, again, b = (meaning({}, tmp_path / name) for name in ("a-of-a-model", "a-of-a-model-again", "b-of-a-model"))
+    assert a == again != b
 
 
 @pytest.mark.slow

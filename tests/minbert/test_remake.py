@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.common.gold import dev_labels
 from tests.common.records import files_of, record_of
 
-from bertram.comparison.gold import gold_labels
 from bertram.config import Config
 from bertram.errors import RunError
 from bertram.evaluation.scoring import TaskOutputs, score_run
@@ -37,7 +37,7 @@ def made_up(path: Path, config: Config, good: float) -> None:
     generator = np.random.default_rng([config.seed, int(good * 100)])
     outputs = {}
     for name, task in config.tasks.items():
-        gold = gold_labels(task, config.data, "dev")
+        gold = dev_labels(task, config.data)
         values = np.array(list(gold.values()))
         said = values + generator.normal(scale=2, size=len(values))
         if task.kind != "score":

@@ -21,6 +21,7 @@ from bertram.experiments.budget import Budget
 from bertram.experiments.design import full, leave_one_out
 from bertram.experiments.events import Event, Reporter
 from bertram.experiments.factors import parse
+from bertram.experiments.forecast import noise_runs
 from bertram.experiments.looks import read_looks
 from bertram.experiments.schedule import Job, main_scores, run_jobs
 from bertram.minbert import catalogue, published
@@ -204,6 +205,11 @@ def test_an_ablation_from_pilot_to_effects(budget: Budget, tmp_path: Path) -> No
     assert {(one.noise.df, one.noise.own) for one in power.effects} == {(1, False)}
     assert power.seeds == 2
     assert power.hours > 0
+    assert power.source == "4 runs of 2 configurations at this budget"
+    shorter = options.change(wanted[0].config, sampling={"steps_per_epoch": 2, "epoch_of": None})
+    other = noise_runs(asked.finished().values(), [shorter])
+    assert other is not None
+    assert other.source == "4 runs of 2 configurations at other budgets"
     run_jobs(wanted, Board())
     found = result(asked, wanted, power)
     write(tmp_path / "out", found)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.common.gold import dev_labels
 from tests.common.records import files_of, record_of
 
 from bertram import options
 from bertram.cli.show_table_1 import table_1
-from bertram.comparison.gold import gold_labels
 from bertram.config import Config
 from bertram.evaluation.scoring import TaskOutputs, score_run
 from bertram.experiments.budget import Budget
@@ -33,7 +33,7 @@ def make_run(out: Path, config: Config, good: float, seconds: float = 60.0, *, t
     generator = np.random.default_rng([config.seed, int(good * 100)])
     outputs = {}
     for name, task in config.tasks.items():
-        gold = gold_labels(task, config.data, "dev")
+        gold = dev_labels(task, config.data)
         values = np.array(list(gold.values()))
         if task.kind == "score":
             said = values * good + generator.normal(scale=1.5, size=len(values))

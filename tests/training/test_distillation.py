@@ -24,6 +24,7 @@ from bertram.training import teachers as teachers_module
 from bertram.training.display import Silent
 from bertram.training.estimate import estimate
 from bertram.training.state import Training
+from bertram.training.step_cost import step_cost
 from bertram.training.teachers import drawn_examples
 from bertram.training.train import train
 from bertram.training.trainer import Trainer
@@ -63,6 +64,12 @@ def test_without_a_teacher_nothing_is_taught_and_nothing_kept(tiny_encoder: Path
     training = taught(tiny_config(tiny_encoder), tmp_path)
     assert training.data.train["sst"].teaching is None
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_cost_of_a_students_step_can_be_measured(tiny_encoder: Path, teacher: Path) -> None:
+    config = student(tiny_encoder, teacher, threads=1)
+    assert step_cost(config, config, rounds=2) == pytest.approx(1.0, rel=0.5)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
+from statistics import median
 
 from bertram.comparison.contrast import LEAST_SEEDS
 from bertram.comparison.evidence import Evidence
@@ -151,14 +151,18 @@ def _untestable_words(row: Evidence) -> str:
 
 
 def minutes(folder: Path, table: AblationTable, factor: str) -> tuple[float, float] | None:
-    """Mean minutes of the runs with a factor and of those without; None where no record of either side is there."""
-    sides: dict[bool, list[float]] = {True: [], False: []}
-    for cell in table.design.cells:
-        for name in cell.runs.values():
-            run = Run(folder / name)
-            if run.finished:
-                sides[cell.levels[factor]].append(run.record.seconds.training / 60)
-    return (fmean(sides[True]), fmean(sides[False])) if sides[True] and sides[False] else None
+    """Median minutes of the runs with a factor and of those without, from the seeds that all configurations have.
+
+    Returns:
+        None where there is no such seed.
+    """
+    cells = table.design.cells
+    seeds = set.intersection(*(set(cell.runs) for cell in cells))
+    runs = [(cell.levels[factor], Run(folder / cell.runs[seed])) for cell in cells for seed in seeds]
+    if not runs or not all(run.finished for _, run in runs):
+        return None
+    on, off = ([run.record.seconds.training / 60 for level, run in runs if level == side] for side in (True, False))
+    return median(on), median(off)
 
 
 def hours(folder: Path, table: AblationTable) -> float:

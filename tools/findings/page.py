@@ -158,7 +158,7 @@ def study_sections(findings: Findings, drawn: Mapping[str, Sequence[Marked]]) ->
         )
         yield tables.interactions(table)
     yield from _forecast(table)
-    yield "## What it cost\n\nMeans over the finished runs, which had other work beside them."
+    yield "## What it cost\n\nMedians over the seeds that all configurations have. The runs had other work beside them."
     yield tables.cost(folder, table)
 
 

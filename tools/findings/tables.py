@@ -136,7 +136,7 @@ def _came(row: Evidence | None) -> list[str]:
 
 
 def cost(folder: Path, table: AblationTable) -> str:
-    """Minutes of training with and without each technique, and the hours of all runs."""
+    """Median minutes of training with and without each technique, and the hours of all runs."""
     rows = []
     for technique in TECHNIQUES:
         both = minutes(folder, table, technique.factor)

@@ -86,5 +86,10 @@ def calibrate(
             f"{', '.join(forgotten)}: what was fitted on {before.fitted_on} is forgotten; all decisions of a run are "
             "fitted on dev, or on one file"
         )
+    if before is not None and only is not None:
+        other = "thresholds" if only == "temperature" else "temperature"
+        for name, earlier in before.tasks.items():
+            if name in decisions.tasks and getattr(decisions.tasks[name], other) != getattr(earlier, other):
+                out.print(f"{name}: the earlier fit of the {other} is forgotten; without --only both are fitted")
     for note in decisions.notes():
         out.print(note)

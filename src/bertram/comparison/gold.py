@@ -41,15 +41,6 @@ class FileScore:
     notes: list[str]
 
 
-def gold_labels(task: Task, data: str, split: Split, *, allow_rejects: bool = False) -> dict[str, float]:
-    """Id -> label of the usable rows of a split.
-
-    Raises:
-        DataError: a fault of the file, or an id that occurs twice.
-    """
-    return labels_by_id(read_rows(task, data, split, allow_rejects=allow_rejects))
-
-
 def run_predictions(run: Run, task: str, split: Split) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Id -> value of what a run has predicted for a split, and id -> probabilities of the classes where it has them.
 
@@ -127,7 +118,7 @@ def score_file(
         notes.append(f"{predictions}: {len(matched.gold):,} of {len(rows):,} gold rows have a prediction and count")
     return FileScore(
         score_task(task.label_space, matched.gold, matched.predicted, matched.probabilities, groups),
-        trivial_baselines(task.label_space, _train_labels(task, directory, gold), matched.gold),
+        trivial_baselines(task.label_space, _train_labels(task, directory, gold), matched.gold, groups),
         notes,
     )
 

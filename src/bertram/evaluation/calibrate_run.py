@@ -14,10 +14,10 @@ from bertram.data.splits import run_source
 from bertram.errors import BertramError, DataError
 from bertram.evaluation.calibration import Probabilities, calibrate
 from bertram.evaluation.groups import text_groups
-from bertram.prediction.load import MEMBERS, load_model
+from bertram.prediction.load import load_model
 from bertram.prediction.model import Model
 from bertram.runs.decisions import FORMAT, Decisions, TaskDecision, read_decisions, write_decisions
-from bertram.runs.directory import Run
+from bertram.runs.directory import MEMBERS, Run
 from bertram.standard_streams import is_dash, open_bytes
 from bertram.tasks import Task
 

@@ -46,7 +46,7 @@ class Evaluation:
                 name: replace(
                     task_outputs(examples, self.values(name)),
                     probabilities=self.probabilities(name),
-                    groups=text_groups([[tuple(text) for text in texts] for texts in examples.pieces]),
+                    groups=groups_of(examples),
                 )
                 for name, examples in self.examples.items()
             }
@@ -98,3 +98,8 @@ def sample(examples: Examples, count: int, seed: int) -> Examples:
     if len(examples) <= count:
         return examples
     return examples.at(np.sort(np.random.default_rng(seed).permutation(len(examples))[:count]))
+
+
+def groups_of(examples: Examples) -> npt.NDArray[np.intp] | None:
+    """Number of each example's group of shared texts, [n]; texts with the same tokens are one text."""
+    return text_groups([[tuple(text) for text in texts] for texts in examples.pieces])

@@ -14,7 +14,7 @@ from bertram.data.rows import Rows, limit_rows, read_rows
 from bertram.data.sources import DataSource, Split, source_of
 from bertram.data.splits import run_source
 from bertram.errors import DataError
-from bertram.evaluation.evaluate import Evaluation, evaluate
+from bertram.evaluation.evaluate import Evaluation, evaluate, groups_of
 from bertram.evaluation.scoring import confusion_matrix
 from bertram.evaluation.trivial_baselines import trivial_baselines
 from bertram.prediction.engines.load import load, log
@@ -133,7 +133,7 @@ def baselines(examples: Examples, train: Tensor | None = None) -> Baselines:
     """Scores that need no model; constants are chosen on the training labels where they are given."""
     assert examples.labels is not None
     labels = None if train is None else train.numpy()
-    return trivial_baselines(examples.task.label_space, labels, examples.labels.numpy())
+    return trivial_baselines(examples.task.label_space, labels, examples.labels.numpy(), groups_of(examples))
 
 
 def keep_predictions(run: Run, evaluation: Evaluation, split: str) -> None:

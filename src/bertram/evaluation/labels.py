@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bertram.evaluation.intervals import Floats
 from bertram.evaluation.scoring import score_task
 from bertram.evaluation.set_metrics import digits
@@ -34,13 +37,16 @@ class LabelScore:
     threshold: float
 
 
-def label_scores(task: Task, gold: Floats, predicted: Floats) -> Iterator[LabelScore]:
+def label_scores(
+    task: Task, gold: Floats, predicted: Floats, groups: NDArray[np.intp] | None = None
+) -> Iterator[LabelScore]:
     """The scores of each label of a multi-label task, in order.
 
     Args:
         task: task of the predictions.
         gold: sets of labels [n].
         predicted: predicted sets of labels [n].
+        groups: number of each row's group of shared texts [n]; None: every row stands alone.
     """
     is_gold, is_predicted = digits(gold, task.classes), digits(predicted, task.classes)
     thresholds = task.thresholds or (0.5,)
@@ -53,6 +59,6 @@ def label_scores(task: Task, gold: Floats, predicted: Floats) -> Iterator[LabelS
             int(chosen.sum()),
             hits / chosen.sum() if chosen.any() else None,
             hits / present.sum() if present.any() else None,
-            score_task(YesNo(), present, chosen)["f1"],
+            score_task(YesNo(), present, chosen, groups=groups)["f1"],
             thresholds[min(index, len(thresholds) - 1)],
         )

@@ -1,6 +1,5 @@
 """Reliability of probabilities: how often predictions of a confidence are right (Guo et al., 2017)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +34,3 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> li
         means = (float(sure[inside].mean()), float(right[inside].mean())) if n else (None, None)
         curve.append(ReliabilityBin(k / bins, (k + 1) / bins, n, *means))
     return curve
-
-
-def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
-    """Mean gap between confidence and accuracy, weighted by bin (Guo et al. 2017, equation 3); None if empty."""
-    n = sum(bin_.n for bin_ in bins)
-    gaps = (bin_.n * abs((bin_.confidence or 0.0) - (bin_.accuracy or 0.0)) for bin_ in bins)
-    return sum(gaps) / n if n else None

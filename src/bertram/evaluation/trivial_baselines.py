@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bertram.evaluation import set_metrics
 from bertram.evaluation.intervals import Floats
@@ -13,7 +13,12 @@ from bertram.runs.scores import Score
 
 
 def trivial_baselines(
-    space: LabelSpace, train_labels: ArrayLike | None, dev_labels: ArrayLike, *, seed: int = 0
+    space: LabelSpace,
+    train_labels: ArrayLike | None,
+    dev_labels: ArrayLike,
+    groups: NDArray[np.intp] | None = None,
+    *,
+    seed: int = 0,
 ) -> dict[str, dict[str, Score]]:
     """Score answers that do not depend on the texts, on the dev labels.
 
@@ -22,6 +27,7 @@ def trivial_baselines(
         train_labels: labels [train rows]; the majority class and the mean score are theirs. None if they are not known:
             then they come from the dev labels, and the names of these baselines say so.
         dev_labels: labels [n].
+        groups: number of each example's group of shared texts [n]; None: every example stands alone.
         seed: random seed of the random scores.
 
     Returns:
@@ -32,7 +38,7 @@ def trivial_baselines(
     train = dev if train_labels is None else np.asarray(train_labels, dtype=np.float64)
     generator = np.random.default_rng(seed)
     guesses = {name: BASELINES[name](train, len(dev), generator) for name in space.baselines}
-    scores = {name: score_task(space, dev, guess) for name, guess in guesses.items()}
+    scores = {name: score_task(space, dev, guess, groups=groups) for name, guess in guesses.items()}
     if train_labels is not None:
         return scores
     return {f"{name}_of_scored_rows" if name in FITTED_BASELINES else name: score for name, score in scores.items()}

@@ -5,17 +5,19 @@ seconds of known runs say what a unit of it takes on this machine.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import fmean
 
 from bertram.config import Config
+from bertram.data.rows import read_further, read_rows
 from bertram.errors import DataError
 from bertram.experiments.budget import dev_rows, train_rows
 from bertram.experiments.schedule import Job
 from bertram.runs.directory import Run
+from bertram.tasks import Task
 from bertram.training.orders import Order, make_order
-from bertram.training.pools import Pool
-
-TRAIN_SAMPLE = 1000  # training examples of each task that are scored at the end
+from bertram.training.pools import Pool, Source
+from bertram.training.run_data import TRAIN_SAMPLE, further_source
 
 
 def work(config: Config) -> float:
@@ -37,13 +39,27 @@ def work(config: Config) -> float:
 
 
 def order_of(config: Config) -> Order:
-    """The order of a run's tasks, by the rows of its files; further rows of a task are not counted."""
+    """The order of a run's tasks, by the rows of its files."""
     pools = {
-        name: Pool(_used(config, name), task.batch_size or config.sampling.batch_size)
+        name: Pool(_used(config, name), task.batch_size or config.sampling.batch_size, _further(task, config))
         for name, task in config.tasks.items()
         if task.trained
     }
     return make_order(pools, config.sampling, config.seed)
+
+
+def _further(task: Task, config: Config) -> tuple[Source, ...]:
+    return _read_further(task.model_dump_json(), config.data, config.allow_rejects) if task.further else ()
+
+
+@lru_cache(maxsize=64)
+def _read_further(task_json: str, data: str, allow_rejects: bool) -> tuple[Source, ...]:
+    task = Task.model_validate_json(task_json)
+    own = read_rows(task, data, "train", allow_rejects=allow_rejects)
+    return tuple(
+        further_source(task, place, own, read_further(task, place, data, allow_rejects=allow_rejects))
+        for place in task.further
+    )
 
 
 def seconds_per_work(runs: Sequence[Run], data: str) -> float | None:

@@ -24,6 +24,7 @@ from bertram.data.rows import Rows, read_rows, refuse_double_ids
 from bertram.data.sources import DataSource
 from bertram.data.splits import run_source
 from bertram.errors import ConfigError, DataError, RunError
+from bertram.evaluation.groups import text_groups
 from bertram.evaluation.scoring import score_task
 from bertram.experiments.budget import check_data
 from bertram.experiments.events import SilentStudy, StudyDisplay
@@ -223,11 +224,14 @@ def _pooled(runs: Sequence[Run], task: Task, out: Path, source: DataSource | Non
     values: list[float] = []
     shares: list[list[float] | None] = []
     places: list[int] = []
+    texts: list[Sequence[str]] = []
     rows = None
     for fold, run in enumerate(runs):
         rows = read_rows(task, run_source(run, source), "dev", allow_rejects=True)
         predictions = {line["id"]: line for line in read_predictions(run.predictions(task.name))}
-        for row_id, label, place in zip(rows.ids, _labels(rows), rows.lines.tolist(), strict=True):
+        for row_id, label, place, row_texts in zip(
+            rows.ids, _labels(rows), rows.lines.tolist(), rows.texts, strict=True
+        ):
             if row_id not in predictions:  # a limit of evaluation
                 continue
             line = predictions[row_id]
@@ -236,13 +240,14 @@ def _pooled(runs: Sequence[Run], task: Task, out: Path, source: DataSource | Non
             values.append(task.label_space.internal(line["value"]))
             shares.append(line.get("probabilities"))
             places.append(place)
+            texts.append(row_texts)
     assert rows is not None
     order = np.argsort(places, kind="stable").tolist()
     refuse_double_ids(rows.file, [line["id"] for line in lines], places)
     text = "".join(json.dumps(lines[place], ensure_ascii=False) + "\n" for place in order)
     write_text(out / PREDICTIONS / f"{task.name}.jsonl", text)
-    probabilities = None if None in shares else shares
-    return score_task(task.label_space, gold, values, None if probabilities is None else np.array(probabilities))
+    probabilities = None if None in shares else np.array(shares)
+    return score_task(task.label_space, gold, values, probabilities, text_groups(texts))
 
 
 def _labels(rows: Rows) -> list[float]:

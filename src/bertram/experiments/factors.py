@@ -157,6 +157,9 @@ def configuration(base: Config, factors: Sequence[Factor], levels: Levels) -> Co
         ConfigError: this combination cannot work.
     """
     values = options.dump(base)
+    if not base.smart.tasks and not any("smart.weight" in _fields(factor) for factor in factors):
+        bregman_only = any({"smart.tasks", "smart.bregman"} <= _fields(factor) for factor in factors)
+        values["smart"]["weight"] = 0.0 if bregman_only else base.smart.weight  # nobody asked for the penalty
     by_level = sorted(zip(levels, factors, strict=True), key=lambda pair: pair[0])  # what is on has the last word
     for level, factor in by_level:
         values = options.merge(values, factor.on if level else factor.off)
@@ -166,6 +169,10 @@ def configuration(base: Config, factors: Sequence[Factor], levels: Levels) -> Co
             SmartConfig()
         )  # what does nothing is written in one way, so that runs are shared
     return options.make({**values, "recipe": label(factors, levels)})
+
+
+def _fields(factor: Factor) -> set[str]:
+    return {name for name, _ in options.leaves(factor.on)}
 
 
 def label(factors: Sequence[Factor], levels: Levels) -> str:

@@ -184,7 +184,7 @@ def study_forecast(
     alike = comparable(finished, cells[0])
     per_work = cost.seconds_per_work(alike, cells[0].data)
     runs = {arm: {job.config.seed: Run(job.path) for job in arm_jobs if job.finished} for arm, arm_jobs in jobs.items()}
-    prior = noise_runs([*alike, *(run for arm_runs in runs.values() for run in arm_runs.values())], cells[0])
+    prior = noise_runs([*alike, *(run for arm_runs in runs.values() for run in arm_runs.values())], cells)
     if prior is None or per_work is None:
         return None
     return forecast(
@@ -287,22 +287,23 @@ class NoiseRuns:
     arms: dict[str, dict[int, str]]
 
 
-def noise_runs(runs: Iterable[Run], like: Config) -> NoiseRuns | None:
+def noise_runs(runs: Iterable[Run], study: Sequence[Config]) -> NoiseRuns | None:
     """Comparable runs with their outcomes: at the same budget if these have two seeds, else at other budgets.
 
     Args:
         runs: finished and comparable runs.
-        like: a configuration of the study.
+        study: the configurations of the study.
     """
+    budgets = [_budget(config) for config in study]
     every = {str(run.path): run for run in runs}
-    same_budget = {name: run for name, run in every.items() if _budget(run.config) == _budget(like)}
+    same_budget = {name: run for name, run in every.items() if _budget(run.config) in budgets}
     other_budgets = [(runs, "at other budgets") for runs in _by_dev_limit(every)]
     for chosen, where in ((same_budget, "at this budget"), *other_budgets):
         groups = by_configuration(chosen)
         if sum(len(group) > 1 for group in groups) < 2:
             continue
         try:
-            scored = outcomes(read_tasks(chosen, like.data))
+            scored = outcomes(read_tasks(chosen, study[0].data))
         except DataError:
             continue  # not the same dev rows
         repeated = [group for group in groups if len(group) > 1]
@@ -321,4 +322,6 @@ def _by_dev_limit(runs: Mapping[str, Run]) -> list[dict[str, Run]]:
 
 
 def _budget(config: Config) -> tuple[object, ...]:
-    return config.sampling.epochs, config.sampling.fraction, config.evaluation.max_eval_samples
+    of_steps = config.sampling
+    limit = config.evaluation.max_eval_samples
+    return of_steps.epochs, of_steps.epoch_of, of_steps.steps_per_epoch, of_steps.fraction, limit

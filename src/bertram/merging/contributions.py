@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from bertram.comparison.models import compare_models
 from bertram.comparison.outcomes import TaskPredictions
-from bertram.evaluation.evaluate import Evaluation
-from bertram.evaluation.groups import text_groups
+from bertram.evaluation.evaluate import Evaluation, groups_of
 from bertram.runs.record_parts import Contribution
 
 MERGED = "merged"
@@ -33,7 +32,7 @@ def contributions(merged: Evaluation, without: Sequence[Evaluation]) -> list[dic
 def _predictions(name: str, evaluations: Mapping[str, Evaluation]) -> TaskPredictions:
     examples = evaluations[MERGED].examples[name]
     assert examples.labels is not None
-    groups = text_groups([[tuple(text) for text in texts] for texts in examples.pieces])
+    groups = groups_of(examples)
     return TaskPredictions(
         examples.task.label_space,
         dict(zip(examples.ids, examples.labels.tolist(), strict=True)),

@@ -12,8 +12,8 @@ from bertram.evaluation.evaluate import Evaluation
 from bertram.merging.contributions import contributions
 from bertram.merging.merge import MergedModel, config_of, meaning, read_dev, require_alike, write
 from bertram.model.storage import FORMAT
-from bertram.prediction.load import MEMBERS, Ensemble, load_model, members
-from bertram.runs.directory import Run, open_runs, refuse_existing
+from bertram.prediction.load import Ensemble, load_model, members
+from bertram.runs.directory import MEMBERS, Run, open_runs, refuse_existing
 from bertram.runs.files import write_text
 
 

@@ -138,7 +138,8 @@ def meaning(tasks: Mapping[str, Task], model: Path) -> dict[str, object]:
         model: directory of the model.
     """
     traits: dict[str, object] = {f"tasks.{n}.{field}": getattr(tasks[n], field) for n in tasks for field in TASK_FIELDS}
-    for name in ("vocab.txt", "tokenizer_config.json"):
+    is_bert = (model / "vocab.txt").is_file()  # only the other families keep their words in tokenizer.json alone
+    for name in ("vocab.txt", "tokenizer_config.json") if is_bert else ("tokenizer.json",):
         exists = (model / name).is_file()
         traits[name] = f"SHA-256 {hashlib.sha256((model / name).read_bytes()).hexdigest()[:8]}" if exists else "missing"
     return traits

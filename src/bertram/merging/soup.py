@@ -12,8 +12,8 @@ from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.merging.contributions import contributions as leave_one_out
 from bertram.merging.merge import MergedModel, config_of, meaning, read_dev, require_alike, write
 from bertram.model.storage import WEIGHTS, load_state
-from bertram.prediction.load import MEMBERS, load_model, save_model
-from bertram.runs.directory import Run, open_runs, refuse_existing
+from bertram.prediction.load import load_model, save_model
+from bertram.runs.directory import MEMBERS, Run, open_runs, refuse_existing
 from bertram.runs.tensors import read_tensors
 
 State = dict[str, Tensor]

@@ -16,11 +16,9 @@ from bertram.model.storage import FORMAT, StoredNetwork, load_network, save_netw
 from bertram.prediction.frames import predict_frame
 from bertram.prediction.model import Model, Prediction, predict
 from bertram.runs.decisions import DECISIONS, read_decisions
-from bertram.runs.directory import Run, open_run
+from bertram.runs.directory import MEMBERS, Run, open_run
 from bertram.runs.typed_json import one_line, read_object, typed
 from bertram.tasks import Task
-
-MEMBERS = "ensemble.json"
 
 
 class Ensemble:

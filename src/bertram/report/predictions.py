@@ -49,7 +49,7 @@ def _label_table(name: str, outcomes: Outcomes) -> Table:
     """Counts and scores of each label of a multi-label task."""
     columns = [Column("label"), *(Column(heading, number=True) for heading in LABEL_COLUMNS)]
     rows: list[list[Cell]] = []
-    for label in label_scores(outcomes.task, outcomes.gold, outcomes.predicted):
+    for label in label_scores(outcomes.task, outcomes.gold, outcomes.predicted, text_groups(outcomes.texts)):
         interval = "" if label.f1.ci95 is None else shown_interval(label.f1.ci95)
         rows.append([label.name, f"{label.gold:,}", f"{label.predicted:,}", shown(label.precision), shown(label.recall),
                      shown(label.f1.value), interval, shown(label.threshold, 2)])  # fmt: skip

@@ -31,6 +31,7 @@ from bertram.runs.record import RECORD, Record, read_record
 from bertram.runs.typed_json import JsonObject, one_line
 
 CONFIG = "config.toml"
+MEMBERS = "ensemble.json"  # in the model directory of an ensemble
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int, source: Dat
             for file_rows in further_rows.values():
                 train[name] = together(train[name], _with_labels(examples(task, file_rows), train[name]))
             further[name] = tuple(
-                _source(task, place, own_rows, file_rows) for place, file_rows in further_rows.items()
+                further_source(task, place, own_rows, file_rows) for place, file_rows in further_rows.items()
             )
     dev = {name: examples(task, rows[name, "dev"]) for name, task in config.tasks.items()}
     limit = config.evaluation.max_eval_samples
@@ -125,7 +125,7 @@ def _with_labels(examples: Examples, own: Examples) -> Examples:
     return replace(examples, labels=own.labels.new_full((len(examples),), own.labels[0].item()))
 
 
-def _source(task: Task, place: str, own: Rows, rows: Rows) -> Source:
+def further_source(task: Task, place: str, own: Rows, rows: Rows) -> Source:
     """The examples of a further file, and how a batch draws from them."""
     file = task.further[place]
     share = None if file.share == "rows" else file.share

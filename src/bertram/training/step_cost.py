@@ -34,13 +34,19 @@ def step_cost(config: Config, base: Config, rounds: int = ROUNDS) -> float:
     """
     with own_process_state(base):
         clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-        sides = [begin(each, choose_device(each)) for each in (config, base)]
+        sides = [_begun(each) for each in (config, base)]
         kinds = [kinds_of_steps(training) for training in sides]
         ratios = []
         for _ in range(WARM_UP + rounds):
             own, other = (_seconds(side, shares, clock) for side, shares in zip(sides, kinds, strict=True))
             ratios.append(own / other)
         return median(ratios[WARM_UP:])
+
+
+def _begun(config: Config) -> Training:
+    training = begin(config, choose_device(config))
+    _, training.data = training.teachers.measure(config, training.data)  # teachers' outputs cost a step nothing
+    return training
 
 
 def kinds_of_steps(training: Training) -> Kinds:

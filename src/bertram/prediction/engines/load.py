@@ -16,7 +16,7 @@ from bertram.errors import BertramError, RunError
 from bertram.prediction.engines.cache import Manifest, find, keep
 from bertram.prediction.engines.reading import Calls, Engine
 from bertram.prediction.model_hash import model_hash
-from bertram.runs.directory import Run, open_run
+from bertram.runs.directory import MEMBERS, Run, open_run
 from bertram.runs.hashes import directory_hash
 from bertram.tasks import Task
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4  # largest difference from PyTorch's answers with which auto takes another engine
 SLOW_WEIGHTS = 5_000_000  # weights from which the making of a graph takes noticeable time
-MEMBERS = "ensemble.json"
 log = logging.getLogger("bertram")
 Notify = Callable[[str], None]
 
