@@ -109,6 +109,7 @@ def test_equivalence_needs_the_whole_interval_inside() -> None:
     assert not within(None, 0.005)
     assert margin("overall", 0.005) == 0.005
     assert margin("nll", 0.005) is None
+    assert margin("micro_f1", 0.005) == margin("subset_accuracy", 0.005) == 0.005
 
 
 def test_the_probability_to_beat_the_other_covers_the_truth() -> None:
@@ -122,6 +123,15 @@ def test_the_probability_to_beat_the_other_covers_the_truth() -> None:
         covered += low <= true <= high
     assert covered / trials == pytest.approx(0.95, abs=0.015)
     assert probability(Estimate(0.1, 3, 0.0)) is None
+    for value in (0.2, -0.2):  # a difference that hardly varies is found without a long search
+        assert probability(Estimate(value, 3, 1e-8)) == (value > 0, (value > 0, value > 0))
+
+
+def test_rounding_is_no_noise_of_seeds() -> None:
+    scores = estimate([120000.2 - 120000.1, 120000.4 - 120000.3, 120000.8 - 120000.7])
+    assert scores.sd is not None
+    assert scores.sd > 1e-12
+    assert not scores.spread
 
 
 def test_more_seeds_decide_a_difference_or_its_smallness() -> None:

@@ -136,6 +136,27 @@ def test_identical_predictions_are_said_to_be_the_same() -> None:
         assert row.verdict.decision is Decision.SAME_PREDICTIONS
 
 
+def test_examples_that_all_share_a_text_tell_nothing_and_few_units_have_few_degrees_of_freedom() -> None:
+    gold = {str(n): float(n % 2) for n in range(60)}
+    predicted = {"a": gold, "b": {id_: 1 - value if int(id_) % 5 else value for id_, value in gold.items()}}
+    (row,) = compare_models(
+        {"quora": TaskPredictions(QUORA.label_space, gold, predicted, groups=dict.fromkeys(gold, 0))}
+    )
+    assert row.verdict == untestable(Reason.TOO_FEW_EXAMPLES)
+    generator, found = GENERATOR(5), 0
+    for _ in range(400):  # two equally good models on six texts, each in ten rows
+        answers = {run: np.repeat(generator.random(6) < 0.5, 10) * 1.0 for run in ("a", "b")}
+        (row,) = compare_models({
+            "quora": TaskPredictions(
+                QUORA.label_space, dict.fromkeys(gold, 1.0),
+                {run: dict(zip(gold, values.tolist(), strict=True)) for run, values in answers.items()},
+                groups={id_: int(id_) // 10 for id_ in gold},
+            )
+        })  # fmt: skip
+        found += row.p is not None and row.p < 0.05
+    assert found / 400 <= 0.07
+
+
 def test_one_run_is_no_comparison() -> None:
     with pytest.raises(DataError, match="at least two runs"):
         compare_models({"x": TaskPredictions(QUORA.label_space, {"a": 1.0}, {"only": {"a": 1.0}})})

@@ -58,6 +58,9 @@ def test_seeds_and_effects_are_two_sides_of_one_rule() -> None:
     assert (visible_effect(0.004, seeds, tests=4) or 1) <= 0.005 * 1.01
     assert visible_effect(0.004, 2) is None
     assert seeds_needed(1.0, 0.001) is None
+    between = seeds_needed(1.0, 0.135)  # more than 384, the last doubling below 512
+    assert between is not None
+    assert 384 < between <= 512
     equal = seeds_for_equivalence(0.004, 0.005)
     assert equal is not None
     assert rates(0.0, equal, 1, 1.25)[1] >= 0.8 > rates(0.0, equal - 1, 1, 1.25)[1]

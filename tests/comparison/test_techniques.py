@@ -166,6 +166,21 @@ def test_arms_without_a_common_seed_and_undefined_scores_are_named() -> None:
     assert row(rows, "better", "quora").p is not None
 
 
+def test_a_merged_run_with_opposite_answers_is_not_said_to_have_the_same() -> None:
+    gold = {f"id{i}": 1.0 for i in range(100)}
+    wrong = dict.fromkeys(gold, 0.0)
+    tasks = {"quora": TaskPredictions(QUORA.label_space, gold, {"a0": wrong, "a1": wrong, "soup": gold})}
+    arms = [Arm("a", {0: "a0", 1: "a1"}), Arm("soup", {0: "soup"}, merged=True)]
+    (found,) = compared(tasks, arms)
+    assert (found.effect, found.verdict) == (1.0, untestable(Reason.TOO_FEW_EXAMPLES))
+    same = {"quora": TaskPredictions(QUORA.label_space, gold, {"a0": wrong, "a1": wrong, "soup": wrong})}
+    assert compared(same, arms)[0].verdict.decision is Decision.SAME_PREDICTIONS
+    f1 = {"quora": TaskPredictions(QUORA.label_space, dict.fromkeys(gold, 0.0), tasks["quora"].predicted, "f1")}
+    (undefined,) = compared(f1, arms)
+    assert undefined.verdict.reason is Reason.UNDEFINED_SCORE
+    assert "a0: no label and no prediction is positive" in undefined.verdict.detail
+
+
 def test_losses_see_what_accuracy_cannot_and_lower_is_better() -> None:
     generator = np.random.default_rng(4)
     gold = generator.integers(0, 3, 300)

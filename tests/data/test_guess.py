@@ -79,6 +79,48 @@ def test_pairs_and_parts_are_found_by_name(tmp_path: Path) -> None:
     assert "# a pair, by the names" in text
 
 
+def test_rows_without_a_value_and_rows_that_cannot_be_read_do_not_count(tmp_path: Path) -> None:
+    rows = [f"{n};Größe Nr. {n};{'ab'[n % 2]}" for n in range(40)]
+    text = "\n".join(["ID;Text;Topic", *rows, ";;", ";;"]) + "\n"
+    (tmp_path / "sheet.csv").write_text(text)
+    tasks, _ = guessed(tmp_path / "sheet.csv")
+    assert list(tasks) == ["Topic"]
+    assert tasks["Topic"]["files"]["id"] == "ID"
+    (tmp_path / "few.csv").write_bytes(text.replace("ö", "o", 38).replace("ß", "ss", 38).encode("cp1252"))
+    said = guess([tmp_path / "few.csv"])
+    assert list(tomllib.loads(said)["tasks"]) == ["Topic"]
+    assert "# few.csv: 2 rows cannot be read; the first: line 40: bytes that are not UTF-8" in said
+    (tmp_path / "all.csv").write_bytes(text.encode("cp1252"))
+    with pytest.raises(DataError, match=r"all.csv: no row can be read; line 2: bytes that are not UTF-8.*encoding"):
+        guess([tmp_path / "all.csv"])
+
+
+def test_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
+    rows = [f"{sentence(n)},{'ab'[n % 2]},," for n in range(40)]
+    tasks, _ = guessed(write(tmp_path / "export.csv", "text,mood,,", rows))
+    assert list(tasks) == ["mood"]
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        ("train.csv validation.csv test.csv", {"train", "dev", "test"}),
+        ("movies_train.csv movies_development.csv", {"train", "dev"}),
+        ("QuoraTrain.csv QuoraDev.csv", {"train", "dev"}),
+        ("devices.csv", {"train"}),
+        ("latest.csv", {"train"}),
+    ],
+)
+def test_parts_are_whole_words_of_a_name(names: str, parts: set[str], tmp_path: Path) -> None:
+    rows = [f"{sentence(n)},{'ab'[n % 2]}" for n in range(40)]
+    paths = [write(tmp_path / name, "text,label", [f"{name} {row}" for row in rows]) for name in names.split()]
+    values = tomllib.loads(guess(paths))
+    (task,) = values["tasks"].values()
+    assert task["files"].keys() & {"train", "dev", "test"} == parts
+    if len(paths) == 1:
+        assert list(values["tasks"]) == [paths[0].stem]
+
+
 def test_a_column_called_label_is_named_after_its_file(tmp_path: Path) -> None:
     rows = [f"{sentence(n)},{n % 2}" for n in range(20)]
     tasks, _ = guessed(write(tmp_path / "spam mails.csv", "text,label", rows))

@@ -44,6 +44,13 @@ def test_the_format_can_be_said() -> None:
     assert piped(b"text\nmore\n", form="text") == [("1", ("text",)), ("2", ("more",))]
 
 
+def test_the_format_of_a_file_can_be_said(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("A good film.\n")
+    with pytest.raises(DataError, match="plain texts: --input-format text"):
+        list(read_texts(tmp_path / "x.jsonl", pair=False))
+    assert list(read_texts(tmp_path / "x.jsonl", pair=False, form="text")) == [("1", ("A good film.",))]
+
+
 def test_the_style_of_the_task_is_applied() -> None:
     assert piped(b"It's SO\tgood.\n", pair=True, style="course") == [("1", ("it 's so", "good ."))]
 

@@ -122,3 +122,4 @@ def test_rare_and_nearly_equal_labels_are_named() -> None:
         "set labels"
     ]
     assert list(label_cautions({"a": 1, "b": 1})) == []
+    assert list(label_cautions({"-1": 9, "1": 9, "1.5": 9, "15": 9, "C": 9, "C++": 9, "C#": 9})) == []

@@ -89,6 +89,12 @@ def test_the_hash_is_of_the_content() -> None:
     assert whole.sha256 != memory_table([{"a": "1", "b": "x"}], "t").sha256
 
 
+def test_tuples_and_sets_in_cells_are_lists() -> None:
+    cells = [["b", "a"], ("b", "a"), {"a", "b"}, frozenset("ab")]
+    rows = memory_table([{"labels": cell} for cell in cells], "t").rows
+    assert [row["labels"] for row in rows] == [["b", "a"], ["b", "a"], ["a", "b"], ["a", "b"]]
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -99,6 +105,7 @@ def test_the_hash_is_of_the_content() -> None:
         ({"a": "text"}, "<train table>: column 'a' is not a list but a str"),
         ([{1: "a"}], "the column name 1 is not a text"),
         ({"train": ROWS, "valid": ROWS}, "unknown part valid; a part is train, dev or test, or the name of a task"),
+        ({"train": ROWS, "dev": []}, "<dev table>: it has no rows"),
         ({"dev": ROWS, "validation": ROWS}, "dev and validation are the same part"),
         ({"mood": ROWS}, None),
         (3, "not a table but a int"),

@@ -146,8 +146,22 @@ def test_json_lines_with_every_fault_of_a_line() -> None:
     assert records(content, "jsonl")[-1] == Record(7, {"b": 2}, "")
 
 
-def test_json_columns_are_those_of_the_first_hundred_lines() -> None:
+def test_json_columns_may_begin_in_any_row() -> None:
     assert table([b'{"a": 1}\n', b'{"b": 2}\n'], "jsonl").columns == ("a", "b")
+    lines = [*[b'{"a": 1}\n'] * 200, b'{"a": 2, "late": 3}\n', b'{"a": 4}\n']
+    made = table(lines, "jsonl")
+    assert made.columns == ("a",)
+    made.require(["a", "late"])
+    rows = list(made.read(["a", "late"]))
+    assert [row.line for row in rows] == list(range(1, 203))
+    assert rows[200].values == {"a": 2, "late": 3}
+    with pytest.raises(DataError, match=r"no column 'b' \(the columns are: a\)"):
+        table(lines, "jsonl").require(["b"])
+    assert table([b"[", *[line.strip() + b"," for line in lines], b'{"last": 1}]'], "json").columns == (
+        "a",
+        "late",
+        "last",
+    )
 
 
 def test_parquet_rows_are_numbered(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from math import sqrt
 
 import numpy as np
 
-from bertram.evaluation.jackknife import jackknife_error
 from bertram.evaluation.metrics import METRICS
 from bertram.evaluation.paired_accuracy import newcombe
 
@@ -91,9 +90,7 @@ def _interval(metric: str, first: np.ndarray, second: np.ndarray) -> tuple[float
     if metric == "paired":
         a, b = first > 0, second > 0
         return newcombe(*(float((x & y).sum()) for x, y in ((a, b), (a, ~b), (~a, b), (~a, ~b))))
-    scorer = METRICS[metric]
-    error = jackknife_error(scorer.compute, first, second)
-    return scorer.interval(scorer.value(first, second), error, len(first))
+    return METRICS[metric].ci95(METRICS[metric].value(first, second), first, second)
 
 
 def main() -> None:

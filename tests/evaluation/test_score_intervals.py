@@ -50,6 +50,36 @@ def test_no_interval_has_width_zero(metric: str) -> None:
     assert newcombe(6, 0, 0, 0)[0] < newcombe(6, 0, 0, 0)[1]
 
 
+@pytest.mark.parametrize("metric", ["f1", "micro_f1", "macro_f1", "label_macro_f1"])
+def test_f1_of_few_positives_is_as_unsure_as_few_examples_are(metric: str) -> None:
+    gold = np.zeros(1000)
+    gold[:3] = 1
+    assert METRICS[metric].ci95(1.0, gold, gold) == pytest.approx(proportion(1.0, 0.0, 3))
+
+
+@pytest.mark.parametrize("rare", [0.005, 0.02])
+def test_the_interval_of_f1_covers_where_positives_are_rare(rare: float) -> None:
+    generator, covered, found = np.random.default_rng(3), 0, 0
+    true = 2 * rare * 0.8 / (rare + rare * 0.8 + (1 - rare) * 0.001)
+    for _ in range(400):
+        gold = (generator.random(1000) < rare).astype(np.float64)
+        predicted = (generator.random(1000) < np.where(gold == 1, 0.8, 0.001)).astype(np.float64)
+        if gold.any() or predicted.any():
+            low, high = METRICS["f1"].ci95(METRICS["f1"].value(gold, predicted), gold, predicted)
+            covered, found = covered + (low <= true <= high), found + 1
+    assert covered / found >= 0.915
+
+
+def test_examples_that_share_a_text_are_one_in_every_interval() -> None:
+    gold, predicted = np.ones(100), (np.arange(100) < 80).astype(np.float64)
+    accuracy_ = METRICS["accuracy"]
+    alone = accuracy_.ci95(0.8, gold, predicted)
+    pairs = accuracy_.ci95(0.8, gold, predicted, np.arange(100) % 2)
+    all_in_one = accuracy_.ci95(0.8, gold, predicted, np.zeros(100, dtype=np.intp))
+    assert all_in_one[0] < pairs[0] < alone[0] < 0.8 < alone[1] < pairs[1] < all_in_one[1] + 0.05
+    assert METRICS["pearson"].ci95(0.9, gold, predicted, np.zeros(100, dtype=np.intp)) == (-1.0, 1.0)
+
+
 def test_the_jackknife_is_the_classical_error_and_counts_groups_once() -> None:
     generator = np.random.default_rng(2)
     right = (generator.random(300) < 0.7).astype(np.float64)

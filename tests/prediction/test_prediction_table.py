@@ -5,6 +5,7 @@ import io
 from collections import deque
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.common.commands import Outcome, call
 
@@ -44,6 +45,17 @@ def test_a_table_has_the_columns_of_the_input_and_the_prediction(tiny_runs: Path
     matched = match_predictions(tmp_path / "out.csv", {"a7": 4, "c9": 0}, SST.label_space)
     assert matched.predicted.tolist() == [float(row["predicted index"]) for row in rows]
     assert matched.probabilities is not None
+    assert predict(tiny_runs / "cross-1", tmp_path / "out.csv", tmp_path / "twice.csv").code == 0
+    assert predict(tiny_runs / "cross-1", source, tmp_path / "once.csv").code == 0
+    shares = []
+    for path in (tmp_path / "twice.csv", tmp_path / "once.csv"):
+        shares.append(match_predictions(path, {"a7": 4, "c9": 0}, SST.label_space).probabilities)
+        path.unlink()
+    assert np.array_equal(np.asarray(shares[0]), np.asarray(shares[1]))  # those of the later model
+    doubled = tmp_path / "doubled.csv"
+    doubled.write_text("sentence,note,note\na film,x,y\n")
+    assert "names the column 'note' more than once" in predict(tiny_runs / "cross-0", doubled, tmp_path / "no.csv").err
+    doubled.unlink()
     again = predict(tiny_runs / "cross-0", source, tmp_path / "out.csv")
     assert (again.code, "exists already" in again.err) == (1, True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv", "out.tsv"]

@@ -145,6 +145,15 @@ def test_an_input_that_has_grown_is_gone_on_with(model: Model, tmp_path: Path) -
     assert (grown.existing, grown.added) == (3, 2)
 
 
+def test_a_prediction_that_is_killed_before_its_first_hash_begins_anew(model: Model, tmp_path: Path) -> None:
+    with Output(tmp_path / "out.jsonl", model.tasks["sst"], "hash of the model") as there:
+        header = there.source.read_text()
+    assert header == '{"task": "sst", "model": "hash of the model"}\n'  # before any prediction
+    there.path.write_text('{"id": "1", "value": 0}\n')
+    there.source.write_text(header)
+    assert into(there.path, Counting(model), lines(4)).added == 4
+
+
 @pytest.mark.parametrize("lost", [2, 30, 70])
 def test_predictions_without_a_recorded_hash_are_computed_again(
     lost: int, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

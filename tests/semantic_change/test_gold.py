@@ -19,14 +19,17 @@ def test_gold_is_two_columns_or_a_table(tmp_path: Path) -> None:
     assert read_gold(write(tmp_path / "b.csv", "word,gold\nbag_nn,0.1\ncell_nn,0.75\n")) == expected
     table = "lemma\tgrouping\tchange_graded\nbag_nn\t1_2\t0.1\ncell_nn\t1_2\t0.75\n"
     assert read_gold(write(tmp_path / "c.csv", table)) == expected
+    for header in ('"word","change_graded"', "word, change_graded"):
+        assert read_gold(write(tmp_path / "d.csv", f'{header}\n"bag_nn",0.1\n"cell_nn",0.75\n')) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("bag high\ncell 0.2\n", "1: 'high' is not a number"),
+        ("bag high\ncell 0.2\n", "1: 'high' is not a finite number"),
         ("bag 0.1\nbag 0.2\n", "2: 'bag' occurs twice"),
-        ("bag 0.1\ncell\n", "2: '' is not a number"),
+        ("bag 0.1\ncell\n", "2: '' is not a finite number"),
+        ("bag 0.1\ncell nan\n", "2: 'nan' is not a finite number"),
         ("a,b,c\n1,2,3\n", "needs lines of a word and a number"),
     ],
 )
@@ -60,6 +63,13 @@ def test_the_interval_covers_the_true_rank_correlation_in_about_95_percent(n: in
 @pytest.mark.parametrize(("values", "gold"), [([1, 2, 3], [1, 2, 3]), ([1, 1, 1, 1, 1], [1, 2, 3, 4, 5])])
 def test_no_correlation_of_too_few_words_or_of_a_constant(values: list[float], gold: list[float]) -> None:
     assert rank_correlation("prt", "sum", values, gold) is None
+
+
+def test_a_measure_or_gold_that_does_not_vary_is_not_compared() -> None:
+    values = {"a": [1.0, 2, 3, 4], "b": [1.0, 3, 2, 4], "c": [1.0, 1, 1, 1]}
+    assert compare_measures(values, [1.0, 1, 1, 1], np.random.default_rng(0)) == []
+    (pair,) = compare_measures(values, [1.0, 2, 4, 3], np.random.default_rng(0))
+    assert (pair.first, pair.second) == ("a", "b")
 
 
 @pytest.mark.slow

@@ -88,26 +88,31 @@ def test_pairs_read_together_are_trained_in_both_orders_where_a_run_reads_both(t
         begin_training(tiny_config(tiny_encoder, tasks=tasks, model={"both_orders": flag})) for flag in (False, True)
     )
     for task in ("sst", "quora", "sts"):  # a single text, a pair read together, a pair read apart
-        for places in (np.array([2, 1]), np.array([3, 2])):  # an even one first, and an odd one
+        seen = set()
+        for places in np.arange(20).reshape(10, 2):
             (plain,), (batch,) = one.batches({task: places}), both.batches({task: places})
-            swapped = task == "quora" and int(places[0]) % 2 == 1
             assert plain.sequences == one.data.train[task].batch(places).sequences
+            swapped = batch.sequences != plain.sequences
             assert batch.sequences == both.data.train[task].batch(places, swapped=swapped).sequences
-            assert (batch.sequences != plain.sequences) == swapped
             assert batch.ids == plain.ids
+            (again,) = both.batches({task: places})
+            assert again.sequences == batch.sequences
+            seen.add(swapped)
+        assert seen == ({False, True} if task == "quora" else {False})
 
 
-def test_a_task_of_one_batch_is_trained_in_both_orders(tiny_encoder: Path) -> None:
-    tasks = {"quora": {"encoding": "cross", "max_train_samples": 8}}
+@pytest.mark.parametrize("size", [1, 8])
+def test_each_pair_is_trained_in_both_orders(size: int, tiny_encoder: Path) -> None:
+    tasks = {"quora": {"encoding": "cross", "max_train_samples": 8, "batch_size": size}}
     training = begin_training(tiny_config(tiny_encoder, tasks=tasks, model={"both_orders": True}))
     whole = training.data.train["quora"]
     found = set()
-    for _ in range(20):
+    for _ in range(160):
         places = training.sampler.next()["quora"]
         (batch,) = training.batches({"quora": places})
-        assert sorted(places) == list(range(8))
-        found.add(batch.sequences == whole.batch(places).sequences)
-    assert found == {True, False}
+        plain = batch.sequences == whole.batch(places).sequences
+        found |= {(place, plain) for place in places.tolist()}
+    assert found == {(place, plain) for place in range(8) for plain in (True, False)}
 
 
 @pytest.mark.slow
@@ -206,6 +211,10 @@ def test_training_stops_after_so_many_evaluations_without_a_better_score(
     assert run.record["steps"]["taken"] == 3
     assert run.record["steps"]["best"] == 1
     assert [line["step"] for line in logged_lines(run.path, "dev")] == [1, 2, 3]
+    assert not any("average" in caution for caution in run.record["cautions"])
+    averaged = {"method": "tail", "tail_start": 0.9}
+    late = tiny_config(tiny_encoder, optimizer=HARDLY, evaluation=evaluation, average=averaged)
+    assert "stopped early, before its average began" in train(late, tmp_path / "late").record["cautions"][-1]
 
 
 @pytest.mark.slow

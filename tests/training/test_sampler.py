@@ -385,6 +385,17 @@ def test_the_expected_examples_are_those_of_a_run(name: OrderName, steps_per_epo
         assert source.order.expected_examples(task) == pytest.approx(seen, rel=tolerance)
 
 
+@pytest.mark.parametrize("name", ["sequential", "rotating", "worst-last", "joint"])
+def test_further_rows_are_expected_too(name: OrderName) -> None:
+    pools = {"a": Pool(64, 8, (Source("extra", 100, 0.5),)), "b": Pool(40, 8)}
+    config = SamplingConfig.model_validate(
+        {"order": name, "epochs": 2, **({"epoch_of": "a"} if name == "joint" else {})}
+    )
+    source = Sampler(pools, config, 0)
+    steps(source, source.total_steps)
+    assert {task: source.order.expected_examples(task) for task in pools} == pytest.approx(source.seen(), rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("name", "more", "words"),
     [

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from bertram.evaluation.intervals import Floats, Interval
 
 LEAST_SEEDS = 3  # fewer compare models, not techniques
 ADVISED_SEEDS = 5
-NO_SPREAD = 1e-12  # standard errors below it: every seed gives the same
+NO_SPREAD = 1e-12  # standard errors below it, or below so many parts of the effect: every seed gives the same
+ROUNDING = 1e-9
 Scores = Mapping[str, Mapping[int, float]]  # arm -> seed -> score
 
 
@@ -51,7 +53,7 @@ class Estimate:
     @property
     def spread(self) -> bool:
         """Whether the seeds differ; a standard deviation of exactly zero tells nothing of other seeds."""
-        return self.standard_error is not None and self.standard_error >= NO_SPREAD
+        return self.standard_error is not None and bool(varies(self.value, self.standard_error))
 
     def interval(self, level: float = 0.95) -> Interval | None:
         """The t-interval for other seeds on these examples; None where there are too few seeds, or all are the same."""
@@ -65,6 +67,11 @@ class Estimate:
         if self.standard_error is None or not self.testable or not self.spread:
             return None
         return float(2 * stdtr(self.df, -abs(self.value) / self.standard_error))
+
+
+def varies(means: Floats | float, errors: Floats | float) -> NDArray[np.bool_]:
+    """Whether standard errors over seeds are more than rounding."""
+    return np.asarray(errors >= np.maximum(NO_SPREAD, ROUNDING * np.abs(means)))
 
 
 def estimate(values: Sequence[float] | Floats) -> Estimate:

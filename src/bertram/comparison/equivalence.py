@@ -1,10 +1,11 @@
 """Equivalence by two one-sided tests (Schuirmann, 1987), against the smallest effect of interest."""
 
 from bertram.evaluation.intervals import Interval
+from bertram.evaluation.metrics import METRICS
 
 SMALLEST_EFFECT = 0.005  # of overall, an accuracy, F1 or a correlation
 LEVEL = 0.05  # of each one-sided test, so that the interval is one of 90 %
-BOUNDED = frozenset({"overall", "accuracy", "f1", "macro_f1", "pearson", "spearman"})
+BOUNDED = frozenset({"overall", *(name for name, metric in METRICS.items() if not metric.error)})
 
 
 def margin(metric: str, smallest: float) -> float | None:

@@ -109,12 +109,13 @@ def _compare_task(name: str, task: TaskPredictions, pair: tuple[str, str]) -> Mo
     row = replace(row, difference=after - before)
     if np.array_equal(sides[0], sides[1]):
         return replace(row, p=1.0, verdict=SAME_ANSWERS)
-    if len(gold) < 2:
-        return replace(row, verdict=untestable(Reason.TOO_FEW_EXAMPLES))
     groups = task.group_numbers()
+    count = len(gold) if groups is None else int(groups.max()) + 1  # of independent examples
+    if count < 2:
+        return replace(row, verdict=untestable(Reason.TOO_FEW_EXAMPLES))
     values = influence(metric.compute, gold, sides[1]) - influence(metric.compute, gold, sides[0])
     error = standard_error(by_group(values, groups))
-    ci95, p, test = _t_test(after - before, error, len(gold))
+    ci95, p, test = _t_test(after - before, error, count)
     if task.main_metric in SPECIAL:
         alone = standard_error(by_group(values, None))
         share = 1.0 if groups is None or error == 0 else (alone / error) ** 2  # of the examples that count

@@ -107,12 +107,11 @@ def visible_effect(sd: float, seeds: int, *, tests: int = 1) -> float | None:
 
 def _first(power: Callable[[int], float], least: int) -> int | None:
     """Fewest seeds with enough power, by doubling and bisection."""
-    high = least
+    low = high = least
     while power(high) < POWER:
-        high *= 2
-        if high > MAX_SEEDS:
+        if high >= MAX_SEEDS:
             return None
-    low = max(least, high // 2)
+        low, high = high + 1, min(2 * high, MAX_SEEDS)
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if power(middle) >= POWER else (middle + 1, high)

@@ -21,6 +21,7 @@ from bertram.standard_streams import open_bytes
 
 _PREDICTION_NAMES = ("output", "value", "prediction", "index")
 PROBABILITY = "probability of "  # begins the names of columns, as `bertram predict` writes them
+CARRIED_PROBABILITY = f"predicted {PROBABILITY}"  # in a table that had such columns before
 ABSTAINED = "abstained"  # column or field of a prediction that is withheld
 SUM_TOLERANCE = 0.01  # of the probabilities of classes, which are rounded
 _MAX_LISTED = 5  # of each kind of problem
@@ -270,8 +271,11 @@ def _shares(names: tuple[str, ...], fields: Sequence[Any]) -> Any:
     """The probabilities of a row as they stand there; None where there are none."""
     if "probabilities" in names:
         return fields[names.index("probabilities")]
-    columns = [at for at, name in enumerate(names) if name.startswith(PROBABILITY)]
-    return {names[at].removeprefix(PROBABILITY): fields[at] for at in columns} or None
+    for beginning in (CARRIED_PROBABILITY, PROBABILITY):
+        shares = {n.removeprefix(beginning): fields[at] for at, n in enumerate(names) if n.startswith(beginning)}
+        if shares:
+            return shares
+    return None
 
 
 @cache

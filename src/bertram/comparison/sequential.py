@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr
 
-from bertram.comparison.contrast import LEAST_SEEDS, NO_SPREAD
+from bertram.comparison.contrast import LEAST_SEEDS, varies
 from bertram.evaluation.intervals import Floats
 
 LEVEL = 0.045  # of the 5 %: nominal levels of a normal process are a little too large for t-tests of few seeds
@@ -72,7 +72,7 @@ def look(
     at = seeds - LEAST_SEEDS
     two_sided = nominal_levels(max_seeds, LEVEL / 2 / tests)[at]
     one_sided = nominal_levels(max_seeds, LEVEL / tests)[at]
-    vary = errors >= NO_SPREAD
+    vary = varies(means, errors)
     safe = np.where(vary, errors, 1.0)
     significant = vary & (stdtr(seeds - 1, -np.abs(means) / safe) < two_sided)
     inside = vary & (stdtr(seeds - 1, (np.abs(means) - smallest) / safe) < one_sided)

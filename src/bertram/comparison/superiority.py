@@ -5,6 +5,8 @@ from scipy.special import nctdtrinc, ndtr
 from bertram.comparison.contrast import Estimate
 from bertram.evaluation.intervals import Interval
 
+LARGEST_T = 1e3  # beyond it all probabilities are 0 or 1 to the last digit, and the search for them has no end
+
 
 def probability(estimate: Estimate) -> tuple[float, Interval] | None:
     """P(A > B) for normal differences, and its 95 % interval from the noncentral t.
@@ -22,5 +24,6 @@ def probability(estimate: Estimate) -> tuple[float, Interval] | None:
     if error is None or not estimate.testable or not estimate.spread:
         return None
     t, root = estimate.value / error, estimate.seeds**0.5
-    low, high = (float(nctdtrinc(estimate.df, p, t)) / root for p in (0.975, 0.025))
+    searched = max(-LARGEST_T, min(LARGEST_T, t))
+    low, high = (float(nctdtrinc(estimate.df, p, searched)) / root for p in (0.975, 0.025))
     return float(ndtr(t / root)), (float(ndtr(low)), float(ndtr(high)))

@@ -11,7 +11,7 @@ from bertram.comparison.contrast import common_seeds
 from bertram.comparison.equivalence import SMALLEST_EFFECT, margin
 from bertram.comparison.evidence import Contrast, Evidence, measure, scores_of
 from bertram.comparison.outcomes import Outcome
-from bertram.comparison.verdict import SAME_ANSWERS, verdict
+from bertram.comparison.verdict import SAME_ANSWERS, Reason, untestable, verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +64,19 @@ def _against_mean(baseline: Arm, arm: Arm, outcome: Outcome, smallest: float) ->
     merged, runs = next(iter(arm.runs.values())), list(baseline.runs.values())
     row = TechniqueDifference(outcome=outcome.name, task=outcome.task, metric=outcome.metric, baseline=baseline.name,
                               technique=arm.name, smallest=margin(outcome.metric, smallest))  # fmt: skip
+    undefined = [f"{run}: {outcome.undefined[run]}" for run in (merged, *runs) if run in outcome.undefined]
+    if undefined:
+        return replace(row, verdict=untestable(Reason.UNDEFINED_SCORE, " and ".join(undefined)))
     if any(run not in outcome.runs for run in (merged, *runs)):
         return row
     mean = fmean(outcome.runs[run].value for run in runs)
     effect = outcome.runs[merged].value - mean
-    error = outcome.example_error({merged: 1.0, **dict.fromkeys(runs, -1 / len(runs))})
+    weights = {merged: 1.0, **dict.fromkeys(runs, -1 / len(runs))}
+    error = outcome.example_error(weights)
     row = replace(row, seeds=len(runs), baseline_value=mean, value=outcome.runs[merged].value, effect=effect)
-    if error == 0:
-        return replace(row, verdict=SAME_ANSWERS)
+    if error == 0:  # also where each example, or all that share a text, has the same difference
+        same = len({outcome.runs[run].answers for run in weights}) == 1
+        return replace(row, verdict=SAME_ANSWERS if same else untestable(Reason.TOO_FEW_EXAMPLES))
     ci95, ci90 = ((effect - z * error, effect + z * error) for z in (float(ndtri(0.975)), float(ndtri(0.95))))
     p = float(2 * ndtr(-abs(effect) / error))
     decision = verdict(outcome.sign * effect, ci95, p=p, ci90=ci90, smallest=row.smallest, ci95_new=ci95)

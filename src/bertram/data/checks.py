@@ -14,6 +14,7 @@ from bertram.data.rows import Part, Rows, above, divided, read_further, read_row
 from bertram.data.sources import DataSource, HeldOut, HubUnreachableError, Split, as_source
 from bertram.data.splits import hold_out, tasks_to_split
 from bertram.errors import DataError
+from bertram.label_spaces import as_number
 from bertram.task_files import Extra
 from bertram.tasks import Task
 
@@ -22,7 +23,7 @@ DIVIDED: tuple[Split, ...] = ("train", "dev")
 RARE = 0.2  # of the rows that each label would have if all had as many
 EVEN_OF_ONE = 3  # rows that each label would have, from which on a single row is few
 LISTED = 8
-_NO_LETTER = re.compile(r"[\W_]+")
+_NO_LETTER = re.compile(r"[^\w+#]+|_+")  # C, C++ and C# are three
 COMMON = 0.01  # share of the rows above which something is worth a caution
 
 
@@ -245,6 +246,8 @@ def label_cautions(counts: Mapping[str, int]) -> Iterator[str]:
         yield f"labels with few training rows: {listed(rare)}"
     alike: dict[str, list[str]] = {}
     for label in counts:
+        if as_number(label) is not None:
+            continue
         alike.setdefault(_NO_LETTER.sub("", label.casefold()) or label, []).append(label)
     for labels in alike.values():
         if len(labels) > 1:

@@ -43,10 +43,13 @@ PAIR_NAMES = (
 ID_NAME = re.compile(r"(?:.*[_\W])?(?:id|uid|uuid|key|nr|no|index|idx)$|^(?:.*id)$", re.IGNORECASE)
 TEXT_NAMES = ("text", "sentence", "body", "review", "comment", "message", "content", "title", "question", "tweet")
 SCORE_NAME = re.compile(r"score|similarity|rating|stars|relatedness|grade|points", re.IGNORECASE)
-PARTS = (
-    ("train", re.compile(r"train", re.IGNORECASE)),
-    ("dev", re.compile(r"dev|valid|val(?![a-z])", re.IGNORECASE)),
-    ("test", re.compile(r"test", re.IGNORECASE)),
+PARTS = tuple(  # as a word of its own, also in camel case: no part of devices, latest or constraints
+    (part, re.compile(rf"(?:(?<![^\W\d_])(?i:{words})|(?<=[a-z])(?:{words.title()}))(?![a-z])"))
+    for part, words in (
+        ("train", "train|training|trainset"),
+        ("dev", "dev|devel|development|devset|val|valid|validation"),
+        ("test", "test|testing|testset"),
+    )
 )
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
@@ -117,9 +120,11 @@ def guess(paths: Sequence[Path], beside: Path | None = None) -> str:
     """
     tables: dict[Path, list[Column]] = {}
     problems: list[str] = []
+    remarks: list[str] = []
     for path in paths:
         try:
-            tables[path] = _columns(path)
+            tables[path], seen = _columns(path)
+            remarks += seen
         except DataError as error:
             problems.append(str(error))
     if problems:
@@ -133,13 +138,10 @@ def guess(paths: Sequence[Path], beside: Path | None = None) -> str:
         f"data = {inline(_relative(directory, beside))}",
     ]
     names: set[str] = set()
-    remarks: list[str] = []
     for parts in _grouped(paths, tables):
         train, columns = parts["train"], tables[parts["train"]]
         tasks, left_out = _tasks(train, columns, names)
         remarks += left_out
-        if columns and columns[0].rows == ROWS_READ:
-            remarks.append(f"{train.name}: only the first {ROWS_READ:,} rows were read; check labels and ranges")
         for task in tasks:
             lines += ["", *_written(task, parts, directory, columns)]
     if len(lines) == 5:
@@ -147,22 +149,32 @@ def guess(paths: Sequence[Path], beside: Path | None = None) -> str:
     return "\n".join([*lines, *(["", *(f"# {remark}" for remark in remarks)] if remarks else [])]) + "\n"
 
 
-def _columns(path: Path) -> list[Column]:
+def _columns(path: Path) -> tuple[list[Column], list[str]]:
+    """The columns with a name, and remarks on the rows; a row without any value is no row."""
+    faults, remarks = [], []
     with open_table(path) as table:
-        double = [name for name, count in Counter(table.columns).items() if count > 1]
+        names = [name for name in table.columns if name.strip()]
+        double = [name for name, count in Counter(names).items() if count > 1]
         if double:
             raise DataError(f"{path}: the header names the column {double[0]!r} more than once")
-        columns = {name: Column(name) for name in table.columns}
-        for number, record in enumerate(table.read(list(table.columns))):
+        columns = {name: Column(name) for name in names}
+        for number, record in enumerate(table.read(names)):
             if number == ROWS_READ:
+                remarks.append(f"{path.name}: only the first {ROWS_READ:,} rows were read; check labels and ranges")
                 break
-            for name, column in columns.items():
-                value = record.values.get(name)
-                text = "" if value is None else str(value).strip()
-                column.rows += 1
-                if text.casefold() not in MISSING:
-                    column.values[text] += 1
-    return list(columns.values())
+            texts = {name: "" if (value := record.values.get(name)) is None else str(value).strip() for name in names}
+            if record.fault:
+                faults.append(f"line {record.line}: {record.fault}")
+            elif any(texts.values()):
+                for name, column in columns.items():
+                    column.rows += 1
+                    if texts[name].casefold() not in MISSING:
+                        column.values[texts[name]] += 1
+    if faults and not any(column.rows for column in columns.values()):
+        raise DataError(f"{path}: no row can be read; {faults[0]}")
+    if faults:
+        remarks.append(f"{path.name}: {len(faults):,} rows cannot be read; the first: {faults[0]}")
+    return list(columns.values()), remarks
 
 
 def _directory(paths: Sequence[Path]) -> Path:
@@ -343,7 +355,9 @@ def _why_not(column: Column) -> str:
 def _task_name(column: str, path: Path, names: set[str]) -> str:
     """A name from the column, or from the file where the column's name says little."""
     words = path.stem.split(".")[0] if column.casefold() in ("label", "labels", "y", "target", "class") else column
-    name = re.sub(r"[^\w-]+", "_", re.sub(r"[-_]?(?:train|dev|test)[-_]?", "", words, flags=re.IGNORECASE)).strip("_-")
+    for _, part in PARTS:
+        words = part.sub("", words)
+    name = re.sub(r"[^\w-]+|[_-]{2,}", "_", words).strip("_-")
     if not is_task_name(name) or name.casefold() in ("overall", "overall_plain"):
         name = "task"
     unique, number = name, 2

@@ -11,7 +11,7 @@ from typing import Literal
 from bertram.data.delimited import read_header
 from bertram.data.lines import Line, read_lines, split_at_cr
 from bertram.data.rows import Reject
-from bertram.data.tables import Table, ending, open_lines, open_table, plain_table, text_table
+from bertram.data.tables import FORMATS, Table, ending, open_lines, open_table, plain_table, text_table
 from bertram.data.texts import Style, parse
 from bertram.errors import DataError, Fault
 from bertram.task_files import Quoting
@@ -73,7 +73,9 @@ def read_texts(
     with ExitStack() as stack:
         if not isinstance(source, Path):
             table = _sniffed(read_lines(source, encoding), STDIN, pair, choices, form, quoting)
-        elif ending(source) not in ("", ".txt"):
+        elif ending(source) not in ("", ".txt") and (
+            form is None or FORMATS.get(ending(source)) in ("parquet", "xlsx")
+        ):
             table = stack.enter_context(open_table(source, encoding, quoting))
         else:
             lines = stack.enter_context(open_lines(source, encoding))
@@ -130,7 +132,7 @@ def _texts(
     if targets is not None and not set(targets) <= set(table.columns):
         targets = ()
     names = [*chosen, *(targets or ()), *([] if id_column is None else [id_column])]
-    table.require(names)
+    table.require(names if carried is None else [*names, *filter(None, table.columns)])
     for number, record in enumerate(table.read(names if carried is None else table.columns), start=1):
         try:
             row = parse(record, number, chosen, id_column, style, targets)

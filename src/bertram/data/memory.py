@@ -105,7 +105,7 @@ def tables_of(data: object, tasks: Iterable[str]) -> Tables:
 
 
 def _splits(data: object, prefix: str) -> dict[str, MemoryTable]:
-    if not (isinstance(data, Mapping) and data and all(map(_is_table, data.values()))):
+    if not (isinstance(data, Mapping) and data and all(_is_part(*entry) for entry in data.items())):
         return {"train": memory_table(data, f"<{prefix}train table>")}
     unknown_parts = [str(name) for name in data if name not in PARTS]
     if unknown_parts:
@@ -115,6 +115,11 @@ def _splits(data: object, prefix: str) -> dict[str, MemoryTable]:
     if {"dev", "validation"} <= set(data):
         raise DataError("data: dev and validation are the same part; give one of them")
     return {PARTS[name]: memory_table(table, f"<{prefix}{PARTS[name]} table>") for name, table in data.items()}
+
+
+def _is_part(name: object, value: object) -> bool:
+    """Whether an entry of a dictionary is a table, or the list of a part that has no rows."""
+    return _is_table(value) or (name in PARTS and isinstance(value, list | tuple) and not value)
 
 
 def _is_table(value: object) -> bool:
@@ -240,7 +245,9 @@ def _plain(value: Any) -> object:
         return _plain(value.item())
     if hasattr(value, "tolist"):  # an array in a cell
         return _plain(value.tolist())
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _hashed(value: object) -> object:

@@ -17,7 +17,7 @@ from bertram.data.sources import DataSource, HeldOut, Split, as_source, files_of
 from bertram.data.tables import Digest, Record, Table, open_table
 from bertram.data.texts import parse, target_columns
 from bertram.errors import DataError, Fault, NoLabel
-from bertram.label_spaces import as_number
+from bertram.label_spaces import as_number, as_text
 from bertram.runs.record_parts import DataFile, FileUse
 from bertram.task_files import Extra, Quoting
 from bertram.tasks import Task
@@ -298,7 +298,7 @@ def _read(where: Path | MemoryTable, name: str, layout: _Layout, task: Task, all
             texts.append(row_texts)
             lines.append(record.line)
             if layout.group is not None:
-                groups.append(str(record.values.get(layout.group) or "").strip())
+                groups.append(as_text(record.values.get(layout.group)))
     if unlabelled and not ids and not rejects:
         raise DataError(
             f"{path}: no row has a label in column {_quoted(layout.labels)}; training and scoring need labels"

@@ -45,7 +45,7 @@ COMPRESSED = (".gz", ".zst")
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
 _URL = re.compile(r"(?:https?|ftp|s3|gs|hf):/", re.IGNORECASE)  # pathlib makes one slash of two
 COLUMNS_SHOWN, COLUMNS_COMPARED = 40, 1000  # in a message, and with a name that is missing
-LINES_WITH_KEYS = 100  # of a JSONL file, in which every column must occur
+LINES_WITH_KEYS = 100  # of a JSONL file, whose keys are the columns; others are looked for where they are needed
 
 
 class Digest(Protocol):
@@ -72,12 +72,14 @@ class Table:
         columns: names as in the header.
         header: header of a delimited file; None for other formats.
         read: gives the records with at least the columns asked for; to be called once.
+        find_late: looks on for columns that the first rows do not have; None where a header has them all.
     """
 
     name: str
     columns: tuple[str, ...]
     header: Header | None
     read: Callable[[Sequence[str]], Iterator[Record]]
+    find_late: Callable[[set[str]], set[str]] | None = None
 
     def require(self, names: Iterable[str]) -> None:
         """Check that the columns are there, once each.
@@ -89,7 +91,8 @@ class Table:
         for name in sorted(needed & set(self.columns)):
             if self.columns.count(name) > 1:
                 raise DataError(f"{self.name}: the header names the column {name!r} more than once")
-        missing = sorted(needed - set(self.columns))
+        lacking = needed - set(self.columns)
+        missing = sorted(lacking - self.find_late(lacking) if lacking and self.find_late else lacking)
         if not missing:
             return
         for delimiter, words in DELIMITERS.items():
@@ -102,8 +105,8 @@ class Table:
                 )
         close = difflib.get_close_matches(missing[0], self.columns[:COLUMNS_COMPARED], 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        lacking = ", ".join(repr(name) for name in missing)
-        raise DataError(f"{self.name}: no column {lacking}{hint} (the columns are: {self.listed_columns()})")
+        named = ", ".join(repr(name) for name in missing)
+        raise DataError(f"{self.name}: no column {named}{hint} (the columns are: {self.listed_columns()})")
 
     def listed_columns(self) -> str:
         """The names of the first columns, and how many more there are."""
@@ -273,7 +276,16 @@ def _json_lines(lines: Iterator[Line], name: str) -> Table:
     def read(_names: Sequence[str]) -> Iterator[Record]:
         return itertools.chain(first, records)
 
-    return Table(name, columns, None, read)
+    def find_late(names: set[str]) -> set[str]:
+        found: set[str] = set()
+        for record in records:
+            first.append(record)
+            found |= names & record.values.keys()
+            if found == names:
+                break
+        return found
+
+    return Table(name, columns, None, read, None if name == DASH else find_late)
 
 
 def _json_list(lines: Iterator[Line], name: str) -> Table:
@@ -288,7 +300,7 @@ def _json_list(lines: Iterator[Line], name: str) -> Table:
         Record(number, item, "") if isinstance(item, dict) else Record(number, {}, "not a JSON object")
         for number, item in enumerate(items, start=1)
     ]
-    columns = tuple(dict.fromkeys(key for record in records[:LINES_WITH_KEYS] for key in record.values))
+    columns = tuple(dict.fromkeys(key for record in records for key in record.values))
     return Table(name, columns, None, lambda _: iter(records))
 
 
@@ -343,7 +355,7 @@ def _parquet(path: Path, digest: Digest | None) -> Table:
 
 
 def _workbook(path: Path, digest: Digest | None) -> Table:
-    """The only sheet of an Excel file that has rows; a row's line is its number in the sheet."""
+    """The only sheet of an Excel file that has rows; a row's line is its number if the header is row 1."""
     import polars  # noqa: PLC0415 - only this format and Parquet need it
 
     content = _content(path, digest)

@@ -76,6 +76,8 @@ def calibrate_run(
             raise DataError(
                 f"{rows.file}: {len(probabilities.gold)} rows are too few to fit on; {FEWEST_ROWS} are needed"
             )
+        if probabilities.groups is not None and probabilities.groups.max() == 0:
+            raise DataError(f"{rows.file}: all rows share a text, so none can be held out to score the fit")
         tasks[name] = calibrate(probabilities, folds, temperature=temperature, thresholds=thresholds)
     before = read_decisions(run.path)
     fitted_on = "dev"

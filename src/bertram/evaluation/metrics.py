@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bertram.evaluation import set_metrics
 from bertram.evaluation.intervals import Floats, Interval
+from bertram.evaluation.jackknife import jackknife_error
 from bertram.evaluation.losses import LOSSES
 from bertram.evaluation.score_intervals import correlation, positive, proportion
 from bertram.label_spaces import LabelSpace
@@ -100,6 +102,22 @@ def _nothing_positive(gold: Floats, predicted: Floats) -> str | None:
     return None if gold.any() or predicted.any() else "no label and no prediction is positive"
 
 
+def _positive(gold: Floats, predicted: Floats) -> NDArray[np.bool_]:
+    """Examples that are positive in gold or in the predictions, [n, 1]; F1 does not count the others."""
+    return ((gold > 0) | (predicted > 0))[:, None]
+
+
+def _of_classes(gold: Floats, predicted: Floats) -> NDArray[np.bool_]:
+    """Examples of each class, in gold or in the predictions, [n, classes]."""
+    classes = np.union1d(gold, predicted)
+    return np.asarray((gold[:, None] == classes) | (predicted[:, None] == classes))
+
+
+def _of_labels(gold: Floats, predicted: Floats) -> NDArray[np.bool_]:
+    """Examples that have each label, in gold or in the predictions, [n, labels]."""
+    return np.maximum(*set_metrics.both(gold, predicted)) > 0
+
+
 def _no_correlation(gold: Floats, predicted: Floats) -> str | None:
     if len(gold) < 2:
         return "a correlation needs at least two examples"
@@ -122,6 +140,8 @@ class Metric:
         correlation: True if it lies on [-1, 1] instead of [0, 1].
         error: True if a lower value is better.
         interval: function of value, standard error over examples and number of examples to the 95 % interval.
+        counted: function of gold and predicted [n] to the examples that the score counts, [n, parts], where the part
+            with the fewest tells how sure it is; None: all of them.
     """
 
     compute: Callable[[Floats, Floats, Floats], Floats]
@@ -129,6 +149,18 @@ class Metric:
     correlation: bool = False
     error: bool = False
     interval: Callable[[float, float, int], Interval] = proportion
+    counted: Callable[[Floats, Floats], NDArray[np.bool_]] | None = None
+
+    def ci95(
+        self, value: float, gold: Floats, predicted: Floats, groups: NDArray[np.intp] | None = None
+    ) -> tuple[float, float]:
+        """The 95 % interval of a value over examples, of which those that share a text are one."""
+        error = jackknife_error(self.compute, gold, predicted, groups)
+        units = np.arange(len(gold)) if groups is None else groups
+        parts = [np.ones(len(gold), bool)] if self.counted is None else self.counted(gold, predicted).T
+        counts = [len(np.unique(units[part])) for part in parts if part.any()]
+        low, high = self.interval(value, error, min(counts, default=0))
+        return min(low, value), max(high, value)
 
     def value(self, gold: Floats, predicted: Floats) -> float:
         """The value for examples that count once each; nan where it is undefined."""
@@ -146,10 +178,10 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy),
-    "f1": Metric(f1, _nothing_positive),
-    "macro_f1": Metric(macro_f1),
-    "micro_f1": Metric(set_metrics.micro_f1, _nothing_positive),
-    "label_macro_f1": Metric(set_metrics.macro_f1, _nothing_positive),
+    "f1": Metric(f1, _nothing_positive, counted=_positive),
+    "macro_f1": Metric(macro_f1, counted=_of_classes),
+    "micro_f1": Metric(set_metrics.micro_f1, _nothing_positive, counted=_positive),
+    "label_macro_f1": Metric(set_metrics.macro_f1, _nothing_positive, counted=_of_labels),
     "subset_accuracy": Metric(set_metrics.subset_accuracy),
     "pearson": Metric(pearson, _no_correlation, correlation=True, interval=correlation),
     "spearman": Metric(spearman, _no_correlation, correlation=True, interval=correlation),

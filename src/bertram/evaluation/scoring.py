@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bertram.evaluation.intervals import Floats, Interval
-from bertram.evaluation.jackknife import jackknife_error
 from bertram.evaluation.losses import losses_of
 from bertram.evaluation.mean_interval import mean_interval
 from bertram.evaluation.metrics import MEAN_LOSS, Metric, metrics_of, on_unit_scale
@@ -52,9 +51,7 @@ def _score(metric: Metric, gold: Floats, predicted: Floats, groups: NDArray[np.i
     if reason is not None:
         return Score(None, None, len(gold), reason)
     value = metric.value(gold, predicted)
-    error = jackknife_error(metric.compute, gold, predicted, groups)
-    low, high = metric.interval(value, error, len(gold))
-    return Score(value, (min(low, value), max(high, value)), len(gold))
+    return Score(value, metric.ci95(value, gold, predicted, groups), len(gold))
 
 
 @dataclass(frozen=True)

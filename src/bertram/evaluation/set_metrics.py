@@ -24,13 +24,13 @@ def digits(values: Floats, count: int | None = None) -> Floats:
 
 def micro_f1(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
     """F1 over all pairs of an example and a label; undefined where no label is present or predicted."""
-    is_gold, is_predicted = _both(gold, predicted)
+    is_gold, is_predicted = both(gold, predicted)
     return _ratio(2 * (weights @ (is_gold * is_predicted).sum(1)), weights @ (is_gold + is_predicted).sum(1))
 
 
 def macro_f1(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
     """Mean of the F1 of each label that is present or predicted somewhere."""
-    is_gold, is_predicted = _both(gold, predicted)
+    is_gold, is_predicted = both(gold, predicted)
     per_label = _ratio(2 * (weights @ (is_gold * is_predicted)), weights @ (is_gold + is_predicted))
     return _ratio(np.nansum(per_label, axis=1), np.sum(~np.isnan(per_label), axis=1))
 
@@ -64,7 +64,8 @@ def every_label(train: Floats) -> float:
     return float(np.bitwise_or.reduce(train.astype(np.int64)))
 
 
-def _both(gold: Floats, predicted: Floats) -> tuple[Floats, Floats]:
+def both(gold: Floats, predicted: Floats) -> tuple[Floats, Floats]:
+    """`digits` of gold and of predictions, with as many labels as occur in either."""
     count = max(1, int(max(gold.max(initial=0), predicted.max(initial=0))).bit_length())
     return digits(gold, count), digits(predicted, count)
 

@@ -108,7 +108,8 @@ def chosen_task(model: Model, name: str | None) -> Task:
     fitting = [task for task in tasks if faults[task.name] is None]
     if not fitting:
         reasons = "\n".join(dict.fromkeys(str(fault) for fault in faults.values()))
-        raise BertramError(f"{reasons}\nuse --format onnx, or sentence-transformers")
+        pairs = ", or sentence-transformers" if any(task.pair for task in tasks) else ""
+        raise BertramError(f"{reasons}\nuse --format onnx{pairs}")
     if len(fitting) > 1:
         names = " or --task ".join(task.name for task in fitting)
         raise BertramError(f"a sequence classifier has one task; use --task {names}")

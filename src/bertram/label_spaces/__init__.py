@@ -11,7 +11,7 @@ Sets of labels are in `bertram.label_sets`.
 from bertram.label_spaces.base import LabelSpace, Metric, Schema, object_schema
 from bertram.label_spaces.classes import NO, YES, Classes, NamedLabels, YesNo
 from bertram.label_spaces.scores import ScoreRange
-from bertram.label_spaces.spelling import MISSING, as_number, finite, in_order
+from bertram.label_spaces.spelling import MISSING, as_number, as_text, finite, in_order
 
 __all__ = [
     "MISSING",
@@ -25,6 +25,7 @@ __all__ = [
     "ScoreRange",
     "YesNo",
     "as_number",
+    "as_text",
     "finite",
     "in_order",
     "object_schema",

@@ -6,7 +6,6 @@ every few rows the hash of all texts so far. What is there is kept only if all o
 
 import hashlib
 import json
-import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +19,6 @@ Row = tuple[str, tuple[str, ...]]  # id and texts
 BLOCK = 1 << 20
 ROWS_PER_HASH = 256  # so many predictions at most are computed again after a kill
 CHOOSE = "choose another --out"
-_HASH_LINE = re.compile(r"(\d{1,12}) ([0-9a-f]{64})")
 
 
 class Output:
@@ -63,6 +61,7 @@ class Output:
                 raise DataError(f"{self.source}: cannot be written: {error.strerror}") from None
             raise
         self._log.write("\n" if first else f"{self._header}\n")  # ends a line that a kill has torn
+        self._log.flush()  # before the first prediction
 
     def remaining(self, rows: Iterator[Row], step: Callable[[], None] = lambda: None) -> Iterator[Row]:
         """The rows without a prediction; those before them are checked against the predictions that are there.

@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 from bertram.data.tables import open_lines, open_table
 from bertram.errors import DataError
 from bertram.evaluation.holm import holm
+from bertram.label_spaces import finite
 from bertram.semantic_change.measures import Floats
 
 WORD_COLUMNS = ("word", "lemma")
@@ -77,7 +78,7 @@ def read_gold(path: Path) -> dict[str, float]:
     if not text:
         raise DataError(f"{path}: it is empty")
     rows: list[tuple[int, object, object]]
-    if set(re.split(r"[\t,;]", text[0][1])) & set(GOLD_COLUMNS):
+    if {cell.strip(' "') for cell in re.split(r"[\t,;]", text[0][1])} & set(GOLD_COLUMNS):
         rows = _table_rows(path)
     elif len(text[0][1].split()) == 2:
         rows = [(number, *_two_columns(line)) for number, line in text]
@@ -86,9 +87,9 @@ def read_gold(path: Path) -> dict[str, float]:
     gold: dict[str, float] = {}
     for number, name, text_value in rows:
         try:
-            change = float(str(text_value))
-        except ValueError:
-            raise DataError(f"{path}:{number}: {text_value!r} is not a number") from None
+            change = finite(text_value)
+        except ValueError as fault:
+            raise DataError(f"{path}:{number}: {fault}") from None
         if not name or str(name) in gold:
             raise DataError(f"{path}:{number}: {'the word is empty' if not name else f'{name!r} occurs twice'}")
         gold[str(name)] = change
@@ -118,7 +119,8 @@ def compare_measures(
         generator: source of the resampled words.
     """
     n = len(gold)
-    if n < LEAST_WORDS or len(values) < 2:
+    values = {name: column for name, column in values.items() if len(set(column)) > 1}
+    if n < LEAST_WORDS or len(values) < 2 or len(set(gold)) < 2:
         return []
     words = generator.integers(0, n, size=(RESAMPLES, n))
     golden = rankdata(np.asarray(gold)[words], axis=1)
@@ -129,7 +131,7 @@ def compare_measures(
     differences = []
     for first, second in combinations(values, 2):
         difference = draws[first] - draws[second]
-        defined = difference[~np.isnan(difference)]
+        defined = difference[~np.isnan(difference)]  # a draw of one word alone does not vary
         tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
         low, high = np.quantile(defined, [0.025, 0.975])
         p = min(1.0, 2 * (1 + tail) / (1 + defined.size))
@@ -164,7 +166,7 @@ def _table_rows(path: Path) -> list[tuple[int, object, object]]:
     """Line, word and gold of each row of a table."""
     with open_table(path) as table:
         word = next((name for name in WORD_COLUMNS if name in table.columns), WORD_COLUMNS[0])
-        gold = next(name for name in GOLD_COLUMNS if name in table.columns)
+        gold = next((name for name in GOLD_COLUMNS if name in table.columns), GOLD_COLUMNS[0])
         table.require([word, gold])
         return [(record.line, record.values.get(word), record.values.get(gold)) for record in table.read([word, gold])]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from bertram.data.tables import Record, open_table
 from bertram.data.targets import read_span
 from bertram.errors import DataError, Fault
+from bertram.label_spaces import as_text
 
 COLUMNS = {  # what a usage needs: the columns that may hold it, the first that exists is read
     "word": ("word", "lemma"),
@@ -116,7 +117,7 @@ def read_forms(path: Path) -> dict[str, list[str]]:
     with open_table(path) as table:
         table.require(["word", "form"])
         for record in table.read(["word", "form"]):
-            word, form = (str(record.values.get(name) or "").strip() for name in ("word", "form"))
+            word, form = (as_text(record.values.get(name)) for name in ("word", "form"))
             if record.fault or not word or not form:
                 raise DataError(f"{path}:{record.line}: {record.fault or 'the word or its form is empty'}")
             forms.setdefault(word, []).append(form)

@@ -28,6 +28,11 @@ class Average:
         self.weights: dict[str, torch.Tensor] | None = None
         self.updates = 0
 
+    @property
+    def expected_later(self) -> bool:
+        """Whether there shall be an average, but no weights have been taken in yet."""
+        return self.config.method != "none" and self.weights is None
+
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after a step, counted from 1."""

@@ -145,10 +145,11 @@ class Sequential(Order):
         return {name: pool.batches / self._passes() for name, pool in self.pools.items()}
 
     def expected_examples(self, name: str) -> float:
-        """Every example once in each epoch, unless an epoch is a number of steps."""
+        """Every own example once in each epoch, unless an epoch is a number of steps."""
         if self.config.steps_per_epoch is not None:
             return super().expected_examples(name)
-        return float(self.pools[name].size * self.config.epochs)
+        pool = self.pools[name]
+        return float((pool.size + sum(pool.further_counts) * pool.batches) * self.config.epochs)
 
     def _epoch_steps(self) -> int:
         return self._passes()

@@ -158,6 +158,8 @@ class Trainer:
         if not patience or since < patience:
             return False
         self.display.say(f"stopped early: no better score in {since} evaluations")
+        if self.training.average.expected_later:
+            self.training.data.cautions.append("stopped early, before its average began: the weights are not averaged")
         return True
 
     def _save_if_due(self) -> None:

@@ -87,7 +87,7 @@ class OnnxModel:
         return predict_frame(self, task, table, batch_size)
 
     def predict_pieces(self, task: str, pieces: Sequence[Pieces]) -> list[Prediction]:
-        """Predict tokenized inputs; see `bertram.prediction.model.predict_pieces`."""
+        """Predict tokenized inputs of one task; see `predict_mixed`."""
         return self.predict_mixed({task: pieces})[task]
 
     def predict_mixed(self, inputs: Mapping[str, Sequence[Pieces]]) -> dict[str, list[Prediction]]:
