@@ -94,7 +94,7 @@ def best() -> Config:
 
 
 def best_distilled() -> Config:
-    """The recipe best for a student of `bertram distill TEACHER`, with all Quora pairs; not measured yet."""
+    """The recipe best for a student of `bertram distill TEACHER`, with all Quora pairs."""
     return options.change(
         best(),
         recipe="best-distilled",
