@@ -1,6 +1,5 @@
 """The state of a training, and its way into a checkpoint and back."""
 
-import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -79,8 +78,7 @@ class Training:
         batches = []
         for name, chosen in places.items():
             orders = self.model.orders(self.config.tasks[name])
-            drawn = zlib.crc32(f"{self.sampler.step} {name} {chosen.tolist()}".encode())  # the same after a resume
-            swapped = orders[drawn % len(orders)]
+            swapped = orders[int(chosen[0]) % len(orders)]  # by the chance that chose the places
             batches.append(self.data.train[name].batch(chosen, swapped=swapped))
         return batches
 
