@@ -16,6 +16,10 @@ from bertram.label_spaces import LabelSpace, Metric, as_number
 from bertram.task_files import Extra, Files, Further, LabelledFile, OneOrMore, Strict, Unlabelled, as_list, with_columns
 from bertram.task_kinds import KINDS, LOSSES, SIMILARITIES, Encoding, Head, Kind, Loss
 
+ROW_FIELDS = frozenset(  # those that decide which rows a task's own files have
+    {"kind", "files", "hub", "labels", "range", "text_normalization", "label_separator", "absent_labels"}
+)
+
 
 def is_task_name(name: str) -> bool:
     """Whether a task may have this name: letters, digits, - and _, so that it is also a safe name of a file."""

@@ -60,6 +60,15 @@ class TestRuns:
         said = fails("evaluate", tmp_path)
         assert said == f"bertram: {tmp_path}: not a run: it has neither config.toml nor record.json\n"
 
+    def test_a_finished_run_whose_model_was_not_kept(self, run: Path, tmp_path: Path) -> None:
+        shutil.copytree(run, tmp_path / "run")
+        shutil.rmtree(tmp_path / "run" / "model")
+        said = fails("predict", tmp_path / "run", "--task", "sst", stdin=b"fine\n")
+        assert "its model was not kept; train it anew in another --out, or run the study with --keep-models" in said
+
+    def test_a_timeout_without_end(self, run: Path) -> None:
+        assert fails("serve", run, "--timeout", "inf") == "bertram: --timeout inf: a number of seconds is needed\n"
+
     def test_damaged_weights(self, run: Path, tmp_path: Path) -> None:
         shutil.copytree(run, tmp_path / "run")
         (tmp_path / "run" / "model" / "model.safetensors").write_bytes(b"\0" * 100)

@@ -11,7 +11,7 @@ from tests.common.records import record_of, scores
 
 from bertram import options, sample
 from bertram.data.rows import read_rows
-from bertram.experiments.budget import Budget, identity, identity_of
+from bertram.experiments.budget import Budget, dev_rows, identity, identity_of, train_rows
 from bertram.minbert import rows as e
 from bertram.runs.record_parts import DataFile
 from bertram.training.train import train
@@ -23,6 +23,16 @@ def test_epochs_are_in_proportion_to_the_study_s() -> None:
     assert budget.applied(e.e10(), 0).sampling.epochs == 4
     assert budget.applied(e.epochs("15"), 0).sampling.epochs == 3
     assert Budget().applied(e.e10(), 0).sampling.epochs == 20
+
+
+def test_rows_are_counted_as_they_are_read(tmp_path: Path) -> None:
+    rows = [f"text {n}\t{('price/food', 'none', 'food')[n % 3]}" for n in range(30)]
+    (tmp_path / "topics.tsv").write_text("\n".join(["text\ttopic", *rows]) + "\n")
+    files = {"train": "topics.tsv", "dev": "topics.tsv", "texts": ["text"], "label": "topic"}
+    labels = {"labels": ["price", "food"], "absent_labels": ["none"], "label_separator": "/"}
+    topic = {"kind": "multi-label", "files": files, **labels}
+    config = options.make({"data": str(tmp_path), "tasks": {"topic": topic}})
+    assert train_rows(config.tasks["topic"], config) == dev_rows(config.tasks["topic"], config) == 30
 
 
 @pytest.mark.slow

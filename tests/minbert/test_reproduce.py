@@ -1,9 +1,12 @@
 """Studies on the sample with a tiny encoder: skipping, resuming, failing, and what is left on disk."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -186,6 +189,40 @@ def test_processes_end_with_a_study_that_is_killed(tmp_path: Path) -> None:
         assert study.stdout.readline() == "at work\n"
         study.kill()
         assert study.communicate(timeout=300)[0] == ""  # the end of the file: nobody holds it open
+
+
+INTERRUPTED = """
+import sys
+import time
+from pathlib import Path
+
+from bertram import options, recipes
+from bertram.experiments.events import SilentStudy
+from bertram.experiments.schedule import Job, run_jobs
+
+out = Path(sys.argv[1])
+
+def produce(config, path, display):
+    (out / f"begun-{config.seed}").touch()
+    time.sleep(3600)
+
+if __name__ == "__main__":
+    configs = [options.change(recipes.cross(), seed=seed) for seed in range(6)]
+    jobs = [Job("job", config, out / str(config.seed), str(config.seed), produce=produce) for config in configs]
+    run_jobs(jobs, SilentStudy(), at_once=2)
+"""
+
+
+@pytest.mark.slow
+def test_an_interrupted_study_ends_and_begins_no_further_run(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(INTERRUPTED)
+    command = [sys.executable, str(tmp_path / "study.py"), str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as study:
+        while len(list(tmp_path.glob("begun-*"))) < 2 and study.poll() is None:
+            time.sleep(0.05)
+        os.killpg(study.pid, signal.SIGINT)  # as Ctrl+C does
+        assert study.wait(timeout=300) != 0
+    assert len(list(tmp_path.glob("begun-*"))) == 2
 
 
 @pytest.mark.slow

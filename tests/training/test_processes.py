@@ -17,6 +17,7 @@ from tests.common.trainings import NO_DROPOUT, fingerprint, logged_lines, tiny_c
 
 from bertram import options
 from bertram.config import Config
+from bertram.errors import RunError
 from bertram.runs.directory import read_config
 from bertram.training import processes
 from bertram.training.train import train
@@ -116,6 +117,8 @@ def test_two_processes_that_are_killed_go_on_to_the_same_end(tiny_encoder: Path,
     for rank in ranks:
         rank.kill()
         rank.join()
+    with pytest.raises(RunError, match=r"was started with 2 processes.*resume it with 2"):
+        train(config, tmp_path / "killed", resume=True)
     assert train_together(config, tmp_path / "killed", 2) == [0, 0]
     assert fingerprint(tmp_path / "killed") == fingerprint(tmp_path / "whole")
 

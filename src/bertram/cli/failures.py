@@ -18,7 +18,7 @@ REPORT_PACKAGES = ("matplotlib", "jinja2", "markupsafe")
 CONTINUE = {
     "reproduce": "repeat the command to continue",
     "ablate": "repeat the command to continue",
-    "pretrain": "continue with the same command and --resume",
+    "pretrain": "repeat the command to continue, with --resume once the training has begun",
     "predict": "with --out, repeat the command to continue",
 }
 

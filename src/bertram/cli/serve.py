@@ -1,5 +1,6 @@
 """``bertram serve``."""
 
+import math
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -72,6 +73,8 @@ def serve(
         from bertram.serving.server import serve as run_server  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise BertramError(f"serving needs {error.name}; run: pip install 'bertram[serve]'") from None
+    if not math.isfinite(timeout):
+        raise BertramError(f"--timeout {timeout}: a number of seconds is needed")
     limits = Limits(
         body_bytes=max_body,
         texts=max_texts,

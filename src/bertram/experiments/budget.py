@@ -17,7 +17,7 @@ from bertram.data.splits import config_source, tasks_to_split
 from bertram.errors import ConfigError
 from bertram.options.raw_values import RawValues
 from bertram.runs.record import Record
-from bertram.tasks import Task
+from bertram.tasks import ROW_FIELDS, Task
 
 STUDY_EPOCHS = 10  # of a row, unless the row says otherwise
 
@@ -166,9 +166,7 @@ def _counted_held_out(config: str) -> Mapping[str, int]:
 
 
 def _rows(task: Task, data: str, split: Split, *, allow_rejects: bool) -> int:
-    meaning = task.model_dump_json(
-        include={"name", "kind", "files", "hub", "labels", "label_names", "range", "text_normalization"}
-    )
+    meaning = task.model_dump_json(include={"name", "label_names", *ROW_FIELDS})
     return _counted(meaning, data, split, allow_rejects)
 
 

@@ -9,6 +9,7 @@ folder.
 
 import os
 import shutil
+import signal
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -253,7 +254,8 @@ def _in_processes(jobs: Sequence[Job], tell: Tell, at_once: int, *, keep_models:
             while not all(future.done() for future in futures):
                 _pass_on(events, tell, seconds=0.2)
         except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in list(pool._processes.values()):
+                worker.terminate()
             raise
         while _pass_on(events, tell, seconds=0.2):
             pass
@@ -284,6 +286,7 @@ def _begin_worker(events: "Queue[Event]", threads: int) -> None:
     global _events  # noqa: PLW0603 - a pool hands its queue to its processes in no other way
     _events = events
     torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the study's process ends its workers
     Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -21,14 +21,10 @@ from bertram.runs.directory import Run, read_metrics, read_predictions
 from bertram.runs.record import Record
 from bertram.runs.scores import Baselines, Score, SplitScores
 from bertram.runs.typed_json import JsonObject
-from bertram.tasks import Task
+from bertram.tasks import ROW_FIELDS, Task
 
 Floats = NDArray[np.float64]
 OVERALL = "overall"
-ROW_FIELDS = (  # fields of a task that decide which rows its files have
-    *("kind", "files", "hub", "extra", "labels", "range", "text_normalization"),
-    *("unlabelled", "label_separator", "absent_labels"),
-)
 
 
 @dataclass(frozen=True)
@@ -157,7 +153,7 @@ class Library:
         source = run_source(view.run, data)
         dev_rows = source.held_out.get(name)
         key = (
-            task.model_dump_json(include={*ROW_FIELDS}),
+            task.model_dump_json(include={*ROW_FIELDS, "extra", "unlabelled"}),
             data,
             () if dev_rows is None else tuple(dev_rows.lines),
         )

@@ -109,7 +109,7 @@ class Training:
         """Restore the state of a checkpoint.
 
         Raises:
-            RunError: the data are not those that the run began with, or the device is of another kind.
+            RunError: the data are not those that the run began with, or the device or number of processes is another.
         """
         device = self.model.network.device.type
         started_on = state.get("device", device)
@@ -117,6 +117,11 @@ class Training:
             raise RunError(
                 f"this run was started on {started_on} and its random state cannot be restored on {device}; "
                 f"resume it on {started_on}"
+            )
+        count = len(state["generators"])
+        if count != processes.count():
+            raise RunError(
+                f"this run was started with {count} processes, each with its own random numbers; resume it with {count}"
             )
         hashes = {name: facts["sha256"] for name, facts in state["data"].items()}
         changed = [name for name, file in self.data.files.items() if hashes.get(name) != file.sha256]
@@ -137,7 +142,7 @@ class Training:
         for weighting, saved in zip(self._stateful(), state["weightings"], strict=True):
             weighting.load_state_dict(saved)
         self.average.load_state_dict(state["average"])
-        own = state["generators"][processes.rank() % len(state["generators"])]
+        own = state["generators"][processes.rank()]
         for name, generator in vars(self.generators).items():
             generator.set_state(own[name])
         self.sampler.load_state_dict(state["sampler"])
