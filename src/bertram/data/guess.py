@@ -16,7 +16,7 @@ from bertram.data.checks import label_cautions, listed
 from bertram.data.tables import open_table
 from bertram.errors import DataError, Fault
 from bertram.label_sets import LabelSets
-from bertram.label_spaces import MISSING, NO, YES, in_order
+from bertram.label_spaces import MISSING, NO, YES, as_text, in_order
 from bertram.options.toml import inline
 from bertram.standard_streams import is_dash
 from bertram.task_files import Files
@@ -162,7 +162,7 @@ def _columns(path: Path) -> tuple[list[Column], list[str]]:
             if number == ROWS_READ:
                 remarks.append(f"{path.name}: only the first {ROWS_READ:,} rows were read; check labels and ranges")
                 break
-            texts = {name: "" if (value := record.values.get(name)) is None else str(value).strip() for name in names}
+            texts = {name: as_text(record.values.get(name)) for name in names}
             if record.fault:
                 faults.append(f"line {record.line}: {record.fault}")
             elif any(texts.values()):

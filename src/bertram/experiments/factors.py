@@ -157,9 +157,8 @@ def configuration(base: Config, factors: Sequence[Factor], levels: Levels) -> Co
         ConfigError: this combination cannot work.
     """
     values = options.dump(base)
-    if not base.smart.tasks and not any("smart.weight" in _fields(factor) for factor in factors):
-        bregman_only = any({"smart.tasks", "smart.bregman"} <= _fields(factor) for factor in factors)
-        values["smart"]["weight"] = 0.0 if bregman_only else base.smart.weight  # nobody asked for the penalty
+    if _bregman_without_penalty(base, factors):
+        values["smart"]["weight"] = 0.0
     by_level = sorted(zip(levels, factors, strict=True), key=lambda pair: pair[0])  # what is on has the last word
     for level, factor in by_level:
         values = options.merge(values, factor.on if level else factor.off)
@@ -171,8 +170,11 @@ def configuration(base: Config, factors: Sequence[Factor], levels: Levels) -> Co
     return options.make({**values, "recipe": label(factors, levels)})
 
 
-def _fields(factor: Factor) -> set[str]:
-    return {name for name, _ in options.leaves(factor.on)}
+def _bregman_without_penalty(base: Config, factors: Sequence[Factor]) -> bool:
+    """Whether a factor adds the proximal point where neither the base nor a factor asks for SMART's penalty."""
+    fields = [{name for name, _ in options.leaves(factor.on)} for factor in factors]
+    adds = any({"smart.tasks", "smart.bregman"} <= names for names in fields)
+    return adds and not base.smart.tasks and not any("smart.weight" in names for names in fields)
 
 
 def label(factors: Sequence[Factor], levels: Levels) -> str:
