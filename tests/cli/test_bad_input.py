@@ -63,8 +63,9 @@ class TestRuns:
     def test_a_finished_run_whose_model_was_not_kept(self, run: Path, tmp_path: Path) -> None:
         shutil.copytree(run, tmp_path / "run")
         shutil.rmtree(tmp_path / "run" / "model")
-        said = fails("predict", tmp_path / "run", "--task", "sst", stdin=b"fine\n")
-        assert "its model was not kept; train it anew in another --out, or run the study with --keep-models" in said
+        for words in (("predict", "--task", "sst"), ("calibrate",), ("export", "--format", "hf", "--out", "x")):
+            said = fails(words[0], tmp_path / "run", *words[1:], stdin=b"fine\n")
+            assert "its model was not kept; train it anew in another --out, or run the study with --keep-models" in said
 
     def test_a_timeout_without_end(self, run: Path) -> None:
         assert fails("serve", run, "--timeout", "inf") == "bertram: --timeout inf: a number of seconds is needed\n"

@@ -111,6 +111,12 @@ def test_the_command_writes_folds_and_refuses_to_write_over_them(tmp_path: Path)
     assert "exists already" in again.err
 
 
+def test_a_fold_may_be_the_number_0(tmp_path: Path) -> None:
+    save_encoder(tmp_path / "encoder-0")
+    (tmp_path / "folds.jsonl").write_text('{"word": "plough", "fold": 0}\n')
+    assert set(load_fold_encoders(str(tmp_path / "encoder-{fold}"), tmp_path / "folds.jsonl").encoders) == {"0"}
+
+
 @pytest.mark.slow
 def test_each_word_is_measured_by_the_encoder_of_its_fold(tmp_path: Path) -> None:
     for fold in ("a", "b"):

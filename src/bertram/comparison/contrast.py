@@ -16,8 +16,8 @@ from bertram.evaluation.intervals import Floats, Interval
 
 LEAST_SEEDS = 3  # fewer compare models, not techniques
 ADVISED_SEEDS = 5
-NO_SPREAD = 1e-12  # standard errors below it, or below so many parts of the effect: every seed gives the same
-ROUNDING = 1e-9
+NO_SPREAD = 1e-12  # standard errors below it: every seed gives the same
+ROUNDING = 1e-9  # share of the effect; standard errors below it are rounding
 Scores = Mapping[str, Mapping[int, float]]  # arm -> seed -> score
 
 

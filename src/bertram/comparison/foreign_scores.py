@@ -15,7 +15,7 @@ from bertram.comparison.outcomes import OVERALL, Outcome, RunScore
 from bertram.comparison.prediction_files import counted
 from bertram.errors import DataError
 from bertram.evaluation.metrics import METRICS, is_error, on_unit_scale
-from bertram.label_spaces import finite
+from bertram.label_spaces import as_text, finite
 from bertram.standard_streams import open_bytes
 
 CORRELATIONS = ("pearson", "spearman")
@@ -79,7 +79,7 @@ def _line(row: Mapping[str | None, Any]) -> Line:
     Raises:
         ValueError: the fault of the row.
     """
-    cells = {name: str(row.get(name) or "").strip() for name in COLUMNS}
+    cells = {name: as_text(row.get(name)) for name in COLUMNS}
     empty = [name for name, cell in cells.items() if not cell]
     if empty:
         raise ValueError(f"{', '.join(empty)} is empty")

@@ -69,12 +69,9 @@ def load(run: Path | str | Run, precision: Precision = "fp32") -> Model | Ensemb
     """
     opened = run if isinstance(run, Run) else open_run(Path(run))
     directory = opened.model
-    if not directory.is_dir():
-        advice = "no model yet; continue the training with --resume"
-        if opened.finished:
-            advice = "its model was not kept; train it anew in another --out, or run the study with --keep-models"
-        raise RunError(f"{opened.path}: {advice}")
     opened.check_model()
+    if not directory.is_dir():
+        raise RunError(f"{opened.path}: no model yet; continue the training with --resume")
     if not (directory / MEMBERS).is_file():
         return with_decisions(load_model(directory, precision), opened)
     return Ensemble([load_model(member, precision) for member in members(directory)])

@@ -87,6 +87,9 @@ class Run:
         recorded = self.record.files if self.finished else {}
         prefix = f"{self.model.name}/"
         files = {name.removeprefix(prefix): sha256 for name, sha256 in recorded.items() if name.startswith(prefix)}
+        if files and not self.model.is_dir():
+            advice = "train it anew in another --out, or run the study with --keep-models"
+            raise RunError(f"{self.path}: its model was not kept; {advice}")
         if files:
             check_hashes(self.model, files)
         return files

@@ -17,6 +17,7 @@ from bertram.data.packing import pack
 from bertram.data.tables import open_table
 from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.errors import DataError, WeightsError
+from bertram.label_spaces import as_text
 from bertram.model.encoders import Encoder
 from bertram.model.pretrained import find, read_encoder
 from bertram.prediction.load import load
@@ -115,7 +116,7 @@ def load_fold_encoders(source: str, folds: Path) -> FoldEncoders:
     with open_table(folds) as table:
         table.require(["word", "fold"])
         for record in table.read(["word", "fold"]):
-            word, fold = (str(record.values.get(name) or "").strip() for name in ("word", "fold"))
+            word, fold = (as_text(record.values.get(name)) for name in ("word", "fold"))
             if record.fault or not word or not fold:
                 raise DataError(f"{folds}:{record.line}: {record.fault or 'the word or its fold is empty'}")
             if fold_of.setdefault(word, fold) != fold:
