@@ -12,7 +12,7 @@ from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.experiments.design import Design, fractional, full, leave_one_out, sign
 from bertram.experiments.effects import Measured, contrasts, effects
 from bertram.experiments.forecast import Forecast, forecast
-from bertram.experiments.render import effect_sentence, forecast_lines
+from bertram.experiments.render import cells, effect_sentence, forecast_lines
 from bertram.tasks import QUORA
 
 SD = 0.006  # of one run over seeds
@@ -103,6 +103,7 @@ def test_missing_runs_and_few_seeds_are_named() -> None:
     two_seeds = measured(full("ab"), {str(k): {0: k / 10, 1: k / 9} for k in range(4)})
     assert two_seeds[0].effect == pytest.approx((0.1 + 1 / 9) / 2)
     assert two_seeds[0].verdict == untestable(Reason.TOO_FEW_SEEDS)
+    assert cells(two_seeds[0])[4].endswith("], these seeds")
 
 
 def test_main_effects_of_the_primary_outcome_are_corrected_together() -> None:

@@ -59,7 +59,12 @@ def cells(row: Measured) -> list[str]:
     value = "–" if row.effect is None else signed(row.effect, 4)
     p = "–" if row.p_holm is None else f"{row.p_holm:.3f}"
     better = superiority_text(row) or "–"
-    return [row.outcome, row.name, value, _interval(row.ci95), _interval(row.ci95_new), better, p]
+    return [row.outcome, row.name, value, _interval(row.ci95), with_examples(row, _interval(row.ci95_new)), better, p]
+
+
+def with_examples(row: Measured, interval: str) -> str:
+    """The interval for other seeds and examples; with too few seeds it holds for other examples, and says so."""
+    return f"{interval}, these seeds" if row.ci95 is None and row.ci95_new is not None else interval
 
 
 def effect_sentence(row: Measured) -> str:

@@ -14,6 +14,7 @@ from bertram.experiments.render import (
     forecast_cells,
     forecast_lines,
     noise_lines,
+    with_examples,
 )
 from bertram.report import plots
 from bertram.report.forests import forests_by_outcome, marked_difference
@@ -49,7 +50,7 @@ def effects_section(ablation: AblationTable) -> Section:
 
 
 def _effect_row(row: Measured) -> list[Cell]:
-    intervals = [shown_interval(row.ci95), shown_interval(row.ci95_new)]
+    intervals = [shown_interval(row.ci95), with_examples(row, shown_interval(row.ci95_new))]
     better = superiority_text(row) or "–"
     return [row.name, row.outcome, signed(row.effect), *intervals, better, _chance(row.p_holm), effect_sentence(row)]
 
