@@ -23,6 +23,7 @@ TASKS = {
     "sst": SST.model_copy(update={"loss": "coral"}),
     "quora": Task.model_validate(QUORA.model_dump() | {"encoding": "bi", "head": "cosine"}),
     "sts": Task.model_validate(STS.model_dump() | {"encoding": "bi", "head": "features", "range": (1.0, 4.0)}),
+    "reviews": Task(name="reviews", kind="binary", files=QUORA.files),  # no labels named: no or yes
     "type": Task.model_validate(SST.model_dump() | {"name": "type", "head": "mlp"}),
 }
 PAIRS = [("a man sleeps", "a man is asleep"), ("one", "two words")]

@@ -120,7 +120,8 @@ def load_network(directory: Path, precision: Precision = "fp32") -> StoredNetwor
     for name in saved.tasks:
         if not is_task_name(name):
             raise RunError(f"{path}: damaged: {one_line(repr(name))} cannot be the name of a task")
-        if saved.tasks[name].label_space.labels_from_data:
+        space = saved.tasks[name].label_space
+        if space.labels_from_data and not space.names:
             raise RunError(f"{path}: damaged: task {name} has no labels")
     config = read_config(directory)
     if not 3 <= saved.max_tokens <= config.max_tokens:
