@@ -20,6 +20,7 @@ from tools.findings.claims import TECHNIQUES
 from tools.findings.evidence import effect, progress, size, verdict_words
 from tools.findings.page import STUDY, STUDY_EQUAL_TIME, Findings, page, summary
 from tools.findings.picture import panels
+from tools.findings.tables import interactions
 
 FACTORS = [technique.factor for technique in TECHNIQUES]
 DESIGN = fractional(FACTORS, 5)
@@ -113,10 +114,17 @@ def test_a_complete_study_has_the_verdicts_of_its_truth() -> None:
     assert re.fullmatch(r"undecided; about \d+ more seeds would decide", words(table, "bregman"))
     text = text_of(table)
     assert "48 of 48 runs" in text
+    assert "it is the noise of other differences" in text
     assert re.search(r"- pairs read in one pass: \+0\.0\d\d \[.*\], \*\*better\*\*", text)
     assert all(technique.title in text for technique in TECHNIQUES)
     headings = [f"{name}, equal steps" for name in ("overall", "sentiment", "paraphrase", "similarity")]
     assert list(panels(table, None)) == headings
+
+
+def test_an_interaction_is_twice_its_contrast_and_so_is_what_it_is_smaller_than() -> None:
+    table = table_of()
+    rows = [replace(row, order=2) for row in table.effects if (row.name, row.outcome) == ("smart", "overall")]
+    assert "| **equivalent**, less than 0.01 |" in interactions(replace(table, effects=rows))
 
 
 def test_with_one_seed_effects_stand_without_interval_and_verdict() -> None:
@@ -151,6 +159,13 @@ def test_a_study_that_has_only_begun_says_that_nothing_is_known() -> None:
     assert not panels(begun, None)
     assert next(iter(summary(Findings(Path("nowhere"), None)))).startswith("No run of the study is finished")
     assert "No run of the study is finished" in text_of(None)
+
+
+def test_techniques_that_are_run_alone_need_two_configurations_each() -> None:
+    alone = table_of(one_at_a_time(FACTORS), absent={(1, seed) for seed in range(3)})
+    assert "An effect is a contrast of all" not in text_of(alone)
+    assert words(alone, FACTORS[0]) == "no estimate: runs are missing"
+    assert words(alone, FACTORS[-1]).startswith("**better**")
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ of the gold labels, if it is not the one that the runs name.
 import sys
 from pathlib import Path
 
+from bertram.errors import BertramError
 from bertram.minbert.last_task import LastTaskClaim, claim
 from bertram.runs.directory import Run, open_run
 
@@ -25,7 +26,10 @@ def lines(result: LastTaskClaim) -> list[str]:
 def main(arguments: list[str]) -> None:
     """Print the verdicts."""
     folder, data = arguments[0], arguments[1] if len(arguments) > 1 else None
-    print("\n".join(lines(claim(finished_runs(Path(folder)), data))))
+    try:
+        print("\n".join(lines(claim(finished_runs(Path(folder)), data))))
+    except BertramError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

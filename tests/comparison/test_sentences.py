@@ -22,11 +22,14 @@ def test_the_corrected_p_decides_and_the_interval_must_exclude_zero() -> None:
     assert verdict(-0.012, (-0.02, -0.004), p=0.0001).decision is Decision.WORSE
     assert verdict(0.012, CI, p=0.09) == Verdict(Decision.UNDECIDED, excluded=0.02)
     assert verdict(0.012, (-0.001, 0.02), p=0.04).decision is Decision.UNDECIDED
-    assert verdict(0.012, CI, p=0.01, ci95_new=(-0.001, 0.025)) == Verdict(Decision.BETTER, these_examples_only=True)
+    assert verdict(0.012, CI, p=0.01, p_new=0.06) == Verdict(Decision.BETTER, these_examples_only=True)
+    assert verdict(0.012, CI, p=0.01, p_new=0.04) == Verdict(Decision.BETTER)
 
 
 def test_a_difference_can_be_equivalent_and_also_significant() -> None:
     assert verdict(0.001, (-0.003, 0.004), p=0.3, ci90=(-0.002, 0.003), smallest=0.005).decision is Decision.EQUIVALENT
+    for_these = verdict(0.001, (-0.003, 0.004), p=0.3, ci90=(-0.002, 0.003), smallest=0.005, ci90_new=(-0.004, 0.006))
+    assert for_these == Verdict(Decision.EQUIVALENT, these_examples_only=True)
     both = verdict(0.003, (0.001, 0.005), p=0.01, ci90=(0.0015, 0.0045), smallest=0.005)
     assert both == Verdict(Decision.BETTER, negligible=True)
     assert verdict(0.001, (-0.003, 0.004), p=0.3, ci90=(-0.002, 0.003)).decision is Decision.UNDECIDED
@@ -67,6 +70,12 @@ def test_a_pair_in_words() -> None:
     equivalent = replace(ROW, effect=0.001, ci90=(-0.002, 0.003), verdict=Verdict(Decision.EQUIVALENT))
     assert pair_sentence(sides, equivalent) == (
         "A and B differ by less than 0.005: +0.0010, 90 % interval [-0.0020, 0.0030], 3 seeds"
+    )
+    corrected = replace(only, ci95_new=(0.001, 0.03))
+    assert pair_sentence(sides, corrected).endswith(": for other examples it is not significant after the correction")
+    marked = replace(equivalent.verdict, these_examples_only=True)
+    assert pair_sentence(sides, replace(equivalent, ci90_new=(-0.004, 0.006), verdict=marked)).endswith(
+        "; on these examples only: the 90 % interval for other examples is [-0.0040, 0.0060]"
     )
     assert pair_sentence(sides, replace(ROW, verdict=Verdict(Decision.SAME_PREDICTIONS))) == (
         "A and B have the same predictions"

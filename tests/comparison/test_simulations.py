@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.comparison.simulations import Setting, equivalence, settings, simulate
+from tests.comparison.simulations import Setting, equivalence, for_other_examples, settings, simulate
 
 from bertram.comparison.power import decisions, rates, seeds_for_equivalence, seeds_needed, upper_sd, visible_effect
 
@@ -22,6 +22,15 @@ def test_contrasts_cover_and_families_hold_their_level(setting: Setting, seeds: 
 @pytest.mark.parametrize("sd", [0.2, 1.0])
 def test_an_effect_of_the_smallest_size_of_interest_is_rarely_called_equivalent(seeds: int, sd: float) -> None:
     assert equivalence(seeds, sd, 20_000, np.random.default_rng(1)) <= 0.053
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("sd", [0.1, 0.5, 2.0])
+def test_a_difference_that_other_examples_would_not_show_is_marked(seeds: int, sd: float) -> None:
+    found, unmarked = for_other_examples(seeds, sd, 2_000, np.random.default_rng(4))
+    assert unmarked <= 0.065  # 0.05 but for the noise of 2,000 studies
+    assert found > 0.9 or sd > 0.1
 
 
 @pytest.mark.slow

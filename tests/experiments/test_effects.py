@@ -8,6 +8,7 @@ from tests.common.scores import outcome_of
 
 from bertram.comparison.components import components
 from bertram.comparison.outcomes import TaskPredictions, outcomes
+from bertram.comparison.power import upper_sd
 from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.experiments.design import Design, fractional, full, leave_one_out, sign
 from bertram.experiments.effects import Measured, contrasts, effects
@@ -171,6 +172,7 @@ def test_a_pilot_of_two_cells_lends_its_noise_to_every_effect() -> None:
     for one in found.effects:
         assert not one.noise.own
         assert one.noise.sd == pytest.approx(np.std(differences, ddof=1) / sqrt(2))  # four runs with weight 1/2
+        assert one.noise.upper == pytest.approx(upper_sd(float(np.std(differences, ddof=1)), 4))  # nothing averages out
         assert one.visible is None
     assert forecast_lines(found)[1].startswith("a on overall: 2 seeds give no verdict")
     assert predicted(design, 3, {"0": {0: 0.5}, "1": {0: 0.5}, "2": {}, "3": {}}) is None

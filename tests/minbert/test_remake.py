@@ -1,6 +1,7 @@
 """Tables made again: from records and what was asked, and from their own values where the data are away."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from bertram.errors import RunError
 from bertram.evaluation.scoring import TaskOutputs, score_run
 from bertram.experiments import ablation
 from bertram.experiments.budget import Budget
-from bertram.experiments.design import fractional, leave_one_out
+from bertram.experiments.design import fractional, full, leave_one_out
 from bertram.experiments.factors import parse
 from bertram.experiments.forecast import EffectForecast, Forecast, Noise
 from bertram.experiments.request import REQUEST, note_ablation
@@ -69,6 +70,10 @@ def test_table_1_comes_out_as_it_was(tmp_path: Path) -> None:
     assert not make_again(tmp_path)
     assert before == ((tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes())
 
+    (tmp_path / "away").mkdir()  # a directory, but not with the data of the records
+    assert not make_again(tmp_path)
+    assert before == ((tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes())
+
 
 @pytest.mark.slow
 def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
@@ -83,6 +88,10 @@ def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
         folder = tmp_path / "further" if number == 0 else tmp_path / "out"
         mse = (job.config.tasks["sts"].loss or "").startswith("mse")
         made_up(folder / job.path.name, job.config, 0.5 + 0.1 * mse)
+    assert note_ablation(asked, expected) == expected
+    later = replace(expected, source="the runs themselves")
+    assert note_ablation(replace(asked, seeds=range(3)), later) == expected  # it was made before the runs
+    assert note_ablation(replace(asked, budget=Budget(fraction=0.5)), later) == later
     note_ablation(asked, expected)
     found = ablation.result(asked, ablation.jobs(asked), expected)
     ablation.write(tmp_path / "out", found)
@@ -141,6 +150,40 @@ def test_an_ablation_with_looks_comes_out_as_it_was(tmp_path: Path) -> None:
     assert "decided by the look after 3 seeds" in (tmp_path / "ablation.md").read_text()
     assert make_again(tmp_path)
     assert before == (tmp_path / "ablation.json").read_bytes()
+
+
+@pytest.mark.slow
+def test_runs_of_one_name_in_two_folders_keep_their_own_scores(tmp_path: Path) -> None:
+    folders = [tmp_path / f"arm{number}" for number in range(4)]
+    asked = ablation.Ablation(
+        "e4", catalogue.recipe("e4"), parse("mse,mean"), full(["mse", "mean"]), range(1), BUDGET, tmp_path, folders
+    )
+    for number, job in enumerate(ablation.jobs(asked)):
+        made_up(folders[number] / "seed0", job.config, 0.1 + 0.25 * number)
+    table = ablation.result(asked, ablation.jobs(asked), None)
+    scores = [cell.scores["sst"][0] for cell in table.design.cells]
+    assert scores == sorted(set(scores))
+    path = folders[0] / "seed0" / "record.json"
+    record = json.loads(path.read_text())
+    del record["sha256"]
+    record["scores"]["dev"]["sst"]["accuracy"]["value"] = 0.9
+    path.write_text(json.dumps(record))
+    notes = ablation.result(asked, ablation.jobs(asked), None).design.notes
+    assert any("its record says accuracy 0.9000 on sst" in note for note in notes)
+
+
+@pytest.mark.slow
+def test_a_record_of_another_run_in_the_place_of_one_is_refused(tmp_path: Path) -> None:
+    asked = ablation.Ablation(
+        "e4", catalogue.recipe("e4"), parse("mse,mean"), full(["mse", "mean"]), range(1), BUDGET, tmp_path
+    )
+    wanted, other, *_ = ablation.jobs(asked)
+    made_up(wanted.path, other.config, 0.5)
+    with pytest.raises(RunError, match="its record is of another configuration or other data"):
+        ablation.jobs(asked)
+    (wanted.path / "record.json").write_text("{")
+    with pytest.raises(RunError, match=re.escape(str(wanted.path))):
+        ablation.jobs(asked)
 
 
 def test_a_folder_that_was_asked_for_nothing_is_refused(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def reversed_evidence(row: Evidence) -> Evidence:
         ci95=_reversed(row.ci95),
         ci90=_reversed(row.ci90),
         ci95_new=_reversed(row.ci95_new),
+        ci90_new=_reversed(row.ci90_new),
         superiority=None if row.superiority is None else 1 - row.superiority,
         superiority_ci95=None
         if row.superiority_ci95 is None
@@ -127,19 +128,25 @@ def verdict_words(row: Evidence | None) -> str:
     if row is None:
         return "not run"
     verdict = row.verdict
-    if verdict.significant:
-        limits = [f"less than {row.smallest:g}"] if verdict.negligible else []
-        limits += ["on these examples only"] if verdict.these_examples_only else []
-        return ", ".join([f"**{verdict.decision}**", *limits])
-    if verdict.decision is Decision.UNDECIDED and row.smallest is None:
-        return "not significant"  # a loss has no smallest effect of interest, so no number of seeds need decide
-    if verdict.decision is Decision.UNDECIDED:
-        more = verdict.more_seeds
-        needed = "more than 1,000 seeds" if more is None else f"about {more} more seed{'s' * (more != 1)}"
-        return f"undecided; {needed} would decide"
     if verdict.decision is Decision.UNTESTABLE:
         return _untestable_words(row)
-    return f"**equivalent**: less than {row.smallest:g}" if verdict.decision is Decision.EQUIVALENT else "no effect"
+    if verdict.decision is Decision.UNDECIDED:
+        return _undecided_words(row)
+    if verdict.decision is Decision.SAME_PREDICTIONS:
+        return "no effect"
+    limits = [f"less than {row.smallest:g}"] if verdict.negligible or not verdict.significant else []
+    limits += ["on these examples only"] if verdict.these_examples_only else []
+    return ", ".join([f"**{verdict.decision}**", *limits])
+
+
+def _undecided_words(row: Evidence) -> str:
+    if row.verdict.detail:
+        return f"undecided: {row.verdict.detail}"  # of looks
+    if row.smallest is None:
+        return "not significant"  # a loss has no smallest effect of interest, so no number of seeds need decide
+    more = row.verdict.more_seeds
+    needed = "more than 1,000 seeds" if more is None else f"about {more} more seed{'s' * (more != 1)}"
+    return f"undecided; {needed} would decide"
 
 
 def _untestable_words(row: Evidence) -> str:

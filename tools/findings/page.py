@@ -7,9 +7,10 @@ from pathlib import Path
 from bertram.comparison.contrast import LEAST_SEEDS
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.outcomes import OVERALL
-from bertram.errors import DataError
+from bertram.errors import BertramError
 from bertram.experiments.ablation_table import TABLE as ABLATION
 from bertram.experiments.ablation_table import AblationTable, read_ablation_table
+from bertram.experiments.design import ALONE
 from bertram.experiments.equal_time import read_step_costs
 from bertram.minbert.last_task import claim
 from bertram.minbert.render import markdown as table_1_markdown
@@ -42,17 +43,22 @@ the changes we made". This page is that breakdown, as far as the runs are finish
 
 An effect is the mean score of the runs with a technique minus that of the runs without it. Brackets are 95 % intervals
 for other seeds and other dev examples. Better, worse and equivalent are verdicts by the rules of
-[statistics](statistics.md): each effect by its own noise over at least 3 seeds, corrected for the number of techniques.
-Equivalent means smaller than the smallest effect of interest, {smallest:g}. Overall is the mean of sentiment accuracy,
-paraphrase accuracy and (r + 1) / 2 of similarity."""
+[statistics](statistics.md): each effect by its own noise over at least 3 seeds. Better and worse are corrected: on the
+overall score for the number of techniques, elsewhere for all rows of the study, losses and interactions included.
+Equivalent means smaller than the smallest effect of interest, {smallest:g}: the 90 % interval for other seeds lies
+within it. It is not corrected, so each has its own 5 % of error. "On these examples only" marks a verdict that other
+dev examples may not give. Overall is the mean of sentiment accuracy, paraphrase accuracy and (r + 1) / 2 of
+similarity."""
 LIMITS = """## What this does not say
 
 - It holds for `minilm` (22.7 M parameters), which was pretrained on sentence pairs that include Quora pairs. The study
   had BERT-base. A larger encoder, or one that has not seen such pairs, may gain more or less.
 - It holds for these data: 8,544 sentences with their phrases, 28,097 Quora pairs (a tenth of the course's), 6,040 pairs
   of STS. With less data a regularizer may help more.
-- It holds at these learning rates, batch sizes and this number of steps, which were chosen without the techniques. Each
-  technique has the constants of its paper (SMART: the calibrated radius); nothing was tuned for it.
+- It holds at these learning rates, batch sizes, task weights and this number of steps. They were chosen without SMART,
+  Bregman and PCGrad, which have the constants of their papers (SMART: the calibrated radius). They were chosen with
+  squared error and with pairs read in one pass: similarity's weight of 0.25 suits squared error; cross-entropy has it,
+  too.
 - Techniques were switched on for the tasks for which the study had them. SMART on all tasks is another question.
 - Effects are means over the other techniques being on and off. Interactions say where that mean hides something.
 - Minutes are those of machines that also did other work. The cost of a step was measured by steps in turns."""
@@ -180,6 +186,8 @@ def _effects(table: AblationTable) -> Iterator[str]:
 def _state(there: Progress, table: AblationTable) -> str:
     """What is there, and which verdicts that allows."""
     words = f"State: {there.in_words()}"
+    if table.design.kind in ALONE:  # each effect needs two configurations, not all
+        return words
     if not there.complete:
         return f"{words} An effect is a contrast of all {len(table.design.cells)} configurations, so there is none yet."
     if not there.decides:
@@ -209,10 +217,19 @@ def _forecast(table: AblationTable) -> Iterator[str]:
         yield "No forecast was recorded before the runs."
         return
     yield (
-        f"Before the first effect was seen: noise from {table.power.source}, {table.power.seeds} seeds. Visible is the "
-        "smallest effect that these seeds show with 80 % power, at the upper 80 % bound of the noise."
+        f"Before the first effect was seen: noise from {table.power.source}, {table.power.seeds} seeds."
+        f"{_borrowed(table)} Visible is the smallest effect that these seeds show with 80 % power, at the upper 80 % "
+        "bound of the noise."
     )
     yield tables.forecast_and_outcome(table.power, table)
+
+
+def _borrowed(table: AblationTable) -> str:
+    """Whether the noise in the forecast is that of other differences."""
+    assert table.power is not None
+    if all(row.noise.own for row in table.power.effects):
+        return ""
+    return " For want of runs of the design it is the noise of other differences, which may be larger or smaller."
 
 
 def sequence_section(results: Path) -> Iterator[str]:
@@ -239,7 +256,7 @@ def orders_section(results: Path) -> Iterator[str]:
         return
     try:
         yield "\n".join(f"- {line}" for line in lines(claim(finished_runs(results / ORDERS))))
-    except DataError as error:
+    except BertramError as error:
         yield f"No test yet: {error}"
     yield f"{_state(progress(table), table)} Each order against sentiment, paraphrase, similarity in sequence:"
     yield tables.worth(table, [(factor.name, factor.name) for factor in table.design.factors])

@@ -104,9 +104,10 @@ def elsewhere() -> Iterator[str]:
 def interactions(table: AblationTable) -> str:
     """Interactions of two techniques on overall: what both have beyond the sum of their effects."""
     rows = [
-        [row.name, size(scaled(row, 2.0)), verdict_words(row)]
-        for row in table.effects
-        if row.outcome == OVERALL and row.order == 2
+        [name, size(both), verdict_words(both)]
+        for name, both in (
+            (row.name, scaled(row, 2.0)) for row in table.effects if row.outcome == OVERALL and row.order == 2
+        )
     ]
     return markdown(["techniques", "together beyond the sum", "verdict"], rows)
 

@@ -177,7 +177,7 @@ def _run(request: "Ablation", *, dry_run: bool, at_once: int, keep_models: bool)
     power = _power(request, jobs, dry_run=dry_run, at_once=at_once, keep_models=keep_models)
     if dry_run:
         return
-    note_ablation(request, power)
+    power = note_ablation(request, power)
     failures = run_jobs(jobs, Board(), at_once=at_once, keep_models=keep_models)
     result = study.result(request, jobs, power)
     study.write(request.out, result)
@@ -199,7 +199,7 @@ def _until_decided(request: "Ablation", max_seeds: int, *, at_once: int, keep_mo
 
     def write(looks: list[Look], power: "Forecast | None") -> None:
         so_far = replace(request, seeds=range(looks[-1].seeds if looks else next_seeds(looks)))
-        note_ablation(so_far, power)
+        power = note_ablation(so_far, power)
         if looks:
             study.write(request.out, study.result(so_far, study.jobs(so_far), power))
 
@@ -286,7 +286,7 @@ def effect_table(result: "AblationTable") -> "Group":
 
     table = Table(title=result.title, title_justify="left", box=box.SIMPLE)
     for heading in HEADINGS:
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     last = ""
     for row in result.effects:
         outcome, *values = cells(row)

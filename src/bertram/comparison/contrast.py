@@ -113,12 +113,37 @@ def interval_with_examples(estimate: Estimate, example_error: float, level: floa
         The interval; None where there are too few seeds, or all are the same.
     """
     narrow = estimate.interval(level)
-    if narrow is None or estimate.standard_error is None:
+    if narrow is None:
         return None
-    seed_part, total = estimate.standard_error**2, estimate.standard_error**2 + example_error**2
-    df = min(1e9, estimate.df * (total / seed_part) ** 2)
-    half = max(sqrt(total) * float(stdtrit(df, (1 + level) / 2)), estimate.value - narrow[0])
+    error, df = _error_with_examples(estimate, example_error)
+    half = max(error * float(stdtrit(df, (1 + level) / 2)), estimate.value - narrow[0])
     return estimate.value - half, estimate.value + half
+
+
+def p_with_examples(estimate: Estimate, example_error: float) -> float | None:
+    """Two-sided p-value of "no difference" for other seeds and other examples.
+
+    It is below 1 - level where zero lies outside the interval of that level.
+
+    Args:
+        estimate: the estimate over seeds.
+        example_error: standard error over examples of what the seeds have in common, from `shared_error`.
+
+    Returns:
+        The p-value; None where there are too few seeds, or all are the same.
+    """
+    p = estimate.p()
+    if p is None:
+        return None
+    error, df = _error_with_examples(estimate, example_error)
+    return max(p, float(2 * stdtr(df, -abs(estimate.value) / error)))
+
+
+def _error_with_examples(estimate: Estimate, example_error: float) -> tuple[float, float]:
+    """Standard error for other seeds and other examples, and its degrees of freedom."""
+    assert estimate.standard_error is not None
+    seed_part, total = estimate.standard_error**2, estimate.standard_error**2 + example_error**2
+    return sqrt(total), min(1e9, estimate.df * (total / seed_part) ** 2)
 
 
 def shared_variance(units: Floats) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from scipy.special import ndtri
 
-from bertram.comparison.contrast import Estimate, by_seed, estimate, interval_with_examples
+from bertram.comparison.contrast import Estimate, by_seed, estimate, interval_with_examples, p_with_examples
 from bertram.comparison.deciding_seeds import more_seeds
 from bertram.comparison.equivalence import SMALLEST_EFFECT, margin
 from bertram.comparison.families import corrected
@@ -51,6 +51,7 @@ class Evidence:
         ci90: 90 % interval, for the two one-sided tests of equivalence.
         ci95_new: interval for other seeds and other examples; with fewer than 3 seeds for these very models and other
             examples.
+        ci90_new: 90 % interval for other seeds and other examples; None with fewer than 3 seeds.
         p: p-value of "no difference".
         p_holm: p-value corrected for its family of tests.
         superiority: probability that a new seed favours it, that is P(A > B).
@@ -70,6 +71,7 @@ class Evidence:
     ci95: Interval | None = None
     ci90: Interval | None = None
     ci95_new: Interval | None = None
+    ci90_new: Interval | None = None
     p: float | None = None
     p_holm: float | None = None
     superiority: float | None = None
@@ -126,15 +128,17 @@ def measure_pairs(
         )
         for contrast, outcome in pairs
     ]
-    adjusted = corrected([row.p for _, row in rows], [row.primary for _, row in rows])
+    primaries = [row.primary for _, row in rows]
+    adjusted = corrected([row.p for _, row in rows], primaries)
+    for_other_examples = corrected([_p_new(row) for _, row in rows], primaries)
     tests = {
         is_primary: sum(row.p is not None and (row.primary or not is_primary) for _, row in rows)
         for is_primary in (True, False)
     }
     signs = {outcome.name: outcome.sign for _, outcome in pairs}
     return [
-        (contrast, _decided(row, p, signs[row.outcome], tests[row.primary]))
-        for (contrast, row), p in zip(rows, adjusted, strict=True)
+        (contrast, _decided(row, p, p_new, signs[row.outcome], tests[row.primary]))
+        for (contrast, row), p, p_new in zip(rows, adjusted, for_other_examples, strict=True)
     ]
 
 
@@ -188,6 +192,7 @@ def _estimated(
         ci95=estimated.interval(),
         ci90=estimated.interval(0.9),
         ci95_new=interval_with_examples(estimated, error),
+        ci90_new=interval_with_examples(estimated, error, 0.9),
         p=estimated.p(),
         superiority=None if better is None else better[0],
         superiority_ci95=None if better is None else better[1],
@@ -234,11 +239,24 @@ def _mean(sides: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {run: weight / len(sides) for side in sides for run, weight in side.items()}
 
 
-def _decided(row: Evidence, p_holm: float | None, sign: int, tests: int) -> Evidence:
+def _p_new(row: Evidence) -> float | None:
+    """The p-value of a row for other seeds and other examples."""
+    if row.p is None or row.effect is None or row.example_error is None:
+        return None
+    return p_with_examples(Estimate(row.effect, row.seeds, row.sd), row.example_error)
+
+
+def _decided(row: Evidence, p_holm: float | None, p_new: float | None, sign: int, tests: int) -> Evidence:
     if row.p is None or p_holm is None or row.effect is None or row.ci95 is None:
         return row
     decision = verdict(
-        sign * row.effect, row.ci95, p=p_holm, ci90=row.ci90, smallest=row.smallest, ci95_new=row.ci95_new
+        sign * row.effect,
+        row.ci95,
+        p=p_holm,
+        ci90=row.ci90,
+        smallest=row.smallest,
+        p_new=p_new,
+        ci90_new=row.ci90_new,
     )
     if decision.decision is Decision.UNDECIDED:
         estimated = Estimate(row.effect, row.seeds, row.sd)

@@ -8,7 +8,7 @@ from bertram.comparison.contrast import ADVISED_SEEDS, LEAST_SEEDS
 from bertram.comparison.evidence import Evidence
 from bertram.comparison.models import ModelDifference
 from bertram.comparison.techniques import TechniqueDifference
-from bertram.comparison.verdict import Decision, Reason, Verdict
+from bertram.comparison.verdict import Decision, Reason, Verdict, includes_zero
 from bertram.evaluation.intervals import Interval
 
 DIGITS, LOSS_DIGITS = 3, 4  # losses differ by less than accuracies do
@@ -55,7 +55,7 @@ def pair_sentence(sides: tuple[str, str], row: Evidence) -> str:
         assert row.ci90 is not None
         return (
             f"{name} and {baseline} differ by less than {row.smallest:g}: {signed(row.effect, 4)}, 90 % interval "
-            f"{interval_text(row.ci90, 4)}, {_tests(row)}"
+            f"{interval_text(row.ci90, 4)}, {_tests(row)}{_limits(row)}"
         )
     numbers = _tests(row)
     digits = DIGITS if row.smallest is not None else LOSS_DIGITS
@@ -81,7 +81,7 @@ def sum_sentence(row: Evidence, name: str) -> str:
     assert row.ci95 is not None
     numbers = f"{signed(row.effect)} {interval_text(row.ci95)}, {_tests(row)}"
     if verdict.decision is Decision.EQUIVALENT:
-        return f"the sum {name} is smaller than {row.smallest:g}: {numbers}"
+        return f"the sum {name} is smaller than {row.smallest:g}: {numbers}{_limits(row)}"
     negation = "" if verdict.significant else "not "
     return f"the sum {name} is {negation}significantly different from zero: {numbers}{_limits(row)}"
 
@@ -141,10 +141,13 @@ def scaled(row: Evidence, factor: float) -> Evidence:
     return replace(
         row,
         effect=factor * row.effect,
+        sd=None if row.sd is None else factor * row.sd,
+        example_error=None if row.example_error is None else factor * row.example_error,
         smallest=smallest,
         ci95=_times(row.ci95, factor),
         ci90=_times(row.ci90, factor),
         ci95_new=_times(row.ci95_new, factor),
+        ci90_new=_times(row.ci90_new, factor),
         verdict=replace(row.verdict, excluded=excluded),
     )
 
@@ -161,9 +164,17 @@ def _size(difference: float, interval: Interval, digits: int = DIGITS) -> str:
 
 def _limits(row: Evidence) -> str:
     text = f"; smaller than the smallest effect of interest, {row.smallest:g}" if row.verdict.negligible else ""
-    if row.verdict.these_examples_only and row.ci95_new is not None:
-        text += f"; on these examples only: the interval for other examples is {interval_text(row.ci95_new)}"
-    return text
+    return f"{text}{_these_examples_only(row)}" if row.verdict.these_examples_only else text
+
+
+def _these_examples_only(row: Evidence) -> str:
+    """What other examples could show."""
+    if row.verdict.decision is Decision.EQUIVALENT:
+        assert row.ci90_new is not None
+        return f"; on these examples only: the 90 % interval for other examples is {interval_text(row.ci90_new, 4)}"
+    if row.ci95_new is not None and includes_zero(row.ci95_new):
+        return f"; on these examples only: the interval for other examples is {interval_text(row.ci95_new)}"
+    return "; on these examples only: for other examples it is not significant after the correction"
 
 
 def _excluded(verdict: Verdict, digits: int) -> str:

@@ -79,7 +79,7 @@ def _against_mean(baseline: Arm, arm: Arm, outcome: Outcome, smallest: float) ->
         return replace(row, verdict=SAME_ANSWERS if same else untestable(Reason.TOO_FEW_EXAMPLES))
     ci95, ci90 = ((effect - z * error, effect + z * error) for z in (float(ndtri(0.975)), float(ndtri(0.95))))
     p = float(2 * ndtr(-abs(effect) / error))
-    decision = verdict(outcome.sign * effect, ci95, p=p, ci90=ci90, smallest=row.smallest, ci95_new=ci95)
+    decision = verdict(outcome.sign * effect, ci95, p=p, ci90=ci90, smallest=row.smallest)
     return replace(row, example_error=error, ci95=ci95, ci90=ci90, ci95_new=ci95, p=p, p_holm=p, verdict=decision)
 
 

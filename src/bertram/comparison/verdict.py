@@ -40,7 +40,8 @@ class Verdict:
         decision: the answer.
         reason: reason why the difference is untestable; None for every other decision.
         detail: particulars of the reason, such as the names of the runs concerned, or the look that decided.
-        these_examples_only: the difference is significant, but an interval for other examples includes zero.
+        these_examples_only: the difference is significant, or smaller than what is of interest, for other seeds on
+            these examples, but not for other examples.
         negligible: the difference is significant and also smaller than the smallest effect of interest.
         excluded: size above which effects are excluded (95 % interval), if the difference is undecided.
         more_seeds: seeds that would decide if its size and noise are as estimated; None
@@ -78,7 +79,8 @@ def verdict(
     p: float,
     ci90: Interval | None = None,
     smallest: float | None = None,
-    ci95_new: Interval | None = None,
+    p_new: float | None = None,
+    ci90_new: Interval | None = None,
 ) -> Verdict:
     """Decide whether a difference is significant at the 5 % level, or smaller than what is of interest.
 
@@ -88,14 +90,16 @@ def verdict(
         p: p-value of "no difference", corrected where the difference is one of several.
         ci90: 90 % interval, for the two one-sided tests of equivalence; None: they are not made.
         smallest: smallest effect of interest, in the same unit; None where none is set.
-        ci95_new: 95 % interval for other examples.
+        p_new: p-value for other examples, corrected like `p`; None where nothing is known of the examples.
+        ci90_new: 90 % interval for other examples, likewise.
     """
     negligible = within(ci90, smallest)
     if p < LEVEL and not includes_zero(ci95):
-        only = ci95_new is not None and includes_zero(ci95_new)
+        only = p_new is not None and p_new >= LEVEL
         return Verdict(Decision.BETTER if gain > 0 else Decision.WORSE, these_examples_only=only, negligible=negligible)
     if negligible:
-        return Verdict(Decision.EQUIVALENT)
+        only = ci90_new is not None and not within(ci90_new, smallest)
+        return Verdict(Decision.EQUIVALENT, these_examples_only=only)
     return Verdict(Decision.UNDECIDED, excluded=max(abs(ci95[0]), abs(ci95[1])))
 
 

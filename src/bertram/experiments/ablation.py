@@ -1,10 +1,11 @@
 """Ablation: a design of factors, its runs, and the effect of each technique with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bertram import options
+from bertram.comparison.comparable import score_notes
 from bertram.comparison.comparison import read_tasks
 from bertram.comparison.components import components
 from bertram.comparison.equivalence import SMALLEST_EFFECT
@@ -159,13 +160,14 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
     """
     design = ablation.design
     runs = _runs(ablation, jobs)
-    every = {run.path.name: run for by_seed in runs.values() for run in by_seed.values()}
-    names = {cell: {seed: run.path.name for seed, run in by_seed.items()} for cell, by_seed in runs.items()}
-    scored = outcomes(read_tasks(every, jobs[0].config.data)) if every else []
-    scores = {outcome.name: scores_of(outcome, names) for outcome in scored}
+    every = {str(run.path): run for by_seed in runs.values() for run in by_seed.values()}
+    paths = {cell: {seed: str(run.path) for seed, run in by_seed.items()} for cell, by_seed in runs.items()}
+    tasks = read_tasks(every, jobs[0].config.data) if every else {}
+    scored = outcomes(tasks) if every else []
+    scores = {outcome.name: scores_of(outcome, paths) for outcome in scored}
     weights = {contrast.name: contrast.weights for contrast in contrasts(design) if contrast.main}
     noise = {name: components(cells, weights) for name, cells in scores.items()}
-    rows = effects(design, scored, names, primary=ablation.primary, smallest=ablation.smallest_effect) if scored else []
+    rows = effects(design, scored, paths, primary=ablation.primary, smallest=ablation.smallest_effect) if scored else []
     count = len(ablation.seeds)
     table = AblationTable(
         title=f"What each factor is worth: {ablation.recipe}, {design.kind} design, {count} "
@@ -178,11 +180,11 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
             kind=design.kind,
             resolution=design.resolution,
             generators=design.generators,
-            notes=design.in_words(),
+            notes=[*design.in_words(), *score_notes(every, tasks, "dev")],
             factors=[FactorText(factor.name, factor.text) for factor in ablation.factors],
             cells=[
-                Cell(levels, names[str(number)], {outcome: cells[str(number)] for outcome, cells in scores.items()})
-                for number, levels in enumerate(named_levels(design))
+                Cell(levels, _names(runs[cell]), {outcome: cells[cell] for outcome, cells in scores.items()})
+                for cell, levels in zip(runs, named_levels(design), strict=True)
             ],
         ),
         power=expected,
@@ -190,6 +192,11 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
         effects=rows,
     )
     return with_looks(table, ablation.out)
+
+
+def _names(by_seed: Mapping[int, Run]) -> dict[int, str]:
+    """Seed -> name of the run directory."""
+    return {seed: run.path.name for seed, run in by_seed.items()}
 
 
 def _budget_in_words(ablation: Ablation) -> str:

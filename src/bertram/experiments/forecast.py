@@ -29,12 +29,20 @@ class Noise:
         df: degrees of freedom.
         example_error: standard error over examples; None where it is not known.
         own: True if runs of the contrast itself tell the noise; False if differences of other configurations do.
+        pair_sd: standard deviation of the other differences; that of the contrast is smaller if more configurations
+            average the noise out, and as large if another seed changes the effect itself. None for own noise.
     """
 
     sd: float
     df: int
     example_error: float | None
     own: bool
+    pair_sd: float | None = None
+
+    @property
+    def upper(self) -> float:
+        """The upper 80 % bound of the standard deviation."""
+        return upper_sd(self.sd if self.pair_sd is None else max(self.sd, self.pair_sd), self.df)
 
 
 @dataclass(frozen=True)
@@ -203,7 +211,7 @@ def study_forecast(
 
 
 def _effect(name: str, outcome: str, noise: Noise, *, tests: int, seeds: int, target: float | None) -> EffectForecast:
-    upper = upper_sd(noise.sd, noise.df)
+    upper = noise.upper
     needed = equivalence = None
     if target is not None:
         needed = seeds_needed(noise.sd, target, tests=tests), seeds_needed(upper, target, tests=tests)
@@ -225,7 +233,7 @@ def _looks(noise: Noise, target: float, max_seeds: int, tests: int) -> tuple[Loo
     for effect in (target, 0.0):
         (decided, seeds), (decided_upper, seeds_upper) = (
             sequential_rates(round(effect / sd, 4), round(target / sd, 4), max_seeds, tests)
-            for sd in (noise.sd, upper_sd(noise.sd, noise.df))
+            for sd in (noise.sd, noise.upper)
         )
         forecasts.append(LookForecast(effect, (decided, decided_upper), (seeds, seeds_upper)))
     return tuple(forecasts)
@@ -253,9 +261,10 @@ def borrowed_noise(contrast: Contrast, noises: Sequence[Noise]) -> Noise | None:
         return None
     share = sum(weight**2 for weight in contrast.weights.values()) / 2  # of the variance of a difference of two runs
     df = max(noise.df for noise in noises)  # pairs share arms and seeds, so they add little
-    sd = sqrt(share * sum(noise.sd**2 for noise in noises) / len(noises))
+    pair_sd = sqrt(sum(noise.sd**2 for noise in noises) / len(noises))
     errors = [noise.example_error**2 for noise in noises if noise.example_error is not None]
-    return Noise(sd, df, sqrt(share * sum(errors) / len(errors)), own=False)
+    example_error = sqrt(share * sum(errors) / len(errors))
+    return Noise(sqrt(share) * pair_sd, df, example_error, own=False, pair_sd=pair_sd)
 
 
 def comparable(runs: Iterable[Run], like: Config) -> list[Run]:

@@ -3,6 +3,7 @@
 <folder>/asked.json      written before the first run starts
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +19,13 @@ REQUEST = "asked.json"
 FORM = 1
 
 
-def note_ablation(ablation: Ablation, expected: Forecast | None) -> None:
-    """Write the request of an ablation, with its forecast."""
+def note_ablation(ablation: Ablation, expected: Forecast | None) -> Forecast | None:
+    """Write the request of an ablation, with its forecast.
+
+    Returns:
+        The forecast that stands: that of an earlier request for the same design and budget, which was made before its
+        runs; else the one given.
+    """
     values = {
         "recipe": ablation.recipe,
         "factors": [asdict(factor) for factor in ablation.factors],
@@ -29,9 +35,19 @@ def note_ablation(ablation: Ablation, expected: Forecast | None) -> None:
         "budget": asdict(ablation.budget),
         "smallest_effect": ablation.smallest_effect,
         "primary": ablation.primary,
-        "power": None if expected is None else asdict(expected),
     }
-    note_request(ablation.out, "ablation", values)
+    earlier = noted_forecast(ablation.out) if _was_asked(ablation.out, values) else None
+    standing = earlier or expected
+    note_request(ablation.out, "ablation", {**values, "power": None if standing is None else asdict(standing)})
+    return standing
+
+
+def _was_asked(out: Path, values: Mapping[str, Any]) -> bool:
+    """Whether the last request is the same but for its seeds and further folders."""
+    if not (out / REQUEST).is_file():
+        return False
+    last, asked = read_json(out / REQUEST), json.loads(json.dumps(values))
+    return all(last.get(name) == value for name, value in asked.items() if name not in ("seeds", "folders"))
 
 
 def noted_forecast(out: Path) -> Forecast | None:

@@ -127,10 +127,17 @@ def make_job(
         produce: function that makes the run.
         artifact: folder that is made of the finished run; None for none.
         source: tables in memory; default: the data of the configuration.
+
+    Raises:
+        RunError: the directory of the run holds the record of another one, or a damaged one.
     """
     key = identity(config, constant=constant, source=source)
+    if key in finished:
+        return Job(name, config, finished[key].path, key, constant, produce, artifact)
     unfinished = [path for path in sorted(out.glob(f"*-{key}")) if (path / "config.toml").is_file()]
-    path = finished[key].path if key in finished else (*unfinished, out / f"{name}-{key}")[0]
+    path = (*unfinished, out / f"{name}-{key}")[0]
+    if Run(path).finished and identity_of(Run(path).record) != key:
+        raise RunError(f"{path}: its record is of another configuration or other data; move it away to run it again")
     return Job(name, config, path, key, constant, produce, artifact)
 
 

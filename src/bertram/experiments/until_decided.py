@@ -46,12 +46,12 @@ class SequentialStudy:
         """
         by_arm = self.jobs(next_seeds(looks))
         runs = {arm: [Run(job.path) for job in jobs if job.finished] for arm, jobs in by_arm.items()}
-        every = {run.path.name: run for arm_runs in runs.values() for run in arm_runs}
+        every = {str(run.path): run for arm_runs in runs.values() for run in arm_runs}
         if not every:
             raise RunError(f"no look after {next_seeds(looks)} seeds: there are no finished runs")
         data = next(iter(by_arm.values()))[0].config.data
         scored = {outcome.name: outcome for outcome in outcomes(read_tasks(every, data), losses=False)}
-        names = {arm: {run.config.seed: run.path.name for run in arm_runs} for arm, arm_runs in runs.items()}
+        names = {arm: {run.config.seed: str(run.path) for run in arm_runs} for arm, arm_runs in runs.items()}
         look = make_look(self.plan, looks, self.contrasts, scored[self.plan.primary], names)
         write_looks(self.out, self.plan, [*looks, look])
         return look

@@ -6,22 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from bertram.comparison.equivalence import SMALLEST_EFFECT
-from bertram.errors import RunError
+from bertram.errors import DataError, RunError
 from bertram.experiments import ablation
 from bertram.experiments.ablation import Ablation
 from bertram.experiments.ablation_table import TABLE as ABLATION
 from bertram.experiments.ablation_table import read_ablation_table
-from bertram.experiments.budget import Budget
+from bertram.experiments.budget import Budget, held_files, held_files_of
 from bertram.experiments.design import Design
 from bertram.experiments.equal_time import read_step_costs
 from bertram.experiments.factors import Factor
 from bertram.experiments.forecast import Forecast
 from bertram.experiments.request import REQUEST, note_request, noted_forecast
+from bertram.experiments.schedule import finished_runs
 from bertram.experiments.study_tables import read_json
 from bertram.minbert import catalogue, reproduce
 from bertram.minbert.reproduce import Study
 from bertram.minbert.table_1_values import TABLE as TABLE_1
 from bertram.minbert.table_1_values import read_table_1
+from bertram.runs.directory import Run
 
 
 def note_study(study: Study, expected: Forecast | None = None) -> None:
@@ -47,7 +49,7 @@ def make_again(folder: Path) -> bool:
         RunError: the folder has neither asked.json nor a table, or one is damaged.
     """
     request = read_json(folder / REQUEST) if (folder / REQUEST).is_file() else None
-    if request is not None and _has_data(request["budget"]):
+    if request is not None and _has_data(folder, request):
         try:
             _compute(folder, request)
         except (KeyError, TypeError) as error:
@@ -63,9 +65,20 @@ def make_again(folder: Path) -> bool:
     return False
 
 
-def _has_data(budget: Mapping[str, Any]) -> bool:
-    data = budget["changes"].get("data", "sample")
-    return data in ("sample", "hub") or Path(data).is_dir()
+def _has_data(folder: Path, request: Mapping[str, Any]) -> bool:
+    """Whether the data are here, and those that at least one of the records was made with."""
+    data = request["budget"]["changes"].get("data", "sample")
+    if data not in ("sample", "hub") and not Path(data).is_dir():
+        return False
+    runs = finished_runs((folder, *map(Path, request.get("folders", ())))).values()
+    return not runs or any(_was_made_with(run, data) for run in runs)
+
+
+def _was_made_with(run: Run, data: str) -> bool:
+    try:
+        return held_files(run.config.model_copy(update={"data": data})) == held_files_of(run.record)
+    except DataError:
+        return False  # a file is missing
 
 
 def _compute(folder: Path, request: Mapping[str, Any]) -> None:
