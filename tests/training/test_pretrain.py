@@ -129,7 +129,7 @@ def test_the_loss_falls_and_the_result_is_an_encoder(tiny_encoder: Path, tmp_pat
 
 
 def test_only_chosen_tokens_have_a_loss_and_the_decoder_is_tied(tiny_encoder: Path, tmp_path: Path) -> None:
-    training = module._begin(tiny_config(tiny_encoder), SHORT)
+    training = module._begin(tiny_config(tiny_encoder), SHORT, "fp32")
     texts = training.texts.at(range(5))
     losses = training.model.losses(texts, training.masking, np.random.default_rng(0), training.dropout)
     expected = sum(max(1, round(0.15 * (len(ids) - 2))) for ids in texts.token_ids)

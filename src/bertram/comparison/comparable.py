@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from bertram.comparison.arms import Arm
 from bertram.comparison.outcomes import TaskPredictions
+from bertram.data.checks import listed
 from bertram.data.splits import run_source
 from bertram.errors import DataError
 from bertram.evaluation.metrics import metrics_of
@@ -60,6 +61,24 @@ def score_notes(runs: Mapping[str, Run], tasks: Mapping[str, TaskPredictions], s
                     f"labels give {computed:.4f}."
                 )
     return lines
+
+
+def precision_notes(runs: Mapping[str, Run]) -> list[str]:
+    """The precisions of trainings that were not in the same one, with some of the runs."""
+    names: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        record = run.record
+        if record.trained and record.merged is None and record.precision is not None:
+            names.setdefault(record.precision, []).append(name)
+    if len(names) < 2:
+        return []
+    parts = [
+        f"{precision} in {len(same)} run{'s' * (len(same) != 1)} ({listed(same)})" for precision, same in names.items()
+    ]
+    return [
+        f"Precision of the matrix multiplications: {', '.join(parts)}; differences between these runs may come from "
+        "it. --precision sets one."
+    ]
 
 
 def training_notes(runs: Mapping[str, Run], arms: Sequence[Arm]) -> list[str]:

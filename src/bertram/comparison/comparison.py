@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertram.comparison.arms import Arm, arms
-from bertram.comparison.comparable import check_dev_files, score_notes, training_notes
+from bertram.comparison.comparable import check_dev_files, precision_notes, score_notes, training_notes
 from bertram.comparison.components import Components, components
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import primary_outcome, scores_of
@@ -87,7 +87,8 @@ def compare_runs(
     groups = arms(runs)
     merged = [arm.name for arm in groups[1:] if arm.merged and not groups[0].merged and len(groups[0].runs) > 1]
     further = [MERGED.format(names=", ".join(merged), baseline=groups[0].name)] if merged else []
-    further += [*score_notes(runs, tasks, split), *training_notes(runs, groups), *small_sample_notes(tasks)]
+    further += [*score_notes(runs, tasks, split), *training_notes(runs, groups), *precision_notes(runs)]
+    further += [*small_sample_notes(tasks)]
     if len(groups) < 2 or all(len(arm.runs) == 1 for arm in groups):
         return Comparison(groups, compare_models(tasks), [], None, [*_notes(runs), *further])
     scored = outcomes(tasks)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bertram import options
-from bertram.comparison.comparable import score_notes
+from bertram.comparison.comparable import precision_notes, score_notes
 from bertram.comparison.comparison import read_tasks
 from bertram.comparison.components import components
 from bertram.comparison.equivalence import SMALLEST_EFFECT
@@ -180,7 +180,7 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
             kind=design.kind,
             resolution=design.resolution,
             generators=design.generators,
-            notes=[*design.in_words(), *score_notes(every, tasks, "dev")],
+            notes=[*design.in_words(), *score_notes(every, tasks, "dev"), *precision_notes(every)],
             factors=[FactorText(factor.name, factor.text) for factor in ablation.factors],
             cells=[
                 Cell(levels, _names(runs[cell]), {outcome: cells[cell] for outcome, cells in scores.items()})

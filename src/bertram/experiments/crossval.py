@@ -42,6 +42,7 @@ from bertram.runs.files import write_json, write_text
 from bertram.runs.scores import Score
 from bertram.tasks import Task
 from bertram.training.display import Display
+from bertram.training.precision import kept_precision
 from bertram.training.train import train, with_source
 
 SUMMARY = "crossval.json"
@@ -167,8 +168,8 @@ def _without_dev(tables: Tables, tasks: Mapping[str, Task]) -> DataSource:
 
 
 def _train_on(source: DataSource, config: Config, path: Path, display: Display) -> Run:
-    """Train a run on tables in memory, or continue it."""
-    return train(config, path, source, resume=True, display=display)
+    """Train a run of a study on tables in memory, or continue it."""
+    return train(config, path, source, resume=True, display=display, measured=kept_precision(path.parent))
 
 
 def gather(runs: Sequence[Run], out: Path, source: DataSource | None = None) -> CrossValidation:

@@ -29,17 +29,19 @@ from bertram.data.sources import DataSource
 from bertram.errors import BertramError, RunError
 from bertram.experiments.budget import identity, identity_of
 from bertram.experiments.events import Event, Reporter, StudyDisplay, Tell
+from bertram.experiments.study_precision import settle_precision
 from bertram.runs.directory import Run
 from bertram.runs.lock import claimed
 from bertram.training.display import Display
+from bertram.training.precision import kept_precision
 from bertram.training.train import train
 
 ERROR = "error.txt"
 
 
 def train_run(config: Config, path: Path, display: Display) -> Run:
-    """Train a run, or continue it."""
-    return train(config, path, resume=True, display=display)
+    """Train a run of a study, or continue it."""
+    return train(config, path, resume=True, display=display, measured=kept_precision(path.parent))
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,8 @@ def run_jobs(jobs: Sequence[Job], display: StudyDisplay, *, at_once: int = 1, ke
             tell(Event(job.key, "waiting" if job in waiting else "skipped"))
             if job not in waiting:
                 _mend(job, tell)
+        for folder in {job.path.parent for job in waiting}:
+            settle_precision(folder, [job.config for job in waiting])
         if at_once == 1 or len(waiting) < 2:
             for job in waiting:
                 work(job, tell, keep_models=keep_models)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from bertram.comparison.arms import Arm
+from bertram.comparison.comparable import precision_notes
 from bertram.comparison.comparison import read_tasks
 from bertram.comparison.contrast import estimate, interval_with_examples
 from bertram.comparison.equivalence import SMALLEST_EFFECT
@@ -51,7 +52,7 @@ def table_1(
     differences = _differences(present, list(scored.values()), smallest_effect)
     return Table1(
         title=title,
-        notes=list(notes),
+        notes=[*notes, *precision_notes(every)],
         reference=REFERENCE,
         smallest_effect=smallest_effect,
         rows=[_row(row, scored, differences) for row in present],

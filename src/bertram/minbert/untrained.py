@@ -12,10 +12,12 @@ from bertram.config import Config
 from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.evaluation.files import baselines
 from bertram.evaluation.recording import describe, finish
+from bertram.model.linear import choose_precision
 from bertram.runs.directory import Run, create
 from bertram.runs.record_parts import Seconds
 from bertram.runs.scores import RunScores
 from bertram.training.display import Display
+from bertram.training.precision import kept_precision
 from bertram.training.run_data import RunData, read_data
 from bertram.training.setup import build_model
 
@@ -24,7 +26,8 @@ def untouched(config: Config, path: Path, display: Display) -> Run:  # noqa: ARG
     """Score an encoder with new heads before any step."""
     start = time.monotonic()
     device = torch.device("cpu")
-    model, _ = build_model(config, device)
+    precision = choose_precision(config.precision, device, kept_precision(path.parent))
+    model, _ = build_model(config, device, precision)
     data = read_data(config, model.tokenizer, model.max_tokens)
     outputs = evaluate(model, data.dev, config.evaluation.batch_size).outputs
     return record_untrained(config, path, data, outputs, start)

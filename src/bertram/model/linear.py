@@ -164,8 +164,16 @@ class _CachedCast(torch.autograd.Function):
         return grad.float(), None
 
 
-def choose_precision(setting: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
-    """bf16 where it is wanted, a GPU has it, or a short measurement finds it faster on a processor that has it."""
+def choose_precision(
+    setting: Literal["auto", "fp32", "bf16"], device: torch.device, measured: Precision | None = None
+) -> Precision:
+    """bf16 where it is wanted, a GPU has it, or a short measurement finds it faster on a processor that has it.
+
+    Args:
+        setting: precision of the configuration.
+        device: device of the multiplications.
+        measured: outcome of an earlier measurement, which is not repeated; None to measure.
+    """
     if setting != "auto":
         return setting
     if device.type == "cuda":
@@ -173,6 +181,8 @@ def choose_precision(setting: Literal["auto", "fp32", "bf16"], device: torch.dev
     capability = torch.backends.cpu.get_cpu_capability()
     if "AVX512" not in capability and "SVE" not in capability:
         return "fp32"
+    if measured is not None:
+        return measured
     x, w = torch.randn(512, 384), torch.randn(1536, 384)
     return "bf16" if _seconds(x.bfloat16(), w.bfloat16()) < 0.8 * _seconds(x, w) else "fp32"
 

@@ -17,7 +17,7 @@ from bertram.config import Config, PretrainConfig
 from bertram.data.splits import config_source
 from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import ConfigError, RunError, WeightsError
-from bertram.model.linear import choose_precision
+from bertram.model.linear import Precision, choose_precision
 from bertram.model.masked_head import MaskedHead
 from bertram.model.pretrained import find, read_encoder
 from bertram.runs import checkpoint
@@ -27,6 +27,7 @@ from bertram.runs.tensors import write_tensors
 from bertram.runs.typed_json import read_object
 from bertram.training.generators import seeded_generator
 from bertram.training.masking import Masking
+from bertram.training.precision import keep_precision, kept_precision
 from bertram.training.pretraining import MaskedModel, Pretraining, Say
 from bertram.training.pretraining_texts import tokenize, training_texts
 from bertram.training.process_state import own_process_state
@@ -63,8 +64,11 @@ def pretrain(config: Config, settings: PretrainConfig, out: Path, *, resume: boo
         say(f"{out}: this encoder is already finished")
         return out
     with own_process_state(config), run_lock(out):
-        training = _begin(config, settings)
+        precision = choose_precision(config.precision, choose_device(config), kept_precision(out / CHECKPOINTS))
+        training = _begin(config, settings, precision)
         _keep_facts(out, training.facts)
+        if config.precision == "auto":
+            keep_precision(out / CHECKPOINTS, precision)
         newest = checkpoint.newest(out / CHECKPOINTS)
         if newest is not None:
             training.load_state_dict(newest[1])
@@ -75,7 +79,7 @@ def pretrain(config: Config, settings: PretrainConfig, out: Path, *, resume: boo
     return out
 
 
-def _begin(config: Config, settings: PretrainConfig) -> Pretraining:
+def _begin(config: Config, settings: PretrainConfig, precision: Precision) -> Pretraining:
     """A pretraining before its first step."""
     directory = find(config.encoder)
     encoder, tokenizer = read_encoder(directory), load_tokenizer(directory)
@@ -93,9 +97,7 @@ def _begin(config: Config, settings: PretrainConfig) -> Pretraining:
     head = MaskedHead(encoder)
     head.initialize(seeded_generator(config.seed, "masked head"))
     had_head = head.read(directory)
-    device = choose_device(config)
-    model = MaskedModel(encoder, head).to(device)
-    precision = choose_precision(config.precision, device)
+    model = MaskedModel(encoder, head).to(choose_device(config))
     encoder.set_precision(precision)
     head.dense.precision = precision
     facts = {**_facts(config, settings, files, len(texts)), "new_head": not had_head}

@@ -35,19 +35,22 @@ from bertram.training.teachers import load_teachers
 START_PAIRS = 512  # training pairs that decide where a similarity's boundary starts
 
 
-def begin(config: Config, device: torch.device, source: DataSource | None = None) -> Training:
+def begin(
+    config: Config, device: torch.device, source: DataSource | None = None, precision: Precision | None = None
+) -> Training:
     """A training before its first step.
 
     Args:
         config: configuration of the run.
         device: device that trains.
         source: tables in memory, or dev rows that are held out already; default: the data of the configuration.
+        precision: precision of the matrix multiplications; default: as the configuration says.
 
     Raises:
         ConfigError: options, data or weights that cannot be used, all faults of a kind together.
     """
     check_surgery(config)
-    model, precision = build_model(config, device)
+    model, precision = build_model(config, device, precision)
     network = model.network
     teachers = load_teachers(config, precision, device)
     data = read_data(config, model.tokenizer, model.max_tokens, source)
@@ -92,8 +95,14 @@ def check_surgery(config: Config) -> None:
         raise ConfigError([f"surgery.method: {error}"]) from None
 
 
-def build_model(config: Config, device: torch.device) -> tuple[Model, Precision]:
-    """A pretrained encoder with new heads and its tokenizer, and the precision of its matrix multiplications."""
+def build_model(config: Config, device: torch.device, precision: Precision | None = None) -> tuple[Model, Precision]:
+    """A pretrained encoder with new heads and its tokenizer, and the precision of its matrix multiplications.
+
+    Args:
+        config: configuration of the run.
+        device: device of the model.
+        precision: precision of the matrix multiplications; default: as the configuration says.
+    """
     directory = find(config.encoder)
     encoder, tokenizer = read_encoder(directory), load_tokenizer(directory)
     positions = encoder.config.max_tokens
@@ -107,7 +116,8 @@ def build_model(config: Config, device: torch.device) -> tuple[Model, Precision]
     network = Multitask(encoder, config.tasks, config.model.pooling)
     for name, head in network.task_heads():
         head.initialize(seeded_generator(config.seed, f"head {name}"))
-    precision = processes.from_first(choose_precision(config.precision, device))
+    chosen = precision or choose_precision(config.precision, device)
+    precision = processes.from_first(chosen)
     encoder.set_precision(precision)
     if config.model.freeze_encoder:
         encoder.requires_grad_(False)

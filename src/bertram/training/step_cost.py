@@ -8,6 +8,7 @@ from statistics import median
 import torch
 
 from bertram.config import Config
+from bertram.model.linear import Precision, choose_precision
 from bertram.training import setup
 from bertram.training.process_state import own_process_state
 from bertram.training.setup import begin
@@ -34,17 +35,19 @@ def step_cost(config: Config, base: Config, rounds: int = ROUNDS) -> float:
     """
     with own_process_state(base):
         clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-        sides = [_begun(each) for each in (config, base)]
+        other = _begun(base)
+        sides = [_begun(config, measured=other.precision), other]
         kinds = [kinds_of_steps(training) for training in sides]
         ratios = []
         for _ in range(WARM_UP + rounds):
-            own, other = (_seconds(side, shares, clock) for side, shares in zip(sides, kinds, strict=True))
-            ratios.append(own / other)
+            own, plain = (_seconds(side, shares, clock) for side, shares in zip(sides, kinds, strict=True))
+            ratios.append(own / plain)
         return median(ratios[WARM_UP:])
 
 
-def _begun(config: Config) -> Training:
-    training = begin(config, choose_device(config))
+def _begun(config: Config, measured: Precision | None = None) -> Training:
+    device = choose_device(config)
+    training = begin(config, device, precision=choose_precision(config.precision, device, measured))
     _, training.data = training.teachers.measure(config, training.data)  # teachers' outputs cost a step nothing
     return training
 

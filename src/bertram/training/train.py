@@ -19,6 +19,7 @@ from bertram.errors import BertramError, RunError
 from bertram.evaluation.evaluate import Evaluation
 from bertram.evaluation.files import baselines
 from bertram.evaluation.recording import describe, finish
+from bertram.model.linear import Precision, choose_precision
 from bertram.model.storage import WEIGHTS, load_state
 from bertram.runs import checkpoint
 from bertram.runs.directory import Run, create, log_fault, refuse_existing
@@ -31,6 +32,7 @@ from bertram.runs.scores import RunScores
 from bertram.runs.tensors import read_tensors
 from bertram.training import processes
 from bertram.training.display import Display, Silent
+from bertram.training.precision import keep_precision, kept_precision
 from bertram.training.process_state import own_process_state
 from bertram.training.setup import begin
 from bertram.training.state import Training
@@ -45,6 +47,7 @@ def train(
     *,
     resume: bool = False,
     display: Display | None = None,
+    measured: Precision | None = None,
 ) -> Run:
     """Train one model on the tasks of a configuration.
 
@@ -60,6 +63,7 @@ def train(
             `Config.data`.
         resume: continue the run in `out` from its newest valid checkpoint.
         display: shows the progress; nothing is shown by default.
+        measured: precision that ``precision = "auto"`` has given the other runs of a study; default: measured here.
 
     Returns:
         The finished run; `Run.record` has its scores.
@@ -88,12 +92,16 @@ def train(
         is_new = not (path / "config.toml").is_file()
         run = _directory(path, config, resume=resume)  # before anything slow begins, so that --resume always works
         try:
-            training = begin(config, choose_device(config), run_source(run, source))
+            device = choose_device(config)
+            precision = kept_precision(run.checkpoints) or choose_precision(config.precision, device, measured)
+            training = begin(config, device, run_source(run, source), precision)
             processes.on_first(lambda: write_held_out(run, training.data.held_out))
         except BertramError:
             if is_new:  # nothing was trained; the next attempt shall find no run here
                 processes.on_first(lambda: (path / "config.toml").unlink(missing_ok=True))
             raise
+        if config.precision == "auto":
+            processes.on_first(lambda: keep_precision(run.checkpoints, training.precision))
         for note in labelled.notes:
             own_display.say(note)
         training.learn_from_teachers(path, own_display.say)
