@@ -116,16 +116,16 @@ def build_model(config: Config, device: torch.device, precision: Precision | Non
     network = Multitask(encoder, config.tasks, config.model.pooling)
     for name, head in network.task_heads():
         head.initialize(seeded_generator(config.seed, f"head {name}"))
-    chosen = precision or choose_precision(config.precision, device)
-    precision = processes.from_first(chosen)
-    encoder.set_precision(precision)
+    used: Precision = precision or choose_precision(config.precision, device)
+    used = processes.from_first(used)
+    encoder.set_precision(used)
     if config.model.freeze_encoder:
         encoder.requires_grad_(False)
     if config.optimizer.embedding_update == "frozen":
         encoder.word_embeddings.requires_grad_(False)
     network.to(device)
     model = Model(network, tokenizer, config.model.max_length or positions, both_orders=config.model.both_orders)
-    return model, precision
+    return model, used
 
 
 def fit_starts(network: Multitask, data: RunData) -> None:
