@@ -126,6 +126,17 @@ def test_the_split_depends_on_its_own_seed_and_covers_all_rows_by_folds() -> Non
     assert [len(lines) for lines in folds] == [10, 10, 10]
 
 
+@pytest.mark.parametrize("count", [5, 10])
+@pytest.mark.parametrize("shares", [(0.7, 0.3), (0.6, 0.2, 0.1, 0.06, 0.04)], ids=["two labels", "rare labels"])
+def test_sides_have_their_share_of_rows_where_groups_stay_together(count: int, shares: tuple[float, ...]) -> None:
+    texts = [(f"text {number}",) for number in range(300)]
+    for seed in range(5):
+        labels = np.random.default_rng(seed).choice(len(shares), 300, p=shares).tolist()
+        rows = {"t": rows_of(texts, labels, [f"group {number % count}" for number in range(300)])}
+        assert np.bincount(assign(rows, [0.8, 0.2], 0)["t"]).tolist() == [240, 60]
+        assert np.bincount(assign(rows, [0.2] * 5, 0)["t"]).tolist() == [60] * 5
+
+
 def test_an_earlier_split_is_used_again_when_tasks_are_added() -> None:
     texts = [(f"text {number}",) for number in range(40)]
     first = {"a": rows_of(texts, [number % 2 for number in range(40)])}

@@ -3,7 +3,7 @@
 All tasks are split together. Rows that share a text, a value of the task's group column, or the row of one table are
 one unit, whatever their tasks, and a unit is on one side. Units are placed by iterative stratification (Sechidis et
 al., 2011, On the stratification of multi-label data), so that each side has its share of every label of every task;
-scores count as five labels, by their quintiles.
+scores count as five labels, by their quintiles. Units of several rows go only where there is room for their rows.
 """
 
 from collections import Counter
@@ -233,11 +233,13 @@ def _stratified(
         for unit in members[stratum]:
             if side_of[unit] >= 0:
                 continue
-            side = _side(missing[:, stratum], np.array(shares) * sizes[stratum], missing_rows, contents[unit][stratum])
+            content = contents[unit]
+            goal = np.array(shares) * sizes[stratum]
+            side = _side(missing[:, stratum], goal, missing_rows, content[stratum], content.total())
             side_of[unit] = side
-            for member, count in contents[unit].items():
+            for member, count in content.items():
                 missing[side, member] -= count
-            missing_rows[side] -= contents[unit].total()
+            missing_rows[side] -= content.total()
     if len(shares) == 2:
         free = [unit for unit in order if side_of[unit] == 0 and unit not in chosen]
         _fill_dev(free, contents, sizes, missing, side_of)
@@ -287,19 +289,28 @@ def _fill_dev(
 
 
 def _side(
-    missing: NDArray[np.float64], goal: NDArray[np.float64], missing_rows: NDArray[np.float64], count: int
+    missing: NDArray[np.float64], goal: NDArray[np.float64], missing_rows: NDArray[np.float64], count: int, total: int
 ) -> int:
     """The side that lacks the largest part of its goal, among those that lack at least half of the rows to be placed.
+
+    A side must lack them of the stratum. Several rows that belong together need as much room among all strata as well;
+    where no side has it, they go to the one that lacks most rows.
 
     Args:
         missing: [sides] rows of a stratum that a side still lacks.
         goal: [sides] rows of the stratum that a side lacked at first.
         missing_rows: [sides] rows of all strata that a side still lacks.
         count: rows of the stratum that are placed.
+        total: rows of all strata that are placed.
     """
-    room = np.flatnonzero(missing >= count / 2)
+    sides = np.arange(len(missing))
+    if total > 1:
+        sides = np.flatnonzero(missing_rows >= total / 2)
+    if len(sides) == 0:
+        return int(np.argmax(missing_rows.round(9)))
+    room = sides[missing[sides] >= count / 2]
     if len(room) == 0:
-        return int(max(range(len(missing)), key=lambda side: (round(float(missing[side]), 9), missing_rows[side])))
+        return int(max(sides, key=lambda side: (round(float(missing[side]), 9), missing_rows[side])))
     return int(max(room, key=lambda side: (round(float(missing[side] / goal[side]), 9), missing_rows[side])))
 
 
