@@ -1,6 +1,7 @@
 """SMART at its borders: float16, no gradients, excluded classes, padding, functions that are not what SMART needs."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -146,11 +147,45 @@ def test_under_float16_autocast_the_ascent_is_that_of_float32() -> None:
     assert float((weak.offset.abs().flatten(1).amax(1) > 5e-6).float().mean()) > 0.9
 
 
-def test_a_scale_that_overflows_gives_way_to_a_smaller_one() -> None:
+@pytest.mark.parametrize("weaker", [1.0, 1e-3])
+def test_float16_inside_the_model_does_not_weaken_the_ascent(weaker: float) -> None:
+    """accelerate, Trainer and Fabric autocast within the wrapped forward and return float32 outputs."""
+    embeddings, weights = torch.randn(8, 6, 16, generator=seeded(0)), torch.randn(16, 3, generator=seeded(1))
+
+    def f_in(dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        return lambda offset: (torch.tanh(embeddings + offset).to(dtype).mean(1) @ weights.to(dtype)).float()
+
+    def found(dtype: torch.dtype) -> Tensor:
+        f = f_in(dtype)
+        target = f(torch.zeros_like(embeddings)) + 1e-4 * torch.randn(8, 3, generator=seeded(2))  # a slope to climb
+
+        def divergence(p: Tensor, q: Tensor) -> Tensor:
+            return weaker * smart.symmetric_kl(p, q)
+
+        return smart.adversarial_offset(
+            f, target, divergence, embeddings, radius=1e-2, noise_std=0.0, step_size=1e-2
+        ).offset.flatten(1)
+
+    half, single = found(torch.float16), found(torch.float32)
+    assert torch.cosine_similarity(half, single, dim=1).min() > 0.95
+    torch.testing.assert_close(half.abs().amax(1), torch.full((8,), 1e-2))
+
+
+def test_a_gradient_that_overflows_is_computed_again_at_a_smaller_scale() -> None:
     offset = torch.zeros(3, requires_grad=True)
-    gradient = adversarial._gradient((offset.half() * 30.0).sum(), offset, adversarial.HALF_PRECISION_SCALES)
+    values, gradient = adversarial._finite_gradient(lambda delta: delta.half() * 30.0, offset)
     assert torch.equal(gradient, torch.full((3,), 30.0))
-    assert 30.0 * adversarial.HALF_PRECISION_SCALES[0] > torch.finfo(torch.float16).max
+    assert not values.requires_grad
+    assert 30.0 * adversarial.GRADIENT_SCALES[0] > torch.finfo(torch.float16).max
+
+
+def test_the_scale_changes_no_bit_of_a_float32_gradient() -> None:
+    model = Packed(0, dtype=torch.float32)
+    offset = torch.zeros_like(model.embeddings).requires_grad_()
+    target = model.f(torch.zeros_like(offset)).detach() + 0.01
+    _, gradient = adversarial._finite_gradient(lambda delta: smart.squared_difference(model.f(delta), target), offset)
+    (plain,) = torch.autograd.grad(smart.squared_difference(model.f(offset), target), offset)
+    assert torch.equal(gradient, plain)
 
 
 # ------------------------------------------------------------------------------------------ figures
@@ -234,6 +269,17 @@ def test_a_function_of_embeddings_in_place_of_offsets_is_found_out() -> None:
         smart.check_offset_function(lambda offset: model.f(offset)[:, 1:], clean, model.embeddings)
 
 
+@pytest.mark.parametrize("value", [math.nan, INF, -INF])
+def test_outputs_at_offset_0_that_are_not_finite_are_found_out(value: float) -> None:
+    model = Packed(0)
+    clean = model.f(torch.zeros_like(model.embeddings)).detach()
+    with pytest.raises(ValueError, match=r"f\(0\) differs from the clean outputs by (nan|inf)"):
+        smart.check_offset_function(lambda _: torch.full_like(clean, value), clean, model.embeddings)
+    excluded = clean.clone()
+    excluded[:, 1] = -INF
+    smart.check_offset_function(lambda _: excluded, excluded, model.embeddings)
+
+
 def test_dropout_that_draws_other_masks_is_found_out() -> None:
     model, dropout = Packed(0), nn.Dropout(0.5)
 
@@ -259,3 +305,16 @@ def test_a_frozen_bfloat16_weight_of_a_teacher_is_not_kept_twice() -> None:
     }  # fmt: skip
     teacher.update()
     assert all(map(torch.equal, teacher.teacher.parameters(), model.parameters()))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.float8_e4m3fn])
+def test_frozen_quantized_weights_of_a_teacher_stay(dtype: torch.dtype) -> None:
+    model = nn.Linear(4, 4)
+    model.base = nn.Parameter(torch.ones(4).to(dtype), requires_grad=False)
+    proximal = smart.BregmanProximal(model)
+    with torch.no_grad():
+        model.weight += 1.0
+    proximal.update()
+    proximal.load_state_dict(proximal.state_dict())
+    assert torch.equal(proximal.teacher.get_parameter("base"), model.base)
+    torch.testing.assert_close(proximal.teacher.get_parameter("weight"), model.weight - 0.999)

@@ -3,7 +3,7 @@
 Jiang et al., ACL 2020, Algorithm 1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,12 @@ from torch import Tensor
 from bertram.smart import public_variant
 from bertram.smart.divergences import Outputs, detached
 
-HALF_PRECISION_SCALES = (2.0**16, 2.0**8, 1.0)  # of the divergence that the ascent differentiates, the first finite one
+GRADIENT_SCALES = (2.0**16, 2.0**8, 1.0)
+"""Factors of the divergence that the ascent differentiates; the first that gives a finite gradient is used.
+
+A float16 layer anywhere in the model would let the gradient underflow without them. Being powers of two, they change no
+bit of a gradient in float32 or bfloat16.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +58,9 @@ def adversarial_offset(
     """Seek the offset of the word embeddings that changes the outputs most: the inner loop of Algorithm 1.
 
     Only the offset is differentiated: no gradient reaches the parameters. It is float32 also for bfloat16 embeddings,
-    in which a small offset would be rounded away: let f add it before it rounds. In float16, autocast included, the
-    divergence is scaled while it is differentiated, so that its gradient does not underflow. Under `torch.no_grad` the
-    ascent differentiates all the same.
+    in which a small offset would be rounded away: let f add it before it rounds. The divergence is scaled while it is
+    differentiated, so that its gradient does not underflow in float16; should it overflow, f is called again for a
+    smaller scale. Under `torch.no_grad` the ascent differentiates all the same.
 
     Args:
         f: function from an offset, to be added to the word embeddings, to outputs: a tensor, or a tuple of tensors.
@@ -126,34 +131,29 @@ def _ascend(
     if torch.is_inference_mode_enabled():
         raise ValueError("SMART needs gradients of the offset, which inference mode cannot give: use torch.no_grad()")
     delta, clean, before, g = start, detached(clean), None, None
-    scales = HALF_PRECISION_SCALES if _in_half_precision(clean, start.device) else (1.0,)
     with torch.enable_grad():
         for _ in range(steps):
-            delta.requires_grad_()
-            divergences = divergence(f(delta), clean)
-            g = _gradient(divergences.sum(), delta, scales)
-            before = divergences.detach() if before is None else before
+            divergences, g = _finite_gradient(lambda delta: divergence(f(delta), clean), delta.requires_grad_())
+            before = divergences if before is None else before
             delta = step(delta.detach(), g)
     return Perturbation(delta, delta.abs().max(), before, gradient_cosine=None if g is None else _cosine(delta, g))
 
 
-def _in_half_precision(clean: Outputs, device: torch.device) -> bool:
-    """True if float16 has a part in the outputs."""
-    tensors = (clean,) if isinstance(clean, Tensor) else clean
-    autocast = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) == torch.float16
-    return autocast or any(tensor.dtype == torch.float16 for tensor in tensors)
+def _finite_gradient(divergence: Callable[[Tensor], Tensor], offset: Tensor) -> tuple[Tensor, Tensor]:
+    """Divergences at an offset, without a graph, and the gradient of their sum: see `GRADIENT_SCALES`."""
+    for scale in GRADIENT_SCALES:
+        divergences = divergence(offset)
+        gradient = _gradient(scale * divergences.sum(), offset) / scale
+        if bool(gradient.isfinite().all()):
+            break
+    return divergences.detach(), gradient
 
 
-def _gradient(loss: Tensor, offset: Tensor, scales: Sequence[float]) -> Tensor:
-    """The gradient of the offset, computed at the first of the scales at which it is finite, or at the last."""
+def _gradient(loss: Tensor, offset: Tensor) -> Tensor:
     if loss.requires_grad:
-        for scale in scales:
-            last = scale == scales[-1]
-            (gradient,) = torch.autograd.grad(scale * loss, offset, allow_unused=True, retain_graph=not last)
-            if gradient is None:
-                break
-            if last or bool(gradient.isfinite().all()):
-                return gradient / scale
+        (gradient,) = torch.autograd.grad(loss, offset, allow_unused=True)
+        if gradient is not None:
+            return gradient
     raise ValueError("the outputs do not depend on the offset: f must add it to the embeddings and keep the graph")
 
 

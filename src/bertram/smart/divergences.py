@@ -37,7 +37,7 @@ def symmetric_kl(
     if p_logits.shape[-1] < 2:
         raise ValueError("the softmax of a single logit is always 1: use bernoulli_symmetric_kl")
     log_p, log_q = F.log_softmax(p_logits, -1), F.log_softmax(q_logits, -1)
-    return _reduced(((log_p.exp() - log_q.exp()) * _difference(log_p, log_q)).sum(-1), reduction, mask)
+    return _reduced(((log_p.exp() - log_q.exp()) * difference(log_p, log_q)).sum(-1), reduction, mask)
 
 
 def bernoulli_symmetric_kl(
@@ -55,7 +55,7 @@ def bernoulli_symmetric_kl(
         ValueError: the shapes differ.
     """
     p_logit, q_logit = _in_float32(p_logit, q_logit)
-    return _reduced((p_logit.sigmoid() - q_logit.sigmoid()) * _difference(p_logit, q_logit), reduction, mask)
+    return _reduced((p_logit.sigmoid() - q_logit.sigmoid()) * difference(p_logit, q_logit), reduction, mask)
 
 
 def coral_symmetric_kl(p_logits: Tensor, q_logits: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -98,8 +98,8 @@ def detached(outputs: Outputs) -> Outputs:
     return outputs.detach() if isinstance(outputs, Tensor) else tuple(output.detach() for output in outputs)
 
 
-def _difference(p: Tensor, q: Tensor) -> Tensor:
-    """P - q, and 0 where both are infinite alike: 0 log 0 = 0."""
+def difference(p: Tensor, q: Tensor) -> Tensor:
+    """Difference p - q, and 0 where both are the same infinity: 0 log 0 = 0."""
     return (p - q).masked_fill(p.isinf() & (p == q), 0.0)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from bertram.smart.divergences import Outputs
+from bertram.smart.divergences import Outputs, difference
 
 
 @torch.no_grad()
@@ -31,11 +31,11 @@ def check_offset_function(
         assert isinstance(output, Tensor)
         if output.shape != expected.shape:
             raise ValueError(f"f gives outputs {list(output.shape)}, the clean outputs are {list(expected.shape)}")
-        difference = (output.float() - expected.float()).nan_to_num(0.0, 0.0, 0.0).abs().max()
+        off = difference(output.float(), expected.float()).abs().max()
         largest = expected.float().nan_to_num(0.0, 0.0, 0.0).abs().max()
-        if difference > tolerance * largest.clamp_min(1.0):
+        if not off <= tolerance * largest.clamp_min(1.0):  # NaN is not
             raise ValueError(
-                f"f(0) differs from the clean outputs by {difference:.3g}: f must add the offset to the word "
+                f"f(0) differs from the clean outputs by {off:.3g}: f must add the offset to the word "
                 "embeddings of the clean pass. Usual reasons: a function of embeddings, as smart-pytorch wants it "
                 "(use lambda offset: eval_fn(embeddings + offset)); dropout that draws other masks (use "
                 "same_dropout); a model that scales its word embeddings, to which inputs_embeds are added unscaled"
@@ -51,7 +51,8 @@ def same_dropout(
 
     Args:
         f: function from an offset to outputs.
-        generators: generators that f's dropout draws from; PyTorch's global ones by default.
+        generators: generators that f's dropout draws from; PyTorch's global ones of CPU and CUDA by default. On another
+            device name its own, or each call draws new masks.
     """
     drawn_from = generators or [torch.default_generator, *torch.cuda.default_generators]
     first: list[Tensor] = []

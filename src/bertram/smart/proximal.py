@@ -35,7 +35,8 @@ class BregmanProximal:
 
     `teacher` is a copy of the model, to be called like it: always in evaluation mode, so without dropout, and without
     gradients. It costs the memory of the weights once; weights that are trained in bfloat16 or float16 are averaged in
-    float32, which costs another copy of these. It is no module: keep its `state_dict` in a checkpoint of its own.
+    float32, which costs another copy of these. Frozen integer and 8-bit weights, as of a quantized model under LoRA,
+    stay as they are. It is no module: keep its `state_dict` in a checkpoint of its own.
 
     Args:
         model: model that is trained.
@@ -80,6 +81,7 @@ class BregmanProximal:
         self._average = {
             name: weight.to(torch.promote_types(weight.dtype, torch.float32)) if name in trained else weight
             for name, weight in self.teacher.named_parameters()
+            if name in trained or (weight.is_floating_point() and weight.element_size() > 1)
         }
 
     @property
@@ -98,10 +100,9 @@ class BregmanProximal:
         if beta == 1.0:
             return
         students, buffers = dict(self.model.named_parameters()), dict(self.model.named_buffers())
-        for name, weight in self.teacher.named_parameters():
-            average = self._average[name]
+        for name, average in self._average.items():
             average.lerp_(students[name].to(average.dtype), 1.0 - beta)
-            weight.copy_(average)
+            self.teacher.get_parameter(name).copy_(average)
         for name, buffer in self.teacher.named_buffers():
             buffer.copy_(buffers[name])
 
@@ -126,8 +127,8 @@ class BregmanProximal:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.steps = state["steps"]
-        for name, weight in self.teacher.named_parameters():
-            self._average[name].copy_(state["weights"][name])
-            weight.copy_(self._average[name])
+        for name, average in self._average.items():
+            average.copy_(state["weights"][name])
+            self.teacher.get_parameter(name).copy_(average)
         for name, buffer in self.teacher.named_buffers():
             buffer.copy_(state["buffers"][name])
