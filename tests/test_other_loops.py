@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tests.common.child_processes import answers_of_ranks
-from tests.test_docs import blocks_of, run_block
+from tests.test_docs import Block, blocks_of, run_block
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -18,13 +18,19 @@ GUIDE = Path(__file__).resolve().parents[1] / "docs" / "other-loops.md"
 
 
 def guide() -> dict[str, Any]:
-    """The names of the guide's toy model and of its `SmartLoss`."""
+    """The names of the guide's toy model and of its `SmartLoss` and `WithSmart`."""
     names: dict[str, Any] = {"__name__": "__main__"}
     torch.manual_seed(0)
-    toy, smart_loss = blocks_of(GUIDE, "python")[:2]
-    run_block(toy, names)
-    run_block(smart_loss, names)
+    blocks = blocks_of(GUIDE, "python")
+    for block in [*blocks[:2], block_with("class WithSmart")]:
+        run_block(block, names)
     return names
+
+
+def block_with(text: str) -> Block:
+    """The guide's only block that holds a text."""
+    (block,) = [block for block in blocks_of(GUIDE, "python") if text in block.code]
+    return block
 
 
 def smart_gradients(smart_loss: Any, model: Any, batch: Any) -> None:
@@ -43,6 +49,19 @@ def train_smart(rank: int, count: int) -> float:
     for batch in batches:
         smart_gradients(smart_loss, alone, batch)
     return largest_difference(model.parameters(), [p.grad / count for p in alone.parameters()])
+
+
+def train_with_smart(rank: int, count: int) -> float:
+    """The same with all passes in one forward, under the default settings of DistributedDataParallel."""
+    names = guide()
+    alone = names["WithSmart"](names["new_model"]().eval(), weight=100.0)
+    core, batches = copy.deepcopy(alone), [names["new_batch"]() for _ in range(count)]
+    parallel = DistributedDataParallel(core)
+    for model, shown in ((parallel, [batches[rank]]), (alone, batches)):
+        for batch in shown:
+            torch.manual_seed(5)  # of the random start
+            model(batch).backward()
+    return largest_difference(core.parameters(), [p.grad / count for p in alone.parameters()])
 
 
 def largest_difference(parameters: Iterator[torch.nn.Parameter], expected: list[Tensor]) -> float:
@@ -93,6 +112,29 @@ def train_surgery(rank: int, count: int, bucket_views: bool) -> float | str:
 @pytest.mark.slow
 def test_smart_gives_the_gradients_of_one_process() -> None:
     assert max(answers_of_ranks(train_smart, 2)) < 1e-3
+    assert max(answers_of_ranks(train_with_smart, 2)) < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_the_trainer_of_the_guide_averages_over_accumulated_batches(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    names = guide()
+    names["SMALL"].update(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    run_block(block_with("class SmartTrainer"), names)
+    model = names["new_model"]()
+    names["smart_loss"] = names["SmartLoss"](model, weight=0.0)
+
+    def first_loss(batch_size: int, accumulated: int) -> float:
+        arguments = transformers.TrainingArguments(
+            tmp_path, max_steps=1, per_device_train_batch_size=batch_size, gradient_accumulation_steps=accumulated,
+            learning_rate=0.0, logging_steps=1, use_cpu=True, report_to=[],
+        )  # fmt: skip
+        trainer = names["SmartTrainer"](model, arguments, train_dataset=names["examples"][:8])
+        return float(trainer.train().training_loss)
+
+    assert first_loss(2, 4) == pytest.approx(first_loss(8, 1), rel=1e-4)
 
 
 @pytest.mark.slow
