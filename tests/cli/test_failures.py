@@ -4,8 +4,10 @@ import errno
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,30 @@ def test_no_memory_is_said_with_a_remedy(error: Exception) -> None:
 )
 def test_an_interrupted_command_says_how_to_continue(words: tuple[str, ...], hint: str) -> None:
     assert outcome(KeyboardInterrupt(), words) == (130, f"bertram: interrupted{hint}\n")
+
+
+def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("bertram.training.train.train", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    ended = call("train", "--data", "sample", "--out", tmp_path / "run")
+    hint = f"continue with: bertram train --resume --out {tmp_path / 'run'}"
+    assert (ended.code, ended.err) == (130, f"bertram: interrupted; {hint}\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("begun", [False, True])
+def test_ctrl_c_gives_no_traceback(begun: bool, tiny_encoder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["train", "--data", "sample", "--encoder", str(tiny_encoder), "--sampling.epochs", "1000", "--out", str(out)]
+    with subprocess.Popen([sys.executable, "-m", "bertram", *words], stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(0.5)  # in the middle of imports
+        while begun and not (out / "metrics.jsonl").is_file():
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=300)
+    assert process.returncode in (130, -signal.SIGINT)  # Python ends so if exec was interrupted; a shell says 130
+    assert "Traceback" not in err
+    if begun:
+        assert err.endswith(f"bertram: interrupted; continue with: bertram train --resume --out {out}\n")
 
 
 def test_debug_lets_every_error_through() -> None:

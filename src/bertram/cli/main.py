@@ -34,6 +34,7 @@ app = App(
     help_epilogue="Start with: bertram train --data sample\n\nWith --debug, an error shows its traceback.",
     help_format="plaintext",
     version=lambda: version("bertram"),
+    suppress_keyboard_interrupt=False,  # run_command says how to continue
 )
 COMMANDS = {
     "train": "Train one model on several tasks.",
