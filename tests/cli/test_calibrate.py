@@ -9,7 +9,7 @@ from tests.common.commands import call
 
 import bertram
 from bertram.data.rows import read_rows
-from bertram.evaluation.caveats import notes
+from bertram.evaluation.caveats import notes, notes_on_new_scores
 from bertram.evaluation.files import evaluate_run
 from bertram.export.write import export
 from bertram.prediction.model_hash import model_hash
@@ -54,8 +54,14 @@ def test_the_run_predicts_with_what_was_fitted(run: Path, tiny_runs: Path) -> No
 
 
 @pytest.mark.slow
-def test_every_reader_of_scores_is_told(run: Path, tmp_path: Path) -> None:
-    assert any("dev scores with them are optimistic" in note for note in notes(open_run(run)))
+def test_every_reader_of_scores_is_told(run: Path, tiny_runs: Path, tmp_path: Path) -> None:
+    assert any("dev scores with them are optimistic" in note for note in notes_on_new_scores(open_run(run)))
+    later = "were fitted on dev later: these scores are without them; bertram evaluate shows those with them."
+    assert [later in note for note in notes(open_run(run))].count(True) == 1
+    assert any("from before are without them" in note for note in notes(open_run(run), "test"))
+    assert later in " ".join(call("compare", run, tiny_runs / "cross-0").out.split())
+    ensemble = call("ensemble", run, tiny_runs / "cross-1", "--out", tmp_path / "ensemble")
+    assert f"Temperature and thresholds that were fitted for {run} are not used." in " ".join(ensemble.out.split())
     page = write_report(run, out=tmp_path / "report.html").read_text()
     assert "Later fitted on dev: temperature" in page
 

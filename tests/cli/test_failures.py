@@ -94,8 +94,9 @@ def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @pytest.mark.parametrize("begun", [False, True])
 def test_ctrl_c_gives_no_traceback(begun: bool, tiny_encoder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    words = ["train", "--data", "sample", "--encoder", str(tiny_encoder), "--sampling.epochs", "1000", "--out", str(out)]
-    with subprocess.Popen([sys.executable, "-m", "bertram", *words], stderr=subprocess.PIPE, text=True) as process:
+    words = ["--data", "sample", "--encoder", str(tiny_encoder), "--sampling.epochs", "1000", "--out", str(out)]
+    command = [sys.executable, "-m", "bertram", "train", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(0.5)  # in the middle of imports
         while begun and not (out / "metrics.jsonl").is_file():
             time.sleep(0.1)

@@ -32,7 +32,7 @@ def evaluate(
     """
     from bertram.cli.show import confusion_tables, score_table  # noqa: PLC0415
     from bertram.cli.terminal import console, say, working  # noqa: PLC0415
-    from bertram.evaluation.caveats import notes  # noqa: PLC0415
+    from bertram.evaluation.caveats import notes_on_new_scores  # noqa: PLC0415
     from bertram.evaluation.files import evaluate_run  # noqa: PLC0415
     from bertram.runs.directory import open_run  # noqa: PLC0415
 
@@ -43,5 +43,5 @@ def evaluate(
     out.print(score_table(opened.config, evaluation.scores, split, evaluation.baselines))
     for table in confusion_tables(opened.config, evaluation.confusion):
         out.print(table)
-    for note in notes(opened):
+    for note in notes_on_new_scores(opened):
         out.print(note)

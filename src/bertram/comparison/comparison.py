@@ -90,11 +90,11 @@ def compare_runs(
     further += [*score_notes(runs, tasks, split), *training_notes(runs, groups), *precision_notes(runs)]
     further += [*small_sample_notes(tasks)]
     if len(groups) < 2 or all(len(arm.runs) == 1 for arm in groups):
-        return Comparison(groups, compare_models(tasks), [], None, [*_notes(runs), *further])
+        return Comparison(groups, compare_models(tasks), [], None, [*_notes(runs, split), *further])
     scored = outcomes(tasks)
     primary = primary_outcome(scored, primary)
     rows = compare_techniques(scored, groups, primary=primary, smallest=smallest_effect)
-    return Comparison(groups, [], rows, _noise(scored, groups, primary), [*_notes(runs), *further])
+    return Comparison(groups, [], rows, _noise(scored, groups, primary), [*_notes(runs, split), *further])
 
 
 def small_sample_notes(tasks: Mapping[str, TaskPredictions]) -> list[str]:
@@ -188,7 +188,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     return [os.path.relpath(path, os.path.commonpath(whole)) for path in whole]
 
 
-def _notes(runs: Mapping[str, Run]) -> list[str]:
+def _notes(runs: Mapping[str, Run], split: Split) -> list[str]:
     """The making of merged runs, tasks that a run did not train, and what holds for any of the runs, said once."""
     article = {"soup": "a", "ensemble": "an"}
     merged = {name: run.record.merged for name, run in runs.items()}
@@ -201,7 +201,7 @@ def _notes(runs: Mapping[str, Run]) -> list[str]:
         idle = [task for task, settings in run.config.tasks.items() if not settings.trained]
         if idle:
             lines.append(f"{name} did not train {', '.join(idle)}: its scores there, and overall, are of new heads.")
-    return [*lines, *dict.fromkeys(note for run in runs.values() for note in notes(run))]
+    return [*lines, *dict.fromkeys(note for run in runs.values() for note in notes(run, split))]
 
 
 def _shared_tasks(runs: Mapping[str, Run]) -> dict[str, Task]:

@@ -4,8 +4,19 @@ from bertram.runs.decisions import read_decisions
 from bertram.runs.directory import Run
 
 
-def notes(run: Run) -> list[str]:
-    """A sentence each."""
+def notes(run: Run, split: str = "dev") -> list[str]:
+    """Caveats about the recorded scores of a run, or its kept predictions of a split, a sentence each."""
+    decisions = read_decisions(run.path)
+    return [*_notes(run), *(() if decisions is None else decisions.later_notes(split))]
+
+
+def notes_on_new_scores(run: Run) -> list[str]:
+    """Caveats about scores of what the run predicts now, a sentence each."""
+    decisions = read_decisions(run.path)
+    return [*_notes(run), *(() if decisions is None else decisions.notes())]
+
+
+def _notes(run: Run) -> list[str]:
     sentences = []
     if run.config.encoder in ("minilm", "mpnet") and "quora" in run.config.tasks:
         sentences.append(
@@ -15,6 +26,4 @@ def notes(run: Run) -> list[str]:
         sentences.append("The sample is a toy of the project's own sentences: its scores say nothing about methods.")
     if run.finished:
         sentences += run.record.cautions
-    decisions = read_decisions(run.path)
-    sentences += [] if decisions is None else decisions.notes()
     return sentences

@@ -23,6 +23,7 @@ from bertram.evaluation.evaluate import Evaluation, sample
 from bertram.evaluation.files import baselines
 from bertram.evaluation.recording import describe, finish
 from bertram.prediction.model import Predictor
+from bertram.runs.decisions import read_decisions
 from bertram.runs.directory import Run, create
 from bertram.runs.files import replace_directory
 from bertram.runs.provenance import peak_memory_mib
@@ -176,6 +177,7 @@ def _record(config: Config, model: MergedModel, dev: Dev) -> Record:
         members = [
             replace(member, contributions=added) for member, added in zip(members, model.contributions, strict=True)
         ]
+    cautions = [caution for run in model.members for caution in run.record.cautions]
     parts = [model.how, model.choice, config.data, *(member.config_hash for member in members)]
     record = describe(
         config,
@@ -191,13 +193,19 @@ def _record(config: Config, model: MergedModel, dev: Dev) -> Record:
     return replace(
         record,
         config_hash=hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16],
-        cautions=list(dict.fromkeys(caution for run in model.members for caution in run.record.cautions)),
+        cautions=list(dict.fromkeys([*_unused_fits(model), *cautions])),
         merged=Merged(model.how, model.choice, members, [_member(run) for run in model.left_out]),
         encoder=model.members[0].record.encoder,
         parameters=Parameters(all=model.parameters, trained=0),
         precision="fp32",
         peak_memory_mib=peak_memory_mib(),
     )
+
+
+def _unused_fits(model: MergedModel) -> list[str]:
+    """A sentence on the members with a temperature and thresholds, if there are any."""
+    fitted = [str(run.path) for run in model.members if read_decisions(run.path) is not None]
+    return [f"Temperature and thresholds that were fitted for {', '.join(fitted)} are not used."] if fitted else []
 
 
 def _member(run: Run) -> Member:

@@ -62,7 +62,7 @@ class Decisions:
 
     def notes(self) -> Iterator[str]:
         """Caveats about scores with these settings, a sentence each."""
-        names = ", ".join(self.tasks)
+        names = self._names()
         if self.fitted_on == "dev":
             yield (
                 f"Temperature and thresholds of {names} were fitted on dev, so dev scores with them are optimistic; "
@@ -70,6 +70,17 @@ class Decisions:
             )
         else:
             yield f"Temperature and thresholds of {names} were fitted on {self.fitted_on}."
+
+    def later_notes(self, split: str) -> Iterator[str]:
+        """Caveats about recorded scores and kept predictions of a split, a sentence each."""
+        fitted = f"Temperature and thresholds of {self._names()} were fitted on {self.fitted_on}"
+        if split == "dev":  # what the training has written
+            yield f"{fitted} later: these scores are without them; bertram evaluate shows those with them."
+        else:
+            yield f"{fitted}; scores of predictions from before are without them."
+
+    def _names(self) -> str:
+        return ", ".join(self.tasks)
 
 
 def read_decisions(directory: Path) -> Decisions | None:
