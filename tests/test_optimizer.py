@@ -195,6 +195,28 @@ def test_the_state_can_be_saved_and_the_steps_go_on_the_same() -> None:
     assert torch.equal(parameter, twin)
 
 
+def test_the_state_of_another_optimizer_is_refused() -> None:
+    parameter = nn.Parameter(normal(3))
+    parameter.grad = normal(3)
+    other = torch.optim.AdamW([parameter])
+    other.step()
+    ours = AdamW([parameter])
+    with pytest.raises(ValueError, match=r"another optimizer: correct_bias, m, v missing"):
+        ours.load_state_dict(other.state_dict())
+    ours.step()
+    again = AdamW([nn.Parameter(normal(3))])
+    again.load_state_dict(ours.state_dict())
+    again.load_state_dict(AdamW([nn.Parameter(normal(3))]).state_dict())  # before its first step
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_decay_of_everything_gives_0(rows: bool) -> None:
+    parameter = nn.Parameter(normal(3, 2))
+    parameter.grad = sparse(torch.arange(3), normal(3, 2), 3) if rows else normal(3, 2)
+    AdamW([parameter], lr=1.0, weight_decay=1.0).step()
+    torch.testing.assert_close(parameter.detach(), torch.zeros(3, 2))
+
+
 def test_every_update_is_seen_by_the_version() -> None:
     dense, table = nn.Parameter(normal(4, 2)), nn.Parameter(normal(4, 2))
     optimizer = AdamW([dense, table], lr=0.01)

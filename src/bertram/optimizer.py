@@ -58,6 +58,22 @@ class AdamW(torch.optim.Optimizer):
             self.param_groups.pop()
             raise ValueError("AdamW: " + "; ".join(problems))
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the `state_dict` of this class.
+
+        Raises:
+            ValueError: it is the state of another optimizer, such as `torch.optim.AdamW`.
+        """
+        missing = [
+            name
+            for part, names in ((state_dict["param_groups"], OPTIONS), (state_dict["state"].values(), STATE))
+            for name in names
+            if any(name not in values for values in part)
+        ]
+        if missing:
+            raise ValueError(f"AdamW: the state is that of another optimizer: {', '.join(missing)} missing")
+        super().load_state_dict(state_dict)
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
@@ -80,6 +96,8 @@ class AdamW(torch.optim.Optimizer):
         return state
 
 
+OPTIONS = ("lr", "betas", "eps", "weight_decay", "correct_bias")  # of each group
+STATE = ("step", "m", "v")  # of each parameter: steps taken and the two moments
 WEIGHTS, GRADIENT, FIRST_MOMENT, SECOND_MOMENT = range(4)  # places in `_tensors`
 
 
@@ -91,9 +109,9 @@ def _problems(group: Mapping[str, Any]) -> Iterator[str]:
     betas = group["betas"]
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         yield f"betas = {betas}: must be two numbers from 0 to below 1"
-    unexpected = group.keys() - {"params", "param_names", "lr", "betas", "eps", "weight_decay", "correct_bias"}
+    unexpected = group.keys() - {"params", "param_names", *OPTIONS}
     for name in sorted(unexpected):
-        close = difflib.get_close_matches(name, ("lr", "betas", "eps", "weight_decay", "correct_bias"), 1)
+        close = difflib.get_close_matches(name, OPTIONS, 1)
         if close:
             yield f"{name}: unknown option of a group; did you mean {close[0]}?"
 
@@ -134,7 +152,7 @@ def _fused_update(params: list[Tensor], states: list[dict[str, Tensor]], group: 
     for past, numbers in by_step.items():
         first, second = _corrections(group["betas"], past + 1)
         rate = 1.0 if group["correct_bias"] else first / second
-        shrink = 1.0 - group["lr"] * group["weight_decay"]
+        shrink = (1.0 - group["lr"] * group["weight_decay"]) or 2.0**-60  # a decay to 0 exactly would divide by 0
         originals = [_tensors(params[i], states[i]) for i in numbers]
         laid_out = [_same_layout(tensors) for tensors in originals]
         weights, gradients, m, v = ([*column] for column in zip(*laid_out, strict=True))
