@@ -9,7 +9,7 @@ def serving_tables(record: Record) -> str:
         f"{host(record)}, shared by server and clients · torch {record['versions']['torch']} · {record['clients']} "
         f"clients on loopback for {record['seconds']:g} s, one request each at a time, its task drawn",
         _load(record["load"]),
-        f"Throughput together over alone: {record['load']['ratio']:.2f}.",
+        f"Throughput, best turn together over best turn alone: {record['load']['ratio']:.2f}.",
         _hostile(record["hostile"], record["schema"]),
         _stops(record["stop"]),
         _largest(record["largest"]),

@@ -30,6 +30,7 @@ def record() -> dict[str, Any]:
 def test_failures_are_shown_as_they_are(record: dict[str, Any]) -> None:
     tables = serving_tables(record)
     assert "| alone (`--batch-size 1`) | 6,000 | 7 | 40.0 |" in tables
+    assert "best turn together over best turn alone: 2.50." in tables
     assert "| by hand | 10 | 0: 3, 422: 6, 500: 1 | 1 | runs on |" in tables
     assert "| from the interface | 5 | 200: 5 | 0 | **has ended** |" in tables
     assert "with 1 answers that it does not describe" in tables

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import shutil
 import signal
 import socket
@@ -10,7 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from logging.handlers import QueueHandler
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -209,6 +212,20 @@ def test_every_request_gets_an_answer_that_the_interface_describes(path: str, ki
         case.call_and_validate()
 
     ask()
+
+
+def test_an_upgrade_that_is_not_offered_is_ignored_without_a_line_in_the_log(address: str) -> None:
+    lines: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    log = QueueHandler(lines)
+    logger = logging.getLogger("uvicorn.error")
+    logger.addHandler(log)
+    try:
+        upgrade = b"Connection: upgrade, close\r\nUpgrade: websocket\r\n"
+        answer = exchange_bytes(address, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + upgrade + b"\r\n")
+    finally:
+        logger.removeHandler(log)
+    assert status(answer) == 200
+    assert lines.empty()
 
 
 def test_a_port_in_use_is_said_before_the_model_is_loaded(tmp_path: Path) -> None:

@@ -132,6 +132,9 @@ class Connection(H11Protocol):
         self._idle_since = self.loop.time()
         super().on_response_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Log nothing: an upgrade that is not offered, WebSocket included, is ignored, as HTTP allows."""
+
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are no HTTP, and close the connection."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
