@@ -1,8 +1,13 @@
 """Runs of a study elsewhere are copied without what is large, and what cannot be computed again says so by itself."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
 from bertram.experiments.request import REQUEST
+from tools import ROOT
 from tools.collect import collect, size
 
 
@@ -38,3 +43,12 @@ def test_without_predictions_the_table_is_made_from_its_own_values(tmp_path: Pat
     assert not (target / "done" / "predictions").exists()
     assert collect(tmp_path / "study", target) == ["done"]
     assert (target / REQUEST).read_text() == "new"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["tools.findings", "tools.pages", "tools.tables"])
+def test_help_writes_no_page(module: str) -> None:
+    command = [sys.executable, "-m", module, "--help"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout.startswith("usage: ")
+    assert "filled" not in process.stdout

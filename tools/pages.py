@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import RESULTS, ROOT
+from tools import RESULTS, ROOT, take_no_arguments
 from tools.comparison_tables import comparison_tables
 from tools.engine_tables import engine_tables
 from tools.family_tables import family_tables
@@ -77,4 +77,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    take_no_arguments(__doc__)
     main()

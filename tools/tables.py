@@ -20,7 +20,7 @@ from bertram.report.forest import PICTURE, write_forest
 from bertram.runs.directory import Run, open_run
 from bertram.runs.record import Record, read_record
 from bertram.runs.scores import Score
-from tools import RESULTS, frontier
+from tools import RESULTS, frontier, take_no_arguments
 
 HISTORY = ("ablation", "orders", "reproduction", "techniques")
 STUDY_FILES = (REQUEST, TABLE_1, ABLATION)
@@ -176,4 +176,5 @@ def cell(score: Score) -> str:
 
 
 if __name__ == "__main__":
+    take_no_arguments(__doc__)
     main()

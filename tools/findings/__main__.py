@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bertram.report.forest import forest_grid
-from tools import RESULTS, ROOT
+from tools import RESULTS, ROOT, take_no_arguments
 from tools.findings.page import PICTURE, Findings, page, summary
 from tools.findings.picture import panels
 from tools.markdown import between
@@ -33,4 +33,5 @@ def write(results: Path = RESULTS, root: Path = ROOT) -> None:
 
 
 if __name__ == "__main__":
+    take_no_arguments(__doc__)
     write()
