@@ -57,6 +57,14 @@ def test_a_workbook_must_have_one_sheet_with_rows(tmp_path: Path, sheets: dict[s
 
 
 @excel
+def test_an_empty_column_is_no_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_workbook(tmp_path / "rows.xlsx", {"A": [["text", "empty"], ["fine", None], ["late", None]]})
+    with open_table(tmp_path / "rows.xlsx") as table:
+        assert table.columns == ("text", "empty")
+    assert capsys.readouterr().err == ""
+
+
+@excel
 def test_what_is_no_workbook_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.xlsx").write_bytes(b"text,label\n")
     with pytest.raises(DataError, match=r"rows\.xlsx: not an Excel file that can be read"):

@@ -86,13 +86,35 @@ def test_rows_without_a_value_and_rows_that_cannot_be_read_do_not_count(tmp_path
     tasks, _ = guessed(tmp_path / "sheet.csv")
     assert list(tasks) == ["Topic"]
     assert tasks["Topic"]["files"]["id"] == "ID"
-    (tmp_path / "few.csv").write_bytes(text.replace("ö", "o", 38).replace("ß", "ss", 38).encode("cp1252"))
+    more = "".join(f"{n};Text Nr. {n};{'ab'[n % 2]}\n" for n in range(40, 201))
+    (tmp_path / "few.csv").write_bytes((text.replace("ö", "o", 38).replace("ß", "ss", 38) + more).encode("cp1252"))
     said = guess([tmp_path / "few.csv"])
     assert list(tomllib.loads(said)["tasks"]) == ["Topic"]
     assert "# few.csv: 2 rows cannot be read; the first: line 40: bytes that are not UTF-8" in said
-    (tmp_path / "all.csv").write_bytes(text.encode("cp1252"))
-    with pytest.raises(DataError, match=r"all.csv: no row can be read; line 2: bytes that are not UTF-8.*encoding"):
-        guess([tmp_path / "all.csv"])
+
+
+def test_more_than_one_percent_of_the_rows_must_be_read(tmp_path: Path) -> None:
+    rows = [f"Der {'große' if n < 3 else 'kleine'} Satz Nr. {n};{'süß' if n % 2 else 'sauer'}" for n in range(200)]
+    file = tmp_path / "sweets.csv"
+    file.write_bytes("\n".join(["Text;Topic", *rows]).encode("cp1252"))
+    code, out, err = call("data", "init", file)
+    assert (code, out) == (1, "")
+    assert "sweets.csv: 102 of 200 rows cannot be read, more than 1 %; line 2: bytes that are not UTF-8" in err
+    assert "--encoding" in err
+    toml = tmp_path / "sweets.toml"
+    assert call("data", "init", file, "--encoding", "cp1252", "--out", toml).code == 0
+    (task,) = tomllib.loads(toml.read_text())["tasks"].values()
+    assert (task["labels"], task["files"]["encoding"]) == (["sauer", "süß"], "cp1252")
+    assert call("data", "check", tmp_path, "--config", toml).code == 0
+
+
+def test_spellings_of_a_number_are_one_label(tmp_path: Path) -> None:
+    rows = [f"{sentence(n)},{n % 3}{'.0' * (n % 2)},{n % 20}{'.0' * (n // 20)},7{'.0' * (n % 2)}" for n in range(40)]
+    tasks, text = guessed(write(tmp_path / "x.csv", "text,stars,level,same", rows))
+    assert tasks["stars"]["labels"] == ["0", "1", "2"]
+    assert "# 3 different values: 0 14, 1 13, 2 13" in text
+    assert tasks["level"]["labels"] == [str(number) for number in range(20)]
+    assert "column 'same' is not used: all its values are '7'" in text
 
 
 def test_columns_without_a_name_are_left_out(tmp_path: Path) -> None:

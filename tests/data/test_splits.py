@@ -23,6 +23,8 @@ from bertram.errors import DataError, RunError
 from bertram.evaluation.files import evaluate_run
 from bertram.merging.soup import soup
 from bertram.runs.directory import Run
+from bertram.task_files import Files
+from bertram.tasks import Task
 from bertram.training.train import train
 
 WORDS = ["lamp", "river", "stone", "cloud", "bread", "glass", "wheel", "paper"]
@@ -164,6 +166,14 @@ def own_config(encoder: Path, directory: Path, **changes: object) -> Config:
     base = options.dump(tiny_config(encoder, sampling={"epochs": 1}, evaluation={"max_eval_samples": "none"}))
     own = {"data": str(directory), "tasks": {"mood": {"kind": "class", "files": files}}, **changes}
     return options.make(base | own)
+
+
+def test_a_missing_group_joins_no_rows(tmp_path: Path) -> None:
+    lines = [f"text {number},{'ab'[number % 2]},{('NaN', '', 'nan')[number % 3]}" for number in range(30)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label,writer", *lines]) + "\n")
+    files = Files(train="t.csv", texts=("text",), label="label", group="writer")
+    rows = read_rows(Task(name="t", kind="class", labels=("a", "b"), files=files), str(tmp_path), "train")
+    assert rows.groups == [""] * 30
 
 
 @pytest.mark.slow

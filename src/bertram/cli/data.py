@@ -76,7 +76,10 @@ INIT = """Examples:
 
 @app.command(help_epilogue=INIT)
 def init(
-    files: Annotated[list[Path], Parameter(negative="", allow_leading_hyphen=True)], *, out: FileOrDash | None = None
+    files: Annotated[list[Path], Parameter(negative="", allow_leading_hyphen=True)],
+    *,
+    out: FileOrDash | None = None,
+    encoding: str | None = None,
 ) -> None:
     """Write a first task file for tables: kinds, labels, ranges, ids and pairs are guessed, each with its reason.
 
@@ -87,6 +90,8 @@ def init(
         and test in their names say their use.
     out
         TOML file to create. Default: standard output, as for -.
+    encoding
+        Text encoding of the files, such as cp1252. Default: UTF-8, or what a byte order mark says.
     """
     from bertram.cli.terminal import say  # noqa: PLC0415
     from bertram.data.guess import guess  # noqa: PLC0415
@@ -96,7 +101,7 @@ def init(
     out = None if out is None or is_dash(out) else out
     if out is not None and out.exists():
         raise BertramError(f"{out}: exists already; choose another --out")
-    text = guess(files, None if out is None else out.parent)
+    text = guess(files, None if out is None else out.parent, encoding)
     if out is None:
         sys.stdout.write(text)
         return

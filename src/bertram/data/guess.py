@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bertram.data.checks import label_cautions, listed
+from bertram.data.rows import MOST_REJECTS
 from bertram.data.tables import open_table
 from bertram.errors import DataError, Fault
 from bertram.label_sets import LabelSets
@@ -74,6 +75,18 @@ class Column:
         return self.values.total()
 
     @property
+    def labels(self) -> Counter[str]:
+        """Different labels with their number of rows; of numbers, 3 and 3.0 are one."""
+        labels = in_order(self.values)
+        if len(labels) == len(self.values):
+            return self.values
+        spelled = {float(label): label for label in labels}
+        counts: Counter[str] = Counter()
+        for value, count in self.values.items():
+            counts[spelled[float(value)]] += count
+        return counts
+
+    @property
     def words(self) -> float:
         """Mean number of words."""
         return sum(len(value.split()) * count for value, count in self.values.items()) / max(1, self.filled)
@@ -87,10 +100,10 @@ class Column:
         """The different values as numbers; None if one is none."""
         comma = self.comma
         try:
-            numbers = [float(value.replace(",", ".") if comma else value) for value in self.values]
+            numbers = {float(value.replace(",", ".") if comma else value) for value in self.values}
         except ValueError:
             return None
-        return numbers if numbers and all(map(math.isfinite, numbers)) else None
+        return sorted(numbers) if numbers and all(map(math.isfinite, numbers)) else None
 
 
 @dataclass
@@ -108,22 +121,23 @@ class GuessedTask:
     fields: dict[str, tuple[object, str]]
 
 
-def guess(paths: Sequence[Path], beside: Path | None = None) -> str:
+def guess(paths: Sequence[Path], beside: Path | None = None, encoding: str | None = None) -> str:
     """The TOML text of a task file for some tables.
 
     Args:
         paths: files with tables.
         beside: directory of the task file, from which the data directory is written; default: the working directory.
+        encoding: text encoding of the files; default: UTF-8, or what a byte order mark says.
 
     Raises:
-        DataError: a file cannot be read, or there is nothing in any of them that could be learned.
+        DataError: a file, or more than 1 % of its rows, cannot be read, or there is nothing to learn in any of them.
     """
     tables: dict[Path, list[Column]] = {}
     problems: list[str] = []
     remarks: list[str] = []
     for path in paths:
         try:
-            tables[path], seen = _columns(path)
+            tables[path], seen = _columns(path, encoding)
             remarks += seen
         except DataError as error:
             problems.append(str(error))
@@ -143,21 +157,22 @@ def guess(paths: Sequence[Path], beside: Path | None = None) -> str:
         tasks, left_out = _tasks(train, columns, names)
         remarks += left_out
         for task in tasks:
-            lines += ["", *_written(task, parts, directory, columns)]
+            lines += ["", *_written(task, parts, directory, columns, encoding)]
     if len(lines) == 5:
         raise DataError("\n".join(["no column that could be learned", *remarks]))
     return "\n".join([*lines, *(["", *(f"# {remark}" for remark in remarks)] if remarks else [])]) + "\n"
 
 
-def _columns(path: Path) -> tuple[list[Column], list[str]]:
+def _columns(path: Path, encoding: str | None) -> tuple[list[Column], list[str]]:
     """The columns with a name, and remarks on the rows; a row without any value is no row."""
     faults, remarks = [], []
-    with open_table(path) as table:
+    with open_table(path, encoding) as table:
         names = [name for name in table.columns if name.strip()]
         double = [name for name, count in Counter(names).items() if count > 1]
         if double:
             raise DataError(f"{path}: the header names the column {double[0]!r} more than once")
         columns = {name: Column(name) for name in names}
+        rows = 0
         for number, record in enumerate(table.read(names)):
             if number == ROWS_READ:
                 remarks.append(f"{path.name}: only the first {ROWS_READ:,} rows were read; check labels and ranges")
@@ -166,12 +181,14 @@ def _columns(path: Path) -> tuple[list[Column], list[str]]:
             if record.fault:
                 faults.append(f"line {record.line}: {record.fault}")
             elif any(texts.values()):
+                rows += 1
                 for name, column in columns.items():
                     column.rows += 1
                     if texts[name].casefold() not in MISSING:
                         column.values[texts[name]] += 1
-    if faults and not any(column.rows for column in columns.values()):
-        raise DataError(f"{path}: no row can be read; {faults[0]}")
+    total = rows + len(faults)
+    if len(faults) > MOST_REJECTS * total:
+        raise DataError(f"{path}: {len(faults):,} of {total:,} rows cannot be read, more than 1 %; {faults[0]}")
     if faults:
         remarks.append(f"{path.name}: {len(faults):,} rows cannot be read; the first: {faults[0]}")
     return list(columns.values()), remarks
@@ -272,12 +289,12 @@ def _text_columns(columns: Sequence[Column]) -> tuple[list[str], str]:
 
 def _label_fields(column: Column) -> dict[str, tuple[object, str]] | None:
     """Kind, labels or range of a column; None if it can be neither labels nor scores."""
-    if column.filled < 2 or len(column.values) < 2:
+    if column.filled < 2 or len(column.labels) < 2:
         return None
     numbers = column.numbers()
-    different = len(column.values)
     if numbers is not None:
         whole = all(number.is_integer() for number in numbers)
+        different = len(numbers)
         is_continuous = different > MOST_LABELS or (not whole and different >= min(SCORE_VALUES, column.filled / 2))
         if is_continuous or (not whole and (SCORE_NAME.search(column.name) or column.comma)):
             return _score_fields(column, numbers)
@@ -288,17 +305,18 @@ def _label_fields(column: Column) -> dict[str, tuple[object, str]] | None:
 
 def _class_fields(column: Column, in_words: str) -> dict[str, tuple[object, str]] | None:
     """Fields of a column with one label in a cell; None if its values are no labels."""
-    different = len(column.values)
+    counted = column.labels
+    different = len(counted)
     if different > MOST_LABELS or column.filled < ROWS_OF_A_LABEL * different:
         return None
-    if max(map(len, column.values)) > LONGEST_LABEL:
+    if max(map(len, counted)) > LONGEST_LABEL:
         return None
-    labels = list(in_order(column.values))
-    counts = listed([f"{value} {count:,}" for value, count in column.values.most_common()])
+    labels = list(in_order(counted))
+    counts = listed([f"{label} {count:,}" for label, count in counted.most_common()])
     if {label.casefold() for label in labels} in ({NO[i], YES[i]} for i in range(len(NO))):
         labels.sort(key=lambda label: label.casefold() in YES)
         return {"kind": ("binary", f"two values, no and yes: {counts}"), "labels": (labels, "the first means no")}
-    cautions = "; ".join(label_cautions(column.values))
+    cautions = "; ".join(label_cautions(counted))
     return {
         "kind": ("class", f"{different} different values: {counts}"),
         "labels": (labels, f"{in_words}{'; ' + cautions if cautions else ''}"),
@@ -347,8 +365,8 @@ def _score_fields(column: Column, numbers: Sequence[float]) -> dict[str, tuple[o
 def _why_not(column: Column) -> str:
     if not column.values:
         return "it is empty"
-    if len(column.values) == 1:
-        return f"all its values are {next(iter(column.values))!r}"
+    if len(column.labels) == 1:
+        return f"all its values are {next(iter(column.labels))!r}"
     return f"{len(column.values):,} different values in {column.filled:,} rows are neither labels nor scores"
 
 
@@ -367,7 +385,9 @@ def _task_name(column: str, path: Path, names: set[str]) -> str:
     return unique
 
 
-def _written(task: GuessedTask, parts: Mapping[str, Path], directory: Path, columns: Sequence[Column]) -> Iterator[str]:
+def _written(
+    task: GuessedTask, parts: Mapping[str, Path], directory: Path, columns: Sequence[Column], encoding: str | None
+) -> Iterator[str]:
     fields = dict(task.fields)
     own = {name: fields.pop(name) for name in ("kind", "labels", "absent_labels", "range") if name in fields}
     _check(task.name, {name: value for name, (value, _) in own.items()})
@@ -387,7 +407,9 @@ def _written(task: GuessedTask, parts: Mapping[str, Path], directory: Path, colu
     if "dev" not in parts:
         yield "# no dev file: a fifth of the rows is held out (--dev-share), stratified by label"
     fields.setdefault("label", (task.label, "its values"))
-    for field_name in ("texts", "label", "id", "decimal"):
+    if encoding is not None:
+        fields["encoding"] = (encoding, "as asked for")
+    for field_name in ("texts", "label", "id", "decimal", "encoding"):
         if field_name in fields:
             yield _line(field_name, *fields[field_name])
     group = next((column for column in columns if _is_group(column)), None)

@@ -17,7 +17,7 @@ from bertram.data.sources import DataSource, HeldOut, Split, as_source, files_of
 from bertram.data.tables import Digest, Record, Table, open_table
 from bertram.data.texts import parse, target_columns
 from bertram.errors import DataError, Fault, NoLabel
-from bertram.label_spaces import as_number, as_text
+from bertram.label_spaces import MISSING, as_number, as_text
 from bertram.runs.record_parts import DataFile, FileUse
 from bertram.task_files import Extra, Quoting
 from bertram.tasks import Task
@@ -56,7 +56,7 @@ class Rows:
         part: use of the file.
         excluded: number of rows that the task's definition leaves out.
         unlabelled: number of rows without a label for this task.
-        groups: [rows] values of the column that keeps rows together; None if there is none.
+        groups: [rows] values of the column that keeps rows together, empty where one is missing; None without it.
         held_out: sentence on the choice of these dev rows among the training rows; empty for a file of its own.
     """
 
@@ -298,7 +298,8 @@ def _read(where: Path | MemoryTable, name: str, layout: _Layout, task: Task, all
             texts.append(row_texts)
             lines.append(record.line)
             if layout.group is not None:
-                groups.append(as_text(record.values.get(layout.group)))
+                group = as_text(record.values.get(layout.group))
+                groups.append("" if group.casefold() in MISSING else group)
     if unlabelled and not ids and not rejects:
         raise DataError(
             f"{path}: no row has a label in column {_quoted(layout.labels)}; training and scoring need labels"

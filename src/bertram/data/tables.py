@@ -9,6 +9,7 @@ import gzip
 import io
 import itertools
 import json
+import logging
 import re
 import zlib
 from collections import deque
@@ -359,6 +360,7 @@ def _workbook(path: Path, digest: Digest | None) -> Table:
     import polars  # noqa: PLC0415 - only this format and Parquet need it
 
     content = _content(path, digest)
+    logging.getLogger("fastexcel").setLevel(logging.ERROR)  # it warns of each empty column
     try:
         read_sheets: Callable[..., dict[str, polars.DataFrame]] = polars.read_excel
         sheets = read_sheets(
