@@ -67,6 +67,11 @@ def test_no_memory_is_said_with_a_remedy(error: Exception) -> None:
     assert explanation(error) == "out of memory; use smaller batches or a smaller encoder (--debug shows the traceback)"
 
 
+def test_a_process_that_lost_another_one_points_to_its_message() -> None:
+    error = RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:544] Connection closed by peer [::1]:1")
+    assert explanation(error) == "another process of this run has ended; its message has the reason"
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [

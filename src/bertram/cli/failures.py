@@ -88,6 +88,8 @@ def explanation(error: Exception) -> str:
         return "out of memory; use smaller batches or a smaller encoder (--debug shows the traceback)"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in OUTPUT_ERRORS):
         return f"{error.filename or 'output'}: {error.strerror or error}"
+    if isinstance(error, RuntimeError) and "gloo" in str(error) and "by peer" in str(error):
+        return "another process of this run has ended; its message has the reason"
     lines = str(error).strip().splitlines()
     message = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return f"unexpected error: {message}\nRepeat the command with --debug for the traceback."
