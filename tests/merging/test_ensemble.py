@@ -13,9 +13,10 @@ from bertram import load
 from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import RunError
 from bertram.merging.ensemble import ensemble
-from bertram.merging.merge import meaning
+from bertram.merging.merge import meaning, require_alike
 from bertram.prediction.load import Ensemble
 from bertram.runs.directory import Run
+from bertram.tasks import STS
 from bertram.training.train import train
 
 TEXTS = ["A dazzling show.", "The gym stole money from my account.", "It is a film."]
@@ -78,6 +79,17 @@ def test_runs_of_other_tasks_are_refused(tiny_encoder: Path, tiny_runs: Path, tm
         f"{tmp_path / 'other'}: tasks.quora.text_normalization is plain, but course in {tiny_runs / 'cross-0'}",
         f"{tmp_path / 'other'}: tasks.sts.range is (0.0, 10.0), but (0.0, 5.0) in {tiny_runs / 'cross-0'}",
     ]
+
+
+def test_a_member_that_reads_marked_targets_differs_from_one_that_reads_texts(tmp_path: Path) -> None:
+    plain = STS.model_copy(update={"encoding": "bi", "head": "features"})
+    with pytest.raises(RunError, match=r"b: tasks\.sts\.pooling is target, but None in a"):
+        require_alike(
+            {
+                Path(name): meaning({"sts": plain.model_copy(update={"pooling": pooling})}, tmp_path)
+                for name, pooling in (("a", None), ("b", "target"))
+            }
+        )
 
 
 @pytest.mark.slow

@@ -15,7 +15,9 @@ from tests.common.trainings import begin_training, equal_weights, fingerprint, s
 from bertram import options
 from bertram.config import Config
 from bertram.data.rows import read_rows
+from bertram.data.splits import write_held_out
 from bertram.errors import BertramError, ConfigError, RunError
+from bertram.experiments.crossval import make_jobs
 from bertram.merging.ensemble import ensemble
 from bertram.model.outputs import output_of
 from bertram.runs.directory import Run, open_run
@@ -25,6 +27,7 @@ from bertram.training.display import Silent
 from bertram.training.estimate import estimate
 from bertram.training.state import Training
 from bertram.training.step_cost import step_cost
+from bertram.training.teacher_faults import space_faults
 from bertram.training.teachers import drawn_examples
 from bertram.training.train import train
 from bertram.training.trainer import Trainer
@@ -397,6 +400,40 @@ def test_bad_teachers_are_named_before_training(tiny_encoder: Path, teacher: Pat
     assert f"teacher {teacher} has none of the tasks mood" in faults(only, tmp_path / "d")
     both = options.change(student(tiny_encoder, teacher), tasks={"mood": mood, "sst": SST})
     assert faults(both, tmp_path / "e") == "distill.teachers: no teacher has a task mood"
+
+
+@pytest.mark.slow
+def test_a_teacher_that_may_have_been_trained_on_dev_rows_is_refused(
+    tiny_encoder: Path, teacher: Path, tmp_path: Path
+) -> None:
+    own_dev = {"files": {**SST.files.model_dump(), "dev": None}}
+    plain = tiny_config(tiny_encoder, tasks={"sst": own_dev})
+    held_out = begin_training(plain).data.held_out
+    copy = tmp_path / "teacher"
+    shutil.copytree(teacher, copy)
+    taught_by_copy = student(tiny_encoder, copy, tasks={"sst": own_dev})
+    with pytest.raises(ConfigError, match=r"held out other dev rows of sst than this run, .*--split\.same_as"):
+        begin_training(taught_by_copy)
+    write_held_out(Run(copy), held_out)
+    assert begin_training(taught_by_copy).data.held_out == held_out
+    with pytest.raises(ConfigError, match="held out other dev rows of sst"):
+        begin_training(options.change(taught_by_copy, split={"seed": 1}))
+    on_train = {"sst": {"files": {**SST.files.model_dump(), "dev": SST.files.train}}}
+    with pytest.raises(ConfigError, match=r"was trained on ids-sst-train\.csv, the dev file of sst"):
+        begin_training(student(tiny_encoder, teacher, tasks=on_train))
+    with pytest.raises(ConfigError, match="a teacher has seen rows of the folds"):
+        make_jobs(student(tiny_encoder, teacher), 2, tmp_path)
+
+
+@pytest.mark.parametrize("in_student", [True, False])
+def test_a_teacher_reads_marked_targets_where_its_student_does(in_student: bool) -> None:
+    plain = STS.model_copy(update={"encoding": "bi", "head": "features"})
+    marked = plain.model_copy(update={"pooling": "target"})
+    own, taught = (marked, plain) if in_student else (plain, marked)
+    texts = ["marked targets", "whole texts"][:: 1 if in_student else -1]
+    assert space_faults("run", {"sts": own}, {"sts": taught}) == [
+        f"teacher run: sts reads {texts[1]} there, and {texts[0]} here"
+    ]
 
 
 def test_bad_unlabelled_rows_are_named_before_training(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ from bertram.training.train import train, with_source
 
 SUMMARY = "crossval.json"
 PREDICTIONS = "out-of-fold"
+SEEN_BY_TEACHERS = (
+    "distill.teachers: a teacher has seen rows of the folds; cross-validate without teachers, or train a teacher and a "
+    "student for each fold, both with the same split.folds and split.fold"
+)
 
 
 @dataclass(frozen=True)
@@ -134,8 +138,10 @@ def make_jobs(config: Config, folds: int, out: Path, source: DataSource | None =
         source: tables in memory; default: the data of the configuration.
 
     Raises:
-        ConfigError: everything for which a training would refuse the data, of all folds together.
+        ConfigError: teachers, or everything for which a training would refuse the data, of all folds together.
     """
+    if config.distill.teachers:
+        raise ConfigError([SEEN_BY_TEACHERS])
     source = None if source is None or source.tables is None else _without_dev(source.tables, config.tasks)
     configs = [options.change(config, split={"folds": folds, "fold": fold}) for fold in range(folds)]
     problems: dict[str, None] = {}

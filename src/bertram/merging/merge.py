@@ -32,7 +32,7 @@ from bertram.runs.record_parts import Contribution, DataFile, How, Member, Merge
 from bertram.runs.scores import Baselines, RunScores
 from bertram.tasks import Task
 
-TASK_FIELDS = ("kind", "labels", "range", "pair", "text_normalization")  # what makes two tasks the same
+TASK_FIELDS = ("kind", "labels", "range", "pair", "pooling", "text_normalization")  # what makes two tasks the same
 DIFFERENCES_SHOWN = 8
 
 

@@ -54,6 +54,7 @@ def begin(
     network = model.network
     teachers = load_teachers(config, precision, device)
     data = read_data(config, model.tokenizer, model.max_tokens, source)
+    teachers.require_unseen_dev(data)
     fit_starts(network, data)
     generators = make_generators(config.seed, device)
     sampler = make_sampler(config, data)

@@ -8,7 +8,7 @@ student of the same teachers, therefore computes only what is missing.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,10 +31,10 @@ from bertram.runs.files import write_bytes, write_json
 from bertram.runs.record_parts import Agreement, Distilled, TeacherInfo
 from bertram.runs.tensors import read_tensors
 from bertram.runs.typed_json import read_object
-from bertram.tasks import Task
 from bertram.training import processes
 from bertram.training.run_data import RunData, pools
 from bertram.training.sampler import Sampler
+from bertram.training.teacher_faults import space_faults, split_faults
 
 MEASURED = 64  # examples of each task whose outputs are timed for an estimate
 CHUNK = 2048  # examples in one file of outputs
@@ -48,13 +48,15 @@ class TrainedTeacher:
     """A trained model that teaches.
 
     Attributes:
-        path: run directory.
+        path: run directory, as the configuration names it.
+        run: run of the model.
         sha256: SHA-256 of the model.
         model: model or ensemble.
         overall: overall score on dev that the run recorded; None if it is undefined.
     """
 
     path: str
+    run: Run
     sha256: str
     model: Model | Ensemble
     overall: float | None
@@ -73,6 +75,23 @@ class Teachers:
     trained: list[TrainedTeacher] = field(default_factory=list)
     facts: list[TeacherInfo] = field(default_factory=list)
     dev: dict[str, Tensor] = field(default_factory=dict)
+
+    def require_unseen_dev(self, data: RunData) -> None:
+        """Refuse teachers that were trained on rows that the student is scored on.
+
+        Args:
+            data: examples of the student.
+
+        Raises:
+            ConfigError: a teacher may have seen dev rows; a line for each teacher and task.
+        """
+        faults = [
+            fault
+            for teacher in self.trained
+            for fault in split_faults(teacher.path, teacher.run, data.train, data.files, data.held_out)
+        ]
+        if faults:
+            raise ConfigError(faults)
 
     def teach(self, config: Config, data: RunData, outputs: "KeptOutputs") -> RunData:
         """The data with the teachers' outputs beside the training examples.
@@ -284,8 +303,8 @@ def load_teachers(config: Config, precision: Precision, device: torch.device) ->
             continue
         for member in model.members if isinstance(model, Ensemble) else [model]:
             member.network.to(device)
-        faults += _space_faults(path, student, model.tasks)
-        teachers.append(TrainedTeacher(path, model_hash(run), model, _overall(run)))
+        faults += space_faults(path, student, model.tasks)
+        teachers.append(TrainedTeacher(path, run, model_hash(run), model, _overall(run)))
     if teachers and not faults:
         taught = {name for teacher in teachers for name in teacher.model.tasks}
         faults += [f"distill.teachers: no teacher has a task {name}" for name in student if name not in taught]
@@ -301,30 +320,6 @@ def _taught(teacher: TrainedTeacher, student: Iterable[str]) -> list[str]:
 def _overall(run: Run) -> float | None:
     dev = run.record.scores.dev
     return None if dev is None else dev.mean("overall").value
-
-
-def _space_faults(path: str, student: Mapping[str, Task], teacher: Mapping[str, Task]) -> list[str]:
-    """Reasons why a teacher's outputs have no meaning for a student."""
-    common = [name for name in student if name in teacher]
-    if not common:
-        return [f"teacher {path} has none of the tasks {', '.join(student)}; it has {', '.join(teacher)}"]
-    faults = []
-    for name in common:
-        own, taught = student[name], teacher[name]
-        if own.kind != taught.kind:
-            faults.append(f"teacher {path}: {name} is a {taught.kind} task there, and a {own.kind} task here")
-        elif (own.labels, own.classes, own.range) != (taught.labels, taught.classes, taught.range):
-            faults.append(f"teacher {path}: {name} has other labels or another range there")
-        elif own.pair != taught.pair:
-            faults.append(f"teacher {path}: {name} takes {_inputs(taught)} there, and {_inputs(own)} here")
-        elif own.text_normalization != taught.text_normalization:
-            normalization = f"text_normalization = {taught.text_normalization} there, {own.text_normalization} here"
-            faults.append(f"teacher {path}: {name} has {normalization}")
-    return faults
-
-
-def _inputs(task: Task) -> str:
-    return "pairs" if task.pair else "single texts"
 
 
 def _agreement(name: str, teachers: Evaluation, student: Evaluation) -> Agreement:

@@ -1,0 +1,93 @@
+"""Reasons why a trained model cannot teach: other labels or inputs, or a training on the student's dev rows."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from bertram.data.sources import HeldOut
+from bertram.data.splits import run_source
+from bertram.runs.directory import Run
+from bertram.runs.record_parts import DataFile
+from bertram.tasks import Task
+
+TRAINED_ON = ("train", "extra")  # uses of a file whose labels a training learns
+
+
+def space_faults(path: str, student: Mapping[str, Task], teacher: Mapping[str, Task]) -> list[str]:
+    """Reasons why a teacher's outputs have no meaning for a student.
+
+    Args:
+        path: run directory of the teacher.
+        student: trained tasks of the student.
+        teacher: tasks of the teacher.
+    """
+    common = [name for name in student if name in teacher]
+    if not common:
+        return [f"teacher {path} has none of the tasks {', '.join(student)}; it has {', '.join(teacher)}"]
+    faults = []
+    for name in common:
+        own, taught = student[name], teacher[name]
+        if own.kind != taught.kind:
+            faults.append(f"teacher {path}: {name} is a {taught.kind} task there, and a {own.kind} task here")
+        elif (own.labels, own.classes, own.range) != (taught.labels, taught.classes, taught.range):
+            faults.append(f"teacher {path}: {name} has other labels or another range there")
+        elif own.pair != taught.pair:
+            faults.append(f"teacher {path}: {name} takes {_inputs(taught)} there, and {_inputs(own)} here")
+        elif own.pools_target != taught.pools_target:
+            faults.append(f"teacher {path}: {name} reads {_texts(taught)} there, and {_texts(own)} here")
+        elif own.text_normalization != taught.text_normalization:
+            normalization = f"text_normalization = {taught.text_normalization} there, {own.text_normalization} here"
+            faults.append(f"teacher {path}: {name} has {normalization}")
+    return faults
+
+
+def split_faults(
+    path: str, teacher: Run, tasks: Iterable[str], files: Mapping[str, DataFile], held_out: Mapping[str, HeldOut]
+) -> Iterator[str]:
+    """Reasons to believe that a teacher was trained on dev rows of a student, a line for each task.
+
+    Args:
+        path: run directory of the teacher, as the configuration names it.
+        teacher: run of the teacher.
+        tasks: trained tasks of the student.
+        files: data files of the student.
+        held_out: task -> dev rows that the student holds out of its training file.
+    """
+    kept = run_source(teacher).held_out
+    for name in tasks:
+        if name not in teacher.config.tasks:
+            continue
+        trained_on = _used(teacher.record.data, name, *TRAINED_ON)
+        if name in held_out:
+            dev_rows = held_out[name]
+            is_other_file = dev_rows.file not in trained_on and dev_rows.sha256 not in trained_on.values()
+            # The record of an ensemble or a soup names no training files, so theirs may be this one.
+            if not _covers(kept.get(name), dev_rows) and not (trained_on and is_other_file):
+                yield (
+                    f"teacher {path}: held out other dev rows of {name} than this run, so it may have been trained on "
+                    f"them; use one dev file for both, or one split (--split.same_as {path})"
+                )
+            continue
+        for file, sha256 in _used(files, name, "dev").items():
+            if sha256 in trained_on.values():
+                yield f"teacher {path}: was trained on {file}, the dev file of {name}; name another dev file"
+
+
+def _used(files: Mapping[str, DataFile], task: str, *parts: str) -> dict[str, str]:
+    """The files that some parts of a task's rows come from, file -> SHA-256."""
+    return {
+        name: file.sha256
+        for name, file in files.items()
+        if any(use.task == task and use.part in parts for use in file.uses)
+    }
+
+
+def _covers(kept: HeldOut | None, dev_rows: HeldOut) -> bool:
+    """Whether all dev rows were held out in the teacher's training, too."""
+    return kept is not None and kept.sha256 == dev_rows.sha256 and set(dev_rows.lines) <= set(kept.lines)
+
+
+def _inputs(task: Task) -> str:
+    return "pairs" if task.pair else "single texts"
+
+
+def _texts(task: Task) -> str:
+    return "marked targets" if task.pools_target else "whole texts"
