@@ -10,6 +10,7 @@ from tests.common.commands import call
 
 from bertram.data.describe import words_of
 from bertram.data.rows import read_rows
+from bertram.data.sources import DataSource, HeldOut
 from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import ConfigError
 from bertram.model.pretrained import load_encoder
@@ -26,7 +27,7 @@ def sts(tmp_path: Path, rows: int = 12) -> tuple[Task, str]:
     return STS.model_copy(update={"files": STS.files.model_copy(update={"test": None})}), str(tmp_path)
 
 
-def made(encoder: Path, task: Task, data: str, **more: Any) -> Any:
+def made(encoder: Path, task: Task, data: str | DataSource, **more: Any) -> Any:
     return candidate_pairs(task, data, load_encoder(str(encoder)), load_tokenizer(encoder), **more)
 
 
@@ -63,11 +64,45 @@ def test_the_command_writes_rows_that_a_teacher_can_label(tiny_encoder: Path, tm
     assert code == 0
     with out.open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    assert f"{len(rows):,} pairs" in said
+    near = [row for row in rows if row["origin"] == "neighbour"]
+    assert f"{len(rows)} pairs: {len(near)} of nearest neighbours and {len(rows) - len(near)} random ones" in said
     assert {row["origin"] for row in rows} == {"neighbour", "random"}
     held_out = words_of(("a dog runs 1", "a dog runs 2"))
     assert held_out not in {words_of((row["sentence1"], row["sentence2"])) for row in rows}
     assert call("data", "pairs", tmp_path, "--task", "sst", "--out", out)[0] == 1
+
+
+def test_dev_rows_that_are_held_out_are_no_candidates(tiny_encoder: Path, tmp_path: Path) -> None:
+    sides = [(n, first, second) for n in range(6) for first, second in ("ab", "bc", "ca")]
+    rows = [f"{n}\t{first} dog {n}\t{second} dog {n}\t{n % 5}" for n, first, second in sides]
+    (tmp_path / "train.csv").write_text("\n".join(["id\tsentence1\tsentence2\tsimilarity", *rows]) + "\n")
+    files = STS.files.model_copy(update={"train": "train.csv", "dev": None, "test": None})
+    task = STS.model_copy(update={"files": files})
+    whole = read_rows(task, str(tmp_path), "train")
+    dev_rows = HeldOut("train.csv", whole.sha256, whole.lines[::3].tolist(), "every third")
+    source = DataSource(str(tmp_path), held_out={"sts": dev_rows})
+    candidates = made(tiny_encoder, task, source, neighbours=9)
+    assert len(candidates) > 20
+    assert not {words_of(candidate.texts) for candidate in candidates} & set(map(words_of, whole.texts))
+
+
+def test_a_sentence_with_two_targets_is_one_text_and_its_vector_knows_no_marks(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    rows = ["a <t>bank</t> by a river\tmy <t>bank</t>\t0", "a bank by a <t>river</t>\ta <t>river</t>\t1"]
+    (tmp_path / "train.tsv").write_text("\n".join(["a\tb\tlabel", *rows]) + "\n")
+    files = {"train": "train.tsv", "texts": ["a", "b"], "label": "label"}
+    task = Task.model_validate(
+        {"name": "wic", "kind": "binary", "encoding": "bi", "head": "features", "pooling": "target", "files": files}
+    )
+    candidates = made(tiny_encoder, task, str(tmp_path), neighbours=2)
+    assert {text for candidate in candidates for text in candidate.texts} == {
+        "a <t>bank</t> by a river", "my <t>bank</t>", "a <t>river</t>"
+    }  # fmt: skip
+    plain = ["my bank", "a river"]
+    vectors = text_vectors(plain, load_encoder(str(tiny_encoder)), load_tokenizer(tiny_encoder))
+    (pair,) = [candidate for candidate in candidates if set(candidate.texts) == {"my <t>bank</t>", "a <t>river</t>"}]
+    assert pair.similarity == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-5)
 
 
 def test_a_task_of_single_texts_has_no_pairs(tiny_encoder: Path) -> None:

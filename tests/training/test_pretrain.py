@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.common.commands import call
+from tests.common.encoders import TINY, VOCABULARY, save_encoder
 from tests.common.families import FAMILIES
 from tests.common.quick import quick_only
 from tests.common.trainings import tiny_config
 
-from bertram.config import PretrainConfig
+from bertram import options
+from bertram.config import Config, PretrainConfig
 from bertram.data.tables import open_table
 from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import BertramError, ConfigError, RunError, WeightsError
 from bertram.model.masked_head import LAYOUTS, MaskedHead
 from bertram.model.pretrained import find, load_encoder, read_encoder
+from bertram.tasks import Task
 from bertram.training import pretrain as module
 from bertram.training.masking import Masking
 from bertram.training.pretrain import pretrain, with_tasks
 from bertram.training.pretraining_texts import tokenize, training_texts
+from bertram.training.setup import build_model
 from bertram.training.train import train
 
 MASKING = Masking(0.15, mask_id=103, vocabulary=30522)
@@ -161,7 +166,8 @@ INTERRUPTED = """
 import os, sys
 from pathlib import Path
 from bertram import options
-from bertram.config import PretrainConfig
+from bertram import options
+from bertram.config import Config, PretrainConfig
 from bertram.runs import checkpoint
 from bertram.training.pretrain import pretrain
 import tomllib
@@ -178,8 +184,6 @@ pretrain(config, PretrainConfig(max_steps=4, batch_size=8, lr=1e-3), Path(sys.ar
 
 @pytest.mark.slow
 def test_a_killed_pretraining_ends_with_the_same_weights(tiny_encoder: Path, tmp_path: Path) -> None:
-    from bertram import options
-
     config = tiny_config(tiny_encoder, checkpoint={"save_minutes": 1e-9})
     whole = pretrain(config, SHORT, tmp_path / "whole", say=quiet)
     (tmp_path / "config.toml").write_text(options.to_toml(config))
@@ -216,6 +220,42 @@ def test_what_cannot_be_trained_is_said_in_a_line(tiny_encoder: Path, tmp_path: 
         pretrain(tiny_config(bare), SHORT, tmp_path / "out", say=quiet)
     assert not list(tmp_path.glob("out/*"))
     assert issubclass(WeightsError, BertramError)
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused_everywhere(tmp_path: Path) -> None:
+    short = save_encoder(tmp_path / "short", replace(TINY, vocabulary=VOCABULARY - 1))
+    fault = "its tokenizer has 6,000 tokens, its encoder embeddings for 5,999"
+    with pytest.raises(WeightsError, match=fault):
+        pretrain(tiny_config(short), SHORT, tmp_path / "out", say=quiet)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(WeightsError, match=fault):
+        build_model(tiny_config(short), torch.device("cpu"))
+    for words in (["pairs", "sample", "--task", "sts", "--out", tmp_path / "p.tsv"], ["check", "sample"]):
+        code, _, err = call("data", *words, "--encoder", short)
+        assert (code, err) == (1, f"bertram: {short}: {fault}; fetch the files of one encoder\n")
+
+
+def test_a_mark_of_a_target_is_no_text_to_train_on(tmp_path: Path) -> None:
+    rows = ["a <t>bank</t> by the river\t1", "a bank by the <t>river</t>\t0", "my <t>bank</t>\t1"]
+    (tmp_path / "train.tsv").write_text("\n".join(["text\tlabel", *rows]) + "\n")
+    files = {"train": "train.tsv", "texts": ["text"], "label": "label"}
+    task = Task.model_validate({"name": "sense", "kind": "binary", "pooling": "target", "files": files})
+    texts, _ = training_texts({"sense": task}, str(tmp_path))
+    assert texts == ["a bank by the river", "my bank"]
+
+
+def test_the_configuration_of_a_file_counts_until_an_option_replaces_it(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[Config] = []
+    monkeypatch.setattr(module, "pretrain", lambda config, *_, **__: received.append(config))
+    changes: dict[str, Any] = {"seed": 7, "device": "cpu", "checkpoint": {"save_minutes": 9.0}}
+    config = tiny_config(tiny_encoder, data=str(tmp_path), **changes)
+    (tmp_path / "mine.toml").write_text(options.to_toml(config))
+    words = ["pretrain", "--config", tmp_path / "mine.toml", "--out", tmp_path / "out"]
+    assert call(*words).code == 0
+    assert call(*words, "--seed", "8", "--save-minutes", "2", "--data", "sample").code == 0
+    assert received == [config, options.change(config, seed=8, data="sample", checkpoint={"save_minutes": 2.0})]
 
 
 @pytest.mark.slow

@@ -31,14 +31,13 @@ def describe(data: Data, *words: Words, config: TaskFile = None) -> None:
     from bertram.data.describe import describe as describe_data  # noqa: PLC0415
     from bertram.data.sources import as_source  # noqa: PLC0415
     from bertram.data.splits import config_source  # noqa: PLC0415
-    from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
-    from bertram.model.pretrained import find  # noqa: PLC0415
+    from bertram.model.pretrained import find, read_tokenizer  # noqa: PLC0415
 
     settings = _settings(data, words, config)
     source = as_source(settings.data)
     with suppress(DataError):  # a file that cannot be used is described by its problem
         source = config_source(options.change(settings, allow_rejects=True))
-    description = describe_data(settings.tasks, source, load_tokenizer(find(settings.encoder)))
+    description = describe_data(settings.tasks, source, read_tokenizer(find(settings.encoder)))
     console().print(description_table(description))
 
 
@@ -166,13 +165,14 @@ def pairs(
     task: str,
     out: FileOrDash,
     config: TaskFile = None,
-    encoder: str = "minilm",
+    encoder: str | None = None,
     neighbours: PositiveInt = 1,
-    seed: NonNegativeInt = 0,
+    seed: NonNegativeInt | None = None,
 ) -> None:
-    """Make pairs of training texts for teachers to label: each text's nearest neighbours, and as many random pairs.
+    """Make pairs of training texts for teachers to label: each text's nearest neighbours, and random pairs.
 
-    Pairs that are rows of the training, dev or test file are left out.
+    There are at most as many random pairs as neighbours. Pairs that are rows of the training, dev or test data are left
+    out.
 
     Parameters
     ----------
@@ -181,25 +181,34 @@ def pairs(
     out
         Output file, tab-separated, for tasks.NAME.unlabelled; or - for standard output.
     encoder
-        Source of the vectors: minilm, mpnet, a directory in the Hugging Face layout, or a Hub id.
+        Source of the vectors: minilm, mpnet, a directory in the Hugging Face layout, or a Hub id. Default: that of
+        --config, or minilm.
     neighbours
         Number of neighbours of each text.
     seed
-        Random seed of the random pairs.
+        Random seed of the random pairs. Default: that of --config, or 0.
     """
     from bertram.data.splits import config_source  # noqa: PLC0415
-    from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
-    from bertram.model.pretrained import find, read_encoder  # noqa: PLC0415
+    from bertram.model.pretrained import find, read_with_tokenizer  # noqa: PLC0415
     from bertram.prediction.candidate_pairs import candidate_pairs, write_pairs  # noqa: PLC0415
 
-    settings = _settings(data, (), config)
+    settings = _settings(data, (), config, encoder=encoder, seed=seed)
     if task not in settings.tasks:
         raise DataError(f"unknown task {task!r}; choose one of {', '.join(settings.tasks)}")
-    chosen, directory = settings.tasks[task], find(encoder)
-    vectors = read_encoder(directory), load_tokenizer(directory)
-    candidates = candidate_pairs(chosen, config_source(settings), *vectors, neighbours=neighbours, seed=seed)
+    chosen = settings.tasks[task]
+    encoder_and_tokenizer = read_with_tokenizer(find(settings.encoder))
+    candidates = candidate_pairs(
+        chosen,
+        config_source(settings),
+        *encoder_and_tokenizer,
+        neighbours=neighbours,
+        seed=settings.seed,
+        allow_rejects=settings.allow_rejects,
+    )
     write_pairs(out, chosen, candidates)
-    _tell(out, f"{len(candidates):,} pairs, half of them neighbours and half random")
+    near = sum(candidate.origin == "neighbour" for candidate in candidates)
+    far = len(candidates) - near
+    _tell(out, f"{len(candidates):,} pairs: {near:,} of nearest neighbours and {far:,} random ones")
 
 
 def _tell(out: Path, text: str) -> None:
@@ -217,18 +226,17 @@ def _token_cautions(settings: Config, rows: "FileRows") -> list[str]:
     if not rows:
         return []
     from bertram.data.checks import token_cautions  # noqa: PLC0415
-    from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
-    from bertram.model.pretrained import find  # noqa: PLC0415
+    from bertram.data.texts import unmarked  # noqa: PLC0415
+    from bertram.model.pretrained import find, read_tokenizer  # noqa: PLC0415
 
-    tokenizer = load_tokenizer(find(settings.encoder))
+    tokenizer = read_tokenizer(find(settings.encoder))
     lines: list[str] = []
     for (name, _), task_rows in rows.items():
-        pieces = [
-            tokenizer.encode([texts[side] for texts in task_rows.texts]) for side in range(len(task_rows.texts[0]))
-        ]
+        plain = [unmarked(settings.tasks[name], texts) for texts in task_rows.texts]
+        pieces = [tokenizer.encode([texts[side] for texts in plain]) for side in range(len(plain[0]))]
         lines += token_cautions(name, task_rows.part, tokenizer.unknown_shares(list(zip(*pieces, strict=True))))
     return lines
 
 
-def _settings(data: str, words: tuple[str, ...], config: Path | None) -> Config:
-    return with_labels_of_data(resolved(None, config, words, (("data", data),)))
+def _settings(data: str, words: tuple[str, ...], config: Path | None, **more: object) -> Config:
+    return with_labels_of_data(resolved(None, config, words, {"data": data, **more}.items()))

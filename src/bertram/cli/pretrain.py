@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from bertram.cli.arguments import Data, Encoder, TaskFile
+from bertram.cli.arguments import DataOrSample, EncoderOfRecipe, TaskFile
 from bertram.cli.layout import Flag
 from bertram.cli.settings import resolved
 from bertram.config import Config, PretrainConfig
@@ -25,9 +25,9 @@ DEFAULTS = PretrainConfig()
 def pretrain(
     *,
     out: Path,
-    data: Data = "sample",
+    data: DataOrSample = None,
     tasks: str | None = None,
-    encoder: Encoder = "minilm",
+    encoder: EncoderOfRecipe = None,
     config: TaskFile = None,
     epochs: int = DEFAULTS.epochs,
     max_steps: int | None = None,
@@ -38,11 +38,11 @@ def pretrain(
     mask_probability: float = DEFAULTS.mask_probability,
     whole_word: Flag = False,
     max_length: int | None = None,
-    seed: int = 0,
-    precision: str = "auto",
+    seed: int | None = None,
+    precision: str | None = None,
     threads: int | None = None,
-    device: str = "auto",
-    save_minutes: float = 3.0,
+    device: str | None = None,
+    save_minutes: float | None = None,
     resume: Flag = False,
 ) -> None:
     """Train an encoder further as a masked language model, on the training texts of tasks.
@@ -75,15 +75,15 @@ def pretrain(
     max_length
         Maximum sequence length in tokens; longer texts are truncated. Default: the encoder's limit.
     seed
-        Random seed.
+        Random seed. Default: that of --config, or 0.
     precision
-        Precision of the matrix multiplications: auto, fp32 or bf16.
+        Precision of the matrix multiplications: auto, fp32 or bf16. Default: that of --config, or auto.
     threads
-        Number of CPU threads. Default: one per core.
+        Number of CPU threads. Default: that of --config, or one per core.
     device
-        Device that trains: auto, cpu or cuda.
+        Device that trains: auto, cpu or cuda. Default: that of --config, or auto.
     save_minutes
-        Minutes between two checkpoints.
+        Minutes between two checkpoints. Default: that of --config, or 3.
     resume
         Continue in --out from its newest valid checkpoint; give the same options again.
     """
@@ -94,7 +94,7 @@ def pretrain(
     from bertram.training.pretrain import with_tasks  # noqa: PLC0415
 
     top: dict[str, object] = {"data": data, "encoder": encoder, "seed": seed, "precision": precision, "device": device}
-    top |= {"threads": threads, "checkpoint": {"save_minutes": save_minutes}}
+    top |= {"threads": threads, "checkpoint": None if save_minutes is None else {"save_minutes": save_minutes}}
     settings: Config = resolved(None, config, (), top.items())
     try:
         masked = PretrainConfig(

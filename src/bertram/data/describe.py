@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bertram.data.rows import Reject, Rows, read_further, read_rows
 from bertram.data.sources import DataSource, HubUnreachableError, Split, as_source, has_split
+from bertram.data.texts import unmarked
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import DataError
 from bertram.tasks import Task
@@ -201,7 +202,8 @@ def _overlap(forms: Mapping[str, list[Form]], part: str) -> Overlap:
 
 
 def _lengths(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> Lengths:
-    pieces = [tokenizer.encode([texts[side] for texts in rows.texts]) for side in range(2 if task.pair else 1)]
+    plain = [unmarked(task, texts) for texts in rows.texts]
+    pieces = [tokenizer.encode([texts[side] for texts in plain]) for side in range(2 if task.pair else 1)]
     by_text = [np.array([len(ids) for ids in texts]) for texts in pieces]
     total = int(np.sum(by_text))
     unknown_count = sum(ids.count(tokenizer.unk_id) for texts in pieces for ids in texts)

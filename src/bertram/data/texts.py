@@ -58,6 +58,16 @@ def parse(
     return row_id, tuple(texts)
 
 
+def unmarked(task: Task, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The texts of an example without the marks of their targets, which only a task that pools targets reads.
+
+    Args:
+        task: task of the example.
+        texts: texts as `parse` gives them.
+    """
+    return tuple(without_marks(text)[0] for text in texts) if task.pools_target else texts
+
+
 def with_target(text: object, span: object) -> object:
     """A text with its target marked; what is no text stays for `text_of` to refuse."""
     return marked(text, *read_span(span)) if isinstance(text, str) and text.strip() else text

@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bertram.config import Config
-from bertram.data.tokenizer import load_tokenizer
 from bertram.minbert.untrained import record_untrained
-from bertram.model.pretrained import find
+from bertram.model.pretrained import find, read_tokenizer
 from bertram.runs.directory import Run
 from bertram.tasks import Task
 from bertram.training.display import Display
@@ -29,7 +28,7 @@ def answer(config: Config, path: Path, *, yes: bool = False) -> Run:
         yes: answer yes instead of no.
     """
     start = time.monotonic()
-    data = read_data(config, load_tokenizer(find(config.encoder)), LONGEST)
+    data = read_data(config, read_tokenizer(find(config.encoder)), LONGEST)
     generator = np.random.default_rng([config.seed, 1])
     outputs = {
         name: _constant(config.tasks[name], len(examples), generator, yes=yes) for name, examples in data.dev.items()

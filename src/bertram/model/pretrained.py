@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bertram.data.sources import HubUnreachableError, from_hub
+from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.errors import DataError, WeightsError
 from bertram.model import installed
 from bertram.model.encoders import Encoder, EncoderConfig, family_of
@@ -74,6 +75,30 @@ def read_encoder(directory: Path) -> Encoder:
     state = {name: torch.cat([hf_state[key].float() for key in keys]) for name, keys in key_groups.items()}
     encoder.load_state_dict(state, assign=True)
     return encoder.requires_grad_()
+
+
+def read_with_tokenizer(directory: Path) -> tuple[Encoder, Tokenizer]:
+    """The encoder in a directory in the Hugging Face layout, and its tokenizer.
+
+    Raises:
+        WeightsError: one of them cannot be read, or they do not belong together.
+    """
+    return read_encoder(directory), read_tokenizer(directory)
+
+
+def read_tokenizer(directory: Path) -> Tokenizer:
+    """The tokenizer of the encoder in a directory in the Hugging Face layout, whose weights are not read.
+
+    Raises:
+        WeightsError: it cannot be read, or has more tokens than the encoder has embeddings.
+    """
+    tokenizer, embeddings = load_tokenizer(directory), read_config(directory).vocabulary
+    if tokenizer.vocab_size > embeddings:
+        raise WeightsError(
+            f"{directory}: its tokenizer has {tokenizer.vocab_size:,} tokens, its encoder embeddings for "
+            f"{embeddings:,}; fetch the files of one encoder"
+        )
+    return tokenizer
 
 
 def read_config(directory: Path) -> EncoderConfig:

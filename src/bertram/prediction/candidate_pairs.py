@@ -1,7 +1,7 @@
 """Pairs of training texts that are worth a teacher's label (Augmented SBERT: Thakur et al., 2021).
 
-Each text's nearest neighbours by the encoder's vectors, and as many random pairs. Pairs that are rows of the task's
-training, dev or test file are left out.
+Each text's nearest neighbours by the encoder's vectors, and up to as many random pairs. Pairs that are rows of the
+task's training, dev or test data are left out.
 """
 
 import csv
@@ -18,6 +18,7 @@ from torch import Tensor
 from bertram.data.describe import words_of
 from bertram.data.rows import Rows, read_further, read_rows
 from bertram.data.sources import DataSource, Split, as_source, has_split
+from bertram.data.texts import unmarked
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError
 from bertram.model.encoders import Encoder
@@ -44,7 +45,14 @@ class Candidate:
 
 
 def candidate_pairs(
-    task: Task, data: str | DataSource, encoder: Encoder, tokenizer: Tokenizer, *, neighbours: int = 1, seed: int = 0
+    task: Task,
+    data: str | DataSource,
+    encoder: Encoder,
+    tokenizer: Tokenizer,
+    *,
+    neighbours: int = 1,
+    seed: int = 0,
+    allow_rejects: bool = False,
 ) -> list[Candidate]:
     """Candidate pairs of the training texts of a task, nearest neighbours first.
 
@@ -55,6 +63,7 @@ def candidate_pairs(
         tokenizer: tokenizer of the encoder.
         neighbours: number of neighbours of each text.
         seed: random seed of the random pairs.
+        allow_rejects: accept a training file of which more than 1 % of the rows cannot be used.
 
     Raises:
         ConfigError: the task reads single texts, or has fewer than 3 training texts.
@@ -63,12 +72,16 @@ def candidate_pairs(
     if not task.pair:
         raise ConfigError([f"task {task.name} reads single texts; pairs are for tasks of two texts"])
     source = as_source(data)
-    training = [read_rows(task, source, "train", labelled=False)]
+    training = [read_rows(task, source, "train", labelled=False, allow_rejects=allow_rejects)]
     training += [read_further(task, place, source, allow_rejects=True) for place in task.further]
-    texts = list(dict.fromkeys(text for rows in training for pair in rows.texts for text in pair))
+    marked_texts: dict[str, str] = {}  # text without its mark -> text
+    for pair in (pair for rows in training for pair in rows.texts):
+        for plain, text in zip(unmarked(task, pair), pair, strict=True):
+            marked_texts.setdefault(plain, text)
+    texts = list(marked_texts.values())
     if len(texts) < 3:
         raise ConfigError([f"task {task.name} has {len(texts)} training texts; pairs need at least 3"])
-    vectors = text_vectors(texts, encoder, tokenizer)
+    vectors = text_vectors(list(marked_texts), encoder, tokenizer)
     excluded = {words_of(pair) for rows in (*training, *_held_out(task, source)) for pair in rows.texts}
     near = list(_new_pairs(texts, _neighbours(vectors, neighbours), excluded))
     far = list(_new_pairs(texts, _random(len(texts), 4 * len(near), seed), excluded))[: len(near)]
@@ -135,7 +148,7 @@ def _new_pairs(
 
 
 def _held_out(task: Task, source: DataSource) -> Iterator[Rows]:
-    """The rows of dev and test, as far as the task names such files."""
+    """The rows of dev, held out or of a file, and of test, as far as the task has them."""
     for split in HELD_OUT:
-        if has_split(task, source, split):
+        if has_split(task, source, split) or (split == "dev" and task.name in source.held_out):
             yield read_rows(task, source, split, labelled=False, allow_rejects=True, allow_double_ids=True)

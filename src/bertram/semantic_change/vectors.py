@@ -15,11 +15,11 @@ from torch import Tensor
 
 from bertram.data.packing import pack
 from bertram.data.tables import open_table
-from bertram.data.tokenizer import Tokenizer, load_tokenizer
+from bertram.data.tokenizer import Tokenizer
 from bertram.errors import DataError, WeightsError
 from bertram.label_spaces import as_text
 from bertram.model.encoders import Encoder
-from bertram.model.pretrained import find, read_encoder
+from bertram.model.pretrained import find, read_with_tokenizer
 from bertram.prediction.load import load
 from bertram.prediction.model import Model
 from bertram.runs.files import write_bytes
@@ -144,7 +144,7 @@ def load_usage_encoder(source: str) -> UsageEncoder:
         encoder, tokenizer = model.network.encoder, model.tokenizer
     else:
         directory = find(source)
-        encoder, tokenizer = read_encoder(directory), load_tokenizer(directory)
+        encoder, tokenizer = read_with_tokenizer(directory)
     return UsageEncoder(source, encoder, tokenizer, _fingerprint(encoder, tokenizer))
 
 

@@ -19,7 +19,7 @@ from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import ConfigError, RunError, WeightsError
 from bertram.model.linear import Precision, choose_precision
 from bertram.model.masked_head import MaskedHead
-from bertram.model.pretrained import find, read_encoder
+from bertram.model.pretrained import find, read_with_tokenizer
 from bertram.runs import checkpoint
 from bertram.runs.files import write_json
 from bertram.runs.lock import run_lock
@@ -59,7 +59,7 @@ def pretrain(config: Config, settings: PretrainConfig, out: Path, *, resume: boo
     """
     _check_directory(out, resume=resume)
     if (out / "config.json").is_file():
-        texts, files = training_texts(config.tasks, config_source(config))
+        texts, files = _texts(config)
         _require_same(out, _facts(config, settings, files, len(texts)))
         say(f"{out}: this encoder is already finished")
         return out
@@ -79,16 +79,20 @@ def pretrain(config: Config, settings: PretrainConfig, out: Path, *, resume: boo
     return out
 
 
+def _texts(config: Config) -> tuple[list[str], dict[str, Any]]:
+    return training_texts(config.tasks, config_source(config), allow_rejects=config.allow_rejects)
+
+
 def _begin(config: Config, settings: PretrainConfig, precision: Precision) -> Pretraining:
     """A pretraining before its first step."""
     directory = find(config.encoder)
-    encoder, tokenizer = read_encoder(directory), load_tokenizer(directory)
+    encoder, tokenizer = read_with_tokenizer(directory)
     if tokenizer.mask_id is None:
         raise WeightsError(f"{directory}: its tokenizer has no mask token ([MASK] or <mask>)")
     limit = settings.max_length or encoder.config.max_tokens
     if limit > encoder.config.max_tokens:
         raise ConfigError([f"max_length: the encoder has {encoder.config.max_tokens} positions"])
-    texts, files = training_texts(config.tasks, config_source(config))
+    texts, files = _texts(config)
     if len(texts) < 4:
         raise ConfigError([f"{len(texts)} training texts are too few to train on"])
     tokenized = tokenize(texts, tokenizer, limit, whole_words=settings.whole_word)

@@ -6,6 +6,7 @@ from typing import Any
 
 from bertram.data.rows import Rows, file_facts, read_further, read_rows
 from bertram.data.sources import DataSource, as_source
+from bertram.data.texts import unmarked
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError, DataError
 from bertram.tasks import Task
@@ -31,8 +32,15 @@ class Texts:
         return len(self.token_ids)
 
 
-def training_texts(tasks: Mapping[str, Task], data: str | DataSource) -> tuple[list[str], dict[str, Any]]:
+def training_texts(
+    tasks: Mapping[str, Task], data: str | DataSource, *, allow_rejects: bool = False
+) -> tuple[list[str], dict[str, Any]]:
     """The distinct training texts of some tasks, those of further files included, and the files that they come from.
+
+    Args:
+        tasks: tasks by name.
+        data: a directory, ``hub`` or ``sample``, or a source that may know which dev rows are held out.
+        allow_rejects: accept training files of which more than 1 % of the rows cannot be used.
 
     Raises:
         ConfigError: files that cannot be used; all faults are named.
@@ -44,7 +52,7 @@ def training_texts(tasks: Mapping[str, Task], data: str | DataSource) -> tuple[l
         for place in ("train", *task.further):
             try:
                 rows = (
-                    read_rows(task, source, "train", labelled=False)
+                    read_rows(task, source, "train", labelled=False, allow_rejects=allow_rejects)
                     if place == "train"
                     else read_further(task, place, source, allow_rejects=True)
                 )
@@ -53,8 +61,8 @@ def training_texts(tasks: Mapping[str, Task], data: str | DataSource) -> tuple[l
             else:
                 read.append((task.name, rows))
     if faults:
-        raise ConfigError(faults)
-    texts = dict.fromkeys(text for _, rows in read for row in rows.texts for text in row)
+        raise ConfigError(list(dict.fromkeys(faults)))
+    texts = dict.fromkeys(text for name, rows in read for row in rows.texts for text in unmarked(tasks[name], row))
     return list(texts), {name: asdict(file) for name, file in file_facts(read).items()}
 
 

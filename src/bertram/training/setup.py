@@ -9,14 +9,13 @@ from torch import nn
 from bertram import surgery
 from bertram.config import Config
 from bertram.data.sources import DataSource
-from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import ConfigError
 from bertram.evaluation.evaluate import sample
 from bertram.model.dropout import Dropout
 from bertram.model.encoders import Encoder
 from bertram.model.linear import Precision, choose_precision
 from bertram.model.multitask import Multitask
-from bertram.model.pretrained import INSTALLED, find, read_encoder
+from bertram.model.pretrained import INSTALLED, find, read_with_tokenizer
 from bertram.optimizer import AdamW
 from bertram.prediction.model import Model
 from bertram.runs.hashes import hashes_in
@@ -104,16 +103,12 @@ def build_model(config: Config, device: torch.device, precision: Precision | Non
         device: device of the model.
         precision: precision of the matrix multiplications; default: as the configuration says.
     """
-    directory = find(config.encoder)
-    encoder, tokenizer = read_encoder(directory), load_tokenizer(directory)
+    encoder, tokenizer = read_with_tokenizer(find(config.encoder))
     positions = encoder.config.max_tokens
     if config.model.max_length and config.model.max_length > positions:
         raise ConfigError([f"model.max_length: the encoder has {positions} positions"])
     if config.model.pooling == "pooler" and encoder.pooler is None:
         raise ConfigError(["model.pooling: this encoder has no pooler; use cls or mean"])
-    if tokenizer.vocab_size > encoder.config.vocabulary:
-        words = encoder.config.vocabulary
-        raise ConfigError([f"encoder: its tokenizer knows {tokenizer.vocab_size} tokens, its table {words}"])
     network = Multitask(encoder, config.tasks, config.model.pooling)
     for name, head in network.task_heads():
         head.initialize(seeded_generator(config.seed, f"head {name}"))
