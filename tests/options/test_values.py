@@ -174,6 +174,15 @@ def test_a_fault_of_one_task_hides_no_other(fault: dict[str, Any]) -> None:
     assert "smart.tasks: 'nobody' is not a trained task; choose from sst, quora, sts" in found
 
 
+def test_a_field_of_several_types_is_named_without_them() -> None:
+    extra = {"file": "x", "texts": ["text"], "label": "label", "share": "row"}
+    lines = problems(changed(tasks={"sst": {"class_weights": ["heavy"], "extra": extra}}))
+    assert len(lines) == 4
+    assert sum(line.startswith("tasks.sst.class_weights") for line in lines) == 2
+    assert any(line.startswith("tasks.sst.class_weights.0 = 'heavy': input should be a valid number") for line in lines)
+    assert "tasks.sst.extra.0.share = 'row': input should be 'rows'" in lines
+
+
 @pytest.mark.parametrize("tasks", [None, 5, [], ["sst"], {}, {"sst": 5}, {"sst": None}, {"sst": {}}, {"sst": "x"}])
 def test_what_is_no_table_of_tasks_is_refused(tasks: Any) -> None:
     values = {"tasks": tasks, "seed": -1}
@@ -323,6 +332,8 @@ def test_tasks_may_be_named_like_anything_in_letters() -> None:
         ("tasks.my-task.files.train", "2024-01-01", ["tasks", "my-task", "files", "train"], "2024-01-01"),
         ("tasks.t.labels", "0,1", ["tasks", "t", "labels"], ["0", "1"]),
         ("tasks.t.loss", "none", ["tasks", "t", "loss"], None),
+        ("tasks.t.class_weights", "balanced", ["tasks", "t", "class_weights"], "balanced"),
+        ("tasks.t.class_weights", "1,2", ["tasks", "t", "class_weights"], ["1", "2"]),
         ("no.such", "x y", ["no", "such"], "x y"),
     ],
 )

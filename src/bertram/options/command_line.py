@@ -7,7 +7,7 @@ from typing import Any, get_args
 from bertram.errors import ConfigError
 from bertram.options import old_names
 from bertram.options.raw_values import RawValues
-from bertram.options.schema import annotation_of, is_list
+from bertram.options.schema import annotation_of, is_list, words_of
 
 
 def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
@@ -32,8 +32,8 @@ def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
 def nest(options: Iterable[tuple[str, str]]) -> RawValues:
     """Tables from dotted names: ``[("smart.weight", "3")]`` gives ``{"smart": {"weight": 3}}``.
 
-    A value is read as TOML where it is TOML (numbers, true, lists), as text otherwise. ``a,b`` is a list if the field
-    is a list; ``none`` unsets an optional field and empties a list.
+    A word that the field takes is read as it is, any other value as TOML where it is TOML (numbers, true, lists), as
+    text otherwise. ``a,b`` is a list if the field is a list; ``none`` unsets an optional field and empties a list.
 
     Raises:
         ConfigError: a table is given a value and fields.
@@ -65,6 +65,8 @@ def _value(path: list[str], text: str) -> Any:
     annotation = annotation_of(path)
     if text.lower() == "none" and type(None) in get_args(annotation):
         return None
+    if text in words_of(annotation):
+        return text
     if is_list(annotation) and not text.startswith("["):
         return [] if text.lower() == "none" else [part.strip() for part in text.split(",") if part.strip()]
     if annotation is str or set(get_args(annotation)) == {str, type(None)}:

@@ -1,6 +1,7 @@
 """Messages about faulty configurations: all faults at once, an unknown field with the most similar known one."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from bertram.options.raw_values import RawValues
 from bertram.options.schema import fields
 
 Place = tuple[int | str, ...]
+_TYPE = re.compile(r"(constrained-)?(str|int|float|bool)|(literal|tuple|list|dict)\[.*\]")
 WHOLE_TABLE = ("value_error", "missing")  # faults of a table rather than of one of its fields
 
 
@@ -65,7 +67,7 @@ def _without(values: Mapping[str, Any], places: Iterable[Place]) -> RawValues:
 
 def _explain(fault: ErrorDetails) -> Iterator[str]:
     """A line for each fault in one place."""
-    path = [str(part) for part in fault["loc"]]
+    path = [str(part) for place, part in enumerate(fault["loc"]) if not (place > 1 and _is_type(part))]
     name = ".".join(path)
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
@@ -76,6 +78,11 @@ def _explain(fault: ErrorDetails) -> Iterator[str]:
         yield from (f"{name}: {line}" if name else line for line in message.split("\n"))
     else:
         yield f"{name} = {fault['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _is_type(part: int | str) -> bool:
+    """Whether a part of a place is one of several types of a field, which pydantic names behind the field."""
+    return isinstance(part, str) and _TYPE.fullmatch(part) is not None
 
 
 def _suggestion(path: list[str]) -> str:
