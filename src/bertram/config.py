@@ -482,7 +482,7 @@ class Config(Strict):
             yield f"distill.teachers: {path} is named twice"
         for name in trained:
             if self.tasks[name].unlabelled and not teachers:
-                yield f"tasks.{name}.unlabelled: only teachers can label these rows; use bertram distill TEACHER"
+                yield f"tasks.{name}.unlabelled: only teachers can label these rows; name some in distill.teachers"
 
     def with_tasks(self, **tasks: Task) -> "Config":
         """A copy that trains exactly these tasks, each by its name: ``recipe("cross").with_tasks(mood=Task(...))``.

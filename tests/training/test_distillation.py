@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from bertram.experiments.crossval import make_jobs
 from bertram.merging.ensemble import ensemble
 from bertram.model.outputs import output_of
 from bertram.runs.directory import Run, open_run
+from bertram.runs.files import write_bytes
 from bertram.tasks import QUORA, SST, STS
 from bertram.training import teachers as teachers_module
 from bertram.training.display import Silent
@@ -28,7 +30,7 @@ from bertram.training.estimate import estimate
 from bertram.training.state import Training
 from bertram.training.step_cost import step_cost
 from bertram.training.teacher_faults import space_faults
-from bertram.training.teachers import drawn_examples
+from bertram.training.teachers import KeptOutputs, drawn_examples, load_teachers
 from bertram.training.train import train
 from bertram.training.trainer import Trainer
 from bertram.training.writer import NoWriter
@@ -457,8 +459,72 @@ def test_the_command_takes_teachers_and_the_options_of_train(tiny_encoder: Path,
     code, out, _ = call("distill", "--resume", "--out", tmp_path / "run")
     assert code == 0
     assert "already finished" in out
-    code, _, err = call("distill", "--out", tmp_path / "other")
-    assert (code, err) == (1, "bertram: name a teacher: bertram distill TEACHER --out RUN\n")
+
+
+def test_a_command_without_a_teacher_trains_nothing(tiny_encoder: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(options.to_toml(tiny_config(tiny_encoder)))
+    out = ("--out", tmp_path / "run")
+    for words in ((), ("--config", tmp_path / "tiny.toml")):
+        code, _, err = call("distill", *words, *out)
+        assert (code, err) == (1, "bertram: name a teacher: bertram distill TEACHER --out RUN\n")
+    code, _, err = call("distill", "--distill.temperature", "2", "runs/a", *out)
+    assert code == 1
+    assert "unexpected argument 'runs/a'" in err
+    assert "teachers come first: bertram distill TEACHER --out RUN" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_named_twice_and_a_file_for_outputs_are_refused(
+    tiny_encoder: Path, teacher: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(teacher)
+    (tmp_path / "file").write_text("")
+    outputs = str(tmp_path / "file" / "outputs")
+    config = student(tiny_encoder, teacher, link, distill={"outputs": outputs})
+    with pytest.raises(ConfigError) as error:
+        load_teachers(config, "fp32", torch.device("cpu"))
+    assert error.value.problems == [
+        f"distill.outputs: {tmp_path / 'file'} is a file; name a directory",
+        f"distill.teachers: {link} has the model of {teacher}",
+    ]
+
+
+def test_outputs_that_two_students_write_at_once_are_all_kept(
+    tiny_encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second student wants to write between the first one's reading and writing of the same file."""
+    training = begin_training(student(tiny_encoder, teacher))
+    examples, trained = training.data.dev["sst"], training.teachers.trained
+
+    def outputs_of(name: str, row: int) -> torch.Tensor:
+        kept = KeptOutputs(tmp_path / name, tmp_path, batch_size=64, precision="fp32", say=lambda _: None)
+        return kept.mean(trained, examples, torch.arange(len(examples)) == row)
+
+    really, second = write_bytes, Thread(target=outputs_of, args=("second", 5))
+
+    def interrupted(path: Path, content: bytes) -> None:
+        monkeypatch.setattr(teachers_module, "write_bytes", really)
+        second.start()
+        second.join(0.2)
+        really(path, content)
+
+    monkeypatch.setattr(teachers_module, "write_bytes", interrupted)
+    outputs_of("first", 3)
+    second.join()
+    outputs = outputs_of("first", 3)
+    assert [bool(outputs[row].isfinite().all()) for row in (0, 1, 3, 5)] == [True, False, True, True]
+
+
+def test_outputs_that_were_lost_are_no_targets(
+    tiny_encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = begin_training(student(tiny_encoder, teacher))
+    kept = KeptOutputs(tmp_path, tmp_path, batch_size=64, precision="fp32", say=lambda _: None)
+    lost = {"outputs": torch.full((16, 5), torch.nan)}
+    monkeypatch.setattr(teachers_module, "read_tensors", lambda _: lost)
+    with pytest.raises(RunError, match="outputs were lost while another run wrote there; continue with --resume"):
+        kept.mean(training.teachers.trained, training.data.dev["sst"])
 
 
 @pytest.mark.slow

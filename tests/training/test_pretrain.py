@@ -166,8 +166,7 @@ INTERRUPTED = """
 import os, sys
 from pathlib import Path
 from bertram import options
-from bertram import options
-from bertram.config import Config, PretrainConfig
+from bertram.config import PretrainConfig
 from bertram.runs import checkpoint
 from bertram.training.pretrain import pretrain
 import tomllib
@@ -195,6 +194,8 @@ def test_a_killed_pretraining_ends_with_the_same_weights(tiny_encoder: Path, tmp
         pretrain(config, SHORT, killed, say=quiet)
     with pytest.raises(RunError, match="was begun with other settings"):
         pretrain(config, PretrainConfig(max_steps=5, batch_size=8, lr=1e-3), killed, resume=True, say=quiet)
+    with pytest.raises(RunError, match="was begun with other precision"):
+        pretrain(config.model_copy(update={"precision": "bf16"}), SHORT, killed, resume=True, say=quiet)
     pretrain(config, SHORT, killed, resume=True, say=quiet)
     with pytest.raises(RunError, match="was begun with other seed"):  # finished, but not what is asked for
         pretrain(config.model_copy(update={"seed": 7}), SHORT, killed, resume=True, say=quiet)

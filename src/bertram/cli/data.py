@@ -238,5 +238,5 @@ def _token_cautions(settings: Config, rows: "FileRows") -> list[str]:
     return lines
 
 
-def _settings(data: str, words: tuple[str, ...], config: Path | None, **more: object) -> Config:
-    return with_labels_of_data(resolved(None, config, words, {"data": data, **more}.items()))
+def _settings(data: str, words: tuple[str, ...], config: Path | None, **fields: object) -> Config:
+    return with_labels_of_data(resolved(None, config, words, {"data": data, **fields}.items()))

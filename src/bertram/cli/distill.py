@@ -9,8 +9,9 @@ from cyclopts import App
 from bertram.cli.arguments import EstimateOnly, ResumeRun
 from bertram.cli.layout import Words
 from bertram.cli.settings import RECIPE_DEFAULTS, Configuration
-from bertram.cli.train import train
-from bertram.errors import RunError
+from bertram.cli.train import chosen_settings, show_estimate, train_and_show
+from bertram.errors import ConfigError, RunError
+from bertram.options.command_line import pairs
 
 EXAMPLES = """Examples:
 
@@ -23,6 +24,7 @@ Every field of the configuration is an option, as with bertram train; its
 """
 
 USAGE = "Usage: bertram distill TEACHER... --out RUN [OPTIONS]"
+FORM = "bertram distill TEACHER --out RUN"
 
 app = App(name="distill", usage=USAGE, help_epilogue=EXAMPLES, help_format="plaintext")
 
@@ -51,6 +53,14 @@ def distill(
     words = list(teachers[len(paths) :])
     if paths:
         words += ["--distill.teachers", json.dumps(paths)]
-    elif base.config is None and not resume:
-        raise RunError("name a teacher: bertram distill TEACHER --out RUN")
-    train(*words, base=base, out=out, resume=resume, dry_run=dry_run)
+    try:
+        pairs(words)
+    except ConfigError as error:
+        raise ConfigError([f"{problem}; teachers come first: {FORM}" for problem in error.problems]) from None
+    settings = chosen_settings(words, base, out, resume=resume)
+    if not settings.distill.teachers:
+        raise RunError(f"name a teacher: {FORM}")
+    if dry_run:
+        show_estimate(settings)
+        return
+    train_and_show(settings, out, resume=resume)

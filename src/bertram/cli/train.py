@@ -9,7 +9,7 @@ from cyclopts import App
 from bertram import options, recipes
 from bertram.cli.arguments import EstimateOnly, ResumeRun
 from bertram.cli.layout import Words, columns, filled
-from bertram.cli.settings import RECIPE_DEFAULTS, Configuration, resolved, with_labels_of_data
+from bertram.cli.settings import RECIPE_DEFAULTS, Configuration, ConfigurationOptions, resolved, with_labels_of_data
 from bertram.config import Config
 from bertram.errors import RunError
 from bertram.options.command_line import pairs
@@ -68,6 +68,29 @@ def train(
     dev_share
         Share of the training rows that is held out as dev rows where a task names no dev file. Default: 0.2.
     """
+    settings = chosen_settings(words, base, out, dev_share, resume=resume)
+    if dry_run:
+        show_estimate(settings)
+        return
+    train_and_show(settings, out, resume=resume)
+
+
+def chosen_settings(
+    words: Sequence[str], base: ConfigurationOptions, out: Path | None, dev_share: float | None = None, *, resume: bool
+) -> Config:
+    """The configuration that a command line asks for, or that of the run to continue.
+
+    Args:
+        words: ``--dotted.name value`` for further fields of the configuration.
+        base: recipe, file and other options.
+        out: run directory.
+        dev_share: share of the training rows that is held out; None if not given.
+        resume: continue the run in `out`.
+
+    Raises:
+        ConfigError: all faults of the options.
+        RunError: there is no run to continue, or it has other options.
+    """
     has_options = not (base.is_empty and not words and dev_share is None)
     if resume and out is None:
         raise RunError("--resume needs --out with the directory of the run to continue")
@@ -81,10 +104,7 @@ def train(
         settings = with_labels_of_data(base.settings(words, {"split": split}))
     if started and out is not None and options.digest(read_config(out)) != options.digest(settings):
         raise RunError(f"{out}: this run has other options (see its config.toml); resume it with --out alone")
-    if dry_run:
-        show_estimate(settings)
-        return
-    train_and_show(settings, out, resume=resume)
+    return settings
 
 
 def train_and_show(settings: Config, out: Path | None, *, resume: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from bertram.errors import ConfigError
 from bertram.options import old_names
 from bertram.options.raw_values import RawValues
-from bertram.options.schema import annotation_of, is_list, words_of
+from bertram.options.schema import annotation_of, is_list, literal_words
 
 
 def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
@@ -65,7 +65,7 @@ def _value(path: list[str], text: str) -> Any:
     annotation = annotation_of(path)
     if text.lower() == "none" and type(None) in get_args(annotation):
         return None
-    if text in words_of(annotation):
+    if text in literal_words(annotation):
         return text
     if is_list(annotation) and not text.startswith("["):
         return [] if text.lower() == "none" else [part.strip() for part in text.split(",") if part.strip()]

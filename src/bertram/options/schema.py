@@ -92,7 +92,7 @@ def is_list(annotation: Any) -> bool:
     return any(get_origin(part) is tuple for part in _parts(annotation))
 
 
-def words_of(annotation: Any) -> set[str]:
+def literal_words(annotation: Any) -> set[str]:
     """The words that a field takes as they are, such as ``balanced`` beside a list of numbers."""
     literals = [part for part in _parts(annotation) if get_origin(part) is Literal]
     return {value for literal in literals for value in get_args(literal) if isinstance(value, str)}

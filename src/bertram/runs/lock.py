@@ -96,6 +96,34 @@ def _is_same_file(file: IO[bytes], path: Path) -> bool:
 
 
 @contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Hold a directory that several runs write, while one of its files is replaced; the others wait.
+
+    Where the operating system or the disk has no locks, nothing is held.
+
+    Args:
+        directory: the directory; it is made if it is missing.
+
+    Raises:
+        RunError: the directory cannot be written.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - Linux and macOS have it
+    except ModuleNotFoundError:
+        yield
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / LOCK).open("a")
+    except OSError as error:
+        raise RunError(f"{directory}: cannot be written: {error.strerror}") from None
+    with file:
+        with suppress(OSError):  # a network disk without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def claimed(path: Path) -> Iterator[bool]:
     """Lock a run directory; the lock ends with the process, however that ends.
 

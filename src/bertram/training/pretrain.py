@@ -136,6 +136,7 @@ def _facts(config: Config, settings: PretrainConfig, files: Mapping[str, Any], t
         "data": dict(files),
         "texts": texts,
         "seed": config.seed,
+        "precision": config.precision,
         "settings": settings.model_dump(mode="json"),
     }
 

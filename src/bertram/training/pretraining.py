@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bertram.config import Config, PretrainConfig
 from bertram.data.packing import pack
-from bertram.errors import TrainingError
+from bertram.errors import RunError, TrainingError
 from bertram.model.dropout import NO_DROPOUT, Dropout
 from bertram.model.encoders import Encoder
 from bertram.model.masked_head import MaskedHead
@@ -142,13 +142,24 @@ class Pretraining:
             "step": self.step,
             "seconds": self.seconds,
             "position": self.stream.position,
+            "device": self.generator.device.type,
             "model": dict(self.model.state_dict()),
             "optimizer": {name: dict(self.optimizer.state.get(p, {})) for name, p in self.parameters.items()},
             "dropout": self.generator.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the state of a checkpoint."""
+        """Restore the state of a checkpoint.
+
+        Raises:
+            RunError: it was written on another device.
+        """
+        device, started_on = self.generator.device.type, state["device"]
+        if started_on != device:
+            raise RunError(
+                f"this pretraining was started on {started_on} and its random state cannot be restored on {device}; "
+                f"resume it on {started_on}"
+            )
         self.step, self.seconds, self.stream.position = state["step"], state["seconds"], state["position"]
         self.model.load_state_dict(state["model"])
         for name, parameter in self.parameters.items():

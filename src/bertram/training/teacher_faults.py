@@ -51,7 +51,7 @@ def split_faults(
         files: data files of the student.
         held_out: task -> dev rows that the student holds out of its training file.
     """
-    kept = run_source(teacher).held_out
+    teacher_dev = run_source(teacher).held_out
     for name in tasks:
         if name not in teacher.config.tasks:
             continue
@@ -60,7 +60,7 @@ def split_faults(
             dev_rows = held_out[name]
             is_other_file = dev_rows.file not in trained_on and dev_rows.sha256 not in trained_on.values()
             # The record of an ensemble or a soup names no training files, so theirs may be this one.
-            if not _covers(kept.get(name), dev_rows) and not (trained_on and is_other_file):
+            if not _covers(teacher_dev.get(name), dev_rows) and not (trained_on and is_other_file):
                 yield (
                     f"teacher {path}: held out other dev rows of {name} than this run, so it may have been trained on "
                     f"them; use one dev file for both, or one split (--split.same_as {path})"
@@ -80,9 +80,9 @@ def _used(files: Mapping[str, DataFile], task: str, *parts: str) -> dict[str, st
     }
 
 
-def _covers(kept: HeldOut | None, dev_rows: HeldOut) -> bool:
-    """Whether all dev rows were held out in the teacher's training, too."""
-    return kept is not None and kept.sha256 == dev_rows.sha256 and set(dev_rows.lines) <= set(kept.lines)
+def _covers(held_out: HeldOut | None, dev_rows: HeldOut) -> bool:
+    """Whether all dev rows are among the rows that a teacher's training held out."""
+    return held_out is not None and held_out.sha256 == dev_rows.sha256 and set(dev_rows.lines) <= set(held_out.lines)
 
 
 def _inputs(task: Task) -> str:

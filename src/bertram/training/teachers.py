@@ -28,6 +28,7 @@ from bertram.prediction.model import Model
 from bertram.prediction.model_hash import model_hash
 from bertram.runs.directory import Run, open_run
 from bertram.runs.files import write_bytes, write_json
+from bertram.runs.lock import exclusive
 from bertram.runs.record_parts import Agreement, Distilled, TeacherInfo
 from bertram.runs.tensors import read_tensors
 from bertram.runs.typed_json import read_object
@@ -221,7 +222,10 @@ class KeptOutputs:
         chunks = [(chunk, self._path(teacher, examples, chunk)) for chunk in ranges]
         processes.on_first(lambda: self._compute_missing(teacher, examples, chunks, needed))
         processes.wait()
-        return torch.cat([read_tensors(path)[OUTPUTS] for _, path in chunks])
+        outputs = torch.cat([read_tensors(path)[OUTPUTS] for _, path in chunks])
+        if not bool(_computed(outputs)[needed].all()):  # only where the disk has no locks
+            raise RunError(f"{self.directory}: outputs were lost while another run wrote there; continue with --resume")
+        return outputs
 
     def _path(self, teacher: TrainedTeacher, examples: Examples, chunk: range) -> Path:
         """File of the outputs for a chunk of examples, named by the hash of teacher, precision, task and texts."""
@@ -238,7 +242,8 @@ class KeptOutputs:
         for chunk, path, places in missing:
             if places:
                 outputs = teacher_outputs(teacher.model, examples, places, self.batch_size)
-                write_bytes(path, save({OUTPUTS: _merged(chunk, path, places, outputs)}))
+                with exclusive(self.directory):  # another student may add to the same file
+                    write_bytes(path, save({OUTPUTS: _merged(chunk, path, places, outputs)}))
 
     @staticmethod
     def _missing(chunk: range, path: Path, needed: Tensor) -> list[int]:
@@ -289,9 +294,10 @@ def load_teachers(config: Config, precision: Precision, device: torch.device) ->
     """The teachers that a configuration names; none without distillation.
 
     Raises:
-        ConfigError: a teacher is no finished run, or has other tasks or labels; all faults are named.
+        ConfigError: a teacher is no finished run, has other tasks or labels, or is named twice, or there is a file in
+            the place of `distill.outputs`; all faults are named.
     """
-    faults: list[str] = []
+    faults = [] if config.distill.outputs is None else _directory_faults(Path(config.distill.outputs).expanduser())
     teachers: list[TrainedTeacher] = []
     student = {name: task for name, task in config.tasks.items() if task.trained}
     for path in config.distill.teachers:
@@ -304,13 +310,21 @@ def load_teachers(config: Config, precision: Precision, device: torch.device) ->
         for member in model.members if isinstance(model, Ensemble) else [model]:
             member.network.to(device)
         faults += space_faults(path, student, model.tasks)
-        teachers.append(TrainedTeacher(path, run, model_hash(run), model, _overall(run)))
+        sha256 = model_hash(run)
+        faults += [f"distill.teachers: {path} has the model of {t.path}" for t in teachers if t.sha256 == sha256]
+        teachers.append(TrainedTeacher(path, run, sha256, model, _overall(run)))
     if teachers and not faults:
         taught = {name for teacher in teachers for name in teacher.model.tasks}
         faults += [f"distill.teachers: no teacher has a task {name}" for name in student if name not in taught]
     if faults:
         raise ConfigError(faults)
     return Teachers(teachers, [TeacherInfo(t.path, t.sha256, _taught(t, student), t.overall) for t in teachers])
+
+
+def _directory_faults(directory: Path) -> list[str]:
+    """The reason why a directory cannot be made; none if it exists."""
+    existing = next(path for path in [directory, *directory.absolute().parents] if path.exists())
+    return [] if existing.is_dir() else [f"distill.outputs: {existing} is a file; name a directory"]
 
 
 def _taught(teacher: TrainedTeacher, student: Iterable[str]) -> list[str]:
