@@ -4,8 +4,8 @@ Logs, locks and models stay behind; so do predictions, if that is asked for, and
 cannot be computed again, and is made from its own values.
 """
 
+import argparse
 import shutil
-import sys
 from pathlib import Path
 
 from bertram.experiments.ablation_table import TABLE as ABLATION
@@ -50,12 +50,16 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Copy, and say how much there is."""
-    source, target = (Path(word) for word in arguments[:2])
-    names = collect(source, target, predictions="--without-predictions" not in arguments)
-    print(f"{len(names)} finished runs in {target}, {size(target) / 1e6:.1f} MB")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, metavar="FROM")
+    parser.add_argument("target", type=Path, metavar="TO")
+    parser.add_argument("--without-predictions", action="store_true")
+    chosen = parser.parse_args()
+    names = collect(chosen.source, chosen.target, predictions=not chosen.without_predictions)
+    print(f"{len(names)} finished runs in {chosen.target}, {size(chosen.target) / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

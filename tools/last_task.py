@@ -4,6 +4,7 @@ FOLDER has finished runs of the order `sequential` with each task last (`--sampl
 of the gold labels, if it is not the one that the runs name.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -23,14 +24,17 @@ def lines(result: LastTaskClaim) -> list[str]:
     return [*result.sentences(), f"seeds: {seeds}", *result.notes]
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Print the verdicts."""
-    folder, data = arguments[0], arguments[1] if len(arguments) > 1 else None
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("data", nargs="?", metavar="DATA")
+    chosen = parser.parse_args()
     try:
-        print("\n".join(lines(claim(finished_runs(Path(folder)), data))))
+        print("\n".join(lines(claim(finished_runs(chosen.folder), chosen.data))))
     except BertramError as error:
         sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

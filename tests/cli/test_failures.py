@@ -102,9 +102,9 @@ def test_ctrl_c_gives_no_traceback(begun: bool, tiny_encoder: Path, tmp_path: Pa
     words = ["--data", "sample", "--encoder", str(tiny_encoder), "--sampling.epochs", "1000", "--out", str(out)]
     command = [sys.executable, "-m", "bertram", "train", *words]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(0.5)  # in the middle of imports
-        while begun and not (out / "metrics.jsonl").is_file():
-            time.sleep(0.1)
+        wanted = out / "metrics.jsonl" if begun else out
+        while not wanted.exists() and process.poll() is None:
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=300)
     assert process.returncode in (130, -signal.SIGINT)  # Python ends so if exec was interrupted; a shell says 130

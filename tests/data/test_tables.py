@@ -213,6 +213,11 @@ def test_another_encoding_is_told_from_the_header_and_can_be_said(encoding: str)
     assert records(content, encoding=encoding)[0].values == {"größe": "1", "b": "dé"}
 
 
+def test_a_text_without_the_mark_that_its_encoding_begins_with_is_refused() -> None:
+    with pytest.raises(DataError, match="the text is not UTF-16"):
+        records(b"a\tb\n1\tfine\n", encoding="utf-16")
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
 def test_a_row_in_another_encoding_is_named_with_the_option_that_helps(encoding: str) -> None:
     content = "a\tb\n1\tfine\n2\tdéjà vu\n".encode(encoding)

@@ -17,7 +17,7 @@ from bertram.experiments import ablation
 from bertram.experiments.budget import Budget
 from bertram.experiments.design import fractional, full, leave_one_out
 from bertram.experiments.factors import parse
-from bertram.experiments.forecast import EffectForecast, Forecast, Noise
+from bertram.experiments.forecast import EffectForecast, Forecast, LookForecast, Noise
 from bertram.experiments.request import REQUEST, note_ablation
 from bertram.minbert import catalogue, reproduce
 from bertram.minbert.published import EXPERIMENTS
@@ -92,6 +92,10 @@ def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
     later = replace(expected, source="the runs themselves")
     assert note_ablation(replace(asked, seeds=range(3)), later) == expected  # it was made before the runs
     assert note_ablation(replace(asked, budget=Budget(fraction=0.5)), later) == later
+    sequential = replace(later, effects=(replace(one, looks=(LookForecast(0.005, (0.8, 0.6), (4.0, 6.0)),)),))
+    note_ablation(asked, expected)
+    assert note_ablation(asked, sequential) == sequential  # another kind of study
+    (tmp_path / "out" / REQUEST).unlink()
     note_ablation(asked, expected)
     found = ablation.result(asked, ablation.jobs(asked), expected)
     ablation.write(tmp_path / "out", found)

@@ -9,7 +9,7 @@ import pytest
 from tests.common.child_processes import FORKSERVER
 
 from bertram.errors import RunError
-from bertram.runs.lock import claimed
+from bertram.runs.lock import claimed, exclusive, run_lock
 from bertram.runs.provenance import peak_memory_mib
 
 
@@ -17,6 +17,13 @@ def hold(path: Path, ready: Path) -> None:
     with claimed(path) as mine:
         ready.write_text(str(mine))
         time.sleep(600)
+
+
+def test_outputs_can_be_kept_in_the_directory_of_the_run_itself(tmp_path: Path) -> None:
+    with run_lock(tmp_path), exclusive(tmp_path):
+        (tmp_path / "outputs").touch()
+    with exclusive(tmp_path):
+        assert (tmp_path / "outputs").is_file()
 
 
 def test_a_claim_excludes_others_until_it_is_given_back(tmp_path: Path) -> None:

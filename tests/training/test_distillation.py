@@ -486,7 +486,7 @@ def test_a_teacher_named_twice_and_a_file_for_outputs_are_refused(
         load_teachers(config, "fp32", torch.device("cpu"))
     assert error.value.problems == [
         f"distill.outputs: {tmp_path / 'file'} is a file; name a directory",
-        f"distill.teachers: {link} has the model of {teacher}",
+        f"distill.teachers: {link} is the same model as {teacher}",
     ]
 
 

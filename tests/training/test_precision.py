@@ -95,12 +95,12 @@ def test_a_pretraining_that_is_resumed_keeps_its_precision(
 
 def test_a_study_measures_once(tiny_encoder: Path, tmp_path: Path, measure: Measure) -> None:
     config = tiny_config(tiny_encoder, precision="auto", device="cpu")
-    settle_precision(tmp_path / "fixed", [tiny_config(tiny_encoder, precision="fp32")])
+    settle_precision(tmp_path / "fixed", [tiny_config(tiny_encoder, precision="fp32")], [])
     assert kept_precision(tmp_path / "fixed") is None
     for first, later in (("bf16", "fp32"), ("fp32", "bf16")):
         for outcome in (first, later):
             measure(outcome)
-            settle_precision(tmp_path / first, [config])
+            settle_precision(tmp_path / first, [config], [])
         assert kept_precision(tmp_path / first) == first
 
 
@@ -112,14 +112,13 @@ def test_a_study_goes_on_in_the_precision_of_its_finished_runs(
         finished(tmp_path / str(number), config, precision)
     for number in range(3, 6):
         finished(tmp_path / str(number), tiny_config(tiny_encoder, precision="bf16"), "bf16")  # was asked for
+    runs = [Run(tmp_path / str(number)) for number in range(6)]
     measure("bf16")
-    settle_precision(tmp_path, [config])
+    settle_precision(tmp_path, [config], runs)
     assert kept_precision(tmp_path) == "fp32"
     (tmp_path / PRECISION).unlink()
-    for number in (0, 2):
-        (tmp_path / str(number) / "record.json").unlink()
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    settle_precision(tmp_path, [config])
+    settle_precision(tmp_path, [config], runs[1:2])
     assert kept_precision(tmp_path) == "fp32"  # a processor without bf16
 
 

@@ -194,7 +194,7 @@ def test_a_killed_pretraining_ends_with_the_same_weights(tiny_encoder: Path, tmp
         pretrain(config, SHORT, killed, say=quiet)
     with pytest.raises(RunError, match="was begun with other settings"):
         pretrain(config, PretrainConfig(max_steps=5, batch_size=8, lr=1e-3), killed, resume=True, say=quiet)
-    with pytest.raises(RunError, match="was begun with other precision"):
+    with pytest.raises(RunError, match="was started with other precision"):
         pretrain(config.model_copy(update={"precision": "bf16"}), SHORT, killed, resume=True, say=quiet)
     pretrain(config, SHORT, killed, resume=True, say=quiet)
     with pytest.raises(RunError, match="was begun with other seed"):  # finished, but not what is asked for

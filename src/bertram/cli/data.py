@@ -206,9 +206,9 @@ def pairs(
         allow_rejects=settings.allow_rejects,
     )
     write_pairs(out, chosen, candidates)
-    near = sum(candidate.origin == "neighbour" for candidate in candidates)
-    far = len(candidates) - near
-    _tell(out, f"{len(candidates):,} pairs: {near:,} of nearest neighbours and {far:,} random ones")
+    neighbour_count = sum(candidate.origin == "neighbour" for candidate in candidates)
+    parts = f"{neighbour_count:,} of nearest neighbours and {len(candidates) - neighbour_count:,} random ones"
+    _tell(out, f"{len(candidates):,} pairs: {parts}")
 
 
 def _tell(out: Path, text: str) -> None:

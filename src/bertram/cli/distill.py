@@ -9,7 +9,7 @@ from cyclopts import App
 from bertram.cli.arguments import EstimateOnly, ResumeRun
 from bertram.cli.layout import Words
 from bertram.cli.settings import RECIPE_DEFAULTS, Configuration
-from bertram.cli.train import chosen_settings, show_estimate, train_and_show
+from bertram.cli.train import chosen_settings, train_or_estimate
 from bertram.errors import ConfigError, RunError
 from bertram.options.command_line import pairs
 
@@ -60,7 +60,4 @@ def distill(
     settings = chosen_settings(words, base, out, resume=resume)
     if not settings.distill.teachers:
         raise RunError(f"name a teacher: {FORM}")
-    if dry_run:
-        show_estimate(settings)
-        return
-    train_and_show(settings, out, resume=resume)
+    train_or_estimate(settings, out, resume=resume, dry_run=dry_run)

@@ -69,10 +69,7 @@ def train(
         Share of the training rows that is held out as dev rows where a task names no dev file. Default: 0.2.
     """
     settings = chosen_settings(words, base, out, dev_share, resume=resume)
-    if dry_run:
-        show_estimate(settings)
-        return
-    train_and_show(settings, out, resume=resume)
+    train_or_estimate(settings, out, resume=resume, dry_run=dry_run)
 
 
 def chosen_settings(
@@ -105,6 +102,14 @@ def chosen_settings(
     if started and out is not None and options.digest(read_config(out)) != options.digest(settings):
         raise RunError(f"{out}: this run has other options (see its config.toml); resume it with --out alone")
     return settings
+
+
+def train_or_estimate(settings: Config, out: Path | None, *, resume: bool, dry_run: bool) -> None:
+    """Train and show the scores, or with `dry_run` show what it would take."""
+    if dry_run:
+        show_estimate(settings)
+    else:
+        train_and_show(settings, out, resume=resume)
 
 
 def train_and_show(settings: Config, out: Path | None, *, resume: bool) -> None:

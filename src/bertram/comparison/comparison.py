@@ -1,7 +1,7 @@
 """Comparison of runs: predictions of the same examples beside the gold labels, each read once."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,6 +177,12 @@ def read_tasks(
         )
     check_same_examples(tasks)
     return tasks
+
+
+def named_runs(runs: Iterable[Run]) -> dict[str, Run]:
+    """Name -> run, by `distinct_names`."""
+    listed = list(runs)
+    return dict(zip(distinct_names([run.path for run in listed]), listed, strict=True))
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

@@ -103,10 +103,13 @@ def _texts(chunks: Iterator[bytes], codec: str) -> Iterator[str]:
         return
     decoder = codecs.getincrementaldecoder(codec)("bertram.undecodable")
     partial = ""
-    for chunk in chunks:
-        *whole, partial = (partial + decoder.decode(chunk)).split("\n")
-        yield from whole
-    partial += decoder.decode(b"", final=True)
+    try:
+        for chunk in chunks:
+            *whole, partial = (partial + decoder.decode(chunk)).split("\n")
+            yield from whole
+        partial += decoder.decode(b"", final=True)
+    except UnicodeError as error:  # such as UTF-16 without the mark that it begins with
+        raise DataError(f"the text is not {codec.upper()}: {error}") from None
     if partial:
         yield partial
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertram import options
 from bertram.comparison.comparable import precision_notes, score_notes
-from bertram.comparison.comparison import read_tasks
+from bertram.comparison.comparison import named_runs, read_tasks
 from bertram.comparison.components import components
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import primary_outcome, scores_of
@@ -160,14 +160,15 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
     """
     design = ablation.design
     runs = _runs(ablation, jobs)
-    every = {str(run.path): run for by_seed in runs.values() for run in by_seed.values()}
-    paths = {cell: {seed: str(run.path) for seed, run in by_seed.items()} for cell, by_seed in runs.items()}
+    every = named_runs(run for by_seed in runs.values() for run in by_seed.values())
+    names = {run.path: name for name, run in every.items()}
+    arms = {cell: {seed: names[run.path] for seed, run in by_seed.items()} for cell, by_seed in runs.items()}
     tasks = read_tasks(every, jobs[0].config.data) if every else {}
     scored = outcomes(tasks) if every else []
-    scores = {outcome.name: scores_of(outcome, paths) for outcome in scored}
+    scores = {outcome.name: scores_of(outcome, arms) for outcome in scored}
     weights = {contrast.name: contrast.weights for contrast in contrasts(design) if contrast.main}
     noise = {name: components(cells, weights) for name, cells in scores.items()}
-    rows = effects(design, scored, paths, primary=ablation.primary, smallest=ablation.smallest_effect) if scored else []
+    rows = effects(design, scored, arms, primary=ablation.primary, smallest=ablation.smallest_effect) if scored else []
     count = len(ablation.seeds)
     table = AblationTable(
         title=f"What each factor is worth: {ablation.recipe}, {design.kind} design, {count} "

@@ -36,18 +36,24 @@ def note_ablation(ablation: Ablation, expected: Forecast | None) -> Forecast | N
         "smallest_effect": ablation.smallest_effect,
         "primary": ablation.primary,
     }
-    earlier = noted_forecast(ablation.out) if _was_asked(ablation.out, values) else None
-    standing = earlier or expected
-    note_request(ablation.out, "ablation", {**values, "power": None if standing is None else asdict(standing)})
-    return standing
+    earlier = noted_forecast(ablation.out) if _is_same_request(ablation.out, values) else None
+    if earlier is not None and (expected is None or _has_looks(earlier) == _has_looks(expected)):
+        expected = earlier
+    note_request(ablation.out, "ablation", {**values, "power": None if expected is None else asdict(expected)})
+    return expected
 
 
-def _was_asked(out: Path, values: Mapping[str, Any]) -> bool:
-    """Whether the last request is the same but for its seeds and further folders."""
+def _is_same_request(out: Path, values: Mapping[str, Any]) -> bool:
+    """Whether the request that a folder holds is the same but for its seeds and further folders."""
     if not (out / REQUEST).is_file():
         return False
-    last, asked = read_json(out / REQUEST), json.loads(json.dumps(values))
-    return all(last.get(name) == value for name, value in asked.items() if name not in ("seeds", "folders"))
+    noted, current = read_json(out / REQUEST), json.loads(json.dumps(values))
+    return all(noted.get(name) == value for name, value in current.items() if name not in ("seeds", "folders"))
+
+
+def _has_looks(forecast: Forecast) -> bool:
+    """Whether a forecast is one of a study that runs until it is decided."""
+    return any(effect.looks for effect in forecast.effects)
 
 
 def noted_forecast(out: Path) -> Forecast | None:

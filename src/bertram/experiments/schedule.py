@@ -185,8 +185,9 @@ def run_jobs(jobs: Sequence[Job], display: StudyDisplay, *, at_once: int = 1, ke
             tell(Event(job.key, "waiting" if job in waiting else "skipped"))
             if job not in waiting:
                 _mend(job, tell)
-        for folder in {job.path.parent for job in waiting}:
-            settle_precision(folder, [job.config for job in waiting])
+        if waiting:
+            finished = [Run(job.path) for job in jobs if job not in waiting]
+            settle_precision(waiting[0].path.parent, [job.config for job in waiting], finished)
         if at_once == 1 or len(waiting) < 2:
             for job in waiting:
                 work(job, tell, keep_models=keep_models)

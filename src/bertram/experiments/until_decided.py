@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertram.comparison.comparison import read_tasks
+from bertram.comparison.comparison import named_runs, read_tasks
 from bertram.comparison.evidence import Contrast
 from bertram.comparison.outcomes import outcomes
 from bertram.errors import RunError
@@ -46,13 +46,14 @@ class SequentialStudy:
         """
         by_arm = self.jobs(next_seeds(looks))
         runs = {arm: [Run(job.path) for job in jobs if job.finished] for arm, jobs in by_arm.items()}
-        every = {str(run.path): run for arm_runs in runs.values() for run in arm_runs}
+        every = named_runs(run for arm_runs in runs.values() for run in arm_runs)
         if not every:
             raise RunError(f"no look after {next_seeds(looks)} seeds: there are no finished runs")
         data = next(iter(by_arm.values()))[0].config.data
         scored = {outcome.name: outcome for outcome in outcomes(read_tasks(every, data), losses=False)}
-        names = {arm: {run.config.seed: str(run.path) for run in arm_runs} for arm, arm_runs in runs.items()}
-        look = make_look(self.plan, looks, self.contrasts, scored[self.plan.primary], names)
+        names = {run.path: name for name, run in every.items()}
+        arms = {arm: {run.config.seed: names[run.path] for run in arm_runs} for arm, arm_runs in runs.items()}
+        look = make_look(self.plan, looks, self.contrasts, scored[self.plan.primary], arms)
         write_looks(self.out, self.plan, [*looks, look])
         return look
 

@@ -13,6 +13,7 @@ from bertram.runs.typed_json import one_line
 
 LOCKS = ".locks"
 LOCK = ".lock"
+SHARED_LOCK = ".shared.lock"  # not that of a run, which its training holds from beginning to end
 
 
 @contextmanager
@@ -114,7 +115,7 @@ def exclusive(directory: Path) -> Iterator[None]:
         return
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / LOCK).open("a")
+        file = (directory / SHARED_LOCK).open("a")
     except OSError as error:
         raise RunError(f"{directory}: cannot be written: {error.strerror}") from None
     with file:

@@ -31,11 +31,11 @@ def check_offset_function(
         assert isinstance(output, Tensor)
         if output.shape != expected.shape:
             raise ValueError(f"f gives outputs {list(output.shape)}, the clean outputs are {list(expected.shape)}")
-        off = difference(output.float(), expected.float()).abs().max()
+        largest_difference = difference(output.float(), expected.float()).abs().max()
         largest = expected.float().nan_to_num(0.0, 0.0, 0.0).abs().max()
-        if not off <= tolerance * largest.clamp_min(1.0):  # NaN is not
+        if not largest_difference <= tolerance * largest.clamp_min(1.0):  # NaN is not
             raise ValueError(
-                f"f(0) differs from the clean outputs by {off:.3g}: f must add the offset to the word "
+                f"f(0) differs from the clean outputs by {largest_difference:.3g}: f must add the offset to the word "
                 "embeddings of the clean pass. Usual reasons: a function of embeddings, as smart-pytorch wants it "
                 "(use lambda offset: eval_fn(embeddings + offset)); dropout that draws other masks (use "
                 "same_dropout); a model that scales its word embeddings, to which inputs_embeds are added unscaled"

@@ -152,9 +152,10 @@ def _keep_facts(out: Path, facts: Mapping[str, Any]) -> None:
 def _require_same(out: Path, facts: Mapping[str, Any]) -> None:
     """Refuse to continue a training that was begun with other settings or data."""
     noted, current = read_object(out / FACTS), json.loads(json.dumps(facts))
+    noted = {"precision": current["precision"], **noted}  # an older file does not tell it
     changed = [name for name in current if noted.get(name) != current[name]]
     if changed:
-        raise RunError(f"{out}: was begun with other {', '.join(changed)} ({FACTS}); continue it with those")
+        raise RunError(f"{out}: was started with other {', '.join(changed)} ({FACTS}); continue it with those")
 
 
 def _finish(training: Pretraining, out: Path, say: Say) -> None:

@@ -154,7 +154,8 @@ class Pretraining:
         Raises:
             RunError: it was written on another device.
         """
-        device, started_on = self.generator.device.type, state["device"]
+        device = self.generator.device.type
+        started_on = state.get("device", device)  # an older checkpoint does not tell it
         if started_on != device:
             raise RunError(
                 f"this pretraining was started on {started_on} and its random state cannot be restored on {device}; "

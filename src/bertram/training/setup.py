@@ -112,16 +112,15 @@ def build_model(config: Config, device: torch.device, precision: Precision | Non
     network = Multitask(encoder, config.tasks, config.model.pooling)
     for name, head in network.task_heads():
         head.initialize(seeded_generator(config.seed, f"head {name}"))
-    used: Precision = precision or choose_precision(config.precision, device)
-    used = processes.from_first(used)
-    encoder.set_precision(used)
+    chosen = processes.from_first(precision or choose_precision(config.precision, device))
+    encoder.set_precision(chosen)
     if config.model.freeze_encoder:
         encoder.requires_grad_(False)
     if config.optimizer.embedding_update == "frozen":
         encoder.word_embeddings.requires_grad_(False)
     network.to(device)
     model = Model(network, tokenizer, config.model.max_length or positions, both_orders=config.model.both_orders)
-    return model, used
+    return model, chosen
 
 
 def fit_starts(network: Multitask, data: RunData) -> None:

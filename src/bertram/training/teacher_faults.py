@@ -59,8 +59,14 @@ def split_faults(
         if name in held_out:
             dev_rows = held_out[name]
             is_other_file = dev_rows.file not in trained_on and dev_rows.sha256 not in trained_on.values()
-            # The record of an ensemble or a soup names no training files, so theirs may be this one.
-            if not _covers(teacher_dev.get(name), dev_rows) and not (trained_on and is_other_file):
+            if _covers(teacher_dev.get(name), dev_rows):
+                continue
+            if not trained_on:
+                yield (
+                    f"teacher {path}: its record does not tell which rows of {name} it was trained on, and this run "
+                    "holds its dev rows out of a training file; use a dev file, or a single run as the teacher"
+                )
+            elif not is_other_file:
                 yield (
                     f"teacher {path}: held out other dev rows of {name} than this run, so it may have been trained on "
                     f"them; use one dev file for both, or one split (--split.same_as {path})"

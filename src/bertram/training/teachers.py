@@ -311,7 +311,7 @@ def load_teachers(config: Config, precision: Precision, device: torch.device) ->
             member.network.to(device)
         faults += space_faults(path, student, model.tasks)
         sha256 = model_hash(run)
-        faults += [f"distill.teachers: {path} has the model of {t.path}" for t in teachers if t.sha256 == sha256]
+        faults += [f"distill.teachers: {path} is the same model as {t.path}" for t in teachers if t.sha256 == sha256]
         teachers.append(TrainedTeacher(path, run, sha256, model, _overall(run)))
     if teachers and not faults:
         taught = {name for teacher in teachers for name in teacher.model.tasks}
