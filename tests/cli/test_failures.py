@@ -89,7 +89,7 @@ def test_an_interrupted_command_says_how_to_continue(words: tuple[str, ...], hin
 
 
 def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("bertram.training.train.train", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr("bertram.training.train.train", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     ended = call("train", "--data", "sample", "--out", tmp_path / "run")
     hint = f"continue with: bertram train --resume --out {tmp_path / 'run'}"
     assert (ended.code, ended.err) == (130, f"bertram: interrupted; {hint}\n")

@@ -192,12 +192,12 @@ def test_a_killed_pretraining_ends_with_the_same_weights(tiny_encoder: Path, tmp
     assert not (killed / "config.json").exists()
     with pytest.raises(RunError, match="exists already; continue it with --resume"):
         pretrain(config, SHORT, killed, say=quiet)
-    with pytest.raises(RunError, match="was begun with other settings"):
+    with pytest.raises(RunError, match="was started with other settings"):
         pretrain(config, PretrainConfig(max_steps=5, batch_size=8, lr=1e-3), killed, resume=True, say=quiet)
     with pytest.raises(RunError, match="was started with other precision"):
         pretrain(config.model_copy(update={"precision": "bf16"}), SHORT, killed, resume=True, say=quiet)
     pretrain(config, SHORT, killed, resume=True, say=quiet)
-    with pytest.raises(RunError, match="was begun with other seed"):  # finished, but not what is asked for
+    with pytest.raises(RunError, match="was started with other seed"):  # finished, but not what is asked for
         pretrain(config.model_copy(update={"seed": 7}), SHORT, killed, resume=True, say=quiet)
     assert (whole / "model.safetensors").read_bytes() == (killed / "model.safetensors").read_bytes()
 
