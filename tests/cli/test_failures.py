@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,15 @@ def test_an_interrupted_command_says_how_to_continue(words: tuple[str, ...], hin
     assert outcome(KeyboardInterrupt(), words) == (130, f"bertram: interrupted{hint}\n")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own answer to SIGINT, whatever a shell or another package has put in its place."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("bertram.training.train.train", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     ended = call("train", "--data", "sample", "--out", tmp_path / "run")
@@ -96,6 +106,7 @@ def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("begun", [False, True])
 def test_ctrl_c_gives_no_traceback(begun: bool, tiny_encoder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
