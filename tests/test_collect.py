@@ -46,7 +46,9 @@ def test_without_predictions_the_table_is_made_from_its_own_values(tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["tools.findings", "tools.pages", "tools.tables"])
+@pytest.mark.parametrize(
+    "module", ["tools.collect", "tools.findings", "tools.last_task", "tools.pages", "tools.tables"]
+)
 def test_help_writes_no_page(module: str) -> None:
     command = [sys.executable, "-m", module, "--help"]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

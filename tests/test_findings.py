@@ -15,6 +15,7 @@ from bertram.experiments.design import Design, fractional, named_levels, one_at_
 from bertram.experiments.effects import effects
 from bertram.experiments.equal_time import StepCosts, write_step_costs
 from bertram.experiments.forecast import EffectForecast, Forecast, Noise
+from tools import RESULTS, ROOT
 from tools.findings.__main__ import write
 from tools.findings.claims import TECHNIQUES
 from tools.findings.evidence import effect, progress, size, verdict_words
@@ -214,6 +215,13 @@ def check_cross_is_the_reverse_of_bi(table: AblationTable) -> None:
     assert cross.ci95_new == (-row.ci95_new[1], -row.ci95_new[0])
     assert cross.verdict == replace(row.verdict, decision=cross.verdict.decision)
     assert (cross.verdict.decision, row.verdict.decision) == ("better", "worse")
+
+
+def test_the_page_in_docs_is_that_of_the_records() -> None:
+    findings = Findings.read(RESULTS)
+    assert findings.study is not None
+    text = page(findings, panels(findings.study, findings.equal_time))
+    assert (ROOT / "docs" / "findings.md").read_text(encoding="utf-8") == text, "run make tables"
 
 
 def test_the_study_s_claims_are_its_published_differences() -> None:

@@ -12,10 +12,12 @@ from tests.common.trainings import tiny_config
 
 import bertram
 from bertram import options
+from bertram.config import Config
 from bertram.data.sources import source_of
 from bertram.data.splits import run_source
 from bertram.errors import ConfigError
 from bertram.experiments.crossval import cross_validate, interval, make_jobs
+from bertram.experiments.schedule import Job
 from bertram.runs.directory import Run
 
 
@@ -68,6 +70,10 @@ def test_every_row_is_predicted_once_and_the_predictions_can_be_scored(tiny_enco
     assert json.loads((out / "crossval.json").read_text()) == result
 
 
+def jobs_of(config: Config, rows: polars.DataFrame, out: Path) -> list[Job]:
+    return make_jobs(config, 2, out, source_of(rows, config.tasks))
+
+
 @pytest.mark.slow
 def test_tables_in_memory_are_cross_validated_as_their_file_is(tiny_encoder: Path, tmp_path: Path) -> None:
     config = options.make(options.read(toml_of(tiny_encoder, tmp_path)))
@@ -87,8 +93,14 @@ def test_tables_in_memory_are_cross_validated_as_their_file_is(tiny_encoder: Pat
     changed = table.with_columns(polars.col("text") + "!")
     labelled = options.change(in_memory, tasks={"mood": {"labels": ["a", "b"]}})
     for rows, finished in ((table, True), (changed, False)):
-        jobs = make_jobs(labelled, 2, tmp_path / "of-table", source_of(rows, config.tasks))
+        jobs = jobs_of(labelled, rows, tmp_path / "of-table")
         assert [job.finished for job in jobs] == [finished, finished]
+    splits = jobs_of(labelled, table, tmp_path / "of-table")[0].path / "splits.json"
+    values = json.loads(splits.read_text())
+    values["tasks"]["mood"]["lines"][0] += 1
+    splits.write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match="its dev rows were chosen by another version"):
+        jobs_of(labelled, table, tmp_path / "of-table")
     with pytest.raises(ConfigError, match="folds = 1: at least 2 are needed"):
         cross_validate(in_memory, tmp_path / "none", table, folds=1)
 

@@ -7,7 +7,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from bertram.data.labels import with_labels
 from bertram.data.memory import MEMORY, Tables
 from bertram.data.rows import Rows, read_rows, refuse_double_ids
 from bertram.data.sources import DataSource
-from bertram.data.splits import run_source
+from bertram.data.splits import SPLITS, config_source, run_source
 from bertram.errors import ConfigError, DataError, RunError
 from bertram.evaluation.groups import text_groups
 from bertram.evaluation.scoring import score_task
@@ -138,7 +138,8 @@ def make_jobs(config: Config, folds: int, out: Path, source: DataSource | None =
         source: tables in memory; default: the data of the configuration.
 
     Raises:
-        ConfigError: teachers, or everything for which a training would refuse the data, of all folds together.
+        ConfigError: teachers, everything for which a training would refuse the data, of all folds together, or folds
+            in `out` that were split otherwise.
     """
     if config.distill.teachers:
         raise ConfigError([SEEN_BY_TEACHERS])
@@ -154,10 +155,27 @@ def make_jobs(config: Config, folds: int, out: Path, source: DataSource | None =
         raise ConfigError(problems)
     finished = finished_runs((out,))
     produce = train_run if source is None else partial(_train_on, source)
-    return [
+    jobs = [
         make_job(f"fold-{number}", fold, out, finished, produce=produce, source=source)
         for number, fold in enumerate(configs)
     ]
+    faults = [fault for job in jobs for fault in _split_faults(job, source)]
+    if faults:
+        raise ConfigError(faults)
+    return jobs
+
+
+def _split_faults(job: Job, source: DataSource | None) -> Iterator[str]:
+    """Whether a fold was begun with other dev rows than it has now; another fold would have some of them, too."""
+    if not (job.path / SPLITS).is_file():
+        return
+    if _dev_lines(run_source(Run(job.path), source)) != _dev_lines(config_source(job.config, source)):
+        yield f"{job.path}: its dev rows were chosen by another version of BERTram; use another --out for all folds"
+
+
+def _dev_lines(source: DataSource) -> dict[str, list[int]]:
+    """Task -> lines of its dev rows."""
+    return {name: list(rows.lines) for name, rows in source.held_out.items()}
 
 
 def _without_dev(tables: Tables, tasks: Mapping[str, Task]) -> DataSource:
