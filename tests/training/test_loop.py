@@ -110,6 +110,17 @@ def test_a_task_of_one_batch_is_trained_in_both_orders(tiny_encoder: Path) -> No
     assert found == {True, False}
 
 
+def test_a_pair_that_is_a_batch_of_its_own_is_trained_in_both_orders(tiny_encoder: Path) -> None:
+    tasks = {"quora": {"encoding": "cross"}}
+    training = begin_training(tiny_config(tiny_encoder, tasks=tasks, model={"both_orders": True}))
+    place = np.array([2])
+    found = []
+    for training.sampler.step in range(2):
+        (batch,) = training.batches({"quora": place})
+        found.append(batch.sequences)
+    assert found[0] != found[1]
+
+
 @pytest.mark.slow
 def test_diagnostics_do_not_change_a_run(tiny_encoder: Path, tmp_path: Path) -> None:
     changes = {
@@ -126,6 +137,15 @@ def test_diagnostics_do_not_change_a_run(tiny_encoder: Path, tmp_path: Path) -> 
 
 
 # ------------------------------------------------------------------------------------------ between epochs
+
+
+def test_an_epoch_without_an_update_by_surgery_is_warned_of(tiny_encoder: Path, tmp_path: Path) -> None:
+    sampling = {"order": "proportional", "steps_per_epoch": 1, "epochs": 1}  # a step has the batch of one task
+    surgery = {"method": "pcgrad", "frequency": "epoch"}
+    fitted(tiny_config(tiny_encoder, sampling=sampling, surgery=surgery, evaluation=QUICK), tmp_path / "run")
+    (line,) = logged_lines(tmp_path / "run", "warning")
+    assert line["warning"] == "no update after this epoch, because not every task has had a batch yet"
+    assert not logged_lines(tmp_path / "run", "epoch_surgery")
 
 
 @pytest.mark.parametrize("order", quick_only({"joint"}, ["sequential", "joint", "round-robin"]))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -78,9 +79,9 @@ def test_a_pretraining_that_is_resumed_keeps_its_precision(
     config = tiny_config(tiny_encoder, precision="auto", device="cpu")
     begin, precisions = pretrain._begin, []
 
-    def begin_and_note(config: Config, settings: PretrainConfig, precision: Precision) -> Pretraining:
+    def begin_and_note(config: Config, settings: PretrainConfig, precision: Precision, *more: Any) -> Pretraining:
         precisions.append(precision)
-        return begin(config, settings, precision)
+        return begin(config, settings, precision, *more)
 
     def stop(_: str) -> None:
         raise Stopped

@@ -20,15 +20,18 @@ from tests.common.trainings import tiny_config
 
 from bertram import options
 from bertram.config import Config, PretrainConfig
+from bertram.data.labels import with_labels
+from bertram.data.rows import read_rows
+from bertram.data.splits import config_source
 from bertram.data.tables import open_table
 from bertram.data.tokenizer import load_tokenizer
-from bertram.errors import BertramError, ConfigError, RunError, WeightsError
+from bertram.errors import BertramError, ConfigError, RunError, TrainingError, WeightsError
 from bertram.model.masked_head import LAYOUTS, MaskedHead
 from bertram.model.pretrained import find, load_encoder, read_encoder
 from bertram.tasks import Task
 from bertram.training import pretrain as module
 from bertram.training.masking import Masking
-from bertram.training.pretrain import pretrain, with_tasks
+from bertram.training.pretrain import pretrain
 from bertram.training.pretraining_texts import tokenize, training_texts
 from bertram.training.setup import build_model
 from bertram.training.train import train
@@ -134,10 +137,12 @@ def test_the_loss_falls_and_the_result_is_an_encoder(tiny_encoder: Path, tmp_pat
 
 
 def test_only_chosen_tokens_have_a_loss_and_the_decoder_is_tied(tiny_encoder: Path, tmp_path: Path) -> None:
-    training = module._begin(tiny_config(tiny_encoder), SHORT, "fp32")
-    texts = training.texts.at(range(5))
-    losses = training.model.losses(texts, training.masking, np.random.default_rng(0), training.dropout)
-    expected = sum(max(1, round(0.15 * (len(ids) - 2))) for ids in texts.token_ids)
+    config = tiny_config(tiny_encoder)
+    texts, _ = module._texts(config, list(config.tasks))
+    training = module._begin(config, SHORT, "fp32", texts, {})
+    some = training.texts.at(range(5))
+    losses = training.model.losses(some, training.masking, np.random.default_rng(0), training.dropout)
+    expected = sum(max(1, round(0.15 * (len(ids) - 2))) for ids in some.token_ids)
     assert losses.shape == (expected,)
     gradients = torch.autograd.grad(losses.mean(), [training.model.encoder.word_embeddings])
     assert bool(gradients[0].any(1).all())  # as a decoder, all rows have a gradient
@@ -153,13 +158,13 @@ def test_dev_and_test_files_are_never_read(tiny_encoder: Path, tmp_path: Path, m
         return really(path, *more)
 
     monkeypatch.setattr("bertram.data.rows.open_table", watched)
-    config = with_tasks(tiny_config(tiny_encoder), ["sst", "quora"])
-    pretrain(config, SHORT, tmp_path / "out", say=quiet)
+    config = tiny_config(tiny_encoder)
+    pretrain(config, SHORT, tmp_path / "out", tasks=["sst", "quora"], say=quiet)
     assert opened == ["ids-sst-train.csv", "quora-train.csv"]
     facts = json.loads((tmp_path / "out" / "pretraining.json").read_text())
     assert list(facts["data"]) == opened
-    texts, _ = training_texts(config.tasks, "sample")
-    assert len(texts) == len(set(texts)) == facts["texts"]
+    texts, _ = training_texts({name: config.tasks[name] for name in ("sst", "quora")}, "sample")
+    assert len(texts) == len(set(texts)) == facts["texts"]["count"]
 
 
 INTERRUPTED = """
@@ -209,7 +214,7 @@ def test_what_cannot_be_trained_is_said_in_a_line(tiny_encoder: Path, tmp_path: 
     with pytest.raises(ConfigError, match="max_length: the encoder has 64 positions"):
         pretrain(config, PretrainConfig(max_length=65), tmp_path / "long", say=quiet)
     with pytest.raises(ConfigError, match="no task 'stss'; choose from sst, quora, sts"):
-        with_tasks(config, ["stss"])
+        pretrain(config, SHORT, tmp_path / "out", tasks=["stss"], say=quiet)
     bare = tmp_path / "bare"
     bare.mkdir()
     for file in tiny_encoder.iterdir():
@@ -257,6 +262,60 @@ def test_the_configuration_of_a_file_counts_until_an_option_replaces_it(
     assert call(*words).code == 0
     assert call(*words, "--seed", "8", "--save-minutes", "2", "--data", "sample").code == 0
     assert received == [config, options.change(config, seed=8, data="sample", checkpoint={"save_minutes": 2.0})]
+
+
+def posts(directory: Path, *extra: str) -> Config:
+    """Two tasks of one table without dev rows; half of the rows lack the label of the second."""
+    moods = ("good", "bad", "so")
+    rows = [
+        f"post number {place} about {place % 7} things\t{moods[place % 3]}\t{(place // 2 % 2, '')[place % 2]}"
+        for place in range(60)
+    ]
+    (directory / "posts.tsv").write_text("\n".join(["text\tmood\turgent", *rows, *extra]) + "\n")
+    files = {"train": "posts.tsv", "texts": ["text"]}
+    mood = {"kind": "class", "files": {**files, "label": "mood"}}  # its labels are read from the data
+    urgent = {"kind": "binary", "files": {**files, "label": "urgent"}}
+    return options.make({"recipe": "cross", "data": str(directory), "tasks": {"mood": mood, "urgent": urgent}})
+
+
+@pytest.mark.parametrize("names", [["mood"], ["urgent"], ["mood", "urgent"]])
+def test_dev_rows_that_are_held_out_for_any_task_are_no_texts(names: list[str], tmp_path: Path) -> None:
+    config = posts(tmp_path)
+    texts, _ = module._texts(config, names)
+    source = config_source(with_labels(config).config)
+    held_out = {
+        text for task in with_labels(config).config.tasks.values() for (text,) in read_rows(task, source, "dev").texts
+    }
+    assert len(held_out) > 10
+    assert held_out.isdisjoint(texts)
+    assert len(texts) == 60 - len(held_out)
+
+
+def test_an_unlabelled_row_with_the_text_of_a_dev_row_is_no_text(tmp_path: Path) -> None:
+    config = posts(tmp_path)
+    held_out = read_rows(config.tasks["urgent"], config_source(with_labels(config).config), "dev").texts[0][0]
+    config = posts(tmp_path, f"{held_out}!\t\t")
+    assert f"{held_out}!" not in module._texts(config, ["mood"])[0]
+
+
+def test_a_resumed_pretraining_has_the_same_texts(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = options.change(posts(tmp_path), encoder=str(tiny_encoder), threads=1)
+    out = pretrain(config, SHORT, tmp_path / "out", say=quiet)
+    with pytest.raises(RunError, match="was started with other texts"):
+        pretrain(options.change(config, split={"seed": 1}), SHORT, out, resume=True, say=quiet)
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(tiny_encoder)
+    texts, _ = module._texts(config, ["sst"])
+    training = module._begin(config, SHORT, "fp32", texts, {})
+    before = training.model.encoder.word_embeddings.clone()
+    monkeypatch.setattr("bertram.training.pretraining.global_norm", lambda _: float("inf"))
+    with pytest.raises(TrainingError, match="step 1: the gradient is not finite"):
+        training.fit(tmp_path, quiet)
+    assert torch.equal(training.model.encoder.word_embeddings, before)
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ def test_surgery_combines_the_shared_gradients_of_each_task_and_leaves_heads_alo
     alone = {}
     for task in config.tasks:
         training = begin_training(config)
-        training.context.weighting = training.context.layers = None
+        training.context.weighting = None
         recorder = trainings.GradientRecorder(training.context)
         training.context.optimizer = recorder  # type: ignore[assignment]
         step(training.context, training.batches({task: torch.arange(8).numpy()}))

@@ -46,7 +46,13 @@ Jobs = Annotated[PositiveInt, Parameter(help="Runs at a time; they share the cor
 KeepModels = Annotated[
     Flag, Parameter(help="Keep the trained models. Without it only records and predictions are kept.")
 ]
-ResumeRun = Annotated[Flag, Parameter(help="Continue the run in --out from its newest valid checkpoint.")]
+ResumeRun = Annotated[
+    Flag,
+    Parameter(
+        help="Continue the run in --out from its newest valid checkpoint; with further options, begin it if there is "
+        "none."
+    ),
+]
 EstimateOnly = Annotated[
     Flag, Parameter(help="Print the configuration and an estimate of time and memory, without training.")
 ]

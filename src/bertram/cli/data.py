@@ -161,7 +161,7 @@ def phrases(trees: Path, *, out: FileOrDash) -> None:
 @app.command(help_epilogue="Example: bertram data pairs DIR --task quora --out DIR/pairs.tsv")
 def pairs(
     data: Data,
-    *,
+    *words: Words,
     task: str,
     out: FileOrDash,
     config: TaskFile = None,
@@ -192,7 +192,7 @@ def pairs(
     from bertram.model.pretrained import find, read_with_tokenizer  # noqa: PLC0415
     from bertram.prediction.candidate_pairs import candidate_pairs, write_pairs  # noqa: PLC0415
 
-    settings = _settings(data, (), config, encoder=encoder, seed=seed)
+    settings = _settings(data, words, config, encoder=encoder, seed=seed)
     if task not in settings.tasks:
         raise DataError(f"unknown task {task!r}; choose one of {', '.join(settings.tasks)}")
     chosen = settings.tasks[task]

@@ -5,7 +5,7 @@ from pathlib import Path
 from cyclopts import App
 
 from bertram.cli.arguments import DataOrSample, EncoderOfRecipe, TaskFile
-from bertram.cli.layout import Flag
+from bertram.cli.layout import Flag, Words
 from bertram.cli.settings import resolved
 from bertram.config import Config, PretrainConfig
 from bertram.errors import ConfigError
@@ -23,7 +23,7 @@ DEFAULTS = PretrainConfig()
 
 @app.default
 def pretrain(
-    *,
+    *words: Words,
     out: Path,
     data: DataOrSample = None,
     tasks: str | None = None,
@@ -47,8 +47,8 @@ def pretrain(
 ) -> None:
     """Train an encoder further as a masked language model, on the training texts of tasks.
 
-    Dev and test files are not read. The result is a directory for --encoder, and for AutoModelForMaskedLM of
-    transformers.
+    Dev and test files are not read, and dev rows that `bertram train` would hold out with the same --config and
+    --split options are left out. The result is a directory for --encoder, and for AutoModelForMaskedLM of transformers.
 
     Parameters
     ----------
@@ -91,11 +91,10 @@ def pretrain(
 
     from bertram.cli.terminal import say  # noqa: PLC0415
     from bertram.training.pretrain import pretrain as run  # noqa: PLC0415
-    from bertram.training.pretrain import with_tasks  # noqa: PLC0415
 
     top: dict[str, object] = {"data": data, "encoder": encoder, "seed": seed, "precision": precision, "device": device}
     top |= {"threads": threads, "checkpoint": None if save_minutes is None else {"save_minutes": save_minutes}}
-    settings: Config = resolved(None, config, (), top.items())
+    settings: Config = resolved(None, config, words, top.items())
     try:
         masked = PretrainConfig(
             epochs=epochs,
@@ -111,5 +110,5 @@ def pretrain(
     except ValidationError as error:
         faults = [f"--{fault['loc'][0]}: {fault['msg'][0].lower()}{fault['msg'][1:]}" for fault in error.errors()]
         raise ConfigError([fault.replace("_", "-", fault.index(":")) for fault in faults]) from None
-    names = list(settings.tasks) if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
-    run(with_tasks(settings, names), masked, out, resume=resume, say=say)
+    names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
+    run(settings, masked, out, tasks=names, resume=resume, say=say)

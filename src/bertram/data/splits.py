@@ -8,7 +8,7 @@ scores count as five labels, by their quintiles. Units of several rows go only w
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from bertram.data.describe import words_of
 from bertram.data.rows import Rows, read_rows
 from bertram.data.sources import DataSource, HeldOut, as_source, has_split
 from bertram.data.targets import CLOSE, OPEN
+from bertram.data.texts import unmarked
 from bertram.errors import DataError
 from bertram.runs.directory import Run
 from bertram.runs.files import write_json
@@ -341,6 +342,28 @@ def run_source(run: Run, data: str | DataSource | None = None) -> DataSource:
     tables = source.tables
     used = {name: rows for name, rows in held_out.items() if tables is None or tables.of(name, "dev") is None}
     return DataSource(source.place, tables, used)
+
+
+def training_side(task: Task, source: DataSource, *, allow_rejects: bool = False) -> Rows:
+    """The training rows of a task, with labels or without, that have not the texts of a dev row held out of their file.
+
+    A row that lacks this task's label may be a dev row of another task.
+
+    Args:
+        task: task whose training file is read.
+        source: data, with the dev rows that are held out for all tasks.
+        allow_rejects: accept a file of which more than 1 % of the rows cannot be used.
+
+    Raises:
+        DataError: as of `read_rows`.
+    """
+    rows = read_rows(task, replace(source, held_out={}), "train", labelled=False, allow_rejects=allow_rejects)
+    dev_lines = [
+        line for dev_rows in source.held_out.values() if dev_rows.sha256 == rows.sha256 for line in dev_rows.lines
+    ]
+    words = [words_of(unmarked(task, texts)) for texts in rows.texts]
+    dev_words = {words[place] for place in np.flatnonzero(np.isin(rows.lines, dev_lines))}
+    return rows.take(np.flatnonzero([row not in dev_words for row in words]))
 
 
 def config_source(config: Config, data: str | DataSource | None = None) -> DataSource:

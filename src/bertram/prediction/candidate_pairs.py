@@ -18,6 +18,7 @@ from torch import Tensor
 from bertram.data.describe import words_of
 from bertram.data.rows import Rows, read_further, read_rows
 from bertram.data.sources import DataSource, Split, as_source, has_split
+from bertram.data.splits import training_side
 from bertram.data.texts import unmarked
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError
@@ -72,7 +73,7 @@ def candidate_pairs(
     if not task.pair:
         raise ConfigError([f"task {task.name} reads single texts; pairs are for tasks of two texts"])
     source = as_source(data)
-    training = [read_rows(task, source, "train", labelled=False, allow_rejects=allow_rejects)]
+    training = [training_side(task, source, allow_rejects=allow_rejects)]
     training += [read_further(task, place, source, allow_rejects=True) for place in task.further]
     marked_texts: dict[str, str] = {}  # text without its mark -> text
     for pair in (pair for rows in training for pair in rows.texts):

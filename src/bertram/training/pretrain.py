@@ -3,6 +3,7 @@
 Dev and test files are not read. What comes out is an encoder in the Hugging Face layout, for ``--encoder``.
 """
 
+import hashlib
 import json
 import shutil
 import zlib
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from bertram.config import Config, PretrainConfig
+from bertram.data.labels import with_labels
 from bertram.data.splits import config_source
 from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import ConfigError, RunError, WeightsError
@@ -39,13 +41,24 @@ CHECKPOINTS = "checkpoint"
 HELD_OUT, MOST_HELD_OUT = 0.02, 500  # share and number of the texts that measure the loss and are not trained on
 
 
-def pretrain(config: Config, settings: PretrainConfig, out: Path, *, resume: bool = False, say: Say = print) -> Path:
+def pretrain(
+    config: Config,
+    settings: PretrainConfig,
+    out: Path,
+    *,
+    tasks: Sequence[str] | None = None,
+    resume: bool = False,
+    say: Say = print,
+) -> Path:
     """Train an encoder further on the training texts of tasks.
 
+    Dev rows that a training with this configuration would hold out are left out.
+
     Args:
-        config: tasks, data, encoder, seed, threads, precision and device; other fields have no effect.
+        config: tasks, data, encoder, split, seed, threads, precision and device; other fields have no effect.
         settings: settings of the masked language model.
         out: directory to create.
+        tasks: names of the tasks whose texts are trained on; None: all.
         resume: continue in `out` from its newest valid checkpoint.
         say: shows a message.
 
@@ -58,14 +71,16 @@ def pretrain(config: Config, settings: PretrainConfig, out: Path, *, resume: boo
         TrainingError: a loss is not finite.
     """
     _check_directory(out, resume=resume)
+    names = list(config.tasks if tasks is None else tasks)
+    texts, files = _texts(config, names)
+    facts = _facts(config, settings, names, files, texts)
     if (out / "config.json").is_file():
-        texts, files = _texts(config)
-        _require_same(out, _facts(config, settings, files, len(texts)))
+        _require_same(out, facts)
         say(f"{out}: this encoder is already finished")
         return out
     with own_process_state(config), run_lock(out):
         precision = choose_precision(config.precision, choose_device(config), kept_precision(out / CHECKPOINTS))
-        training = _begin(config, settings, precision)
+        training = _begin(config, settings, precision, texts, facts)
         _keep_facts(out, training.facts)
         if config.precision == "auto":
             keep_precision(out / CHECKPOINTS, precision)
@@ -79,11 +94,19 @@ def pretrain(config: Config, settings: PretrainConfig, out: Path, *, resume: boo
     return out
 
 
-def _texts(config: Config) -> tuple[list[str], dict[str, Any]]:
-    return training_texts(config.tasks, config_source(config), allow_rejects=config.allow_rejects)
+def _texts(config: Config, names: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """The training texts of some tasks, and their files; all tasks together decide which dev rows are held out."""
+    unknown = [name for name in names if name not in config.tasks]
+    if unknown:
+        raise ConfigError([f"--tasks: no task {name!r}; choose from {', '.join(config.tasks)}" for name in unknown])
+    tasks = {name: config.tasks[name] for name in names}
+    source = config_source(with_labels(config).config)
+    return training_texts(tasks, source, allow_rejects=config.allow_rejects)
 
 
-def _begin(config: Config, settings: PretrainConfig, precision: Precision) -> Pretraining:
+def _begin(
+    config: Config, settings: PretrainConfig, precision: Precision, texts: Sequence[str], facts: Mapping[str, Any]
+) -> Pretraining:
     """A pretraining before its first step."""
     directory = find(config.encoder)
     encoder, tokenizer = read_with_tokenizer(directory)
@@ -92,7 +115,6 @@ def _begin(config: Config, settings: PretrainConfig, precision: Precision) -> Pr
     limit = settings.max_length or encoder.config.max_tokens
     if limit > encoder.config.max_tokens:
         raise ConfigError([f"max_length: the encoder has {encoder.config.max_tokens} positions"])
-    texts, files = _texts(config)
     if len(texts) < 4:
         raise ConfigError([f"{len(texts)} training texts are too few to train on"])
     tokenized = tokenize(texts, tokenizer, limit, whole_words=settings.whole_word)
@@ -104,7 +126,6 @@ def _begin(config: Config, settings: PretrainConfig, precision: Precision) -> Pr
     model = MaskedModel(encoder, head).to(choose_device(config))
     encoder.set_precision(precision)
     head.dense.precision = precision
-    facts = {**_facts(config, settings, files, len(texts)), "new_head": not had_head}
     return Pretraining(
         model,
         tokenized.at(order[count:].tolist()),
@@ -112,7 +133,7 @@ def _begin(config: Config, settings: PretrainConfig, precision: Precision) -> Pr
         Masking(settings.mask_probability, tokenizer.mask_id, tokenizer.vocab_size),
         config,
         settings,
-        facts,
+        {**facts, "new_head": not had_head},
     )
 
 
@@ -127,14 +148,16 @@ def _check_directory(out: Path, *, resume: bool) -> None:
         raise RunError(f"{out}: exists already and is not empty; choose another --out")
 
 
-def _facts(config: Config, settings: PretrainConfig, files: Mapping[str, Any], texts: int) -> dict[str, Any]:
+def _facts(
+    config: Config, settings: PretrainConfig, names: Sequence[str], files: Mapping[str, Any], texts: Sequence[str]
+) -> dict[str, Any]:
     """What decides the result of a training."""
     return {
         "encoder": config.encoder,
         "encoder_files": encoder_files(config.encoder),
-        "tasks": list(config.tasks),
+        "tasks": list(names),
         "data": dict(files),
-        "texts": texts,
+        "texts": {"count": len(texts), "sha256": hashlib.sha256(json.dumps(texts).encode()).hexdigest()},
         "seed": config.seed,
         "precision": config.precision,
         "settings": settings.model_dump(mode="json"),
@@ -152,7 +175,6 @@ def _keep_facts(out: Path, facts: Mapping[str, Any]) -> None:
 def _require_same(out: Path, facts: Mapping[str, Any]) -> None:
     """Refuse to continue a training that was begun with other settings or data."""
     noted, current = read_object(out / FACTS), json.loads(json.dumps(facts))
-    noted = {"precision": current["precision"], **noted}  # an older file does not tell it
     changed = [name for name in current if noted.get(name) != current[name]]
     if changed:
         raise RunError(f"{out}: was started with other {', '.join(changed)} ({FACTS}); continue it with those")
@@ -177,15 +199,3 @@ def _finish(training: Pretraining, out: Path, say: Say) -> None:
     write_json(out / "config.json", values)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     say(f"held-out loss {loss:.4f}; {training.seconds / 60:.1f} minutes; encoder: {out}")
-
-
-def with_tasks(config: Config, names: Sequence[str]) -> Config:
-    """The configuration with some of its tasks.
-
-    Raises:
-        ConfigError: a name is not that of a task.
-    """
-    unknown = [name for name in names if name not in config.tasks]
-    if unknown:
-        raise ConfigError([f"--tasks: no task {name!r}; choose from {', '.join(config.tasks)}" for name in unknown])
-    return config.model_copy(update={"tasks": {name: config.tasks[name] for name in names}})

@@ -26,6 +26,7 @@ from bertram.training.pretraining_texts import Texts
 from bertram.training.sampler import Stream
 
 SHOWN_STEPS = 50
+REMEDY = "try a lower --lr or --precision fp32"
 
 Say = Callable[[str], None]
 
@@ -109,9 +110,12 @@ class Pretraining:
         loss = self.model.losses(texts, self.masking, masks, self.dropout).mean()
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(f"step {self.step + 1}: the loss is not finite; try a lower --lr or --precision fp32")
+            raise TrainingError(f"step {self.step + 1}: the loss is not finite; {REMEDY}")
         gradients = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
-        clip(gradients, global_norm(gradients), self.settings.max_grad_norm)
+        norm = global_norm(gradients)
+        if not math.isfinite(norm):
+            raise TrainingError(f"step {self.step + 1}: the gradient is not finite; {REMEDY}")
+        clip(gradients, norm, self.settings.max_grad_norm)
         factor = schedule(self.step, self.total, self.settings.warmup_ratio, "linear")
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * factor
@@ -154,8 +158,7 @@ class Pretraining:
         Raises:
             RunError: it was written on another device.
         """
-        device = self.generator.device.type
-        started_on = state.get("device", device)  # an older checkpoint does not tell it
+        device, started_on = self.generator.device.type, state["device"]
         if started_on != device:
             raise RunError(
                 f"this pretraining was started on {started_on} and its random state cannot be restored on {device}; "

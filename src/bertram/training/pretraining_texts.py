@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bertram.data.rows import Rows, file_facts, read_further, read_rows
+from bertram.data.rows import Rows, file_facts, read_further
 from bertram.data.sources import DataSource, as_source
+from bertram.data.splits import training_side
 from bertram.data.texts import unmarked
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError, DataError
@@ -52,7 +53,7 @@ def training_texts(
         for place in ("train", *task.further):
             try:
                 rows = (
-                    read_rows(task, source, "train", labelled=False, allow_rejects=allow_rejects)
+                    training_side(task, source, allow_rejects=allow_rejects)
                     if place == "train"
                     else read_further(task, place, source, allow_rejects=True)
                 )

@@ -24,7 +24,7 @@ from bertram.training.average import Average
 from bertram.training.diagnostics import Idle
 from bertram.training.generators import make_generators, seeded_generator
 from bertram.training.objective import Objective
-from bertram.training.parameters import by_layer, depths, head_parameters, shared_parameters
+from bertram.training.parameters import depths, head_parameters, shared_parameters
 from bertram.training.run_data import RunData, pools, read_data
 from bertram.training.sampler import Sampler
 from bertram.training.state import Training
@@ -162,7 +162,6 @@ def step_contexts(
         objective,
         make_optimizer(config, network, objective),
         weighting=None,
-        layers=None,
         parts=config.sampling.gradient_accumulation_steps,
         clip_norm=config.optimizer.max_grad_norm,
         word_rows=config.optimizer.embedding_update == "rows",
@@ -180,8 +179,7 @@ def with_surgery(context: StepContext, config: Config, generator: torch.Generato
     """The same context with the surgery that the configuration names."""
     if config.surgery.granularity == "encoder":
         return replace(context, weighting=weighting(config, generator))
-    layers = by_layer(context.network)
-    return replace(context, layers=layers, weighting=[weighting(config, generator) for _ in layers])
+    return replace(context, weighting=[weighting(config, generator) for _ in context.layers])
 
 
 def weighting(config: Config, generator: torch.Generator) -> surgery.Weighting:

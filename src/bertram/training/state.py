@@ -78,7 +78,8 @@ class Training:
         batches = []
         for name, chosen in places.items():
             orders = self.model.orders(self.config.tasks[name])
-            swapped = orders[int(chosen[0]) % len(orders)]  # by the chance that chose the places
+            # By the chance that chose the places; the step lets a batch of one example take turns, too.
+            swapped = orders[(int(chosen[0]) + self.sampler.step) % len(orders)]
             batches.append(self.data.train[name].batch(chosen, swapped=swapped))
         return batches
 

@@ -37,31 +37,29 @@ class StepContext:
         objective: losses of the batches.
         optimizer: optimizer of all parameters.
         weighting: surgery rule for all layers, or one for each; None: the gradients are added up.
-        layers: names of the shared parameters of each layer, where surgery goes layer by layer.
         parts: number of parts in which a batch is computed.
         clip_norm: largest norm of the gradient; 0: no limit.
         word_rows: True to differentiate only the word embeddings of the step.
         task_by_task: True for a pass for each task, where the tasks' gradients are wanted, instead of one for all.
         shared: trained parameters of the encoder by name.
         own: trained parameters of each task's head, and its log-variance, by task and name.
-        all_layers: names of the shared parameters of each layer.
+        layers: names of the shared parameters of each layer.
     """
 
     network: Multitask
     objective: Objective
     optimizer: AdamW
     weighting: Weightings | None
-    layers: list[list[str]] | None
     parts: int
     clip_norm: float
     word_rows: bool
     task_by_task: bool = False
     shared: dict[str, nn.Parameter] = field(init=False)
     own: dict[str, dict[str, nn.Parameter]] = field(init=False)
-    all_layers: list[list[str]] = field(init=False)
+    layers: list[list[str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.shared, self.all_layers = shared_parameters(self.network), by_layer(self.network)
+        self.shared, self.layers = shared_parameters(self.network), by_layer(self.network)
         self.own = {
             task: head_parameters(self.network, task) | self.objective.own_parameters(task)
             for task in self.network.tasks
@@ -209,7 +207,7 @@ def gramians_by_layer(context: StepContext, gradients: Gradients) -> list[Tensor
     if not gradients.by_task:
         return []
     tasks = gradients.by_task.values()
-    return [surgery.gramian([[of_task[name] for name in layer] for of_task in tasks]) for layer in context.all_layers]
+    return [surgery.gramian([[of_task[name] for name in layer] for of_task in tasks]) for layer in context.layers]
 
 
 def combined(
@@ -217,12 +215,11 @@ def combined(
 ) -> tuple[dict[str, Tensor | None], list[Tensor]]:
     """One gradient of the shared parameters, and the Gramians that surgery looked at."""
     assert context.weighting is not None
-    rules = context.weighting if isinstance(context.weighting, Sequence) else [context.weighting]
-    if context.layers is not None:
-        groups, gramians = context.layers, list(layer_gramians)
+    if isinstance(context.weighting, Sequence):
+        rules, groups, gramians = context.weighting, context.layers, list(layer_gramians)
     else:
-        tasks = len(gradients.by_task)
-        groups, gramians = [list(context.shared)], [sum(layer_gramians, torch.zeros(tasks, tasks, dtype=torch.float64))]
+        zero = torch.zeros(len(gradients.by_task), len(gradients.by_task), dtype=torch.float64)
+        rules, groups, gramians = [context.weighting], [list(context.shared)], [sum(layer_gramians, zero)]
     total: dict[str, Tensor | None] = {}
     for names, rule, gramian in zip(groups, rules, gramians, strict=True):
         of_tasks = [[of_task[name] for name in names] for of_task in gradients.by_task.values()]

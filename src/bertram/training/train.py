@@ -90,6 +90,8 @@ def train(
         if resume and Run(path).finished:  # by the process that held the run until now
             return Run(path)
         is_new = not (path / "config.toml").is_file()
+        if out is None:
+            own_display.say(f"run: {path}")
         run = _directory(path, config, resume=resume)  # before anything slow begins, so that --resume always works
         try:
             device = choose_device(config)

@@ -106,8 +106,7 @@ class Trainer:
             past = training.smoothed.get(task, figures["loss"])
             training.smoothed[task] = SMOOTHING * past + (1 - SMOOTHING) * figures["loss"]
         for warning in training.idle.watch(report):
-            self.display.say(f"warning: {warning}")
-            self.writer.log({"step": number, "warning": warning})
+            self._warn(warning)
         seconds = time.monotonic() - self._start_time
         self.display.step(number, training.smoothed, sum(self.sampler.seen().values()) / seconds)
         if number % self.config.log.logging_steps == 0:
@@ -120,10 +119,16 @@ class Trainer:
                 conflicts = diagnostics.conflicts(training.context, batches, training.generators)
             self.writer.log({"step": number, "conflicts": conflicts})
 
+    def _warn(self, warning: str) -> None:
+        self.display.say(f"warning: {warning}")
+        self.writer.log({"step": self.sampler.step, "warning": warning})
+
     def _end_epoch(self) -> None:
         """Update by surgery if that is due after each epoch, and let the order prepare the next epoch."""
         training, number = self.training, self.sampler.step
-        if training.epoch_context is not None and self._has_seen_all_tasks():
+        if training.epoch_context is not None and not self._has_seen_all_tasks():
+            self._warn("no update after this epoch, because not every task has had a batch yet")
+        elif training.epoch_context is not None:
             report = self._update(training.epoch_context, self._latest())
             line = {"step": number, "epoch_surgery": report.losses, "gradient_norm": report.gradient_norm}
             self.writer.log(line)
