@@ -98,6 +98,7 @@ class Trace:
 
     def __init__(self, graph: OnnxGraph, names: Mapping[int, str]) -> None:
         self.graph, self.names = graph, names
+        self._computed: list[Tensor] = []  # weights that the modules compute; kept, so that no other gets their ids
 
     def symbol(self, name: str, *sizes: int, dtype: torch.dtype = torch.float32) -> Symbol:
         """A symbol for a result that the graph has already."""
@@ -140,8 +141,12 @@ class Trace:
         return str(self.graph.add("Cast", [name], to=ELEMENT_TYPES[dtype]))
 
     def weight_name(self, tensor: Tensor) -> str:
-        """The name of a weight."""
-        return self.names.get(id(tensor), f"tensor {id(tensor)}")
+        """The name of a weight, also of one that a module computes from others."""
+        name = self.names.get(id(tensor))
+        if name is None:
+            self._computed.append(tensor)
+            name = f"computed {len(self._computed)}"
+        return name
 
 
 def _flat(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
