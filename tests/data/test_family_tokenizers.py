@@ -68,8 +68,21 @@ def test_it_is_saved_so_that_both_sides_read_it_again(tokenizer: Tokenizer, tmp_
     assert (peer.pad_token_id, peer.cls_token_id, peer.sep_token_id) == (again.pad_id, again.cls_id, again.sep_id)
 
 
+def test_special_tokens_are_saved_for_a_tokenizer_whose_file_has_none(tmp_path: Path) -> None:
+    save_tokenizer("bert", tmp_path, TEXTS)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"post_processor": None}))
+    tokenizer = load_tokenizer(tmp_path)
+    tokenizer.save(tmp_path / "saved")
+    peer = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
+    a, b = tokenizer.encode(TEXTS[:2])
+    assert peer(TEXTS[0])["input_ids"] == tokenizer.joined([a], 512)[0]
+    pair = peer(TEXTS[0], TEXTS[1])
+    assert (pair["input_ids"], pair["token_type_ids"]) == tokenizer.joined([a, b], 512)[:2]
+
+
 def test_type_ids_of_an_exported_graph_are_our_segments(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    tokenizer.save_with_segments(tmp_path)
+    tokenizer.save(tmp_path, segments=True)
     inner = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     encoding = inner.encode(TEXTS[0], TEXTS[1])
     ids, segments, _ = tokenizer.joined(tokenizer.encode(TEXTS[:2]), 512)

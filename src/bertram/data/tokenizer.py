@@ -141,10 +141,15 @@ class Tokenizer:
         """The tokenizer as the text of a ``tokenizer.json``."""
         return self._inner.to_str()
 
-    def save(self, directory: Path) -> None:
-        """Write the tokenizer's files in the Hugging Face layout, from which `load_tokenizer` reads it again."""
+    def save(self, directory: Path, *, segments: bool = False) -> None:
+        """Write the tokenizer's files in the Hugging Face layout, from which `load_tokenizer` reads it again.
+
+        Args:
+            directory: directory to write to; created if it is missing.
+            segments: let the type ids be our segments, also for an encoder without segments.
+        """
         directory.mkdir(parents=True, exist_ok=True)
-        self._inner.save(str(directory / "tokenizer.json"))
+        self._with_special_tokens(segments=segments).save(str(directory / "tokenizer.json"))
         if not isinstance(self._inner.normalizer, BertNormalizer) or self._token(self.cls_id) != "[CLS]":
             _write_settings(directory, {"tokenizer_class": "PreTrainedTokenizerFast", **self._special_tokens()})
             return
@@ -160,13 +165,16 @@ class Tokenizer:
         }
         _write_settings(directory, settings)
 
-    def save_with_segments(self, directory: Path) -> None:
-        """Save like `save`, but with our segments as type ids, also for an encoder without segments."""
-        self.save(directory)
-        a, b = self._inner.encode(PROBES[0]), self._inner.encode(PROBES[0], PROBES[0])
+    def _with_special_tokens(self, *, segments: bool) -> tokenizers.Tokenizer:
+        """The tokenizer with a template that gives what `joined` gives; itself if its own template does."""
         pieces = self.encode([PROBES[0]])
-        if (a.type_ids, b.type_ids) == (self.joined(pieces, 1 << 20)[1], self.joined(pieces * 2, 1 << 20)[1]):
-            return
+        encodings = self._inner.encode(PROBES[0]), self._inner.encode(PROBES[0], PROBES[0])
+        expected = self.joined(pieces, 1 << 20), self.joined(pieces * 2, 1 << 20)
+        if all(
+            encoding.ids == token_ids and (encoding.type_ids == type_ids or not segments)
+            for encoding, (token_ids, type_ids, _) in zip(encodings, expected, strict=True)
+        ):
+            return self._inner
         before, after = self._token(self.cls_id), self._token(self.sep_id)
         between = [self._token(number) for number in self.template.between]
         single, first = f"{before}:0 $A:0 {after}:0", " ".join(f"{token}:0" for token in (before, "$A", *between))
@@ -175,7 +183,7 @@ class Tokenizer:
         copied.post_processor = TemplateProcessing(
             single=single, pair=f"{first} $B:1 {after}:1", special_tokens=list(ids.items())
         )
-        copied.save(str(directory / "tokenizer.json"))
+        return copied
 
     def _special_tokens(self) -> dict[str, str]:
         vocabulary = self._inner.get_vocab()

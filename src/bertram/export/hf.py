@@ -45,10 +45,7 @@ def save_tokenizer(model: Model, directory: Path, *, segments: bool = False) -> 
         directory: directory to write to.
         segments: let the type ids be our segments, also where the encoder reads none.
     """
-    if segments:
-        model.tokenizer.save_with_segments(directory)
-    else:
-        model.tokenizer.save(directory)
+    model.tokenizer.save(directory, segments=segments)
     path = directory / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8")) | {"model_max_length": model.max_tokens}
     if not model.network.encoder.reads_segments:
