@@ -119,3 +119,6 @@ def test_the_card_says_what_a_score_means(tiny_encoder: Path) -> None:
     assert "0 + 5 · the score of the pipeline" in usage(model, model.tasks["sts"])
     assert "lower-cased, and a space was put before" in usage(model, model.tasks["quora"])
     assert "above the thresholds 0.2, 0.5, 0.7" in usage(model, model.tasks["topics"])
+    decided = random_model(tiny_encoder, {"quora": changed_task(QUORA, thresholds=[0.8])}, "cls")
+    assert f"; the run predicts “{QUORA.class_names[1]}” above 0.8." in usage(decided, decided.tasks["quora"])
+    assert "is its probability. " in usage(model, model.tasks["quora"])

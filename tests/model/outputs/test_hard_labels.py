@@ -220,3 +220,13 @@ def test_the_divergence_of_scores_is_the_squared_difference_in_units_of_the_rang
     p, q = outputs(made, 0), outputs(made, 1)
     expected = ((output_of(made).meaning(p) - output_of(made).meaning(q)) / 5).square().mean()
     assert float(output_of(made).divergence(p, q)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_formula_of_yes_or_no_has_the_threshold() -> None:
+    yes = BINARY.class_names[1]
+    for fields, ends in (({}, ""), ({"thresholds": [0.6]}, f"; the run predicts “{yes}” above 0.6")):
+        output = output_of(task("binary", **fields))
+        assert output.formula("z") == f"P(“{yes}”) = sigmoid(z){ends}"
+    decided = output_of(task("binary", loss="cosine-embedding", margin=0.4, thresholds=[0.6], **COSINE))
+    assert decided.formula("cos") == f"“{yes}” where cos > 0.9"
+    assert decided.decide(decided.meaning(torch.tensor([0.89, 0.91]))).tolist() == [0, 1]

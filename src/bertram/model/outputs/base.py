@@ -241,6 +241,12 @@ class YesNoOutput(Output):
         yes = self.yes(raw.float())
         return torch.stack([1 - yes, yes], dim=1)
 
+    @property
+    def decision(self) -> str:
+        """The end of a sentence about the probability: the threshold; empty without one."""
+        thresholds = self.settings.thresholds
+        return f"; the run predicts “{self.space.names[1]}” above {thresholds[0]:.3g}" if thresholds else ""
+
     def decide(self, meaning: Tensor) -> Tensor:
         """The likelier of no (0) and yes (1), or yes where its probability is above the threshold."""
         if self.settings.thresholds:

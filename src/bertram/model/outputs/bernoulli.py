@@ -47,16 +47,17 @@ class Bernoulli(YesNoOutput):
 
     def formula(self, raw: str) -> str:
         """The probability of yes."""
-        return f"P(“{self.space.names[1]}”) = sigmoid({self.cooled_formula(raw)})"
+        return f"P(“{self.space.names[1]}”) = sigmoid({self.cooled_formula(raw)}){self.decision}"
 
     def classifier_form(self) -> ClassifierForm:
         """The logits 0 and z, whose softmax is the sigmoid of z."""
-        meaning = f"The score of “{self.space.names[1]}” is its probability."
+        meaning = f"The score of “{self.space.names[1]}” is its probability{self.decision}."
         return ClassifierForm("single_label_classification", self.space.names, [[0.0], [1.0]], meaning)
 
     def dense_form(self) -> DenseForm:
         """The logit, under a sigmoid."""
-        return DenseForm(prediction=nn.Sigmoid, meaning=f"A score is the probability of “{self.space.names[1]}”.")
+        meaning = f"A score is the probability of “{self.space.names[1]}”{self.decision}."
+        return DenseForm(prediction=nn.Sigmoid, meaning=meaning)
 
 
 register("binary", "binary-cross-entropy", lambda space, task: Bernoulli(space, Settings.of(task)))

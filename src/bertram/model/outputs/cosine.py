@@ -81,8 +81,9 @@ class CosineEmbeddingYesNo(YesNoOutput):
         return smart.squared_difference(p / 2, q / 2, reduction=reduction)
 
     def formula(self, raw: str) -> str:
-        """The boundary."""
-        return f"“{self.space.names[1]}” where {raw} > {self.boundary:g}"
+        """The cosine above which yes is predicted: the boundary, or what has the probability of the threshold."""
+        threshold = self.settings.thresholds[0] if self.settings.thresholds else 0.5
+        return f"“{self.space.names[1]}” where {raw} > {self.boundary + 2 * threshold - 1:g}"
 
 
 def embedding_losses(cosines: Tensor, alike: Tensor, margin: float) -> Tensor:
