@@ -1,18 +1,27 @@
 """Vectors of texts: those of sentence-transformers, in both formats, in the order of the rows."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars
 import pytest
 from tests.common.commands import call
+from tests.common.models import changed_task, random_model
 
 import bertram
+from bertram.errors import RunError
 from bertram.export.sentence_transformers import save_vectors
+from bertram.prediction import vectors
+from bertram.prediction.load import save_model
 from bertram.prediction.model import Model
 from bertram.prediction.vectors import mean_vectors, normalized
+from bertram.recipes import quick
+from bertram.runs.directory import create
+from bertram.tasks import SST
 
 TEXTS = ["a fine film", "no", "it was filmed in the autumn of last year, and nobody has seen it " * 3, "so so"]
 
@@ -46,11 +55,36 @@ def test_both_formats_hold_the_same_vectors(tiny_runs: Path, tmp_path: Path) -> 
     np.testing.assert_allclose(array, normalized(mean_vectors(model, TEXTS)), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["vectors.npy", "vectors.parquet"])
+def test_a_failure_leaves_the_vectors_that_were_there(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    vectors.save_vectors(tmp_path / name, ["a"], np.ones((1, 2), np.float32))
+    before = (tmp_path / name).read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(RunError, match="the disk is full"):
+        vectors.save_vectors(tmp_path / name, ["b"], np.zeros((1, 2), np.float32))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == before
+
+
 def test_standard_input_and_the_text_style_of_a_task(tiny_runs: Path, tmp_path: Path) -> None:
     for name, words in (("plain", ()), ("task", ("--task", "sst"))):
         outcome = call("embed", tiny_runs / "cross-0", "--out", tmp_path / f"{name}.npy", *words, stdin=b"A film\nNo\n")
         assert outcome.code == 0, outcome.err
     assert np.load(tmp_path / "plain.npy").shape == np.load(tmp_path / "task.npy").shape == (2, 32)
+
+
+def test_the_marks_of_targets_are_no_text(tiny_encoder: Path, tmp_path: Path) -> None:
+    run = create(tmp_path / "run", bertram.change(quick(), data="sample"))
+    model = random_model(tiny_encoder, {"sst": changed_task(SST, pooling="target")})
+    save_model(model, run.model)
+    out = tmp_path / "vectors.npy"
+    outcome = call("embed", run.path, "--task", "sst", "--out", out, stdin=b"the <t>plane</t> left\nno mark\n")
+    assert outcome.code == 0, outcome.err
+    np.testing.assert_allclose(np.load(out), mean_vectors(model, ["the plane left", "no mark"]), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from bertram import options
 from bertram.config import Config
 from bertram.data.checks import label_cautions
 from bertram.data.labels import with_labels
-from bertram.errors import ConfigError
-from bertram.label_spaces import in_order
+from bertram.data.targets import read_span
+from bertram.errors import ConfigError, Fault
+from bertram.label_spaces import ScoreRange, as_number, finite, in_order
 
 
 def config_of(directory: Path, labels: list[str], **tasks: dict[str, Any]) -> Config:
@@ -33,6 +34,7 @@ def config_of(directory: Path, labels: list[str], **tasks: dict[str, Any]) -> Co
         (["-1", "0", "1"], ("-1", "0", "1")),
         (["2", "10", "x"], ("10", "2", "x")),
         (["inf", "1"], ("1", "inf")),
+        (["2", "1_0"], ("1_0", "2")),
     ],
 )
 def test_labels_are_in_the_order_of_numbers_or_of_characters(spellings: list[str], labels: tuple[str, ...]) -> None:
@@ -123,3 +125,10 @@ def test_rare_and_nearly_equal_labels_are_named() -> None:
     ]
     assert list(label_cautions({"a": 1, "b": 1})) == []
     assert list(label_cautions({"-1": 9, "1": 9, "1.5": 9, "15": 9, "C": 9, "C++": 9, "C#": 9})) == []
+
+
+def test_underscores_between_digits_make_no_number() -> None:
+    assert as_number("1_000") is None
+    for read, text in ((ScoreRange(0, 5000).reader(), "1_000"), (finite, "1_000"), (read_span, "1_0:2_0")):
+        with pytest.raises((Fault, ValueError)):
+            read(text)

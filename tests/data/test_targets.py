@@ -40,6 +40,10 @@ def test_a_marked_text_gives_back_the_text_and_its_span(text: str, start: int, e
         ("</t>turned<t>", "the text has 1 target"),
         ("never <t>closed", "the text has 1 target"),
         ("an empty <t> </t> one", "the target is empty"),
+        *(
+            (f"no <t>{shown}</t> sign", "has no visible character")
+            for shown in ("\u200b", "\xad ", "\x07", "\ue000", "\u0301")
+        ),
     ],
 )
 def test_a_text_without_one_target_is_refused(text: str, fault: str) -> None:
@@ -158,6 +162,8 @@ def test_columns_of_spans_need_the_pooling_and_one_for_each_text() -> None:
         Task.model_validate(values | {"files": values["files"] | {"targets": ("span1",)}})
 
 
-def test_a_target_without_a_token_is_an_error(tiny_encoder: Path) -> None:
+def test_a_target_without_a_token_is_an_error(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = load_tokenizer(tiny_encoder)
+    monkeypatch.setattr(tokenizer, "encode_with_spans", lambda texts: [([7], [(0, 1)]) for _ in texts])
     with pytest.raises(DataError, match="its target has no token"):
-        make_examples(TARGET_TASK, ["1"], [("a <t>\x07</t>", "<t>b</t>")], load_tokenizer(tiny_encoder), 24)
+        make_examples(TARGET_TASK, ["1"], [("a <t>c</t>", "<t>b</t>")], tokenizer, 24)

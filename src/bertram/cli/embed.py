@@ -46,6 +46,7 @@ def embed(
     """
     from bertram.cli.terminal import say, working  # noqa: PLC0415
     from bertram.data.inputs import read_texts  # noqa: PLC0415
+    from bertram.data.targets import remove_marks  # noqa: PLC0415
     from bertram.errors import BertramError  # noqa: PLC0415
     from bertram.prediction.load import load  # noqa: PLC0415
     from bertram.prediction.model import Model  # noqa: PLC0415
@@ -70,6 +71,8 @@ def embed(
         encoding=text_file.encoding,
         quoting=text_file.quoting,
     )
+    if definition is not None and definition.pools_target:
+        rows = ((row_id, (remove_marks(text),)) for row_id, (text,) in rows)
     with working("embedding"):
         ids, vectors = embed_rows(model, rows, normalize=normalize, batch_size=batch_size)
     if not ids:

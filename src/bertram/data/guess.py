@@ -17,7 +17,7 @@ from bertram.data.rows import MOST_REJECTS
 from bertram.data.tables import open_table
 from bertram.errors import DataError, Fault
 from bertram.label_sets import LabelSets
-from bertram.label_spaces import MISSING, NO, YES, as_text, in_order
+from bertram.label_spaces import MISSING, NO, YES, as_text, in_order, read_number
 from bertram.options.toml import inline
 from bertram.standard_streams import is_dash
 from bertram.task_files import Files
@@ -100,7 +100,7 @@ class Column:
         """The different values as numbers; None if one is none."""
         comma = self.comma
         try:
-            numbers = {float(value.replace(",", ".") if comma else value) for value in self.values}
+            numbers = {read_number(value.replace(",", ".") if comma else value) for value in self.values}
         except ValueError:
             return None
         return sorted(numbers) if numbers and all(map(math.isfinite, numbers)) else None

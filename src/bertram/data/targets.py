@@ -5,9 +5,11 @@ any other text. It is taken out before the text becomes tokens.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from bertram.errors import Fault
+from bertram.label_spaces import read_number
 
 OPEN, CLOSE = "<t>", "</t>"
 REMEDY = f"mark the target of each text once: {OPEN}word{CLOSE}"
@@ -28,11 +30,16 @@ def marked(text: str, start: int, end: int) -> str:
     return f"{text[:start]}{OPEN}{text[start:end]}{CLOSE}{text[end:]}"
 
 
+def remove_marks(text: str) -> str:
+    """A text without the marks that it may have."""
+    return _MARK.sub("", text)
+
+
 def without_marks(text: str) -> tuple[str, Span]:
     """A marked text without its marks, and the character span of its target.
 
     Raises:
-        Fault: there is not one target, or it is empty.
+        Fault: there is not one target, or it shows nothing.
     """
     marks = list(_MARK.finditer(text))
     if [mark.group() for mark in marks] != [OPEN, CLOSE]:
@@ -40,9 +47,15 @@ def without_marks(text: str) -> tuple[str, Span]:
         raise Fault(f"the text has {targets or 'no'} target{'s' if targets > 1 else ''}; {REMEDY}")
     (before, start), (end, after) = (mark.span() for mark in marks)
     target = text[start:end]
-    if not target.strip():
-        raise Fault(f"the target is empty; {REMEDY}")
+    if not any(map(_shows, target)):
+        raise Fault(f"the target {'has no visible character' if target.strip() else 'is empty'}; {REMEDY}")
     return f"{text[:before]}{target}{text[after:]}", (before, before + len(target))
+
+
+def _shows(character: str) -> bool:
+    """Whether a character can have a token: no space, no control or format character, no accent alone."""
+    category = unicodedata.category(character)
+    return category[0] not in "CZ" and category != "Mn"
 
 
 def read_span(value: object) -> Span:
@@ -52,7 +65,7 @@ def read_span(value: object) -> Span:
         Fault: it is not two whole numbers.
     """
     try:
-        start, end = (float(part) for part in str(value).split(":"))
+        start, end = (read_number(part) for part in str(value).split(":"))
         if start.is_integer() and end.is_integer():  # also as spreadsheets write them, 4.0
             return int(start), int(end)
     except ValueError:

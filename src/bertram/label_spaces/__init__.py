@@ -11,7 +11,7 @@ Sets of labels are in `bertram.label_sets`.
 from bertram.label_spaces.base import LabelSpace, Metric, Schema, object_schema
 from bertram.label_spaces.classes import NO, YES, Classes, NamedLabels, YesNo
 from bertram.label_spaces.scores import ScoreRange
-from bertram.label_spaces.spelling import MISSING, as_number, as_text, finite, in_order
+from bertram.label_spaces.spelling import MISSING, as_number, as_text, finite, in_order, read_number
 
 __all__ = [
     "MISSING",
@@ -29,4 +29,5 @@ __all__ = [
     "finite",
     "in_order",
     "object_schema",
+    "read_number",
 ]

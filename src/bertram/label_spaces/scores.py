@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from bertram.errors import Fault, NoLabel
 from bertram.label_spaces.base import LabelSpace, Metric, Schema, object_schema
-from bertram.label_spaces.spelling import MISSING, as_text, quoted
+from bertram.label_spaces.spelling import MISSING, as_text, quoted, read_number
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ScoreRange(LabelSpace):
         if text.casefold() in MISSING:
             raise NoLabel("no label")
         try:
-            score = float(text)
+            score = read_number(text)
         except ValueError:
             raise Fault(f"the score {quoted(text)} is not a number") from None
         if not math.isfinite(score):

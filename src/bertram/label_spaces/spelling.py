@@ -13,27 +13,36 @@ def as_text(label: object) -> str:
     return "" if label is None else str(label).strip()
 
 
+def read_number(text: str) -> float:
+    """The number that a text is; Python's underscores between digits, 1_000, are none in a file.
+
+    Raises:
+        ValueError: it is no number.
+    """
+    if "_" in text:
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
+
+
 def in_order(spellings: Iterable[str]) -> tuple[str, ...]:
     """Different labels, in the order of their numbers if all are numbers (1.0 is 1), else of their characters."""
     texts = sorted(set(spellings), key=lambda text: (-len(text), text))
     try:
-        numbers = {float(text): _ZERO_FRACTION.sub("", text) for text in texts}  # the shortest spelling stays
+        numbers = {read_number(text): _ZERO_FRACTION.sub("", text) for text in texts}  # the shortest spelling stays
     except ValueError:
         return tuple(sorted(texts))
     return (
-        tuple(numbers[number] for number in sorted(numbers))
-        if all(map(math.isfinite, numbers))
-        else tuple(sorted(texts))
+        tuple(numbers[value] for value in sorted(numbers)) if all(map(math.isfinite, numbers)) else tuple(sorted(texts))
     )
 
 
 def as_number(text: str) -> float | None:
     """The number a label is; true and false, as some formats write yes and no, are 1 and 0."""
     try:
-        number = float({"true": "1", "false": "0"}.get(text.casefold(), text))
+        value = read_number({"true": "1", "false": "0"}.get(text.casefold(), text))
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return value if math.isfinite(value) else None
 
 
 def finite(value: object) -> float:
@@ -43,12 +52,12 @@ def finite(value: object) -> float:
         ValueError: it is none.
     """
     try:
-        number = float(str(value))
+        written = read_number(str(value))
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
+        written = math.nan
+    if not math.isfinite(written):
         raise ValueError(f"{value!r} is not a finite number")
-    return number
+    return written
 
 
 def quoted(text: str) -> str:

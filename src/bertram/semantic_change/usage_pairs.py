@@ -12,6 +12,7 @@ import numpy as np
 from bertram.data.tables import Record, open_table
 from bertram.data.targets import marked
 from bertram.errors import DataError, Fault
+from bertram.label_spaces import read_number
 from bertram.runs.files import write_text
 from bertram.semantic_change.usages import Usage, by_word, read_usages
 
@@ -130,7 +131,7 @@ def _judgment(record: Record, texts: Mapping[str, str]) -> tuple[tuple[str, str]
     if unknown:
         raise Fault(f"no usage has the id {unknown[0]!r}")
     try:
-        value = float(judgment)
+        value = read_number(judgment)
     except ValueError:
         value = -1.0
     if value and not LOWEST <= value <= HIGHEST:
