@@ -10,6 +10,9 @@ from tests.common.commands import Outcome, call
 from tests.common.encoders import save_encoder
 from tests.common.usages import write_usages
 
+from bertram.cli.change import _refuse_other_output
+from bertram.errors import DataError
+
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -148,6 +151,15 @@ def test_one_period_gold_of_other_words_and_a_foreign_output_are_refused(encoder
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     assert "holds other files" in change(encoder, usages, tmp_path / "full").err
+
+
+def test_hidden_files_do_not_make_a_directory_foreign(tmp_path: Path) -> None:
+    for name in ("change.json", ".change.html.writing", ".DS_Store"):
+        (tmp_path / name).write_text("")
+    _refuse_other_output(tmp_path)
+    (tmp_path / "mine.txt").write_text("")
+    with pytest.raises(DataError, match="exists and holds other files"):
+        _refuse_other_output(tmp_path)
 
 
 @pytest.mark.real_data

@@ -113,8 +113,13 @@ def _refuse_other_output(out: Path) -> None:
     from bertram.errors import DataError  # noqa: PLC0415
 
     expected_names = {"vectors", "change.json", "change.html", "words.csv"}
-    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - expected_names):
+    if out.exists() and (not out.is_dir() or any(_is_foreign(entry.name, expected_names) for entry in out.iterdir())):
         raise DataError(f"{out}: exists and holds other files; choose another --out")
+
+
+def _is_foreign(name: str, expected_names: set[str]) -> bool:
+    """Whether a file is of another origin; hidden ones are what a kill leaves of writing, or a file manager's."""
+    return name not in expected_names and not name.startswith(".")
 
 
 def _numbers(layers: str | None) -> tuple[int, ...]:

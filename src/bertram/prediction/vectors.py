@@ -1,5 +1,6 @@
 """Vectors of texts from the encoder of a run: the mean over the tokens of the last hidden states."""
 
+import io
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from bertram.data.packing import pack
-from bertram.errors import BertramError, DataError
+from bertram.errors import BertramError
 from bertram.prediction.model import Model
+from bertram.runs.files import write_bytes
 from bertram.standard_streams import is_dash
 
 WINDOW = 4096  # texts that are sorted by length and batched together
@@ -92,23 +94,19 @@ def save_vectors(path: Path, ids: Iterable[str], vectors: Vectors) -> None:
         vectors: vectors [n, H].
 
     Raises:
-        DataError: the file cannot be written.
+        RunError: the file cannot be written; one that existed is then as it was.
         BertramError: the file name has another ending.
     """
     check_vector_path(path)
     if is_dash(path):
         np.save(sys.stdout.buffer, vectors)
         return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".npy":
-            with path.open("wb") as file:
-                np.save(file, vectors)
-            return
+    content = io.BytesIO()
+    if path.suffix == ".npy":
+        np.save(content, vectors)
+    else:
         import polars  # noqa: PLC0415 - slow to import, and needed for Parquet alone
 
         column = polars.Series(vectors, dtype=polars.Array(polars.Float32, vectors.shape[1]))
-        columns = {"id": list(ids), "vector": column}
-        polars.DataFrame(columns).write_parquet(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}") from None
+        polars.DataFrame({"id": list(ids), "vector": column}).write_parquet(content)
+    write_bytes(path, content.getvalue())
