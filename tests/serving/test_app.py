@@ -16,6 +16,7 @@ from tests.common.models import PAIRS, TEXTS, changed_task, random_model, study_
 
 from bertram.prediction.model import Model
 from bertram.serving import batching
+from bertram.serving.about import encoder_name
 from bertram.serving.app import create_app
 from bertram.serving.messages import NOT_EMPTY, Limits
 from bertram.tasks import SST
@@ -180,8 +181,27 @@ def test_a_failure_of_the_model_is_500_for_that_request_only(model: Model, monke
     client = Client(create_app(model, ABOUT))
     with monkeypatch.context() as patch:
         patch.setattr(batching, "predict_rows", lambda *_: 1 / 0)
-        assert client.ask("POST", "/predict/sst", json={"text": "a"}).status_code == 500
+        failed = client.ask("POST", "/predict/sst", json={"text": "a"})
+    assert (failed.status_code, failed.json()) == (500, {"detail": "the server failed; its log says why"})
+    assert failed.headers["x-content-type-options"] == "nosniff"
+    client.app.state.stopping = True
+    with monkeypatch.context() as patch:
+        patch.setattr(batching, "predict_rows", lambda *_: 1 / 0)
+        assert client.ask("POST", "/predict/sst", json={"text": "a"}).headers["connection"] == "close"
+    client.app.state.stopping = False
+    lines = client.ask("GET", "/metrics").text.splitlines()
+    assert 'bertram_requests_total{path="/predict/sst",status="500"} 2' in lines
     assert client.ask("POST", "/predict/sst", json={"text": "a"}).status_code == 200
+    client.close()
+
+
+def test_a_target_without_a_token_is_a_fault_of_the_request(tiny_encoder: Path, monkeypatch: Any) -> None:
+    model = random_model(tiny_encoder, {"sst": changed_task(SST, pooling="target")})
+    client = Client(create_app(model, ABOUT))
+    for target, says in (("\u200b", "no visible character"), ("x", "its target has no token")):
+        answer = client.ask("POST", "/predict/sst", json={"text": f"a <t>{target}</t> b"})
+        assert (answer.status_code, says in answer.json()["detail"]) == (422, True)
+        monkeypatch.setattr(model.tokenizer, "encode_with_spans", lambda texts: [([7], [(0, 1)]) for _ in texts])
     client.close()
 
 
@@ -202,6 +222,23 @@ def test_metrics_count_requests_texts_and_batches(model: Model) -> None:
     memory = next(line for line in lines if line.startswith("process_resident_memory_bytes "))
     assert int(memory.split()[1]) > 10_000_000
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("minilm", "minilm"),
+        ("org/name", "org/name"),
+        ("/home/me/secret/bert", "bert"),
+        ("~/bert", "bert"),
+        ("secret/plans/bert", "bert"),
+        ("here/bert", "bert"),
+    ],
+)
+def test_paths_are_not_published(source: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here" / "bert").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert encoder_name(source) == name
 
 
 def test_health_says_when_the_server_is_stopping(model: Model) -> None:
@@ -363,7 +400,7 @@ def test_requests_in_progress_are_limited_by_client_and_in_all_but_health_is_ans
 
     async def wait(*_: Any) -> Any:
         await waiting.wait()
-        return model.predict("sst", ["a"])
+        return {"sst": model.predict("sst", ["a"])}
 
     monkeypatch.setattr(batching.Batcher, "predict", wait)
     client = Client(create_app(model, ABOUT, Limits(requests=3, client_requests=2)))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.common.families import save_peer, save_tokenizer
 from tests.common.models import PAIRS, TEXTS, changed_task, random_model, study_tasks
 from torch import nn
 
@@ -92,6 +93,17 @@ def test_the_cost_of_rows_is_the_number_of_tokens_that_the_encoder_reads(
         predict_rows(model, rows)
         assert tokens.pop() == sum(row.cost for row in rows)
         assert all(len(piece) <= 16 for row in rows for piece in row.pieces)
+
+
+def test_the_cost_knows_the_separators_of_every_family(tmp_path: Path) -> None:
+    """RoBERTa puts two tokens between the texts of a pair."""
+    save_peer("roberta", tmp_path)
+    save_tokenizer("roberta", tmp_path, TEXTS * 3)
+    model = random_model(tmp_path, study_tasks())
+    tokens = encoded_tokens(model.network.encoder)
+    rows = prepare(model, "sts", PAIRS)
+    predict_rows(model, rows)
+    assert tokens.pop() == sum(row.cost for row in rows)
 
 
 def test_an_ensemble_computes_each_task_by_itself_and_costs_the_sum_of_its_members(tiny_encoder: Path) -> None:

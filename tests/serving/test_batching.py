@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.common.models import PAIRS, TEXTS, random_model, study_tasks
 from torch import Tensor
 
 from bertram.data.examples import Examples
-from bertram.prediction.model import Model
+from bertram.prediction.model import Model, Prediction, Text
 from bertram.serving.batching import PASS_TOKENS, Batcher, FullError, StoppingError, TooLongError
 
 
@@ -51,9 +51,13 @@ def run(held: Held, work: Callable[[Batcher], Coroutine[Any, Any, None]], **sett
     asyncio.run(all_of_it())
 
 
+async def predict(batcher: Batcher, task: str, texts: Sequence[Text], seconds: float) -> list[Prediction]:
+    return (await batcher.predict({task: texts}, seconds))[task]
+
+
 async def busy(batcher: Batcher, held: Held) -> asyncio.Task[Any]:
     """A first request that is being computed until the gate opens."""
-    first = asyncio.create_task(batcher.predict("sst", TEXTS[:1], 30))
+    first = asyncio.create_task(predict(batcher, "sst", TEXTS[:1], 30))
     await asyncio.get_running_loop().run_in_executor(None, held.asked.acquire)
     return first
 
@@ -65,11 +69,36 @@ def held(model: Model) -> Iterator[Held]:
     one.gate.set()
 
 
+def test_a_request_for_several_tasks_is_one(held: Held, model: Model) -> None:
+    """It has the room of the queue for all its texts, or is refused before one of them is computed."""
+
+    async def work(batcher: Batcher) -> None:
+        held.gate.set()
+        both: dict[str, list[Text]] = {"sst": [*TEXTS], "quora": [*PAIRS]}
+        for _ in range(2):
+            found = await batcher.predict(both, 30)
+            assert {task: [one.value for one in part] for task, part in found.items()} == {
+                task: [one.value for one in model.predict(task, texts)] for task, texts in both.items()
+            }
+        held.gate.clear()
+        held.asked = threading.Semaphore(0)
+        first = await busy(batcher, held)
+        second = asyncio.create_task(predict(batcher, "sst", TEXTS[:1], 30))
+        await asyncio.sleep(0.01)
+        with pytest.raises(FullError):
+            await batcher.predict(both, 30)
+        assert batcher.waiting == 1
+        held.gate.set()
+        await asyncio.gather(first, second)
+
+    run(held, work, room=4)
+
+
 def test_requests_of_several_tasks_each_get_their_own_answers(held: Held, model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held.gate.set()
         asked = [("sst", TEXTS), ("sts", PAIRS), ("sst", TEXTS[:1]), ("quora", PAIRS[1:]), ("sst", TEXTS[::-1])]
-        found = await asyncio.gather(*(batcher.predict(task, texts, 30) for task, texts in asked))  # type: ignore[arg-type]
+        found = await asyncio.gather(*(predict(batcher, task, texts, 30) for task, texts in asked))  # type: ignore[arg-type]
         for (task, texts), answers in zip(asked, found, strict=True):
             for one, wanted in zip(answers, model.predict(task, texts), strict=True):
                 assert one.value == pytest.approx(wanted.value, abs=1e-5)
@@ -84,7 +113,7 @@ def test_what_arrives_while_one_batch_is_computed_is_the_next_batch(
 ) -> None:
     async def work(batcher: Batcher) -> None:
         first = await busy(batcher, held)
-        others = [asyncio.create_task(batcher.predict("sst", TEXTS[:2], 30)) for _ in range(3)]
+        others = [asyncio.create_task(predict(batcher, "sst", TEXTS[:2], 30)) for _ in range(3)]
         while batcher.waiting < 6:
             await asyncio.sleep(0)
         held.gate.set()
@@ -98,12 +127,12 @@ def test_what_arrives_while_one_batch_is_computed_is_the_next_batch(
 def test_a_full_queue_refuses_and_says_when_to_come_again(held: Held) -> None:
     async def work(batcher: Batcher) -> None:
         first = await busy(batcher, held)
-        second = asyncio.create_task(batcher.predict("sst", TEXTS, 30))
+        second = asyncio.create_task(predict(batcher, "sst", TEXTS, 30))
         await asyncio.sleep(0)
         with pytest.raises(FullError) as refused:
-            await batcher.predict("sst", TEXTS[:2], 30)
+            await predict(batcher, "sst", TEXTS[:2], 30)
         assert refused.value.retry_after >= 1
-        third = asyncio.create_task(batcher.predict("sst", TEXTS[:1], 30))  # it just fits
+        third = asyncio.create_task(predict(batcher, "sst", TEXTS[:1], 30))  # it just fits
         await asyncio.sleep(0)
         held.gate.set()
         assert [len(found) for found in await asyncio.gather(first, second, third)] == [1, 3, 1]
@@ -115,10 +144,10 @@ def test_who_waits_too_long_is_told_and_not_computed(held: Held) -> None:
     async def work(batcher: Batcher) -> None:
         first = await busy(batcher, held)
         with pytest.raises(TimeoutError):
-            await batcher.predict("sst", TEXTS, 0.02)
+            await predict(batcher, "sst", TEXTS, 0.02)
         held.gate.set()
         await first
-        await batcher.predict("sst", TEXTS[:2], 30)
+        await predict(batcher, "sst", TEXTS[:2], 30)
         assert held.sizes == [1, 2]
 
     run(held, work)
@@ -127,12 +156,12 @@ def test_who_waits_too_long_is_told_and_not_computed(held: Held) -> None:
 def test_stopping_answers_what_was_taken_and_takes_no_more(held: Held) -> None:
     async def work(batcher: Batcher) -> None:
         taken = [await busy(batcher, held)]
-        taken += [asyncio.create_task(batcher.predict("sst", TEXTS, 30)) for _ in range(5)]
+        taken += [asyncio.create_task(predict(batcher, "sst", TEXTS, 30)) for _ in range(5)]
         await asyncio.sleep(0)
         stopping = asyncio.create_task(batcher.stop())
         await asyncio.sleep(0)
         with pytest.raises(StoppingError):
-            await batcher.predict("sst", TEXTS, 30)
+            await predict(batcher, "sst", TEXTS, 30)
         assert not batcher.alive
         held.gate.set()
         assert [len(found) for found in await asyncio.gather(*taken)] == [1, 3, 3, 3, 3, 3]
@@ -147,8 +176,8 @@ def test_a_request_that_fails_does_not_take_others_with_it(model: Model) -> None
 
     async def work(batcher: Batcher) -> None:
         first = await busy(batcher, held)
-        good = asyncio.create_task(batcher.predict("sst", TEXTS, 30))
-        bad = asyncio.create_task(batcher.predict("sst", ["one two three four five six"], 30))
+        good = asyncio.create_task(predict(batcher, "sst", TEXTS, 30))
+        bad = asyncio.create_task(predict(batcher, "sst", ["one two three four five six"], 30))
         await asyncio.sleep(0)
         held.gate.set()
         await first
@@ -170,7 +199,7 @@ def test_the_passes_of_a_lone_request_are_the_batches_of_predict(model: Model) -
     async def work() -> None:
         batcher = Batcher(model, together=16)
         batcher.start()
-        assert await batcher.predict("sst", texts, 30) == model.predict("sst", texts, batch_size=16)
+        assert await predict(batcher, "sst", texts, 30) == model.predict("sst", texts, batch_size=16)
         await batcher.stop()
 
     asyncio.run(work())
@@ -179,7 +208,7 @@ def test_the_passes_of_a_lone_request_are_the_batches_of_predict(model: Model) -
 def test_no_pass_has_more_tokens_than_allowed(held: Held) -> None:
     async def work(batcher: Batcher) -> None:
         held.gate.set()
-        assert len(await batcher.predict("sst", LARGEST, 60)) == 256
+        assert len(await predict(batcher, "sst", LARGEST, 60)) == 256
         assert max(held.tokens) == PASS_TOKENS
         assert held.sizes == [8] * 32
 
@@ -191,9 +220,9 @@ def test_small_requests_wait_for_the_pass_under_way_and_their_own(held: Held) ->
     """However many large requests came before them."""
 
     async def work(batcher: Batcher) -> None:
-        large = [asyncio.create_task(batcher.predict("sst", LARGEST[:200], 60)) for _ in range(3)]
+        large = [asyncio.create_task(predict(batcher, "sst", LARGEST[:200], 60)) for _ in range(3)]
         await asyncio.get_running_loop().run_in_executor(None, held.asked.acquire)  # the first pass is under way
-        small = [asyncio.create_task(batcher.predict("sst", TEXTS[:1], 60)) for _ in range(16)]
+        small = [asyncio.create_task(predict(batcher, "sst", TEXTS[:1], 60)) for _ in range(16)]
         while batcher.waiting < 3 * 200 - 16 + 16:
             await asyncio.sleep(0.01)
         held.gate.set()
@@ -215,11 +244,11 @@ def test_a_large_request_advances_while_small_ones_never_end(held: Held) -> None
 
         async def caller() -> None:
             while not ended.is_set():
-                await batcher.predict("sst", [*TEXTS, *TEXTS], 60)
+                await predict(batcher, "sst", [*TEXTS, *TEXTS], 60)
 
         callers = [asyncio.create_task(caller()) for _ in range(8)]  # more than a pass of 8 texts
         await asyncio.sleep(0.05)
-        answers = await batcher.predict("sst", LARGEST[:20], 60)
+        answers = await predict(batcher, "sst", LARGEST[:20], 60)
         ended.set()
         await asyncio.gather(*callers)
         assert len(answers) == 20
@@ -230,7 +259,7 @@ def test_a_large_request_advances_while_small_ones_never_end(held: Held) -> None
 def test_large_requests_take_turns(held: Held) -> None:
     async def work(batcher: Batcher) -> None:
         first = await busy(batcher, held)
-        requests = [asyncio.create_task(batcher.predict(task, LARGEST[:32], 60)) for task in ("sst", "sst")]
+        requests = [asyncio.create_task(predict(batcher, task, LARGEST[:32], 60)) for task in ("sst", "sst")]
         while batcher.waiting < 64:
             await asyncio.sleep(0.01)
         both = list(batcher._jobs)
@@ -247,13 +276,13 @@ def test_large_requests_take_turns(held: Held) -> None:
 
 def test_a_request_whose_caller_is_gone_is_dropped_between_passes(held: Held) -> None:
     async def work(batcher: Batcher) -> None:
-        large = asyncio.create_task(batcher.predict("sst", LARGEST, 60))
+        large = asyncio.create_task(predict(batcher, "sst", LARGEST, 60))
         await asyncio.get_running_loop().run_in_executor(None, held.asked.acquire)
         large.cancel()
         await asyncio.gather(large, return_exceptions=True)
         assert (batcher.waiting, batcher.waiting_tokens) == (0, 0)
         held.gate.set()
-        assert len(await batcher.predict("sst", TEXTS, 30)) == 3
+        assert len(await predict(batcher, "sst", TEXTS, 30)) == 3
         assert held.sizes == [8, 3]
 
     run(held, work)
@@ -265,18 +294,18 @@ def test_the_queue_is_limited_in_tokens(held: Held) -> None:
     async def work(batcher: Batcher) -> None:
         first = await busy(batcher, held)
         with pytest.raises(TooLongError, match="640 tokens; at most 600 in one request"):
-            await batcher.predict("sst", LARGEST[:10], 30)
-        large = asyncio.create_task(batcher.predict("sst", LARGEST[:9], 30))
+            await predict(batcher, "sst", LARGEST[:10], 30)
+        large = asyncio.create_task(predict(batcher, "sst", LARGEST[:9], 30))
         while not batcher.waiting:
             await asyncio.sleep(0.01)
         assert batcher.waiting_tokens == 576
         with pytest.raises(FullError):
-            await batcher.predict("sst", LARGEST[:9], 30)
-        small = [asyncio.create_task(batcher.predict("sst", LARGEST[:3], 30)) for _ in range(3)]
+            await predict(batcher, "sst", LARGEST[:9], 30)
+        small = [asyncio.create_task(predict(batcher, "sst", LARGEST[:3], 30)) for _ in range(3)]
         while batcher.waiting < 9 + 9:
             await asyncio.sleep(0.01)
         with pytest.raises(FullError):
-            await batcher.predict("sst", LARGEST[:1], 30)
+            await predict(batcher, "sst", LARGEST[:1], 30)
         held.gate.set()
         assert [len(answers) for answers in await asyncio.gather(first, large, *small)] == [1, 9, 3, 3, 3]
 
@@ -286,10 +315,10 @@ def test_the_queue_is_limited_in_tokens(held: Held) -> None:
 def test_a_large_request_is_taken_while_small_ones_wait(held: Held) -> None:
     async def work(batcher: Batcher) -> None:
         first = await busy(batcher, held)
-        small = [asyncio.create_task(batcher.predict("sst", LARGEST[:3], 30)) for _ in range(3)]
+        small = [asyncio.create_task(predict(batcher, "sst", LARGEST[:3], 30)) for _ in range(3)]
         while batcher.waiting < 9:
             await asyncio.sleep(0.01)
-        large = asyncio.create_task(batcher.predict("sst", LARGEST[:9], 30))
+        large = asyncio.create_task(predict(batcher, "sst", LARGEST[:9], 30))
         while batcher.waiting < 9 + 9:
             await asyncio.sleep(0.01)
         held.gate.set()
@@ -305,8 +334,8 @@ def test_a_request_that_fails_in_a_later_pass_leaves_the_queue(model: Model) -> 
         held.gate.set()
         texts = [*(["good film"] * 64), *LARGEST[:64]]
         with pytest.raises(MemoryError):
-            await batcher.predict("sst", texts, 30)
+            await predict(batcher, "sst", texts, 30)
         assert batcher.waiting == 0
-        assert len(await batcher.predict("sst", TEXTS, 30)) == 3
+        assert len(await predict(batcher, "sst", TEXTS, 30)) == 3
 
     run(held, work)

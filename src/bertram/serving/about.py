@@ -30,7 +30,8 @@ def describe(run: Run, tasks: dict[str, Task], limits: Limits, engine: str = "to
 
 def encoder_name(source: str) -> str:
     """Public name of an encoder: only the last part of a path, which may hold private names."""
-    return Path(source).name if Path(source).is_absolute() or source.startswith((".", "~")) else source
+    is_path = source.startswith((".", "~", "/")) or source.count("/") > 1 or Path(source).exists()
+    return Path(source).name if is_path else source
 
 
 def _task(task: Task, score: Score | None) -> JsonObject:

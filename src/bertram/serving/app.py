@@ -1,7 +1,7 @@
 """The web application: a route per task, the page, health and metrics."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
-from bertram.errors import BertramError
+from bertram.errors import BertramError, DataError
 from bertram.label_spaces import Schema
 from bertram.prediction.model import Prediction, Predictor, Text
 from bertram.runs.typed_json import JsonObject
@@ -87,7 +87,6 @@ def create_app(
     app.add_middleware(Gate, limits=limits, metrics=metrics, hosts=hosts or Hosts())
     app.add_exception_handler(BadRequestError, _bad_request)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _failure)
     return app
 
 
@@ -96,10 +95,9 @@ def predictor(task: Task, batcher: Batcher, limits: Limits, metrics: Metrics) ->
 
     async def predict(request: Request) -> Response:
         check_content_type(request.headers.get("content-type", ""))
-        texts = read_request(task, await request.body(), limits)
-        results = await _unless_gone(request, _predict(batcher, task, texts, limits))
-        metrics.texts[task.name] += len(texts)
-        return JSONResponse(answer(task, results, limits.abstain_below))
+        texts = {task.name: read_request(task, await request.body(), limits)}
+        results = await _unless_gone(request, _predict(batcher, texts, limits, metrics))
+        return JSONResponse(answer(task, results[task.name], limits.abstain_below))
 
     return predict
 
@@ -110,24 +108,20 @@ def tasks_predictor(tasks: dict[str, Task], batcher: Batcher, limits: Limits, me
     async def predict(request: Request) -> Response:
         check_content_type(request.headers.get("content-type", ""))
         texts = read_request_for_tasks(tasks, await request.body(), limits)
-
-        async def work() -> list[list[Prediction]]:
-            parts = [_predict(batcher, tasks[name], part, limits) for name, part in texts.items()]
-            return await asyncio.gather(*parts)
-
-        results = dict(zip(texts, await _unless_gone(request, work()), strict=True))
-        for name, part in texts.items():
-            metrics.texts[name] += len(part)
+        results = await _unless_gone(request, _predict(batcher, texts, limits, metrics))
         answers = {name: answer(tasks[name], part, limits.abstain_below) for name, part in results.items()}
         return JSONResponse({"predictions": {name: part["predictions"] for name, part in answers.items()}})
 
     return predict
 
 
-async def _predict(batcher: Batcher, task: Task, texts: Sequence[Text], limits: Limits) -> list[Prediction]:
+async def _predict(
+    batcher: Batcher, texts: Mapping[str, Sequence[Text]], limits: Limits, metrics: Metrics
+) -> dict[str, list[Prediction]]:
+    """The predictions of a request by task, whose texts are counted."""
     try:
-        return await batcher.predict(task.name, texts, limits.seconds)
-    except TooLongError as error:
+        predictions = await batcher.predict(texts, limits.seconds)
+    except (TooLongError, DataError) as error:
         raise BadRequestError(422, str(error)) from None
     except FullError as error:
         raise BadRequestError(503, str(error), error.retry_after) from None
@@ -137,6 +131,9 @@ async def _predict(batcher: Batcher, task: Task, texts: Sequence[Text], limits: 
         raise BadRequestError(504, f"no answer within {limits.seconds:g} s; try again with fewer texts") from None
     except BertramError as error:
         raise BadRequestError(500, str(error)) from None
+    for name, part in texts.items():
+        metrics.texts[name] += len(part)
+    return predictions
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
@@ -231,7 +228,3 @@ async def _bad_request(_: Request, error: Exception) -> Response:
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem(error.status_code, str(error.detail), error.headers)
-
-
-async def _failure(_: Request, __: Exception) -> Response:
-    return problem(500, "the server failed; its log says why")

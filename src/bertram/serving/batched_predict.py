@@ -1,10 +1,12 @@
 """Tokenized inputs of any tasks of one model, predicted in one pass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bertram.data.examples import Batch, Examples, make_examples
@@ -19,10 +21,6 @@ class MixedPredictor(Protocol):
 
     def predict_mixed(self, inputs: Mapping[str, Sequence[tuple[list[int], ...]]]) -> dict[str, list[Prediction]]:
         """Predict inputs by task; a text that several tasks read is encoded once."""
-        ...
-
-    def sequences(self, task: str, pieces: tuple[list[int], ...]) -> list[int]:
-        """Lengths of the sequences that the encoder reads for an input."""
         ...
 
 
@@ -65,8 +63,9 @@ def prepare(model: Predictor, task: str, texts: Sequence[Text]) -> list[Row]:
     ids = [str(number) for number in range(len(texts))]
     examples = make_examples(definition, ids, checked_texts, model.tokenizer, longest)
     rows = []
-    for number, pieces in enumerate(examples.pieces):
-        length, cost = sum(map(len, pieces)), sum(_cost(encoder, task, pieces) for encoder in encoders)
+    costs = np.sum([_costs(encoder, examples) for encoder in encoders], axis=0).tolist()
+    for number, (pieces, cost) in enumerate(zip(examples.pieces, costs, strict=True)):
+        length = sum(map(len, pieces))
         if examples.targets is None:
             rows.append(Row(task, tuple(piece[:longest] for piece in pieces), length, cost))
         else:
@@ -76,14 +75,14 @@ def prepare(model: Predictor, task: str, texts: Sequence[Text]) -> list[Row]:
     return rows
 
 
-def _cost(model: Predictor, name: str, pieces: tuple[list[int], ...]) -> int:
-    """Number of tokens that one encoder reads for an input, special tokens and both orders included."""
-    if isinstance(model, MixedPredictor):
-        return sum(model.sequences(name, pieces))
-    task = model.tasks[name]
-    orders = len(model.orders(task)) if isinstance(model, Model) else 1
-    sequences = [[piece] for piece in pieces] if task.encodings_per_example == 2 else [list(pieces)]
-    return orders * sum(min(sum(map(len, sequence)) + 1 + len(sequence), model.max_tokens) for sequence in sequences)
+def _costs(encoder: Predictor, examples: Examples) -> NDArray[np.int64]:
+    """Number of tokens that one encoder reads for each example, special tokens and both orders included, [n]."""
+    task = encoder.tasks[examples.task.name]
+    own = replace(examples, task=task, max_tokens=encoder.max_tokens)
+    lengths = np.array([len(tokens) for tokens, _ in own.batch(range(len(own))).sequences])
+    swapped = task.encodings_per_example == 1 and getattr(encoder, "both_orders", False) and task.pair
+    costs: NDArray[np.int64] = lengths.reshape(-1, len(own)).sum(0) * (2 if swapped else 1)
+    return costs
 
 
 @torch.inference_mode()

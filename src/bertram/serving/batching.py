@@ -2,12 +2,13 @@
 
 import asyncio
 import heapq
+import itertools
 import logging
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bertram.prediction.model import Prediction, Predictor, Text
@@ -163,15 +164,15 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
-    async def predict(self, task: str, texts: Sequence[Text], seconds: float) -> list[Prediction]:
-        """Predictions of texts or pairs, in order.
+    async def predict(self, texts: Mapping[str, Sequence[Text]], seconds: float) -> dict[str, list[Prediction]]:
+        """Predictions of texts or pairs by task, in order.
 
         Args:
-            task: name of the task.
-            texts: texts that `bertram.prediction.model.checked` has accepted.
+            texts: task -> texts that `bertram.prediction.model.checked` has accepted.
             seconds: maximum time to wait.
 
         Raises:
+            DataError: a target has no token.
             BertramError: an output is not finite.
             FullError: the queue is full.
             StoppingError: the server stops.
@@ -179,23 +180,28 @@ class Batcher:
             TooLongError: the request has more tokens than may wait.
         """
         async with asyncio.timeout(seconds):
-            self._check_room(len(texts))
-            if _characters(texts) <= INLINE_CHARACTERS:
-                rows = prepare(self.model, task, texts)
+            count = sum(map(len, texts.values()))
+            self._check_room(count)
+            if sum(map(_characters, texts.values())) <= INLINE_CHARACTERS:
+                rows = self._rows(texts)
             else:
-                rows = await asyncio.to_thread(prepare, self.model, task, texts)
+                rows = await asyncio.to_thread(self._rows, texts)
             job = _Job(rows, self._loop.create_future())
             if job.waiting_cost > self.room_tokens:
                 raise TooLongError(f"{job.waiting_cost} tokens; at most {self.room_tokens} in one request")
             with self._changed:
-                self._check_room(len(texts), job)
+                self._check_room(count, job)
                 self._jobs.append(job)
                 self._changed.notify()
             try:
-                return await job.answer
+                predictions = iter(await job.answer)
+                return {task: list(itertools.islice(predictions, len(part))) for task, part in texts.items()}
             finally:
                 with self._changed:
                     self._drop(job)
+
+    def _rows(self, texts: Mapping[str, Sequence[Text]]) -> list[Row]:
+        return [row for task, part in texts.items() for row in prepare(self.model, task, part)]
 
     async def stop(self) -> None:
         """Accept no more requests, and answer those in the queue."""

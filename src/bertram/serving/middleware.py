@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bertram.serving.hosts import Hosts
-from bertram.serving.messages import BadRequestError, Limits
+from bertram.serving.messages import BadRequestError, Limits, problem
 from bertram.serving.metrics import Metrics
 
 Scope = MutableMapping[str, Any]
@@ -43,7 +43,7 @@ class Gate:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        status = 500
+        status: int | None = None  # of the answer, once it has begun
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope  # the server sends no body for HEAD
         refused = False  # here, so that the body may not have been read; the connection must then end
 
@@ -65,9 +65,13 @@ class Gate:
             await error.response()(scope, receive, tracked_send)
         except ConnectionResetError:
             status = CLIENT_GONE
+        except Exception:
+            if status is None:
+                await problem(500, "the server failed; its log says why")(scope, receive, tracked_send)
+            raise  # to the server's log
         finally:
             route = inner.get("route")
-            self.metrics.request(getattr(route, "path", "other"), status, time.perf_counter() - start)
+            self.metrics.request(getattr(route, "path", "other"), status or 500, time.perf_counter() - start)
 
     def _check_host(self, scope: Scope) -> None:
         names = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
