@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from bertram.model.pretrained import find
-from bertram.prediction.engines.int8 import weight_levels
+from bertram.prediction.engines.processor import weight_levels
 
 BASELINE = "SentenceTransformer, PyTorch fp32"
 CALIBRATION = 128  # sentences

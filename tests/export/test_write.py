@@ -10,11 +10,15 @@ import pytest
 from tests.common import trainings
 from tests.common.models import changed_task, random_model
 
+from bertram import options
 from bertram.errors import BertramError, RunError
 from bertram.export import onnx
+from bertram.export.int8_price import int8_price
 from bertram.export.write import Form, OnnxOptions, export
+from bertram.prediction.engines.int8 import choose_int8
 from bertram.prediction.load import load
-from bertram.runs.directory import Run
+from bertram.recipes import quick
+from bertram.runs.directory import Run, create
 from bertram.tasks import QUORA, SST, STS
 from bertram.training.train import train
 
@@ -105,7 +109,6 @@ def test_a_card_tells_scores_data_limits_and_whose_work_it_is(cross: Run, tmp_pa
     ],
 )
 def test_a_card_names_the_origin_of_weights_and_data(encoder: str, data: str, says: list[str], cross: Run) -> None:
-    from bertram import options
     from bertram.export.card import card
     from bertram.prediction.model import Model
 
@@ -161,6 +164,19 @@ def test_int8_is_written_with_its_price(cross: Run, tmp_path: Path) -> None:
         assert any(line.startswith(f"{row['task']}: ") for line in lines)
         assert f"| {row['task']} | {row['metric']} | {row['n']} |" in card
     assert {"embeddings", "attention 1", "feed-forward up 2", "feed-forward down 2"} <= price["gains_on_train"].keys()
+
+
+@pytest.mark.slow
+def test_int8_is_chosen_and_priced_by_the_exported_tasks(tiny_encoder: Path, tmp_path: Path) -> None:
+    """A task that pools a target has no graph, and does not stand in the way of the others."""
+    run = create(tmp_path / "run", options.change(quick(), data="sample"))
+    model = random_model(tiny_encoder, {"sst": changed_task(SST, pooling="target"), "sts": STS})
+    choice = choose_int8(model, run, print, [STS])
+    assert choice.weights
+    price = int8_price(run, model, [STS], choice, print)
+    assert price.missing == ""
+    assert {row.task for row in price.rows} >= {"sts"}
+    assert "sst" not in {row.task for row in price.rows}
 
 
 def test_options_of_onnx_are_refused_for_other_formats(cross: Run, tmp_path: Path) -> None:

@@ -6,15 +6,13 @@ from typing import Any
 from tests.common.models import PAIRS, TEXTS, random_model, study_tasks
 
 from bertram.prediction.engines.load import engine_name
-from bertram.prediction.engines.making import write_graphs
-from bertram.prediction.engines.session import OnnxModel
+from bertram.prediction.engines.making import engine_of
 from bertram.serving.batched_predict import predict_rows, prepare
 
 
 def test_rows_of_all_tasks_get_what_predict_gives(tiny_encoder: Path, tmp_path: Path) -> None:
     model = random_model(tiny_encoder, study_tasks(encoding="bi", head="cosine"))
-    manifest = write_graphs(model, tmp_path, sha256="", probed=False)
-    engine = OnnxModel(tmp_path, manifest, model.tasks, model.tokenizer)
+    engine = engine_of(model, tmp_path)
     inputs: dict[str, Any] = {"sst": TEXTS, "quora": PAIRS, "sts": PAIRS}
     rows = [row for name, texts in inputs.items() for row in prepare(engine, name, texts)]
     assert [row.cost for row in rows] == [

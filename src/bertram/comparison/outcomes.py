@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import sqrt
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,36 @@ class TaskPredictions:
     metric: str | None = None
     probabilities: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     groups: Mapping[str, Hashable] = field(default_factory=dict)
+
+    @classmethod
+    def from_rows(
+        cls,
+        task: Task,
+        ids: Sequence[str],
+        labels: NDArray[Any],
+        predicted: Mapping[str, NDArray[Any]],
+        groups: NDArray[np.intp] | None,
+    ) -> Self:
+        """Predictions that stand in the order of the rows.
+
+        Args:
+            task: the task.
+            ids: id of each row.
+            labels: gold labels, [n].
+            predicted: run -> predictions, [n].
+            groups: number of each row's group, [n]; None where every row stands alone.
+        """
+
+        def by_id(values: NDArray[Any]) -> dict[str, Any]:
+            return dict(zip(ids, values.tolist(), strict=True))
+
+        return cls(
+            task.label_space,
+            by_id(labels),
+            {run: by_id(values) for run, values in predicted.items()},
+            task.scored_by,
+            groups={} if groups is None else by_id(groups),
+        )
 
     @property
     def main_metric(self) -> str:

@@ -1,7 +1,7 @@
 """The price of int8: the scores of each task on dev beside those of fp32, on the same rows."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from bertram.errors import BertramError
 from bertram.evaluation.groups import text_groups
 from bertram.evaluation.intervals import Interval
 from bertram.evaluation.score_intervals import Z
-from bertram.prediction.engines.making import FP32, Int8Choice, write_graphs
-from bertram.prediction.engines.session import OnnxModel
+from bertram.prediction.engines.making import FP32, Int8Choice, engine_of
 from bertram.prediction.model import Model
 from bertram.runs.directory import Run
+from bertram.tasks import Task
 
 PRICE = "int8.json"
 SMALLEST = 0.003  # difference of a score below which int8 counts as equivalent to fp32
@@ -83,43 +83,38 @@ class Int8Price:
         }
 
 
-def int8_price(run: Run, model: Model, choice: Int8Choice, notify: Callable[[str], None]) -> Int8Price:
+def int8_price(
+    run: Run, model: Model, tasks: Sequence[Task], choice: Int8Choice, notify: Callable[[str], None]
+) -> Int8Price:
     """Measure what int8 costs each task on the dev rows of a run.
 
     Args:
         run: run of the model.
         model: model of the run.
+        tasks: tasks whose answers are compared.
         choice: weights in int8.
         notify: called with a line about what takes time.
     """
     try:
         rows = {
-            name: read_rows(task, run_source(run), "dev", allow_rejects=run.config.allow_rejects)
-            for name, task in model.tasks.items()
+            task.name: read_rows(task, run_source(run), "dev", allow_rejects=run.config.allow_rejects) for task in tasks
         }
     except BertramError as error:
         return Int8Price([], choice.fp32, dict(choice.gains), str(error))
     notify(f"measuring int8 on {sum(map(len, rows.values()))} dev rows")
     pieces = {name: model.tokenizer.encode_rows(part.texts) for name, part in rows.items()}
-    predicted: dict[str, dict[str, dict[str, float]]] = {name: {} for name in rows}
+    answers = {}
     for engine, parts in zip(NAMES, (FP32, choice), strict=True):
         with tempfile.TemporaryDirectory() as directory:
-            manifest = write_graphs(model, Path(directory), sha256="", choice=parts, probed=False)
-            answers = OnnxModel(Path(directory), manifest, model.tasks, model.tokenizer).answers(pieces)
-        for name, part in rows.items():
-            predicted[name][engine] = dict(zip(part.ids, answers[name].values.tolist(), strict=True))
-    tasks = {}
-    for name, part in rows.items():
-        groups, task = text_groups(part.texts), model.tasks[name]
+            answers[engine] = engine_of(model, Path(directory), tasks, parts).answers(pieces)
+    predictions = {}
+    for task in tasks:
+        part = rows[task.name]
         assert part.labels is not None
-        tasks[name] = TaskPredictions(
-            task.label_space,
-            dict(zip(part.ids, part.labels.tolist(), strict=True)),
-            predicted[name],
-            task.scored_by,
-            groups={} if groups is None else dict(zip(part.ids, groups.tolist(), strict=True)),
-        )
-    return Int8Price([_judged(row) for row in compare_models(tasks)], choice.fp32, dict(choice.gains))
+        values = {engine: by_task[task.name].values for engine, by_task in answers.items()}
+        groups = text_groups(part.texts)
+        predictions[task.name] = TaskPredictions.from_rows(task, part.ids, part.labels, values, groups)
+    return Int8Price([_judged(row) for row in compare_models(predictions)], choice.fp32, dict(choice.gains))
 
 
 def _judged(row: ModelDifference) -> ModelDifference:

@@ -118,8 +118,8 @@ def _onnx(run: Run, model: Model, name: str | None, options: OnnxOptions) -> tup
     usage = onnx.usage(model, tasks, per_task=options.per_task, int8=options.int8)
     if not options.int8:
         return partial(onnx.save_graphs, model, tasks, per_task=options.per_task), usage
-    choice = choose_int8(model, run, options.notify)
-    price = int8_price(run, model, choice, options.notify)
+    choice = choose_int8(model, run, options.notify, tasks)
+    price = int8_price(run, model, tasks, choice, options.notify)
     for line in price.lines():
         options.notify(line)
 

@@ -32,14 +32,5 @@ def contributions(merged: Evaluation, without: Sequence[Evaluation]) -> list[dic
 def _predictions(name: str, evaluations: Mapping[str, Evaluation]) -> TaskPredictions:
     examples = evaluations[MERGED].examples[name]
     assert examples.labels is not None
-    groups = groups_of(examples)
-    return TaskPredictions(
-        examples.task.label_space,
-        dict(zip(examples.ids, examples.labels.tolist(), strict=True)),
-        {
-            run: dict(zip(examples.ids, evaluation.values(name).tolist(), strict=True))
-            for run, evaluation in evaluations.items()
-        },
-        examples.task.scored_by,
-        groups={} if groups is None else dict(zip(examples.ids, groups.tolist(), strict=True)),
-    )
+    values = {run: evaluation.values(name) for run, evaluation in evaluations.items()}
+    return TaskPredictions.from_rows(examples.task, examples.ids, examples.labels.numpy(), values, groups_of(examples))

@@ -9,10 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from bertram.errors import RunError
@@ -20,24 +18,11 @@ from bertram.model.encoders import EncoderConfig, class_of
 from bertram.model.linear import Precision
 from bertram.model.multitask import Multitask
 from bertram.model.pretrained import read_config
-from bertram.options import old_names
+from bertram.model.stored_settings import FORMAT, StoredSettings, read_settings
 from bertram.runs.tensors import read_tensors, tensor_shapes, write_tensors
-from bertram.runs.typed_json import JsonObject, one_line, read_object
-from bertram.task_files import Strict
-from bertram.tasks import Task, is_task_name
+from bertram.runs.typed_json import JsonObject
 
-FORMAT = 1
 WEIGHTS = "model.safetensors"
-
-
-class _Saved(Strict):
-    """Content of `config.json` beside the encoder's shape."""
-
-    format: int
-    pooling: Literal["cls", "mean", "pooler"]
-    max_tokens: int
-    both_orders: bool
-    tasks: dict[str, Task]
 
 
 def state_of(network: Multitask) -> dict[str, Tensor]:
@@ -111,18 +96,7 @@ def load_network(directory: Path, precision: Precision = "fp32") -> StoredNetwor
         RunError: not a model of ours, of an unknown format version, or damaged.
     """
     path = directory / "config.json"
-    try:
-        saved = _Saved.model_validate(old_names.renamed(_read_ours(directory)))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place, reason = ".".join(map(str, first["loc"])), one_line(first["msg"])
-        raise RunError(f"{path}: damaged, its tasks cannot be read: {one_line(place)}: {reason}") from None
-    for name in saved.tasks:
-        if not is_task_name(name):
-            raise RunError(f"{path}: damaged: {one_line(repr(name))} cannot be the name of a task")
-        space = saved.tasks[name].label_space
-        if space.labels_from_data and not space.names:
-            raise RunError(f"{path}: damaged: task {name} has no labels")
+    saved = read_settings(directory)
     config = read_config(directory)
     if not 3 <= saved.max_tokens <= config.max_tokens:
         raise RunError(f"{path}: damaged: max_tokens is {saved.max_tokens}; the encoder has {config.max_tokens}")
@@ -134,15 +108,14 @@ def load_network(directory: Path, precision: Precision = "fp32") -> StoredNetwor
     return StoredNetwork(network.eval(), saved.max_tokens, saved.both_orders)
 
 
-def _new_network(config: EncoderConfig, saved: _Saved, names: Iterable[str]) -> Multitask:
+def _new_network(config: EncoderConfig, saved: StoredSettings, names: Iterable[str]) -> Multitask:
     """A network of the stored shape, with new weights; a pooler only where the names have one."""
     family = class_of(config)
     encoder = family.new(config, pooler=family.has_pooler([family.plain_key(name) for name in names]))
-    tasks = {name: task.model_copy(update={"name": name}) for name, task in saved.tasks.items()}
-    return Multitask(encoder, tasks, saved.pooling)
+    return Multitask(encoder, saved.tasks, saved.pooling)
 
 
-def _check_shapes(path: Path, config: EncoderConfig, saved: _Saved) -> None:
+def _check_shapes(path: Path, config: EncoderConfig, saved: StoredSettings) -> None:
     """Raise RunError unless the file has tensors of these shapes; nothing of their size is allocated before."""
     shapes = tensor_shapes(path)
     numbers = sum(prod(shape) for shape in shapes.values())
@@ -155,16 +128,3 @@ def _check_shapes(path: Path, config: EncoderConfig, saved: _Saved) -> None:
         shape = list(tensor.shape)
         if shapes.get(name, shape) != shape:
             raise RunError(f"{path}: weights do not fit config.json: {name} has shape {shapes[name]}, not {shape}")
-
-
-def _read_ours(directory: Path) -> JsonObject:
-    path = directory / "config.json"
-    try:
-        settings = read_object(path).get("bertram")
-    except FileNotFoundError:
-        raise RunError(f"{directory}: not a trained model: it has no config.json") from None
-    if not isinstance(settings, dict):
-        raise RunError(f"{path}: an encoder without heads, not a trained model")
-    if settings.get("format") != FORMAT:
-        raise RunError(f"{path}: format version {settings.get('format')!r} is unknown; this BERTram reads {FORMAT}")
-    return settings

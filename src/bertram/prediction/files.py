@@ -1,6 +1,7 @@
 """Prediction of whole files, with a window of rows in memory at a time."""
 
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -89,12 +90,10 @@ def predict_file(
 class BackgroundPredictor(Protocol):
     """A model that predicts in other threads, while the next rows are read and tokenized."""
 
-    def start_predicting(self, task: str, pieces: Sequence[Pieces]) -> "Future[list[Prediction]]":
-        """Begin to predict tokenized inputs of a task."""
-        ...
-
-    def abandon(self) -> None:
-        """Give up what is being predicted."""
+    def start_predicting(
+        self, task: str, pieces: Sequence[Pieces], stop: threading.Event
+    ) -> "Future[list[Prediction]]":
+        """Begin to predict tokenized inputs of a task; given up once `stop` is set."""
         ...
 
 
@@ -121,22 +120,25 @@ def _columns(windows: Iterator[list[Row]]) -> Iterator[tuple[Ids, tuple[tuple[st
 def _in_background(
     model: BackgroundPredictor, task: str, windows: Iterator[tuple[Ids, list[Pieces]]]
 ) -> Iterator[tuple[Ids, list[Prediction]]]:
-    """The ids and predictions of each window, of which one is computed while the next one is read."""
+    """The ids and predictions of each window, of which one is computed while the next one is read.
+
+    What is being computed when the caller stops, by a fault, an interruption or `close`, is given up.
+    """
     waiting: tuple[Ids, Future[list[Prediction]]] | None = None
     fault: Exception | None = None
+    stop = threading.Event()
     try:
         while fault is None:
             before, waiting = waiting, None
             try:
                 ids, pieces = next(windows)
-                waiting = ids, model.start_predicting(task, pieces)
+                waiting = ids, model.start_predicting(task, pieces, stop)
             except Exception as error:  # a fault of a row, or the end: what is before it has its predictions
                 fault = error
             if before is not None:
                 yield before[0], before[1].result()
-    except KeyboardInterrupt:
-        model.abandon()
-        raise
+    finally:
+        stop.set()
     if not isinstance(fault, StopIteration):
         raise fault
 

@@ -12,13 +12,13 @@ from bertram.data.examples import Examples
 from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import RunError
 from bertram.model.linear import Precision
-from bertram.model.storage import FORMAT, StoredNetwork, load_network, save_network
+from bertram.model.storage import StoredNetwork, load_network, save_network
+from bertram.model.stored_settings import FORMAT
+from bertram.prediction.decided_tasks import decided
 from bertram.prediction.frames import predict_frame
 from bertram.prediction.model import Model, Prediction, predict
-from bertram.runs.decisions import DECISIONS, read_decisions
 from bertram.runs.directory import MEMBERS, Run, open_run
 from bertram.runs.typed_json import one_line, read_object, typed
-from bertram.tasks import Task
 
 
 class Ensemble:
@@ -83,16 +83,8 @@ def with_decisions(model: Model, run: Run) -> Model:
     Raises:
         RunError: the file is damaged, or does not belong to the tasks of the model.
     """
-    decisions = read_decisions(run.path)
-    for name, fitted in () if decisions is None else decisions.tasks.items():
-        path = run.path / DECISIONS
-        if name not in model.tasks:
-            raise RunError(f"{path}: the run has no task {name!r}; remove it by bertram calibrate --undo")
-        values = {"temperature": fitted.temperature, "thresholds": tuple(fitted.thresholds)}
-        try:
-            model.network.set_task(Task.model_validate({**model.tasks[name].model_dump(), **values}))
-        except ValueError as error:
-            raise RunError(f"{path}: does not fit the task {name}: {one_line(error)}") from None
+    for task in decided(model.tasks, run).values():
+        model.network.set_task(task)
     return model
 
 

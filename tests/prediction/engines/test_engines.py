@@ -4,28 +4,36 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.common.models import CASES, PAIRS, TEXTS, inputs_for, random_model, study_tasks
+from tests.common.models import CASES, PAIRS, TEXTS, changed_task, inputs_for, random_model, study_tasks
 
 import bertram
 from bertram.errors import BertramError, RunError
+from bertram.prediction import files
 from bertram.prediction.answers import Text
+from bertram.prediction.engines import cache
 from bertram.prediction.engines import load as loading
-from bertram.prediction.engines.int8 import weight_levels
+from bertram.prediction.engines.cache import Manifest
 from bertram.prediction.engines.load import load
-from bertram.prediction.engines.making import Int8Choice, write_graphs
+from bertram.prediction.engines.making import Int8Choice, engine_of
 from bertram.prediction.engines.multitask_graph import int8_parts
+from bertram.prediction.engines.processor import weight_levels
 from bertram.prediction.engines.session import OnnxModel
 from bertram.prediction.files import predict_file
 from bertram.prediction.load import Ensemble, save_model
 from bertram.prediction.model import Model
+from bertram.recipes import quick
 from bertram.runs.directory import Run, create
-from bertram.tasks import Task
+from bertram.tasks import SST, Task
 
 LONG = "a long text that goes on and on " * 12
 
@@ -38,8 +46,7 @@ def tell_of_every_graph(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def on_onnxruntime(model: Model, directory: Path, *, int8: bool = False) -> OnnxModel:
     weights = frozenset(name for names in int8_parts(model).values() for name in names) if int8 else frozenset()
-    manifest = write_graphs(model, directory, sha256="", choice=Int8Choice(weights), probed=False)
-    return OnnxModel(directory, manifest, model.tasks, model.tokenizer)
+    return engine_of(model, directory, choice=Int8Choice(weights))
 
 
 def texts_for(task: Task) -> list[Text]:
@@ -86,6 +93,37 @@ def normalized(task: Task) -> list[Any]:
     return [checked(task, 0, text) for text in inputs_for(task)]
 
 
+def test_what_is_given_up_takes_nothing_from_later_calls(tiny_encoder: Path, tmp_path: Path) -> None:
+    engine = on_onnxruntime(random_model(tiny_encoder, study_tasks()), tmp_path)
+    stop = threading.Event()
+    stop.set()
+    pieces = engine.tokenizer.encode(TEXTS)
+    given_up = engine.start_predicting("sst", [(piece,) for piece in pieces], stop)
+    with pytest.raises(CancelledError):
+        given_up.result()
+    assert len(engine.predict("sst", TEXTS)) == len(TEXTS)
+
+
+@pytest.mark.parametrize("leave", [lambda rows: rows.close(), lambda rows: rows.throw(KeyboardInterrupt)])
+def test_who_stops_reading_predictions_stops_their_computation(leave: Callable[[Any], None]) -> None:
+    stops: list[threading.Event] = []
+
+    class Background:
+        def start_predicting(self, _: str, pieces: Any, stop: threading.Event) -> Any:
+            stops.append(stop)
+            future: Future[Any] = Future()
+            future.set_result(pieces)
+            return future
+
+    rows = files._in_background(Background(), "sst", iter([(("1",), []), (("2",), []), (("3",), [])]))
+    next(rows)
+    assert not any(stop.is_set() for stop in stops)
+    with suppress(KeyboardInterrupt):
+        leave(rows)
+    assert stops
+    assert all(stop.is_set() for stop in stops)
+
+
 def test_tasks_of_one_text_share_a_pass_of_the_encoder(tiny_encoder: Path, tmp_path: Path) -> None:
     engine = on_onnxruntime(random_model(tiny_encoder, study_tasks(encoding="bi", head="cosine")), tmp_path)
     passes: list[int] = []
@@ -115,11 +153,70 @@ def run(tiny_encoder: Path, tmp_path: Path) -> Run:
 
 
 def saved(path: Path, encoder: Path, **changes: Any) -> Run:
-    from bertram.recipes import quick
-
     opened = create(path, bertram.change(quick(), **{"data": "sample", **changes}))
     save_model(random_model(encoder, study_tasks(encoding="bi", head="cosine")), opened.model)
     return opened
+
+
+def described(**changes: Any) -> Manifest:
+    values: dict[str, Any] = {"format": cache.FORMAT, "model": "m", "engine": "onnx", "files": {}, "tasks": {}}
+    values |= {"runtime": version("onnxruntime"), "segments": False, "wide": False, "levels": 0}
+    return Manifest(**values | {"difference": 0.0, "speed": 2.0, "single_speed": 2.0} | changes)
+
+
+def fill(directory: Path) -> Manifest:
+    (directory / "graph.onnx").write_bytes(b"a graph")
+    return described()
+
+
+def test_graphs_that_another_process_has_just_made_stay(tmp_path: Path) -> None:
+    inodes: list[int] = []
+
+    def fill_slowly(directory: Path) -> Manifest:
+        inodes.append(cache.keep(tmp_path / "run", "m", "onnx", fill)[0].stat().st_ino)
+        return fill(directory)
+
+    place, _ = cache.keep(tmp_path / "run", "m", "onnx", fill_slowly)
+    assert [place.stat().st_ino] == inodes
+    (place / "graph.onnx").write_bytes(b"damaged")
+    cache.keep(tmp_path / "run", "m", "onnx", fill)
+    assert (place / "graph.onnx").read_bytes() == b"a graph"
+
+
+def test_int8_graphs_of_another_processor_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for levels, found in ((127, (True, False)), (63, (True, True))):
+        run = tmp_path / str(levels) / "run"
+        cache.keep(run, "m", "onnx-int8", lambda _, levels=levels: described(engine="onnx-int8", levels=levels))  # type: ignore[misc]
+        for own, expected in zip((127, 63), found, strict=True):
+            monkeypatch.setattr(cache, "weight_levels", lambda own=own: own)
+            assert (cache.find(run, "m", "onnx-int8", pytest.fail) is not None) == expected
+
+
+def test_a_speed_of_zero_is_no_reason_to_fail() -> None:
+    assert loading._why_torch(described(speed=0.0), "batches") == "for batches onnxruntime is 0.00 times as fast"
+    assert loading._why_torch(described(), "batches") == ""
+
+
+@pytest.mark.parametrize("pooling", ["target", None])
+def test_where_no_graph_can_be_made_auto_loads_the_model_once(
+    pooling: str | None, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A marked target is known beforehand; an operation without an ONNX form is not, and is told."""
+    opened = create(tmp_path / "run", bertram.change(quick(), data="sample"))
+    save_model(random_model(tiny_encoder, {"sst": changed_task(SST, pooling=pooling)}), opened.model)
+    loads: list[Path] = []
+    inner = loading._single_by_torch
+    monkeypatch.setattr(loading, "_single_by_torch", lambda run, path: loads.append(path) or inner(run, path))  # type: ignore[func-returns-value]
+
+    def refuse(*_: Any) -> Any:
+        raise BertramError("the operation erfinv has no ONNX form here; use --engine torch")
+
+    monkeypatch.setattr(loading, "_make", refuse)
+    lines: list[str] = []
+    assert isinstance(load(opened, notify=lines.append), Model)
+    assert len(loads) == 1
+    told = ["the operation erfinv has no ONNX form here; PyTorch computes instead"]
+    assert lines == ([] if pooling else told)
 
 
 def graphs(run: Run) -> list[Path]:
@@ -154,7 +251,7 @@ def test_graphs_are_made_once_kept_beside_the_run_and_used_without_pytorch(run: 
         lambda directory: (directory / "pairs.onnx").unlink(),
         lambda directory: (directory / "engine.json").write_text("{"),
         lambda directory: (directory / "engine.json").write_text(
-            (directory / "engine.json").read_text().replace('"max_tokens": ', '"max_tokens": "x", "a": ')
+            (directory / "engine.json").read_text().replace('"wide": ', '"wide": "x", "a": ')
         ),
         lambda directory: (directory / "engine.json").write_text(
             json.dumps(json.loads((directory / "engine.json").read_text()) | {"model": "another"})
@@ -298,8 +395,6 @@ def test_the_members_of_an_ensemble_have_engines_of_their_own(tiny_runs: Path, t
 
 @pytest.mark.slow
 def test_a_file_is_predicted_window_by_window_in_order(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bertram.prediction import files
-
     monkeypatch.setattr(files, "WINDOW", 2)
     model = load(run, "onnx")
     lines = [f"text number {number}\n".encode() for number in range(7)]
@@ -311,8 +406,6 @@ def test_a_file_is_predicted_window_by_window_in_order(run: Run, monkeypatch: py
 
 @pytest.mark.slow
 def test_a_faulty_row_does_not_take_the_rows_before_it_along(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bertram.prediction import files
-
     monkeypatch.setattr(files, "WINDOW", 2)
 
     def lines() -> Any:

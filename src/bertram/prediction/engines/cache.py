@@ -12,35 +12,19 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from bertram.errors import RunError
+from bertram.prediction.engines.processor import weight_levels
+from bertram.prediction.engines.reading import GraphTask
 from bertram.runs.files import write_json
 from bertram.runs.hashes import sha256_of
 from bertram.runs.typed_json import read_object, typed
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "engine.json"
 GRAPH = "graph.onnx"  # sequences to pooled states and answers
 PAIRS = "pairs.onnx"  # pooled states or answers of two sequences to an answer
 HASH_DIGITS = 20
-
-
-@dataclass(frozen=True)
-class EngineTask:
-    """A task in the graphs of an engine.
-
-    Attributes:
-        output: name of the output with its probabilities or scores.
-        value: name of the output with its decisions.
-        rows: number of sequences that an example is, 1 or 2.
-        reads: output of each sequence that the graph of pairs reads; empty for examples of one sequence.
-    """
-
-    output: str
-    value: str
-    rows: int
-    reads: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,15 +37,13 @@ class Manifest:
         engine: onnx or onnx-int8.
         runtime: version of onnxruntime.
         files: SHA-256 by file.
-        definitions: task -> its definition, as in a model's config.json.
         tasks: task -> its place in the graphs.
-        max_tokens: maximum sequence length.
-        both_orders: True if cross-encoded pairs are read in both orders.
         segments: True if the graph reads token_type_ids.
         wide: True if one sequence keeps several threads busy.
         difference: largest difference from PyTorch's answers on the probe, in probabilities or shares of a score range.
         speed: time of PyTorch over that of the engine, on the batch of the probe.
         single_speed: the same for its texts one at a time.
+        levels: largest int8 weight; 0 without weights in int8.
         fp32: parts of the encoder left in fp32.
     """
 
@@ -70,15 +52,13 @@ class Manifest:
     engine: str
     runtime: str
     files: dict[str, str]
-    definitions: dict[str, dict[str, Any]]
-    tasks: dict[str, EngineTask]
-    max_tokens: int
-    both_orders: bool
+    tasks: dict[str, GraphTask]
     segments: bool
     wide: bool
     difference: float
     speed: float
     single_speed: float
+    levels: int
     fp32: list[str] = field(default_factory=list)
 
 
@@ -105,23 +85,36 @@ def find(run: Path, model: str, engine: str, notify: Callable[[str], None]) -> t
         notify: called with a line about graphs that are damaged.
     """
     for directory in places(run, model, engine):
-        if not (directory / MANIFEST).is_file():
-            continue
         try:
-            values = read_object(directory / MANIFEST)
-            if (values.get("format"), values.get("runtime")) != (FORMAT, version("onnxruntime")):
-                continue  # of another version of the software
-            manifest = typed(values, Manifest, directory / MANIFEST)
-            if (manifest.model, manifest.engine) != (model, engine):
-                raise RunError(f"{directory}: graphs of another model")
-            for name, sha256 in manifest.files.items():
-                if sha256_of(directory / name) != sha256:
-                    raise RunError(f"{directory / name}: damaged: its SHA-256 is not the recorded one")
+            manifest = _read(directory, model, engine)
         except (RunError, OSError) as error:
             notify(f"{error}; the ONNX graph is made again")
             continue
-        return directory, manifest
+        if manifest is not None:
+            return directory, manifest
     return None
+
+
+def _read(directory: Path, model: str, engine: str) -> Manifest | None:
+    """The description of the graphs in a directory; None without any, or if they are not for this computer.
+
+    Raises:
+        RunError, OSError: they are damaged, or of another model.
+    """
+    if not (directory / MANIFEST).is_file():
+        return None
+    values = read_object(directory / MANIFEST)
+    if (values.get("format"), values.get("runtime")) != (FORMAT, version("onnxruntime")):
+        return None  # of another version of the software
+    manifest = typed(values, Manifest, directory / MANIFEST)
+    if (manifest.model, manifest.engine) != (model, engine):
+        raise RunError(f"{directory}: graphs of another model")
+    if manifest.levels > weight_levels():
+        return None  # of a processor that multiplies larger weights
+    for name, sha256 in manifest.files.items():
+        if sha256_of(directory / name) != sha256:
+            raise RunError(f"{directory / name}: damaged: its SHA-256 is not the recorded one")
+    return manifest
 
 
 def keep(run: Path, model: str, engine: str, fill: Callable[[Path], Manifest]) -> tuple[Path, Manifest]:
@@ -147,7 +140,7 @@ def keep(run: Path, model: str, engine: str, fill: Callable[[Path], Manifest]) -
         try:
             manifest = _with_hashes(fill(temporary), temporary)
             write_json(temporary / MANIFEST, asdict(manifest))
-            _put(temporary, directory)
+            _put(temporary, directory, model, engine)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return directory, manifest
@@ -159,9 +152,11 @@ def _with_hashes(manifest: Manifest, directory: Path) -> Manifest:
     return Manifest(**{**vars(manifest), "files": dict(files)})
 
 
-def _put(temporary: Path, directory: Path) -> None:
-    """Give a whole directory its name; another process may have made the same one at the same time."""
-    with suppress(OSError):
-        shutil.rmtree(directory)
-    with suppress(OSError):  # not empty: the other's is as good
+def _put(temporary: Path, directory: Path, model: str, engine: str) -> None:
+    """Give a whole directory its name, unless another process was quicker to make the same one."""
+    with suppress(RunError, OSError):
+        if _read(directory, model, engine) is not None:
+            return
+    shutil.rmtree(directory, ignore_errors=True)
+    with suppress(OSError):  # not empty: made since
         temporary.rename(directory)

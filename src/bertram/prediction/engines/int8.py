@@ -3,7 +3,6 @@
 The changes are measured on a sample of the training rows, so that the dev rows can tell what int8 costs.
 """
 
-import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,22 +17,23 @@ from bertram.data.rows import read_rows
 from bertram.data.splits import run_source
 from bertram.errors import BertramError
 from bertram.prediction.answers import Pieces
-from bertram.prediction.engines.making import Int8Choice, answers_by_torch, probe_pieces, write_graphs
+from bertram.prediction.engines.making import Int8Choice, answers_by_torch, engine_of, probe_pieces
 from bertram.prediction.engines.multitask_graph import int8_parts
-from bertram.prediction.engines.session import OnnxModel
+from bertram.prediction.engines.processor import weight_levels
 from bertram.prediction.model import Model
 from bertram.runs.directory import Run
+from bertram.tasks import Task
 
 ROWS = 64  # training rows of each task
 LARGEST = 1 / 3  # of the bytes of fp32: the most that weights in int8 and parts left in fp32 may have together
 LEAST_GAIN = 0.05  # share of the whole change that a part left in fp32 must save
 SEED = 0
-FULL_RANGE = 127
-SATURATING = 63  # largest weight where the sum of two products must fit into 16 bits
 Samples = Mapping[str, list[Pieces]]
 
 
-def choose_int8(model: Model, run: Run, notify: Callable[[str], None]) -> Int8Choice:
+def choose_int8(
+    model: Model, run: Run, notify: Callable[[str], None], tasks: Sequence[Task] | None = None
+) -> Int8Choice:
     """The parts of an encoder to compute in int8.
 
     A part stays in fp32 if that takes at least a twentieth of the change of the answers away, as long as the weights
@@ -44,10 +44,11 @@ def choose_int8(model: Model, run: Run, notify: Callable[[str], None]) -> Int8Ch
         model: trained model.
         run: run of the model, which tells where the training rows are.
         notify: called with a line if there are no training rows.
+        tasks: tasks whose answers count; default: all tasks of the model.
     """
     parts = int8_parts(model)
     sizes = _sizes(model, parts)
-    samples = _samples(model, run, notify)
+    samples = _samples(model, list(model.tasks.values()) if tasks is None else tasks, run, notify)
     expected = {name: answers_by_torch(model, model.tasks[name], pieces) for name, pieces in samples.items()}
     change = partial(_change, model, samples, expected)
 
@@ -63,21 +64,6 @@ def choose_int8(model: Model, run: Run, notify: Callable[[str], None]) -> Int8Ch
     return replace(chosen if not in_fp32 or change(chosen) < total else whole, gains=gains)
 
 
-def weight_levels() -> int:
-    """The largest int8 weight that this processor multiplies without saturation.
-
-    Processors with VNNI or its like add products of 8 bits in 32 bits. On others of the x86 family the sum of two of
-    them must fit into 16 bits, which seven bits a weight ensure.
-    """
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return FULL_RANGE
-    try:
-        features = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return SATURATING
-    return FULL_RANGE if "avx512_vnni" in features or "avx_vnni" in features else SATURATING
-
-
 def _choice(parts: Mapping[str, Sequence[str]], fp32: Iterable[str]) -> Int8Choice:
     left = tuple(fp32)
     weights = frozenset(name for part, names in parts.items() if part not in left for name in names)
@@ -90,10 +76,11 @@ def _sizes(model: Model, parts: Mapping[str, Sequence[str]]) -> dict[str, int]:
     return {part: sum(weights[name].numel() for name in names) for part, names in parts.items()}
 
 
-def _samples(model: Model, run: Run, notify: Callable[[str], None]) -> dict[str, list[Pieces]]:
+def _samples(model: Model, tasks: Sequence[Task], run: Run, notify: Callable[[str], None]) -> dict[str, list[Pieces]]:
     """Token ids of some training rows of each task; other texts where there are none."""
     samples = {}
-    for name, task in model.tasks.items():
+    for task in tasks:
+        name = task.name
         try:
             texts = read_rows(task, run_source(run), "train", labelled=False, allow_rejects=True).texts
         except BertramError as error:
@@ -108,11 +95,11 @@ def _samples(model: Model, run: Run, notify: Callable[[str], None]) -> dict[str,
 def _change(model: Model, samples: Samples, expected: Mapping[str, torch.Tensor], choice: Int8Choice) -> float:
     """Mean over the tasks of the mean absolute change of the answers."""
     with TemporaryDirectory() as directory:
-        manifest = write_graphs(model, Path(directory), sha256="", choice=choice, probed=False)
-        answers = OnnxModel(Path(directory), manifest, model.tasks, model.tokenizer).answers(samples)
+        tasks = [model.tasks[name] for name in samples]
+        answers = engine_of(model, Path(directory), tasks, choice).answers(samples)
     changes = []
-    for name, task in model.tasks.items():
-        low, high = task.label_space.bounds or (0.0, 1.0)
+    for name in samples:
+        low, high = model.tasks[name].label_space.bounds or (0.0, 1.0)
         change = np.abs(answers[name].meaning - expected[name].numpy()).mean() / (high - low)
         changes.append(float(change))
     return fmean(changes)

@@ -8,17 +8,16 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from pydantic import ValidationError
-
-from bertram.errors import BertramError, RunError
+from bertram.errors import BertramError
+from bertram.model.stored_settings import StoredSettings, read_settings
+from bertram.prediction.decided_tasks import decided
 from bertram.prediction.engines.cache import Manifest, find, keep
 from bertram.prediction.engines.reading import Calls, Engine
 from bertram.prediction.model_hash import model_hash
 from bertram.runs.directory import MEMBERS, Run, open_run
 from bertram.runs.hashes import directory_hash
-from bertram.tasks import Task
 
 if TYPE_CHECKING:
     from bertram.model.linear import Precision
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4  # largest difference from PyTorch's answers with which auto takes another engine
 SLOW_WEIGHTS = 5_000_000  # weights from which the making of a graph takes noticeable time
+ADVICE = "; use --engine torch"  # end of the errors of other engines; not news where PyTorch computes
 log = logging.getLogger("bertram")
 Notify = Callable[[str], None]
 
@@ -114,20 +114,34 @@ def _single(
         calls: what auto chooses for.
     """
     kind = "onnx" if engine == "auto" else engine
+    settings = _settings(run, directory)
+    if engine == "auto" and any(task.pools_target for task in settings.tasks.values()):
+        log.info("%s: computed by PyTorch: a task pools a marked target, which an ONNX graph does not know", run.path)
+        return _single_by_torch(run, directory)
+    model: Model | None = None
     try:
         graphs = find(run.path, sha256, kind, notify)
-        model: Model | None = None
         if graphs is None:
-            model, graphs = _make(run, directory, sha256, kind, notify)
+            _require_onnx()
+            model = _single_by_torch(run, directory)
+            graphs = _make(run, model, sha256, kind, notify)
         if engine == "auto" and (reason := _why_torch(graphs[1], calls)):
             log.info("%s: computed by PyTorch: %s", run.path, reason)
             return model or _single_by_torch(run, directory)
-        return _opened(*graphs, directory)
+        return _opened(*graphs, directory, settings)
     except BertramError as error:
         if engine != "auto":
             raise
-        notify(f"{error}; PyTorch computes instead")
-        return _single_by_torch(run, directory)
+        notify(f"{str(error).removesuffix(ADVICE)}; PyTorch computes instead")
+        return model or _single_by_torch(run, directory)
+
+
+def _settings(run: Run, directory: Path) -> StoredSettings:
+    """The settings of a model, with what was fitted for its run afterwards."""
+    settings = read_settings(directory)
+    if directory != run.model:
+        return settings
+    return settings.model_copy(update={"tasks": decided(settings.tasks, run)})
 
 
 def _single_by_torch(run: Run, directory: Path) -> "Model":
@@ -143,43 +157,31 @@ def _why_torch(manifest: Manifest, calls: Calls) -> str:
         return f"the answers of onnxruntime differ by {manifest.difference:.1e}"
     speed = manifest.single_speed if calls == "single" else manifest.speed
     kind = "single texts" if calls == "single" else "batches"
-    return f"for {kind} it is {1 / speed:.2f} times as fast as onnxruntime" if speed < 1 else ""
+    return f"for {kind} onnxruntime is {speed:.2f} times as fast" if speed < 1 else ""
 
 
-def _make(run: Run, directory: Path, sha256: str, kind: str, notify: Notify) -> "tuple[Model, tuple[Path, Manifest]]":
+def _require_onnx() -> None:
     if find_spec("onnx") is None:
         raise BertramError("making an ONNX graph needs the package onnx; run: pip install 'bertram[onnx]'")
+
+
+def _make(run: Run, model: "Model", sha256: str, kind: str, notify: Notify) -> tuple[Path, Manifest]:
     from bertram.prediction.engines.int8 import choose_int8  # noqa: PLC0415 - PyTorch
     from bertram.prediction.engines.making import write_graphs  # noqa: PLC0415 - PyTorch
 
-    model = _single_by_torch(run, directory)
     if sum(value.numel() for value in model.network.parameters()) >= SLOW_WEIGHTS:
         notify(f"{run.path}: making the {'int8 ' if kind == 'onnx-int8' else ''}ONNX graph, once")
     fill = partial(write_graphs, model, sha256=sha256)
     if kind == "onnx-int8":
         fill = partial(fill, choice=choose_int8(model, run, notify))
-    return model, keep(run.path, sha256, kind, fill)
+    return keep(run.path, sha256, kind, fill)
 
 
-def _opened(graphs: Path, manifest: Manifest, directory: Path) -> "OnnxModel":
+def _opened(graphs: Path, manifest: Manifest, directory: Path, settings: StoredSettings) -> "OnnxModel":
     from bertram.data.tokenizer import load_tokenizer  # noqa: PLC0415
     from bertram.prediction.engines.session import OnnxModel  # noqa: PLC0415 - onnxruntime
 
-    return OnnxModel(graphs, manifest, _tasks(manifest), load_tokenizer(directory))
-
-
-def _tasks(manifest: Manifest) -> dict[str, Task]:
-    """The tasks of a model; kinds of output that are not in the tables need PyTorch to become known."""
-    try:
-        return {name: _task(name, values) for name, values in manifest.definitions.items()}
-    except ValidationError:
-        from bertram.model import outputs  # noqa: F401, PLC0415 - registers them
-
-        try:
-            return {name: _task(name, values) for name, values in manifest.definitions.items()}
-        except ValidationError as error:
-            raise RunError(f"the tasks of the ONNX graph cannot be read: {error.errors()[0]['msg']}") from None
-
-
-def _task(name: str, values: dict[str, Any]) -> Task:
-    return Task.model_validate(values | {"name": name})
+    tokenizer = load_tokenizer(directory)
+    return OnnxModel(
+        graphs, manifest, settings.tasks, tokenizer, max_tokens=settings.max_tokens, both_orders=settings.both_orders
+    )

@@ -48,22 +48,49 @@ class Int8Choice:
 FP32 = Int8Choice()
 
 
-def write_graphs(
-    model: Model, directory: Path, *, sha256: str, choice: Int8Choice = FP32, probed: bool = True
-) -> Manifest:
-    """Write the graphs of an engine, and describe them.
+def engine_of(
+    model: Model, directory: Path, tasks: Sequence[Task] | None = None, choice: Int8Choice = FP32
+) -> OnnxModel:
+    """An engine whose graphs lie in a directory and are not probed.
+
+    Args:
+        model: trained model.
+        directory: existing directory.
+        tasks: tasks that it predicts; default: all tasks of the model.
+        choice: weights in int8.
+
+    Raises:
+        BertramError: as by `write_graphs`.
+    """
+    chosen = list(model.tasks.values()) if tasks is None else tasks
+    return _opened(model, directory, _write(model, directory, chosen, "", choice))
+
+
+def write_graphs(model: Model, directory: Path, *, sha256: str, choice: Int8Choice = FP32) -> Manifest:
+    """Write the graphs of an engine, and describe them and how its answers and its speed compare with PyTorch's.
 
     Args:
         model: trained model.
         directory: existing directory.
         sha256: hash of the model.
         choice: weights in int8; none: the engine is onnx.
-        probed: compare the engine's answers and speed with PyTorch's.
 
     Raises:
         BertramError: a task cannot be exported, a package is missing, or onnxruntime cannot run the graph.
     """
-    tasks = list(model.tasks.values())
+    manifest = _write(model, directory, list(model.tasks.values()), sha256, choice)
+    return Manifest(**{**vars(manifest), **probe(model, _opened(model, directory, manifest))})
+
+
+def _opened(model: Model, directory: Path, manifest: Manifest) -> OnnxModel:
+    tasks = {name: model.tasks[name] for name in manifest.tasks}
+    return OnnxModel(
+        directory, manifest, tasks, model.tokenizer, max_tokens=model.max_tokens, both_orders=model.both_orders
+    )
+
+
+def _write(model: Model, directory: Path, tasks: Sequence[Task], sha256: str, choice: Int8Choice) -> Manifest:
+    """The description of new graphs of some tasks, without a probe."""
     if pooling := [task.name for task in tasks if task.pools_target]:
         reason = "pools a marked target, which an ONNX graph does not know"
         raise BertramError(f"tasks.{pooling[0]}: {reason}; use --engine torch")
@@ -71,27 +98,22 @@ def write_graphs(
     pairs = multitask_graph.pairs_graph(model, tasks)
     if pairs is not None:
         save_graph(pairs, directory / PAIRS)
-    weights = sum(value.numel() for value in model.network.encoder.layers.parameters() if value.ndim == 2)
-    manifest = Manifest(
+    weight_count = sum(value.numel() for value in model.network.encoder.layers.parameters() if value.ndim == 2)
+    return Manifest(
         format=FORMAT,
         model=sha256,
         engine="onnx-int8" if choice.weights else "onnx",
         runtime=version("onnxruntime"),
         files={},
-        definitions={task.name: task.model_dump(mode="json", exclude_none=True) for task in tasks},
         tasks={task.name: multitask_graph.engine_task(model, task) for task in tasks},
-        max_tokens=model.max_tokens,
-        both_orders=model.both_orders,
         segments=multitask_graph.needs_segments(model, tasks),
-        wide=weights >= WIDE_WEIGHTS,
+        wide=weight_count >= WIDE_WEIGHTS,
         difference=0.0,
         speed=0.0,
         single_speed=0.0,
+        levels=choice.levels if choice.weights else 0,
         fp32=list(choice.fp32),
     )
-    if not probed:
-        return manifest
-    return Manifest(**{**vars(manifest), **probe(model, OnnxModel(directory, manifest, model.tasks, model.tokenizer))})
 
 
 def probe(model: Model, engine: OnnxModel) -> dict[str, float]:

@@ -6,7 +6,7 @@ engine read sequences of one length, and pairs of what they make of two sequence
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -16,7 +16,6 @@ from bertram.model.dropout import NO_DROPOUT
 from bertram.model.encoders.layout import TokenLayout
 from bertram.model.heads import ComparingHead, TaskHead
 from bertram.model.multitask import Multitask
-from bertram.prediction.engines.cache import EngineTask
 from bertram.prediction.engines.onnx_graph import RUNTIME_DOMAIN, OnnxGraph
 from bertram.prediction.engines.reading import ROWS, SEQUENCES, GraphTask, reads_two_rows
 from bertram.prediction.engines.symbols import Symbol, Trace
@@ -217,11 +216,12 @@ def graph_task(model: Model, task: Task) -> GraphTask:
     return GraphTask(f"{task.name}.{meaning}", f"{task.name}.value", rows)
 
 
-def engine_task(model: Model, task: Task) -> EngineTask:
+def engine_task(model: Model, task: Task) -> GraphTask:
     """The place of a task in the graphs of an engine."""
     part = graph_task(model, task)
-    reads = "" if part.rows == 1 else "pooled" if task.encodings_per_example == 2 else f"{task.name}.each"
-    return EngineTask(part.output, part.value, part.rows, reads)
+    if part.rows == 1:
+        return part
+    return replace(part, reads="pooled" if task.encodings_per_example == 2 else f"{task.name}.each")
 
 
 def needs_segments(model: Model, tasks: Sequence[Task]) -> bool:
@@ -292,9 +292,7 @@ def _examples_of(task: Task) -> str:
     return f"examples of {task.name}"
 
 
-def _answer_outputs(
-    trace: Trace, head: TaskHead, part: GraphTask | EngineTask, meaning: Tensor, examples: str = "examples"
-) -> None:
+def _answer_outputs(trace: Trace, head: TaskHead, part: GraphTask, meaning: Tensor, examples: str = "examples") -> None:
     axis = "sequences" if part.rows == 1 else examples
     _output(trace, part.output, meaning, axis)
     _output(trace, part.value, head.output.decide(meaning), axis)

@@ -24,11 +24,14 @@ class GraphTask:
         output: name of the output with its probabilities or scores.
         value: name of the output with its decisions.
         rows: number of sequences that an example is, 1 or 2.
+        reads: output of each sequence that an engine's graph of pairs reads; empty for examples of one sequence, and in
+            an exported graph.
     """
 
     output: str
     value: str
     rows: int
+    reads: str = ""
 
 
 def reads_two_rows(task: Task, *, both_orders: bool) -> bool:

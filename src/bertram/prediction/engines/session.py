@@ -7,7 +7,7 @@ holds for all that is computed together, each sequence is computed alone. So no 
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,14 +57,25 @@ class OnnxModel:
         manifest: description of the graphs.
         tasks: task -> its definition.
         tokenizer: tokenizer of the encoder.
+        max_tokens: maximum sequence length in tokens.
+        both_orders: True if cross-encoded pairs are read in both orders.
 
     Attributes:
         engine: onnx or onnx-int8.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, tasks: dict[str, Task], tokenizer: Tokenizer) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        manifest: Manifest,
+        tasks: dict[str, Task],
+        tokenizer: Tokenizer,
+        *,
+        max_tokens: int,
+        both_orders: bool,
+    ) -> None:
         self.manifest, self.tasks, self.tokenizer = manifest, tasks, tokenizer
-        self.engine, self.max_tokens, self.both_orders = manifest.engine, manifest.max_tokens, manifest.both_orders
+        self.engine, self.max_tokens, self.both_orders = manifest.engine, max_tokens, both_orders
         self.threads = thread_count()
         within = self.threads if manifest.wide else 1
         self._session = open_session(directory / GRAPH, within)
@@ -74,7 +85,6 @@ class OnnxModel:
         self._workers = 1 if manifest.wide else self.threads
         self._pool: ThreadPoolExecutor | None = None
         self._background: ThreadPoolExecutor | None = None
-        self._abandoned = False
         self._starting = threading.Lock()
 
     def predict(self, task: str, texts: Any, batch_size: int = 64) -> list[Prediction]:  # noqa: ARG002
@@ -86,20 +96,26 @@ class OnnxModel:
         """A table with a column of predictions; see `bertram.prediction.frames.predict_frame`."""
         return predict_frame(self, task, table, batch_size)
 
-    def predict_pieces(self, task: str, pieces: Sequence[Pieces]) -> list[Prediction]:
+    def predict_pieces(
+        self, task: str, pieces: Sequence[Pieces], stop: threading.Event | None = None
+    ) -> list[Prediction]:
         """Predict tokenized inputs of one task; see `predict_mixed`."""
-        return self.predict_mixed({task: pieces})[task]
+        return self.predict_mixed({task: pieces}, stop)[task]
 
-    def predict_mixed(self, inputs: Mapping[str, Sequence[Pieces]]) -> dict[str, list[Prediction]]:
+    def predict_mixed(
+        self, inputs: Mapping[str, Sequence[Pieces]], stop: threading.Event | None = None
+    ) -> dict[str, list[Prediction]]:
         """Predict tokenized inputs of several tasks; a text that several of them read is encoded once.
 
         Args:
             inputs: task -> token ids of the text or texts of each input.
+            stop: set from another thread to give up.
 
         Raises:
             RunError: an output is not finite.
+            CancelledError: `stop` was set.
         """
-        return {name: self._predictions(self.tasks[name], part) for name, part in self.answers(inputs).items()}
+        return {name: self._predictions(self.tasks[name], part) for name, part in self.answers(inputs, stop).items()}
 
     def outputs(self, examples: "Examples", batch_size: int = 64) -> "Tensor":  # noqa: ARG002 - see above
         """Probabilities [n, K] or scores [n] as a tensor; see `bertram.prediction.model.Model.outputs`."""
@@ -108,14 +124,18 @@ class OnnxModel:
         name = examples.task.name
         return torch.from_numpy(self.answers({name: examples.pieces})[name].meaning)
 
-    def answers(self, inputs: Mapping[str, Sequence[Pieces]]) -> dict[str, Answers]:
+    def answers(
+        self, inputs: Mapping[str, Sequence[Pieces]], stop: threading.Event | None = None
+    ) -> dict[str, Answers]:
         """Probabilities or scores, and decisions, of several tasks.
 
         Args:
             inputs: task -> token ids of the text or texts of each input, at least one.
+            stop: set from another thread to give up.
 
         Raises:
             RunError: an output is not finite.
+            CancelledError: `stop` was set.
         """
         numbers: dict[Sequence_, int] = {}  # distinct sequences
         rows = {
@@ -125,27 +145,20 @@ class OnnxModel:
             ]
             for name, pieces in inputs.items()
         }
-        computed = self._compute(list(numbers), self._fetched(inputs))
+        computed = self._compute(list(numbers), self._fetched(inputs), stop or threading.Event())
         return {name: self._answers(name, np.array(places), computed) for name, places in rows.items()}
 
-    def start_predicting(self, task: str, pieces: Sequence[Pieces]) -> Future[list[Prediction]]:
+    def start_predicting(self, task: str, pieces: Sequence[Pieces], stop: threading.Event) -> Future[list[Prediction]]:
         """Begin to predict tokenized inputs while the caller does something else.
 
         Args:
             task: name of one of `self.tasks`.
             pieces: token ids of the text or texts of each input.
+            stop: set by the caller to give up; the future then has a CancelledError.
         """
         with self._starting:
             self._background = self._background or ThreadPoolExecutor(1, "predict")
-        return self._background.submit(self.predict_pieces, task, pieces)
-
-    def abandon(self) -> None:
-        """Give up what is being predicted, as after an interruption; nothing can be predicted afterwards."""
-        self._abandoned = True
-
-    def sequences(self, task: str, pieces: Pieces) -> list[int]:
-        """Lengths of the sequences that the encoder reads for an input, special tokens included."""
-        return [len(tokens) for tokens, _ in self._sequences(self.tasks[task], pieces)]
+        return self._background.submit(self.predict_pieces, task, pieces, stop)
 
     def _sequences(self, task: Task, pieces: Pieces) -> list[Sequence_]:
         if task.encodings_per_example == 2:
@@ -164,13 +177,13 @@ class OnnxModel:
             fetched += [task.output, task.value] if task.rows == 1 else [task.reads]
         return list(dict.fromkeys(fetched))
 
-    def _compute(self, sequences: list[Sequence_], fetched: list[str]) -> dict[str, Array]:
+    def _compute(self, sequences: list[Sequence_], fetched: list[str], stop: threading.Event) -> dict[str, Array]:
         """The outputs of each sequence, in order."""
         batches = list(_equal_lengths(sequences, self._tokens_together(sequences)))
         if len(batches) == 1 or self._workers == 1:
-            results = [self._run(sequences, batch, fetched) for batch in batches]
+            results = [self._run(sequences, batch, fetched) for batch in _until(stop, batches)]
         else:
-            results = self._in_threads(sequences, batches, fetched)
+            results = self._in_threads(sequences, batches, fetched, stop)
         order = np.concatenate([np.array(batch) for batch in batches])
         places = np.empty_like(order)
         places[order] = np.arange(len(order))
@@ -188,7 +201,7 @@ class OnnxModel:
         return min(TOGETHER_TOKENS, tokens // (BATCHES_A_THREAD * self._workers))
 
     def _in_threads(
-        self, sequences: list[Sequence_], batches: list[list[int]], fetched: list[str]
+        self, sequences: list[Sequence_], batches: list[list[int]], fetched: list[str], stop: threading.Event
     ) -> list[list[Array]]:
         with self._starting:
             self._pool = self._pool or ThreadPoolExecutor(self._workers, "onnx")
@@ -196,7 +209,7 @@ class OnnxModel:
         slices = [batches[begin : begin + size] for begin in range(0, len(batches), size)]
 
         def run(part: list[list[int]]) -> list[list[Array]]:
-            return [self._run(sequences, batch, fetched) for batch in part]
+            return [self._run(sequences, batch, fetched) for batch in _until(stop, part)]
 
         waiting: list[Future[list[list[Array]]]] = [self._pool.submit(run, part) for part in reversed(slices)]
         try:  # the longest sequences first, so that no thread is left with one of them at the end
@@ -206,8 +219,6 @@ class OnnxModel:
                 future.cancel()
 
     def _run(self, sequences: list[Sequence_], batch: list[int], fetched: list[str]) -> list[Array]:
-        if self._abandoned:
-            raise CancelledError
         feed = {"input_ids": np.array([sequences[number][0] for number in batch])}
         if self.manifest.segments:
             feed["token_type_ids"] = np.array([sequences[number][1] for number in batch])
@@ -250,6 +261,14 @@ class OnnxModel:
             Prediction(space.external(value), tuple(row), space.label(value))
             for value, row in zip(values, answers.meaning.tolist(), strict=True)
         ]
+
+
+def _until(stop: threading.Event, batches: Iterable[list[int]]) -> Iterator[list[int]]:
+    """The batches; CancelledError once `stop` is set."""
+    for batch in batches:
+        if stop.is_set():
+            raise CancelledError
+        yield batch
 
 
 def _equal_lengths(sequences: list[Sequence_], tokens: int) -> Iterator[list[int]]:
