@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from bertram.merging.ensemble import ensemble
 from bertram.merging.merge import meaning, require_alike
 from bertram.prediction.load import Ensemble
 from bertram.runs.directory import Run
-from bertram.tasks import STS
+from bertram.runs.record import write_record
+from bertram.tasks import QUORA, STS
 from bertram.training.train import train
 
 TEXTS = ["A dazzling show.", "The gym stole money from my account.", "It is a film."]
@@ -92,11 +94,22 @@ def test_a_member_that_reads_marked_targets_differs_from_one_that_reads_texts(tm
         )
 
 
+def test_members_whose_thresholds_differ_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"b: tasks\.quora\.thresholds is \(0\.05,\), but \(0\.9,\) in a"):
+        require_alike(
+            {
+                Path(name): meaning({"quora": QUORA.model_copy(update={"thresholds": (threshold,)})}, tmp_path)
+                for name, threshold in (("a", 0.9), ("b", 0.05))
+            }
+        )
+
+
 @pytest.mark.slow
 def test_every_member_of_an_ensemble_is_looked_at(tiny_runs: Path, tmp_path: Path) -> None:
     made = ensemble([tiny_runs / "cross-0", tiny_runs / "bi-0"], tmp_path / "two")
     second = made.model / "member-1"
     (second / "vocab.txt").write_text((second / "vocab.txt").read_text().replace("\nthe\n", "\nthx\n"))
+    write_record(made.path, replace(made.record, files={}))
     with pytest.raises(RunError) as error:
         ensemble([tiny_runs / "cross-1", made.path], tmp_path / "together")
     (line,) = str(error.value).splitlines()
@@ -108,6 +121,7 @@ def test_the_tokenizers_must_agree(tiny_runs: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_runs / "cross-1", tmp_path / "cased")
     settings_file = tmp_path / "cased" / "model" / "tokenizer_config.json"
     settings_file.write_text(settings_file.read_text().replace("true", "false", 1))
+    write_record(tmp_path / "cased", replace(Run(tmp_path / "cased").record, files={}))
     with pytest.raises(RunError, match=r"tokenizer_config.json is SHA-256 \w+, but SHA-256 \w+ in"):
         ensemble([tiny_runs / "cross-0", tmp_path / "cased"], tmp_path / "together")
 

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,13 @@ def test_an_ensemble_is_refused_by_name(tiny_runs: Path, tmp_path: Path) -> None
 def test_damaged_weights_are_named(tiny_runs: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(tiny_runs / "cross-1", damaged)
+    changed = {name: 3 * value for name, value in load_file(damaged / WEIGHTS).items()}
+    save_file(changed, damaged / WEIGHTS, metadata={"format": "pt"})
+    merges: list[Callable[..., Run]] = [partial(soup, say=silent), ensemble]
+    for merge in merges:
+        with pytest.raises(RunError, match=r"damaged/model/model.safetensors: damaged: its SHA-256 is not"):
+            merge([tiny_runs / "cross-0", damaged], tmp_path / "merged")
+    write_record(damaged, replace(Run(damaged).record, files={}))  # as before there were hashes
     (damaged / WEIGHTS).write_bytes(b"no weights")
     with pytest.raises(RunError, match=r"damaged/model/model.safetensors: damaged, it cannot be read"):
         soup([tiny_runs / "cross-0", damaged], tmp_path / "soup", say=silent)

@@ -10,10 +10,10 @@ import torch
 
 from bertram.evaluation.evaluate import Evaluation
 from bertram.merging.contributions import contributions
-from bertram.merging.merge import MergedModel, config_of, meaning, read_dev, require_alike, write
-from bertram.model.storage import FORMAT
+from bertram.merging.merge import MergedModel, config_of, meaning, open_members, read_dev, require_alike, write
+from bertram.model.stored_settings import FORMAT
 from bertram.prediction.load import Ensemble, load_model, members
-from bertram.runs.directory import MEMBERS, Run, open_runs, refuse_existing
+from bertram.runs.directory import MEMBERS, Run, refuse_existing
 from bertram.runs.files import write_text
 
 
@@ -26,12 +26,12 @@ def ensemble(paths: Sequence[Path], out: Path, *, data: str | None = None) -> Ru
         data: data to score the ensemble on; default: the data of the first run.
 
     Raises:
-        RunError: runs whose predictions cannot be averaged, or `out` exists already.
+        RunError: runs whose predictions cannot be averaged, a damaged model, or `out` exists already.
         DataError: dev cannot be read.
     """
     start = time.monotonic()
     refuse_existing(out, resumable=False)
-    runs = open_runs(paths)
+    runs = open_members(paths)
     directories = [model for run in runs for model in _models(run)]
     model = Ensemble([load_model(directory) for directory in directories])
     member_paths = [run.path if len(_models(run)) == 1 else member for run in runs for member in _models(run)]

@@ -24,7 +24,7 @@ from bertram.evaluation.files import baselines
 from bertram.evaluation.recording import describe, finish
 from bertram.prediction.model import Predictor
 from bertram.runs.decisions import read_decisions
-from bertram.runs.directory import Run, create
+from bertram.runs.directory import Run, create, open_runs
 from bertram.runs.files import replace_directory
 from bertram.runs.provenance import peak_memory_mib
 from bertram.runs.record import Record
@@ -32,7 +32,7 @@ from bertram.runs.record_parts import Contribution, DataFile, How, Member, Merge
 from bertram.runs.scores import Baselines, RunScores
 from bertram.tasks import Task
 
-TASK_FIELDS = ("kind", "labels", "range", "pair", "pooling", "text_normalization")  # what makes two tasks the same
+TASK_FIELDS = ("kind", "labels", "range", "pair", "pooling", "text_normalization", "thresholds")  # equal in all members
 DIFFERENCES_SHOWN = 8
 
 
@@ -74,6 +74,18 @@ class MergedModel:
     dev: Evaluation
     start: float
     contributions: Sequence[Mapping[str, Contribution]] = ()
+
+
+def open_members(paths: Sequence[Path]) -> list[Run]:
+    """The finished runs to merge, with the models that their records describe.
+
+    Raises:
+        RunError: fewer than two runs, one of them twice, or a run or its model is missing or damaged.
+    """
+    runs = open_runs(paths)
+    for run in runs:
+        run.check_model()
+    return runs
 
 
 def config_of(runs: Sequence[Run], data: str | None) -> Config:

@@ -10,14 +10,14 @@ from torch import Tensor
 from bertram.errors import RunError
 from bertram.evaluation.evaluate import Evaluation, evaluate
 from bertram.merging.contributions import contributions as leave_one_out
-from bertram.merging.merge import MergedModel, config_of, meaning, read_dev, require_alike, write
+from bertram.merging.merge import MergedModel, config_of, meaning, open_members, read_dev, require_alike, write
 from bertram.model.storage import WEIGHTS, load_state
 from bertram.prediction.load import load_model, save_model
-from bertram.runs.directory import MEMBERS, Run, open_runs, refuse_existing
+from bertram.runs.directory import MEMBERS, Run, refuse_existing
 from bertram.runs.tensors import read_tensors
 
 State = dict[str, Tensor]
-HEAD_FIELDS = ("encoding", "head", "trained_by", "raw_cosine")  # what makes two heads the same
+HEAD_FIELDS = ("encoding", "head", "trained_by", "raw_cosine", "temperature")  # what makes two heads the same
 MODEL_FIELDS = ("pooling", "max_length", "both_orders")
 UNIFORM = "uniform: all runs"
 GREEDY = "greedy: the members were chosen by the dev overall, so this soup's own dev scores are optimistic"
@@ -44,12 +44,12 @@ def soup(
         say: called with the score of each soup that is tried.
 
     Raises:
-        RunError: runs that cannot be averaged, or `out` exists already.
+        RunError: runs that cannot be averaged, a damaged model, or `out` exists already.
         DataError: dev cannot be read.
     """
     start = time.monotonic()
     refuse_existing(out, resumable=False)
-    runs = open_runs(paths)
+    runs = open_members(paths)
     ensembles = [str(run.path) for run in runs if (run.model / MEMBERS).is_file()]
     if ensembles:
         raise RunError(f"{', '.join(ensembles)}: an ensemble; a soup averages the weights of single models")
