@@ -28,6 +28,7 @@ from bertram.tasks import Task
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("README.md"), *(ROOT / "docs").glob("*.md")])
+RESULTS = ROOT / "results" / "README.md"
 MEASUREMENTS = ROOT / "results" / "measurements"
 SHELLS = ("sh", "bash", "shell", "console")
 FENCE = re.compile(r"^( *)```(\S*) *(.*)$")
@@ -311,7 +312,7 @@ def test_measurements_are_quoted_and_can_be_repeated(path: Path) -> None:
 # ------------------------------------------------------------------------------------------ links
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, RESULTS], ids=lambda document: document.name)
 def test_links_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):

@@ -116,7 +116,7 @@ def test_a_complete_study_has_the_verdicts_of_its_truth() -> None:
     text = text_of(table)
     assert "48 of 48 runs" in text
     assert "it is the noise of other differences" in text
-    assert re.search(r"- pairs read in one pass: \+0\.0\d\d \[.*\], \*\*better\*\*", text)
+    assert re.search(r"- pairs in one pass with a linear head: \+0\.0\d\d \[.*\], \*\*better\*\*", text)
     assert all(technique.title in text for technique in TECHNIQUES)
     headings = [f"{name}, equal steps" for name in ("overall", "sentiment", "paraphrase", "similarity")]
     assert list(panels(table, None)) == headings
@@ -192,7 +192,7 @@ def test_the_page_is_written_with_its_picture_and_the_front_page(tmp_path: Path)
     write(results, root)
     text = (root / "docs" / "findings.md").read_text()
     assert "| SMART's penalty on sentiment | 1.75 |" in text
-    assert "| pairs read in one pass | 1.25 | +0.0" in text
+    assert "| pairs in one pass with a linear head | 1.25 | +0.0" in text
     check_cross_is_the_reverse_of_bi(equal_time)
     front = (root / "README.md").read_text()
     assert front.startswith("# Title\n\n<!-- findings: begin -->\nEffect on the overall score, 3 seeds")

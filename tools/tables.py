@@ -68,7 +68,12 @@ def main() -> None:
 def section(group: Path) -> Iterator[str]:
     """The section of a folder: what it is about, and its tables."""
     about = group / "README.md"
-    yield from (f"## {group.name}", "", about.read_text().strip() if about.is_file() else "", "")
+    yield from (
+        f"## {group.name}",
+        "",
+        about.read_text().strip().replace("](../../", "](../") if about.is_file() else "",
+        "",
+    )
     yield from study(group) if is_study(group) else run_tables(group)
 
 

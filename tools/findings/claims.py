@@ -75,7 +75,7 @@ TECHNIQUES = (
     ),
     Technique(
         "cross",
-        "pairs read in one pass",
+        "pairs in one pass with a linear head",
         None,
         "",
         "paraphrase .77 → .89, similarity .35 to .5 → .85",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 from bertram.comparison.contrast import LEAST_SEEDS
 from bertram.comparison.evidence import Evidence
@@ -155,21 +154,6 @@ def _untestable_words(row: Evidence) -> str:
     if row.verdict.reason in (Reason.MISSING_RUNS, Reason.NO_COMMON_SEED):
         return "no estimate: runs are missing"
     return f"no verdict: {row.verdict.reason}"
-
-
-def minutes(folder: Path, table: AblationTable, factor: str) -> tuple[float, float] | None:
-    """Median minutes of the runs with a factor and of those without, from the seeds that all configurations have.
-
-    Returns:
-        None where there is no such seed.
-    """
-    cells = table.design.cells
-    seeds = set.intersection(*(set(cell.runs) for cell in cells))
-    runs = [(cell.levels[factor], Run(folder / cell.runs[seed])) for cell in cells for seed in seeds]
-    if not runs or not all(run.finished for _, run in runs):
-        return None
-    on, off = ([run.record.seconds.training / 60 for level, run in runs if level == side] for side in (True, False))
-    return median(on), median(off)
 
 
 def hours(folder: Path, table: AblationTable) -> float:

@@ -19,7 +19,7 @@ from bertram.minbert.table_1_values import read_table_1
 from bertram.report.plots import Marked
 from tools.findings import tables
 from tools.findings.claims import TECHNIQUES
-from tools.findings.evidence import Progress, effect, progress, size, verdict_words
+from tools.findings.evidence import Progress, effect, hours, progress, size, verdict_words
 from tools.last_task import finished_runs, lines
 
 STUDY, STUDY_EQUAL_TIME = "ablation-quick", "ablation-quick-equal-time"
@@ -60,8 +60,14 @@ LIMITS = """## What this does not say
   squared error and with pairs read in one pass: similarity's weight of 0.25 suits squared error; cross-entropy has it,
   too.
 - Techniques were switched on for the tasks for which the study had them. SMART on all tasks is another question.
+- The row on pairs changes the head, too: a linear head on the pair, against the cosine of two vectors, for which
+  `minilm` was pretrained. The heads of `quick` and `best` (one pass, products and differences of the segments) are in
+  neither, so the row says nothing about them.
+- Bregman's β = 0.999 averages over some 1,000 steps, which is the whole run: at its end two fifths of the teacher's
+  weight are still of the first 100 steps, before β has this value. In a longer run it would hold back less.
 - Effects are means over the other techniques being on and off. Interactions say where that mean hides something.
-- Minutes are those of machines that also did other work. The cost of a step was measured by steps in turns."""
+- The runs had other work beside them, so their wall times do not show what a technique costs. Steps in turns do
+  ([performance](performance.md#the-step-since-then))."""
 NOT_RUN = "Not run yet; the command is in [the experiments]({commands})."
 
 
@@ -141,15 +147,15 @@ def _summary_line(steps: AblationTable, time: AblationTable | None, factor: str)
 
 
 def study_sections(findings: Findings, drawn: Mapping[str, Sequence[Marked]]) -> Iterator[str]:
-    """The study's techniques: effects, losses, equal time, claims, interactions, forecast and cost."""
+    """The study's techniques: effects, losses, equal time, claims, interactions, forecast and hours."""
     table, folder = findings.study, findings.results / STUDY
     assert table is not None
     yield f"## The techniques at equal steps\n\n{table.title}.\n\n{_state(progress(table), table)}"
     if drawn:
         yield (
-            f"![Effects with 95 % intervals; the band is the smallest effect of interest]({PICTURE})\n\nFilled: "
-            f"significant, for other examples too. Hollow: not significant. Diamonds: fewer than {LEAST_SEEDS} seeds, "
-            "so no interval."
+            f"![Effects, from {LEAST_SEEDS} seeds on with 95 % intervals; the band is the smallest effect of interest]"
+            f"({PICTURE})\n\nFilled: significant, for other examples too. Hollow: not significant. Diamonds: fewer "
+            f"than {LEAST_SEEDS} seeds, so no interval."
         )
     if any_effect(table):
         yield from _effects(table)
@@ -164,8 +170,7 @@ def study_sections(findings: Findings, drawn: Mapping[str, Sequence[Marked]]) ->
         )
         yield tables.interactions(table)
     yield from _forecast(table)
-    yield "## What it cost\n\nMedians over the seeds that all configurations have. The runs had other work beside them."
-    yield tables.cost(folder, table)
+    yield f"All finished runs took {hours(folder, table):.1f} hours of one thread, with other work beside them."
 
 
 def any_effect(table: AblationTable) -> bool:
@@ -229,7 +234,10 @@ def _borrowed(table: AblationTable) -> str:
     assert table.power is not None
     if all(row.noise.own for row in table.power.effects):
         return ""
-    return " For want of runs of the design it is the noise of other differences, which may be larger or smaller."
+    return (
+        " For want of runs of the design it is the noise of other differences, whose seeds changed the order of the "
+        "data only, so the forecast is probably too hopeful."
+    )
 
 
 def sequence_section(results: Path) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """The tables of the page on the study's techniques."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from bertram.comparison.evidence import Evidence
 from bertram.comparison.outcomes import OVERALL
@@ -12,7 +11,7 @@ from bertram.experiments.equal_time import StepCosts
 from bertram.experiments.forecast import EffectForecast, Forecast
 from bertram.experiments.render import seeds_text
 from tools.findings.claims import TECHNIQUES, Technique
-from tools.findings.evidence import effect, hours, minutes, size, verdict_words
+from tools.findings.evidence import effect, size, verdict_words
 from tools.markdown import table as markdown
 
 OUTCOMES = {OVERALL: "overall", "sst": "sentiment", "quora": "paraphrase", "sts": "similarity"}
@@ -134,14 +133,3 @@ def _expected(row: EffectForecast) -> list[str]:
 def _came(row: Evidence | None) -> list[str]:
     sd = "–" if row is None or row.sd is None else f"{row.sd:.4f}"
     return [sd, size(row), verdict_words(row)]
-
-
-def cost(folder: Path, table: AblationTable) -> str:
-    """Median minutes of training with and without each technique, and the hours of all runs."""
-    rows = []
-    for technique in TECHNIQUES:
-        both = minutes(folder, table, technique.factor)
-        cells = ["–", "–", "–"] if both is None else [f"{both[0]:.1f}", f"{both[1]:.1f}", f"{both[0] / both[1]:.2f}"]
-        rows.append([technique.title, *cells])
-    listed = markdown(["technique", "minutes with", "minutes without", "ratio"], rows)
-    return f"{listed}\n\nAll finished runs together took {hours(folder, table):.1f} hours of one thread."
