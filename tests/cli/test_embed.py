@@ -26,13 +26,17 @@ from bertram.tasks import SST
 TEXTS = ["a fine film", "no", "it was filmed in the autumn of last year, and nobody has seen it " * 3, "so so"]
 
 
+def vectors_of(model: Model, texts: list[str], batch_size: int = 64) -> vectors.Vectors:
+    return mean_vectors(model.network.encoder, model.tokenizer, texts, model.max_tokens, batch_size)
+
+
 def test_vectors_are_those_of_sentence_transformers(tiny_runs: Path, tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
     model = bertram.load(tiny_runs / "bi-0", engine="torch")
     assert isinstance(model, Model)
     save_vectors(model, tmp_path)
     peer = library.SentenceTransformer(str(tmp_path), device="cpu")
-    ours = mean_vectors(model, TEXTS, batch_size=2)
+    ours = vectors_of(model, TEXTS, batch_size=2)
     np.testing.assert_allclose(ours, peer.encode(TEXTS), atol=1e-4)
     np.testing.assert_allclose(normalized(ours), peer.encode(TEXTS, normalize_embeddings=True), atol=1e-4)
 
@@ -52,7 +56,7 @@ def test_both_formats_hold_the_same_vectors(tiny_runs: Path, tmp_path: Path) -> 
     np.testing.assert_allclose(np.linalg.norm(array, axis=1), 1, atol=1e-6)
     model = bertram.load(tiny_runs / "cross-0", engine="torch")
     assert isinstance(model, Model)
-    np.testing.assert_allclose(array, normalized(mean_vectors(model, TEXTS)), atol=1e-5)
+    np.testing.assert_allclose(array, normalized(vectors_of(model, TEXTS)), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["vectors.npy", "vectors.parquet"])
@@ -84,7 +88,7 @@ def test_the_marks_of_targets_are_no_text(tiny_encoder: Path, tmp_path: Path) ->
     out = tmp_path / "vectors.npy"
     outcome = call("embed", run.path, "--task", "sst", "--out", out, stdin=b"the <t>plane</t> left\nno mark\n")
     assert outcome.code == 0, outcome.err
-    np.testing.assert_allclose(np.load(out), mean_vectors(model, ["the plane left", "no mark"]), atol=1e-5)
+    np.testing.assert_allclose(np.load(out), vectors_of(model, ["the plane left", "no mark"]), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tests.common.commands import call
 
 from bertram.data.describe import words_of
@@ -14,7 +15,7 @@ from bertram.data.sources import DataSource, HeldOut
 from bertram.data.tokenizer import load_tokenizer
 from bertram.errors import ConfigError
 from bertram.model.pretrained import load_encoder
-from bertram.prediction.candidate_pairs import candidate_pairs, text_vectors
+from bertram.prediction.candidate_pairs import candidate_pairs
 from bertram.tasks import SST, STS, Task
 
 
@@ -31,6 +32,13 @@ def made(encoder: Path, task: Task, data: str | DataSource, **more: Any) -> Any:
     return candidate_pairs(task, data, load_encoder(str(encoder)), load_tokenizer(encoder), **more)
 
 
+def text_vectors(texts: list[str], directory: Path) -> torch.Tensor:
+    """The mean of each text's hidden states, of length 1, [n, H]."""
+    encoder, tokenizer = load_encoder(str(directory)), load_tokenizer(directory)
+    states = encoder.hidden_states([tokenizer.joined([ids], 64)[0] for ids in tokenizer.encode(texts)])
+    return F.normalize(torch.stack([state.mean(0) for state in states]), dim=1)
+
+
 @pytest.mark.slow
 def test_half_are_nearest_neighbours_and_half_random_and_none_is_a_row(tiny_encoder: Path, tmp_path: Path) -> None:
     task, data = sts(tmp_path)
@@ -44,7 +52,7 @@ def test_half_are_nearest_neighbours_and_half_random_and_none_is_a_row(tiny_enco
     assert not set(words) & set(map(words_of, rows.texts))
     texts = {text for pair in rows.texts for text in pair}
     assert all(set(candidate.texts) <= texts for candidate in found)
-    vectors = text_vectors(sorted(texts), load_encoder(str(tiny_encoder)), load_tokenizer(tiny_encoder))
+    vectors = text_vectors(sorted(texts), tiny_encoder)
     similarity = dict(zip(sorted(texts), vectors, strict=True))
     for candidate in found:
         first, second = candidate.texts
@@ -100,7 +108,7 @@ def test_a_sentence_with_two_targets_is_one_text_and_its_vector_knows_no_marks(
         "a <t>bank</t> by a river", "my <t>bank</t>", "a <t>river</t>"
     }  # fmt: skip
     plain = ["my bank", "a river"]
-    vectors = text_vectors(plain, load_encoder(str(tiny_encoder)), load_tokenizer(tiny_encoder))
+    vectors = text_vectors(plain, tiny_encoder)
     (pair,) = [candidate for candidate in candidates if set(candidate.texts) == {"my <t>bank</t>", "a <t>river</t>"}]
     assert pair.similarity == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-5)
 

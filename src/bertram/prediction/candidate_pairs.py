@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bertram.data.describe import words_of
@@ -23,11 +22,12 @@ from bertram.data.texts import unmarked
 from bertram.data.tokenizer import Tokenizer
 from bertram.errors import ConfigError
 from bertram.model.encoders import Encoder
+from bertram.prediction.vectors import mean_vectors, normalized
 from bertram.runs.files import write_output
 from bertram.tasks import Task
 
 HELD_OUT: tuple[Split, ...] = ("dev", "test")
-BATCH, BLOCK = 64, 1024  # texts per pass, and texts whose similarities to all others are held at once
+BLOCK = 1024  # texts whose similarities to all others are held at once
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ def candidate_pairs(
     texts = list(marked_texts.values())
     if len(texts) < 3:
         raise ConfigError([f"task {task.name} has {len(texts)} training texts; pairs need at least 3"])
-    vectors = text_vectors(list(marked_texts), encoder, tokenizer)
+    vectors = torch.from_numpy(
+        normalized(mean_vectors(encoder, tokenizer, list(marked_texts), encoder.config.max_tokens))
+    )
     excluded = {words_of(pair) for rows in (*training, *_held_out(task, source)) for pair in rows.texts}
     near = list(_new_pairs(texts, _neighbours(vectors, neighbours), excluded))
     far = list(_new_pairs(texts, _random(len(texts), 4 * len(near), seed), excluded))[: len(near)]
@@ -105,19 +107,6 @@ def write_pairs(path: Path, task: Task, candidates: Sequence[Candidate]) -> None
     for candidate in candidates:
         writer.writerow([*candidate.texts, candidate.origin, f"{candidate.similarity:.4f}"])
     write_output(path, table.getvalue())
-
-
-@torch.inference_mode()
-def text_vectors(texts: Sequence[str], encoder: Encoder, tokenizer: Tokenizer) -> Tensor:
-    """The mean of each text's hidden states, of length 1, [n, H]."""
-    sequences = [tokenizer.joined([ids], encoder.config.max_tokens)[0] for ids in tokenizer.encode(texts)]
-    order = np.argsort([len(sequence) for sequence in sequences], kind="stable")
-    vectors = torch.empty(len(texts), encoder.config.hidden)
-    for begin in range(0, len(order), BATCH):
-        places = order[begin : begin + BATCH].tolist()
-        states = encoder.hidden_states([sequences[place] for place in places])
-        vectors[places] = torch.stack([state.mean(0) for state in states]).cpu()
-    return F.normalize(vectors, dim=1)
 
 
 def _neighbours(vectors: Tensor, count: int) -> Iterator[tuple[int, int]]:

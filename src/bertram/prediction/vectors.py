@@ -3,7 +3,7 @@
 import io
 import itertools
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from bertram.data.packing import pack
+from bertram.data.tokenizer import Tokenizer
 from bertram.errors import BertramError
+from bertram.model.encoders import Encoder
 from bertram.prediction.model import Model
 from bertram.runs.files import write_bytes
 from bertram.standard_streams import is_dash
@@ -21,24 +23,28 @@ Vectors = NDArray[np.float32]
 
 
 @torch.inference_mode()
-def mean_vectors(model: Model, texts: list[str], batch_size: int = 64) -> Vectors:
+def mean_vectors(
+    encoder: Encoder, tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int, batch_size: int = 64
+) -> Vectors:
     """The mean of each text's last hidden states over its tokens, special tokens included, [n, H].
 
     Args:
-        model: trained model.
+        encoder: encoder, trained or not.
+        tokenizer: tokenizer of the encoder.
         texts: texts as the encoder reads them.
+        max_tokens: maximum sequence length in tokens; longer texts are truncated.
         batch_size: texts per batch.
 
     Raises:
         BertramError: a vector is not finite.
     """
-    sequences = [model.tokenizer.joined([piece], model.max_tokens)[0] for piece in model.tokenizer.encode(texts)]
+    sequences = [tokenizer.joined([piece], max_tokens)[0] for piece in tokenizer.encode(texts)]
     order = np.argsort([len(sequence) for sequence in sequences], kind="stable")
-    vectors = np.empty((len(texts), model.network.encoder.config.hidden), dtype=np.float32)
+    vectors = np.empty((len(texts), encoder.config.hidden), dtype=np.float32)
     for begin in range(0, len(order), batch_size):
         places = order[begin : begin + batch_size]
-        packed = pack([sequences[place] for place in places]).to(model.network.device)
-        hidden = model.network.encoder(packed)
+        packed = pack([sequences[place] for place in places]).to(encoder.word_embeddings.device)
+        hidden = encoder(packed)
         total = hidden.new_zeros(len(packed), hidden.shape[1]).index_add(0, packed.sequence, hidden)
         vectors[places] = (total / packed.lengths[:, None])[packed.inverse_order].float().cpu().numpy()
     if not np.isfinite(vectors).all():
@@ -64,13 +70,15 @@ def embed_rows(
         normalize: scale each vector to length 1.
         batch_size: texts per batch.
     """
+    encoder = model.network.encoder
     ids: list[str] = []
     parts: list[Vectors] = []
     while window := list(itertools.islice(rows, WINDOW)):
         ids += [row_id for row_id, _ in window]
-        parts.append(mean_vectors(model, [text for _, (text,) in window], batch_size))
+        texts = [text for _, (text,) in window]
+        parts.append(mean_vectors(encoder, model.tokenizer, texts, model.max_tokens, batch_size))
     if not parts:
-        return [], np.empty((0, model.network.encoder.config.hidden), dtype=np.float32)
+        return [], np.empty((0, encoder.config.hidden), dtype=np.float32)
     vectors = np.concatenate(parts)
     return ids, normalized(vectors) if normalize else vectors
 
