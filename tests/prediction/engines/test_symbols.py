@@ -51,9 +51,10 @@ def test_an_operation_without_an_onnx_form_is_named(function: Callable[[Any], An
 def test_weights_that_modules_compute_are_not_confused() -> None:
     """A computed tensor is gone after its use, and the next one may get its id."""
     x = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+    weights = [torch.full((4, 3), float(number)) for number in range(1, 9)]
 
     def heads(rows: Any) -> Any:
-        return [F.linear(rows, 4 * torch.full((4, 3), float(number))) for number in (1, 2, 3)]
+        return [F.linear(rows, 4 * weight) for weight in weights]
 
     for found, wanted in zip(run_graph(heads, x), heads(x), strict=True):
         np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5)
