@@ -4,7 +4,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -108,7 +108,7 @@ def predict(
             output = stack.enter_context(Output(out, model.tasks[task], made_by))
             write = output.write
         step = stack.enter_context(_progress(source, enabled=out is not None or not sys.stdout.isatty()))
-        lines = predict_file(
+        predictions = predict_file(
             model,
             task,
             standard_input() if source == "-" else Path(source),
@@ -122,6 +122,7 @@ def predict(
             complain=say,
             carried=carried,
         )
+        lines = stack.enter_context(closing(predictions))  # who stops reading stops the computation
         written = 0
         for line in _counted(lines, step):
             write(line)

@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -41,7 +41,7 @@ def predict_file(
     remaining: Callable[[Iterator[Row]], Iterator[Row]] = iter,
     complain: Callable[[str], None],
     carried: deque[Mapping[str, object]] | None = None,
-) -> Iterator[JsonObject]:
+) -> Generator[JsonObject, None, None]:
     """Predict the rows of a file in order, with a window of rows in memory at a time.
 
     Args:
