@@ -176,6 +176,9 @@ def test_calibration_error_is_its_definition_with_an_interval_that_covers_it() -
     confidence, correct = np.array([0.95, 0.95, 0.65, 0.65]), np.array([1.0, 0, 1, 1])
     score = calibration_error(confidence, correct)
     assert score.value == pytest.approx(0.5 * 0.45 + 0.5 * 0.35)
+    exact = calibration_error(np.full(10, 0.8), np.repeat([1.0, 0.0], [8, 2]))  # zero but for rounding
+    assert exact.ci95 is not None
+    assert exact.ci95[0] <= (exact.value or 0) < exact.ci95[1] <= 1
     covered = 0
     for seed in range(100):
         generator = np.random.default_rng(seed)

@@ -12,6 +12,7 @@ from bertram.evaluation.intervals import Interval
 
 Z = float(ndtri(0.975))
 LARGEST_R = 1 - 1e-9
+WIDEST = 50.0  # natural logarithms; a wider half of an interval says nothing more
 
 
 def proportion(value: float, error: float, n: int) -> Interval:
@@ -44,5 +45,5 @@ def positive(value: float, error: float, n: int) -> Interval:
     """
     if error <= 0 or value <= 0 or n < 2:
         return value, value + float(1 - 0.025 ** (1 / n))
-    half = float(stdtrit(n - 1, 0.975)) * error / value
+    half = min(WIDEST, float(stdtrit(n - 1, 0.975)) * error / value)
     return value * exp(-half), value * exp(half)
