@@ -61,6 +61,10 @@ def test_a_pair_in_words() -> None:
         "no significant difference between A and B: +0.012 [-0.001, 0.020], p = 0.040 (Holm = 0.080), 3 seeds; effects "
         "above 0.020 are excluded; about 1 more seed would decide"
     )
+    reaching = Verdict(Decision.UNDECIDED, excluded=0.0074)
+    assert pair_sentence(sides, replace(ROW, ci95=(-0.0054, 0.0074), verdict=reaching)).endswith(
+        "; effects above 0.008 are excluded"
+    )
     only = replace(ROW, verdict=Verdict(Decision.BETTER, these_examples_only=True))
     assert pair_sentence(sides, only).endswith(
         "; on these examples only: the interval for other examples is [-0.001, 0.030]"
@@ -93,6 +97,11 @@ def test_what_cannot_be_tested_is_said_with_its_reason() -> None:
     assert sum_sentence(replace(ROW, verdict=untestable(Reason.NO_COMMON_SEED)), "a×b + c×d") == (
         "no verdict on a×b + c×d: no seed in common"
     )
+
+
+def test_a_sum_in_a_study_with_looks_has_no_interval_that_knows_none_of_them() -> None:
+    looked = replace(ROW, verdict=Verdict(Decision.UNDECIDED, detail="open after 5 seeds"))
+    assert sum_sentence(looked, "a + b×c") == "no decision on the sum a + b×c: +0.012, open after 5 seeds"
 
 
 def test_the_whole_of_an_interaction_is_twice_its_contrast() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import ceil
 
 from bertram.comparison.components import Components
 from bertram.comparison.contrast import ADVISED_SEEDS, LEAST_SEEDS
@@ -79,6 +80,8 @@ def sum_sentence(row: Evidence, name: str) -> str:
         return f"the sum {name} is exactly zero"
     assert row.effect is not None
     assert row.ci95 is not None
+    if verdict.decision is Decision.UNDECIDED and verdict.detail:  # of looks, as in `pair_sentence`
+        return f"no decision on the sum {name}: {signed(row.effect)}, {verdict.detail}"
     numbers = f"{signed(row.effect)} {interval_text(row.ci95)}, {_tests(row)}"
     if verdict.decision is Decision.EQUIVALENT:
         return f"the sum {name} is smaller than {row.smallest:g}: {numbers}{_limits(row)}"
@@ -178,11 +181,16 @@ def _these_examples_only(row: Evidence) -> str:
 
 
 def _excluded(verdict: Verdict, digits: int) -> str:
-    text = "" if verdict.excluded is None else f"; effects above {verdict.excluded:.{digits}f} are excluded"
+    text = "" if verdict.excluded is None else f"; effects above {_upwards(verdict.excluded, digits)} are excluded"
     if verdict.more_seeds is None:
         return text
     further = verdict.more_seeds
     return f"{text}; about {further} more seed{'s' * (further != 1)} would decide"
+
+
+def _upwards(value: float, digits: int) -> str:
+    """A bound, rounded so that it stays one."""
+    return f"{ceil(round(value * 10**digits, 6)) / 10**digits:.{digits}f}"
 
 
 def _tests(row: Evidence) -> str:
