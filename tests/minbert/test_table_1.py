@@ -11,6 +11,7 @@ from tests.common.records import files_of, record_of
 
 from bertram import options
 from bertram.cli.show_table_1 import table_1
+from bertram.comparison.outcomes import TaskPredictions, outcomes
 from bertram.config import Config
 from bertram.evaluation.scoring import TaskOutputs, score_run
 from bertram.experiments.budget import Budget
@@ -18,11 +19,13 @@ from bertram.experiments.schedule import finished_runs
 from bertram.minbert.published import EXPERIMENTS
 from bertram.minbert.render import row_sentence
 from bertram.minbert.reproduce import Study, expected_hours, jobs, table, write_table
+from bertram.minbert.table_1 import Row, _summary
 from bertram.minbert.table_1_values import Summary, Table1, TableRow, read_table_1
 from bertram.runs.directory import Run, create, write_predictions
 from bertram.runs.files import write_text
 from bertram.runs.record import read_record, write_record
 from bertram.runs.record_parts import Merged, Seconds
+from bertram.tasks import QUORA
 
 HOW_GOOD = {"e4": 0.55, "e5": 0.35, "e6": 0.56, "e12": 0.6, "sentiment": 0.56, "e2": 0.4}
 
@@ -110,6 +113,20 @@ def test_means_and_paired_differences(made: Table1, study: Study) -> None:
 def test_one_seed_gives_no_verdict_on_a_technique(made: Table1) -> None:
     assert "a verdict needs 3 seeds" in row_sentence(row(made, "e12"), "e4")
     assert ours(row(made, "e12"), "overall").sd is None
+
+
+def test_a_perfect_row_of_one_run_has_an_interval_that_lies_in_the_scale_and_has_a_width() -> None:
+    gold = {str(n): float(n % 2) for n in range(20)}
+    experiment = EXPERIMENTS["e4"]
+    for wrong in (0, 1):
+        predicted = {id_: abs(value - (int(id_) < wrong)) for id_, value in gold.items()}
+        task = TaskPredictions(QUORA.label_space, gold, {"run": predicted})
+        for outcome in outcomes({"quora": task, "again": task}, losses=False):
+            summary = _summary(Row(experiment, {0: Run(Path("run"))}), outcome)
+            assert summary is not None
+            low, high = summary.ci95 or (0.0, 0.0)
+            assert 0 <= low < high <= 1
+            assert low <= summary.mean <= high
 
 
 def test_rows_13_and_14_have_the_study_s_test_scores_and_row_13_is_row_12_s_run(made: Table1) -> None:

@@ -12,6 +12,8 @@ from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.outcomes import Outcome, outcomes
 from bertram.comparison.techniques import TechniqueDifference, compare_techniques
 from bertram.evaluation.intervals import Interval
+from bertram.evaluation.metrics import METRICS
+from bertram.evaluation.score_intervals import proportion
 from bertram.minbert.published import REFERENCE, Experiment
 from bertram.minbert.table_1_values import Covers, Summary, Table1, TableRow
 from bertram.runs.directory import Run
@@ -120,8 +122,10 @@ def _interval(row: Row, outcome: Outcome, scores: Mapping[int, float]) -> tuple[
     wide = interval_with_examples(result, outcome.shared_error([{name: 1.0} for name in names]))
     if wide is not None and not row.experiment.constant:  # where nothing is trained, nothing has noise of training
         return wide, "examples and seeds"
-    half = 1.96 * outcome.example_error(dict.fromkeys(names, 1 / len(names)))
-    return (result.value - half, result.value + half), "examples"
+    weights = dict.fromkeys(names, 1 / len(names))
+    units = sum(len(part) for part in outcome.units(weights).values())
+    interval = METRICS[outcome.metric].interval if outcome.metric in METRICS else proportion  # overall is on [0, 1]
+    return interval(result.value, outcome.example_error(weights), units), "examples"
 
 
 def _differences(rows: Sequence[Row], scored: Sequence[Outcome], smallest_effect: float) -> Differences:
