@@ -166,3 +166,19 @@ def test_another_main_score_is_compared_by_the_influence_of_the_examples() -> No
     tasks = three_runs(GENERATOR(8))
     rows = compare_models({"quora": replace(tasks["quora"], metric="f1")})
     assert {(row.metric, row.test) for row in rows} == {("f1", "t, over examples")}
+
+
+def test_opposite_extremes_differ_although_no_example_tells_of_another_difference() -> None:
+    gold = {str(n): float(n % 4 == 0) for n in range(400)}
+    never, wrong = dict.fromkeys(gold, 0.0), {id_: 1 - value for id_, value in gold.items()}
+    f1 = TaskPredictions(QUORA.label_space, gold, {"never": never, "perfect": gold}, "f1")
+    pairs = {id_: int(id_) // 2 for id_ in gold}
+    accuracy = TaskPredictions(QUORA.label_space, gold, {"wrong": wrong, "right": gold}, groups=pairs)
+    for task in (f1, accuracy):
+        (row,) = compare_models({"spam": task})
+        low, high = row.ci95 or (0.0, 0.0)
+        assert row.verdict.decision is Decision.BETTER
+        assert 0.9 < low < high
+        assert (row.difference, row.test) == (1.0, "sign test, mid-p")
+    (row,) = compare_models({"spam": replace(f1, predicted={"never": never, "wrong": wrong})})
+    assert (row.difference, row.p, row.verdict.decision) == (0.0, 1.0, Decision.UNDECIDED)

@@ -1,6 +1,6 @@
 """Paired comparison of models: the same examples, each run against the first, every difference with a test."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
@@ -19,6 +19,8 @@ from bertram.evaluation.metrics import metrics_of
 from bertram.evaluation.paired_accuracy import newcombe
 from bertram.evaluation.score_intervals import Z
 from bertram.evaluation.scoring import overall
+
+ROUNDING = 1e-9  # standard errors and differences below it are rounding
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def compare_models(tasks: Mapping[str, TaskPredictions]) -> list[ModelDifference
     """Compare every run with the first, task by task and, where a run has all of several tasks, overall.
 
     Accuracies have Newcombe's interval and McNemar's test, Pearson's correlations Steiger and Hakstian's test; all else
-    has the t-test of the examples' influence, and so have all scores where examples share texts. What is compared are
+    has the t-test of the examples' influence, and so have all scores where examples share texts. Where no example has
+    an influence, as for an F1 of 0 against one of 1, the sign test of the disagreements stands in. What is compared are
     these models: a verdict on a technique needs several seeds (`compare_techniques`).
 
     Args:
@@ -115,10 +118,16 @@ def _compare_task(name: str, task: TaskPredictions, pair: tuple[str, str]) -> Mo
         return replace(row, verdict=untestable(Reason.TOO_FEW_EXAMPLES))
     values = influence(metric.compute, gold, sides[1]) - influence(metric.compute, gold, sides[0])
     error = standard_error(by_group(values, groups))
-    ci95, p, test = _t_test(after - before, error, count)
+    if error > ROUNDING:
+        ci95, p, test = _t_test(after - before, error, count)
+    else:
+        intervals = [metric.ci95(metric.value(gold, side), gold, side, groups) for side in sides]
+        units = np.arange(len(gold)) if groups is None else groups
+        disagreeing = len(np.unique(units[sides[0] != sides[1]]))
+        ci95, p, test = _sign_test((before, after), intervals, disagreeing)
     if task.main_metric in SPECIAL:
         alone = standard_error(by_group(values, None))
-        share = 1.0 if groups is None or error == 0 else (alone / error) ** 2  # of the examples that count
+        share = (alone / error) ** 2 if error > ROUNDING else count / len(gold)  # of the examples that count
         special = SPECIAL[task.main_metric](gold, sides[0], sides[1], share)
         ci95 = special[0] or ci95
         p, test = (p, test) if special[1] is None or groups is not None else (special[1], special[2])
@@ -128,8 +137,19 @@ def _compare_task(name: str, task: TaskPredictions, pair: tuple[str, str]) -> Mo
 def _t_test(difference: float, error: float, n: int) -> tuple[Interval, float, str]:
     """Interval and test of a difference from its standard error over examples."""
     half = float(stdtrit(n - 1, 0.975)) * error
-    p = float(2 * stdtr(n - 1, -abs(difference) / error)) if error > 0 else 1.0
+    p = float(2 * stdtr(n - 1, -abs(difference) / error))
     return (difference - half, difference + half), p, "t, over examples"
+
+
+def _sign_test(values: Interval, intervals: Sequence[Interval], disagreeing: int) -> tuple[Interval, float, str]:
+    """Interval and test where no example tells of another difference: one model always right, the other always wrong.
+
+    The interval is made of those of both scores; the test is of all disagreements favouring one side.
+    """
+    (before, after), (first, second) = values, intervals
+    low, high = mean_interval((after, -before), (second, (-first[1], -first[0])))
+    p = mcnemar(0, disagreeing) if abs(after - before) > ROUNDING else 1.0
+    return (2 * low, 2 * high), p, "sign test, mid-p"
 
 
 Special = tuple[Interval | None, float | None, str]
