@@ -7,7 +7,9 @@ import pytest
 from scipy.stats import ttest_rel
 from tests.common.commands import call
 
+from bertram.cli.show_comparison import parts
 from bertram.comparison.comparison import compare_scores
+from bertram.comparison.sentences import technique_sentence
 from bertram.comparison.verdict import Decision, Reason
 from bertram.errors import DataError
 
@@ -30,10 +32,38 @@ def test_systems_are_compared_by_seed_with_the_first_one(tmp_path: Path) -> None
     assert list(rows) == ["sst", "sst nll", "sts", "overall"]
     expected = ttest_rel(np.add(BASE, GAIN), BASE)
     assert rows["sst"].p == pytest.approx(expected.pvalue)
-    assert rows["sst"].ci95_new == pytest.approx(rows["sst"].ci95)
+    assert (rows["sst"].ci95_new, rows["sst"].example_error) == (None, None)  # of other examples nothing is known
     assert rows["sst"].verdict.decision is rows["sst nll"].verdict.decision is Decision.BETTER
     assert rows["sts"].verdict.decision is Decision.EQUIVALENT
     assert rows["overall"].effect == pytest.approx(((rows["sst"].effect or 0) + (rows["sts"].effect or 0) / 2) / 2)
+
+
+def test_one_missing_score_leaves_the_common_seeds(tmp_path: Path) -> None:
+    further = ("base,9,sst,accuracy,0.7", "new,9,sst,accuracy,0.72", "base,9,sts,pearson,0.7")
+    path = table(tmp_path / "scores.csv", *further)
+    rows = {row.outcome: row for row in compare_scores(path).techniques}
+    assert {name: row.seeds for name, row in rows.items()} == {"sst": 5, "sst nll": 4, "sts": 4, "overall": 4}
+    path.write_text("system,seed,task,metric,value\na,0,t,accuracy,0.5\na,0,u,accuracy,0.5\nb,0,t,accuracy,0.6\n")
+    rows = {row.outcome: row for row in compare_scores(path).techniques}
+    assert technique_sentence(rows["u"]) == "no verdict on b against a: b, seed 0: no score"
+
+
+def test_two_seeds_of_scores_say_nothing_of_other_examples(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    lines = [f"{system},{seed},t,accuracy,{0.5 + 0.1 * seed}" for system in "ab" for seed in (0, 1)]
+    path.write_text("\n".join(["system,seed,task,metric,value", *lines]) + "\n")
+    comparison = compare_scores(path)
+    assert comparison.techniques[0].verdict.reason is Reason.TOO_FEW_SEEDS
+    assert comparison.techniques[0].ci95_new is None
+    assert not any("for other examples" in str(part) for part in parts(comparison, "dev"))
+
+
+def test_without_a_repeated_baseline_no_noise_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    runs = [("a", 0), *((system, seed) for system in "bc" for seed in (0, 1, 2))]
+    lines = [f"{system},{seed},t,accuracy,{0.5 + 0.01 * seed**2}" for system, seed in runs]
+    path.write_text("\n".join(["system,seed,task,metric,value", *lines]) + "\n")
+    assert compare_scores(path).noise is None
 
 
 def test_the_command_shows_verdicts_and_noise(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from bertram.comparison.sentences import (
     LOSS_DIGITS,
     model_sentence,
     noise_sentence,
+    signed,
     superiority_text,
     technique_sentence,
 )
@@ -58,7 +59,7 @@ def parts(comparison: Comparison, split: str) -> Iterator[Table | str]:
             yield TECHNIQUES.format(
                 first=_tested(primary), primary=primary[0].outcome, rows=_tested(comparison.techniques)
             )
-        if any(row.seeds < LEAST_SEEDS for row in comparison.techniques):
+        if any(row.seeds < LEAST_SEEDS and row.ci95_new is not None for row in comparison.techniques):
             yield FEW_SEEDS.format(least=LEAST_SEEDS)
         return
     for run, compared in groupby(comparison.models, lambda row: row.run):
@@ -135,7 +136,7 @@ def _value(value: float | None) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.4f}"
+    return "" if value is None else signed(value, 4)
 
 
 def _chance(p: float | None) -> str:

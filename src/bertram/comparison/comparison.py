@@ -135,11 +135,11 @@ def compare_scores(path: Path, *, primary: str | None = None, smallest_effect: f
 
 
 def _noise(scored: Sequence[Outcome], groups: Sequence[Arm], primary: str) -> Components | None:
-    """The parts of the noise of the primary outcome, for the arms of several runs."""
+    """The parts of the noise of the primary outcome, for the arms of several runs; None without a repeated baseline."""
     repeated = {arm.name: arm.runs for arm in groups if len(arm.runs) > 1}
-    scores = scores_of(next(outcome for outcome in scored if outcome.name == primary), repeated)
-    if len(repeated) < 2:
+    if len(repeated) < 2 or groups[0].name not in repeated:
         return None
+    scores = scores_of(next(outcome for outcome in scored if outcome.name == primary), repeated)
     first, *compared = repeated
     return components(scores, {arm: {arm: 1.0, first: -1.0} for arm in compared})
 

@@ -46,12 +46,12 @@ class Evidence:
         effect: the contrast, mean over the common seeds; None where it cannot be had.
         seeds: seeds that every arm of it has.
         sd: standard deviation of the contrast over seeds.
-        example_error: standard error over examples, of what the seeds have in common.
+        example_error: standard error over examples, of what the seeds have in common; None where only scores are known.
         ci95: interval for other seeds on these examples; None with fewer than 3 seeds.
         ci90: 90 % interval, for the two one-sided tests of equivalence.
         ci95_new: interval for other seeds and other examples; with fewer than 3 seeds for these very models and other
-            examples.
-        ci90_new: 90 % interval for other seeds and other examples; None with fewer than 3 seeds.
+            examples; None where nothing is known of the examples.
+        ci90_new: 90 % interval for other seeds and other examples, likewise; None with fewer than 3 seeds.
         p: p-value of "no difference".
         p_holm: p-value corrected for its family of tests.
         superiority: probability that a new seed favours it, that is P(A > B).
@@ -174,15 +174,16 @@ def _estimated(
         return replace(row, verdict=reason)
     differences = by_seed(scores_of(outcome, arms), weights)
     if not differences:
-        return replace(row, verdict=untestable(Reason.NO_COMMON_SEED))
+        return replace(row, verdict=_no_seed(weights, outcome, arms))
     sides = _sides(contrast, arms, differences)
-    estimated, error = estimate(list(differences.values())), outcome.shared_error(sides)
+    estimated = estimate(list(differences.values()))
+    error = outcome.shared_error(sides) if outcome.n else None
     row = replace(row, effect=estimated.value, seeds=estimated.seeds, sd=estimated.sd, example_error=error)
     if all(outcome.same_answers(side) for side in sides):
         return replace(row, verdict=SAME_ANSWERS)
     if not estimated.testable:
         half = 1.96 * outcome.example_error(_mean(sides))
-        interval = (estimated.value - half, estimated.value + half)
+        interval = (estimated.value - half, estimated.value + half) if half > 0 else None
         return replace(row, ci95_new=interval, verdict=untestable(Reason.TOO_FEW_SEEDS))
     if not estimated.spread:
         return replace(row, verdict=untestable(Reason.NO_SPREAD))
@@ -191,8 +192,8 @@ def _estimated(
         row,
         ci95=estimated.interval(),
         ci90=estimated.interval(0.9),
-        ci95_new=interval_with_examples(estimated, error),
-        ci90_new=interval_with_examples(estimated, error, 0.9),
+        ci95_new=None if error is None else interval_with_examples(estimated, error),
+        ci90_new=None if error is None else interval_with_examples(estimated, error, 0.9),
         p=estimated.p(),
         superiority=None if better is None else better[0],
         superiority_ci95=None if better is None else better[1],
@@ -220,10 +221,15 @@ def _obstacle(weights: Mapping[str, float], outcome: Outcome, arms: Mapping[str,
         )
     runs = [run for arm in weights for run in arms[arm].values()]
     undefined = [f"{run}: {outcome.undefined[run]}" for run in runs if run in outcome.undefined]
-    if undefined:
-        return untestable(Reason.UNDEFINED_SCORE, ", ".join(undefined))
-    absent = [run for run in runs if run not in outcome.runs]
-    return untestable(Reason.MISSING_RUNS, f"{', '.join(absent)}: no predictions") if absent else None
+    return untestable(Reason.UNDEFINED_SCORE, ", ".join(undefined)) if undefined else None
+
+
+def _no_seed(weights: Mapping[str, float], outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> Verdict:
+    """Reason why no seed has a score of every arm."""
+    absent = [run for arm in weights for run in arms[arm].values() if run not in outcome.runs]
+    if absent:
+        return untestable(Reason.MISSING_RUNS, f"{', '.join(absent)}: no score")
+    return untestable(Reason.NO_COMMON_SEED)
 
 
 def _runs(weights: Mapping[str, float], arms: Mapping[str, Mapping[int, str]], seed: int) -> dict[str, float]:

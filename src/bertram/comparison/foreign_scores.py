@@ -142,6 +142,5 @@ def _on_unit(metric: str, scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def _outcome(name: str, task: str, metric: str, scores: Mapping[str, float]) -> Outcome:
-    no_influence = {task: np.zeros(2)}  # of the examples nothing is known
-    runs = {run: RunScore(value, no_influence, hash((run, value))) for run, value in scores.items()}
-    return Outcome(name, task, metric, runs, {}, 0)
+    runs = {run: RunScore(value, {}, hash((run, value))) for run, value in scores.items()}
+    return Outcome(name, task, metric, runs, {}, 0)  # of the examples nothing is known

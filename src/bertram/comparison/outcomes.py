@@ -124,7 +124,7 @@ class Outcome:
         metric: name of the score.
         runs: run -> its score; runs without one are left out.
         undefined: run -> reason why it has none.
-        n: number of examples.
+        n: number of examples; 0 where only scores are known.
     """
 
     name: str

@@ -9,7 +9,7 @@ from typing import Any
 from bertram.comparison.equivalence import margin
 from bertram.comparison.models import ModelDifference, compare_models
 from bertram.comparison.outcomes import TaskPredictions
-from bertram.comparison.sentences import model_sentence
+from bertram.comparison.sentences import model_sentence, signed
 from bertram.comparison.verdict import Decision, verdict
 from bertram.data.rows import read_rows
 from bertram.data.splits import run_source
@@ -146,8 +146,8 @@ def _number(value: float | None) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.4f}"
+    return "" if value is None else signed(value, 4)
 
 
 def _interval(interval: Interval | None) -> str:
-    return "" if interval is None else f"[{interval[0]:+.4f}, {interval[1]:+.4f}]"
+    return "" if interval is None else f"[{signed(interval[0], 4)}, {signed(interval[1], 4)}]"
