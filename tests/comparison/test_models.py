@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bertram.comparison.models import compare_models
-from bertram.comparison.outcomes import TaskPredictions
+from bertram.comparison.outcomes import TaskPredictions, outcomes
 from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.errors import DataError
 from bertram.evaluation.holm import holm
@@ -182,3 +182,36 @@ def test_opposite_extremes_differ_although_no_example_tells_of_another_differenc
         assert (row.difference, row.test) == (1.0, "sign test, mid-p")
     (row,) = compare_models({"spam": replace(f1, predicted={"never": never, "wrong": wrong})})
     assert (row.difference, row.p, row.verdict.decision) == (0.0, 1.0, Decision.UNDECIDED)
+
+
+def test_tasks_on_the_same_rows_are_no_more_evidence_than_one_of_them() -> None:
+    sst = three_runs(GENERATOR(9))["sst"]
+    runs = {run: sst.predicted[run] for run in ("weak", "strong")}
+    both = replace(sst, predicted=runs, groups={id_: id_ for id_ in sst.gold})
+    turned = {run: dict(reversed(list(values.items()))) for run, values in runs.items()}
+    alone = replace(both, groups={id_: f"other {id_}" for id_ in both.gold})
+    once, _, overall = compare_models({"a": both, "b": replace(both, predicted=turned)})
+    assert overall.ci95 == pytest.approx(once.ci95)
+    *_, apart = compare_models({"a": both, "b": alone})
+    assert apart == compare_models({"a": replace(both, groups={}), "b": replace(both, groups={})})[-1]
+    weights = {"strong": 1.0, "weak": -1.0}
+    one, _, joint = outcomes({"a": both, "b": replace(both, predicted=turned)}, losses=False)
+    assert joint.example_error(weights) == pytest.approx(one.example_error(weights))
+    *_, mixed = outcomes({"a": both, "b": alone, "c": both}, losses=False)
+    assert list(mixed.runs["weak"].units) == ["a, c", "b"]
+    assert mixed.example_error(weights) == pytest.approx(one.example_error(weights) * np.sqrt(2**2 + 1) / 3)
+
+
+def test_tasks_that_share_some_rows_are_partly_independent() -> None:
+    generator = GENERATOR(10)
+    first, second = (generator.random(50) < 0.5 for _ in range(2))
+    tasks = {  # rows 20 to 49 of the first task are rows 0 to 29 of the second
+        name: TaskPredictions(QUORA.label_space, dict.fromkeys(keyed(right), 1.0), {"run": keyed(right)},
+                              groups={f"id{n}": n + offset for n in range(50)})
+        for name, right, offset in (("a", first, 0), ("b", second, 20))
+    }  # fmt: skip
+    *_, overall = outcomes(tasks, losses=False)
+    sums = np.zeros(70)
+    sums[:50] += (first - first.mean()) / 100
+    sums[20:] += (second - second.mean()) / 100
+    assert overall.example_error({"run": 1.0}) == pytest.approx(np.sqrt((sums**2).sum() * 70 / 69))

@@ -1,17 +1,20 @@
 """Intervals of scores over few examples cover the truth, and never have width zero."""
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
 import pytest
 from tests.evaluation.coverage import CASES, Case, coverage
 
-from bertram.evaluation.groups import text_groups
+from bertram.evaluation.groups import joint_groups, meet, text_groups, within
 from bertram.evaluation.jackknife import jackknife_error
 from bertram.evaluation.mean_interval import mean_interval
 from bertram.evaluation.metrics import METRICS, accuracy, pearson
 from bertram.evaluation.paired_accuracy import newcombe
 from bertram.evaluation.score_intervals import proportion
+from bertram.evaluation.scoring import TaskOutputs, score_run
+from bertram.label_spaces import YesNo
 
 
 @pytest.mark.slow
@@ -101,6 +104,33 @@ def test_texts_in_common_make_groups_also_by_way_of_others() -> None:
     assert groups[0] == groups[2] == groups[3] != groups[1]
     assert text_groups([("a",), ("b",)]) is None
     assert text_groups([]) is None
+
+
+def test_groups_are_numbered_over_all_tasks() -> None:
+    tasks: dict[str, list[tuple[str, ...]]] = {
+        "one": [("a",), ("b",)],
+        "two": [("c", "d"), ("b", "c"), ("e",)],
+        "none": [],
+    }
+    groups = joint_groups(tasks)
+    assert {name: len(numbers) for name, numbers in groups.items()} == {"one": 2, "two": 3, "none": 0}
+    assert groups["one"][1] == groups["two"][0] == groups["two"][1]
+    assert meet(list(groups.values()))
+    assert not meet([groups["one"], None])
+    assert within(groups["one"]) is within(groups["none"]) is None
+    assert joint_groups({"one": [("a",)], "two": [("b",)]}) == {"one": [0], "two": [1]}
+    assert joint_groups({}) == {}
+
+
+def test_the_overall_of_one_task_given_twice_has_the_interval_of_the_task() -> None:
+    gold = np.arange(60) % 2
+    task = TaskOutputs(YesNo(), gold, np.where(np.arange(60) % 5 == 0, 1 - gold, gold), groups=np.arange(60))
+    twice = score_run({"a": task, "b": task})
+    low, high = twice.overall.ci95 or (0.0, 0.0)
+    assert (low, high) == pytest.approx(twice.tasks["a"]["accuracy"].ci95)
+    apart = score_run({"a": task, "b": replace(task, groups=np.arange(60, 120))})
+    assert apart.overall == score_run({name: replace(task, groups=None) for name in "ab"}).overall
+    assert np.ptp(apart.overall.ci95 or (0.0, 0.0)) == pytest.approx((high - low) / sqrt(2))
 
 
 def test_the_interval_of_a_mean_adds_squares() -> None:

@@ -20,7 +20,7 @@ from bertram.data.sources import Split, source_of
 from bertram.data.splits import run_source
 from bertram.errors import DataError
 from bertram.evaluation.caveats import notes
-from bertram.evaluation.groups import text_groups
+from bertram.evaluation.groups import joint_groups
 from bertram.runs.directory import Run, open_runs
 from bertram.tasks import Task
 
@@ -162,10 +162,13 @@ def read_tasks(
     first = next(iter(runs.values()))
     config = first.config
     source = run_source(first, source_of(config.data if data is None else data, config.tasks))
+    shared = _shared_tasks(runs)
+    lenient = allow_rejects or config.allow_rejects
+    read_all = {name: read_rows(task, source, split, allow_rejects=lenient) for name, task in shared.items()}
+    groups = joint_groups({name: rows.texts for name, rows in read_all.items()})
     tasks = {}
-    for name, task in _shared_tasks(runs).items():
-        rows = read_rows(task, source, split, allow_rejects=allow_rejects or config.allow_rejects)
-        groups = text_groups(rows.texts)
+    for name, rows in read_all.items():
+        task = shared[name]
         read = {key: run_predictions(run, name, split) for key, run in runs.items() if name in run.config.tasks}
         tasks[name] = TaskPredictions(
             task.label_space,
@@ -173,7 +176,7 @@ def read_tasks(
             {run: values for run, (values, _) in read.items()},
             task.scored_by,
             {run: probabilities for run, (_, probabilities) in read.items() if probabilities},
-            {} if groups is None else dict(zip(rows.ids, groups.tolist(), strict=True)),
+            dict(zip(rows.ids, groups[name].tolist(), strict=True)),
         )
     check_same_examples(tasks)
     return tasks

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
 
 import numpy as np
 from scipy.special import ndtr, stdtr, stdtrit
 
-from bertram.comparison.outcomes import TaskPredictions, unit
+from bertram.comparison.outcomes import TaskPredictions, joint_numbers, unit
 from bertram.comparison.prediction_files import counted_ids
 from bertram.comparison.verdict import NO_SCORE, SAME_ANSWERS, Decision, Reason, Verdict, untestable, verdict
 from bertram.errors import DataError
+from bertram.evaluation.groups import meet
 from bertram.evaluation.holm import holm
-from bertram.evaluation.influence import by_group, influence, standard_error
+from bertram.evaluation.influence import by_group, correlations, influence, standard_error
 from bertram.evaluation.intervals import Floats, Interval, dependent_correlations, mcnemar
-from bertram.evaluation.mean_interval import mean_interval
+from bertram.evaluation.mean_interval import error_of_mean, mean_interval
 from bertram.evaluation.metrics import metrics_of
 from bertram.evaluation.paired_accuracy import newcombe
 from bertram.evaluation.score_intervals import Z
@@ -70,7 +70,7 @@ def compare_models(tasks: Mapping[str, TaskPredictions]) -> list[ModelDifference
         compared = [_compare_task(name, task, (runs[0], run)) for name, task in shared.items()]
         rows += compared
         if len(compared) == len(tasks) > 1:
-            rows.append(_compare_overall(compared))
+            rows.append(_compare_overall(compared, list(shared.values())))
     if not rows:
         raise DataError(f"no run shares a task with {runs[0]!r}: there is nothing to compare")
     return _with_verdicts(rows)
@@ -116,7 +116,7 @@ def _compare_task(name: str, task: TaskPredictions, pair: tuple[str, str]) -> Mo
     count = len(gold) if groups is None else int(groups.max()) + 1  # of independent examples
     if count < 2:
         return replace(row, verdict=untestable(Reason.TOO_FEW_EXAMPLES))
-    values = influence(metric.compute, gold, sides[1]) - influence(metric.compute, gold, sides[0])
+    values = _influence(task, pair)
     error = standard_error(by_group(values, groups))
     if error > ROUNDING:
         ci95, p, test = _t_test(after - before, error, count)
@@ -132,6 +132,13 @@ def _compare_task(name: str, task: TaskPredictions, pair: tuple[str, str]) -> Mo
         ci95 = special[0] or ci95
         p, test = (p, test) if special[1] is None or groups is not None else (special[1], special[2])
     return replace(row, ci95=ci95, p=p, test=test, verdict=Verdict(Decision.UNDECIDED))
+
+
+def _influence(task: TaskPredictions, pair: tuple[str, str]) -> Floats:
+    """The influence of each example on the difference of a run from a baseline, [n]."""
+    compute, gold = metrics_of(task.space)[task.main_metric].compute, task.labels()
+    before, after = (influence(compute, gold, task.predictions(run)) for run in pair)
+    return after - before
 
 
 def _t_test(difference: float, error: float, n: int) -> tuple[Interval, float, str]:
@@ -174,8 +181,8 @@ SPECIAL: dict[str, Callable[[Floats, Floats, Floats, float], Special]] = {
 }
 
 
-def _compare_overall(rows: list[ModelDifference]) -> ModelDifference:
-    """The mean over tasks, whose examples are independent."""
+def _compare_overall(rows: list[ModelDifference], tasks: Sequence[TaskPredictions]) -> ModelDifference:
+    """The mean over tasks, whose examples are independent unless they share texts."""
     first = rows[0]
     before = overall({row.task: (row.metric, row.baseline_value) for row in rows})
     after = overall({row.task: (row.metric, row.value) for row in rows})
@@ -193,8 +200,11 @@ def _compare_overall(rows: list[ModelDifference]) -> ModelDifference:
         else (unit(task_row.metric) * task_row.ci95[0], unit(task_row.metric) * task_row.ci95[1])
         for task_row in rows
     ]
-    ci95 = mean_interval(differences, bounds)
-    error = sqrt(sum(((high - low) / 2) ** 2 for low, high in bounds)) / len(rows) / Z
+    numbers = joint_numbers(tasks)
+    influences = [_influence(task, (first.baseline, first.run)) for task in tasks] if meet(numbers) else None
+    together = None if influences is None else correlations(influences, numbers)
+    ci95 = mean_interval(differences, bounds, together)
+    error = error_of_mean([(high - low) / 2 for low, high in bounds], together) / Z
     p = float(2 * ndtr(-abs(after - before) / error)) if error > 0 else 1.0
     return replace(row, ci95=ci95, p=p, test="normal, over examples", verdict=Verdict(Decision.UNDECIDED))
 

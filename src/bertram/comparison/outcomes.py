@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertram.comparison.contrast import shared_variance
+from bertram.evaluation.groups import text_groups, within
 from bertram.evaluation.influence import by_group, influence, standard_error
 from bertram.evaluation.intervals import Floats
 from bertram.evaluation.losses import LOSSES, losses_of
@@ -32,7 +33,8 @@ class TaskPredictions:
         predicted: run -> id -> prediction in the form of the labels.
         metric: main score, if it is not the usual one of its label space.
         probabilities: run -> id -> probability of each class; runs without them are left out.
-        groups: id -> anything that examples which are not independent have in common, such as a text.
+        groups: id -> anything that examples which are not independent have in common, such as a text, here and in other
+            tasks.
     """
 
     space: LabelSpace
@@ -58,7 +60,7 @@ class TaskPredictions:
             ids: id of each row.
             labels: gold labels, [n].
             predicted: run -> predictions, [n].
-            groups: number of each row's group, [n]; None where every row stands alone.
+            groups: number of each row's group over all tasks, [n]; None where every row stands alone.
         """
 
         def by_id(values: NDArray[Any]) -> dict[str, Any]:
@@ -92,11 +94,18 @@ class TaskPredictions:
 
     def group_numbers(self) -> NDArray[np.intp] | None:
         """Number of each example's group, [n]; None where every example stands alone."""
-        if not self.groups:
-            return None
-        numbers: dict[Hashable, int] = {}
-        every = np.array([numbers.setdefault(self.groups[id_], len(numbers)) for id_ in self.ids], dtype=np.intp)
-        return None if len(numbers) == len(every) else every
+        return within(joint_numbers([self])[0])
+
+
+def joint_numbers(tasks: Iterable[TaskPredictions]) -> list[NDArray[np.intp] | None]:
+    """Number of each example's group over all tasks, each [n]; None where every example of a task stands alone."""
+    numbers: dict[Hashable, int] = {}
+    return [
+        np.array([numbers.setdefault(task.groups[id_], len(numbers)) for id_ in task.ids], dtype=np.intp)
+        if task.groups
+        else None
+        for task in tasks
+    ]
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ class RunScore:
 
     Attributes:
         value: the score.
-        units: part of the outcome -> summed influence of each independent unit of examples [units].
+        units: part of the outcome -> summed influence of each independent unit of examples [units]; parts share none.
         answers: hash of the predictions, by which equal ones are known.
     """
 
@@ -153,7 +162,7 @@ class Outcome:
         """Standard error over examples of what a weighted sum of runs has in common for all seeds."""
         influences = [self.units(weights) for weights in by_seed]
         variances = (shared_variance(np.stack([units[part] for units in influences])) for part in influences[0])
-        return sqrt(max(0.0, sum(variances)))  # tasks have other examples
+        return sqrt(max(0.0, sum(variances)))  # parts share no examples
 
     def same_answers(self, weights: Mapping[str, float]) -> bool:
         """Whether both sides of a weighted sum of runs have the same predictions."""
@@ -172,7 +181,7 @@ def outcomes(tasks: Mapping[str, TaskPredictions], *, losses: bool = True) -> li
     """
     main = [_scored(name, name, task, task.main_metric) for name, task in tasks.items()]
     further = [outcome for name, task in tasks.items() for outcome in _losses(name, task)] if losses else []
-    return [*main, *([_overall(main)] if len(main) > 1 else []), *further]
+    return [*main, *([_overall(main, list(tasks.values()))] if len(main) > 1 else []), *further]
 
 
 def outcome_names(tasks: Mapping[str, Task]) -> list[str]:
@@ -238,16 +247,24 @@ def _outcome(
     return Outcome(outcome, name, metric, runs, undefined, len(task.ids))
 
 
-def _overall(main: Sequence[Outcome]) -> Outcome:
+def _overall(main: Sequence[Outcome], tasks: Sequence[TaskPredictions]) -> Outcome:
     """The mean of the main scores on [0, 1]; only of runs that have them all."""
+    numbers = joint_numbers(tasks)
+    parts = _parts(numbers)
     every = list(dict.fromkeys(run for outcome in main for run in (*outcome.runs, *outcome.undefined)))
     complete = [run for run in every if all(run in outcome.runs for outcome in main)]
     runs = {
         run: RunScore(
             float(np.mean([on_unit_scale(outcome.metric, outcome.runs[run].value) for outcome in main])),
             {
-                outcome.task: unit(outcome.metric) / len(main) * outcome.runs[run].units[outcome.task]
-                for outcome in main
+                ", ".join(main[place].task for place in part): _added(
+                    [
+                        unit(main[place].metric) / len(main) * main[place].runs[run].units[main[place].task]
+                        for place in part
+                    ],
+                    [numbers[place] for place in part],
+                )
+                for part in parts
             },
             hash(tuple(outcome.runs[run].answers for outcome in main)),
         )
@@ -255,6 +272,24 @@ def _overall(main: Sequence[Outcome]) -> Outcome:
     }
     undefined = {run: why for outcome in main for run, why in outcome.undefined.items()}
     return Outcome(OVERALL, OVERALL, OVERALL, runs, undefined, sum(outcome.n for outcome in main))
+
+
+def _parts(numbers: Sequence[NDArray[np.intp] | None]) -> list[list[int]]:
+    """Places of the tasks, in lists that have no group of examples in common."""
+    joined = text_groups([[] if groups is None else np.unique(groups).tolist() for groups in numbers])
+    parts: dict[int, list[int]] = {}
+    for place in range(len(numbers)):
+        parts.setdefault(place if joined is None else int(joined[place]), []).append(place)
+    return list(parts.values())
+
+
+def _added(units: Sequence[Floats], numbers: Sequence[NDArray[np.intp] | None]) -> Floats:
+    """The influences of the independent units of tasks, summed where tasks share a unit."""
+    if len(units) == 1:
+        return units[0]
+    keys = np.concatenate([list(dict.fromkeys(groups.tolist())) for groups in numbers if groups is not None])
+    _, places = np.unique(keys, return_inverse=True)
+    return np.bincount(places, weights=np.concatenate(units)).astype(np.float64)
 
 
 def is_loss(metric: str) -> bool:

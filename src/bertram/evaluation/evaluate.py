@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from bertram.data.examples import Examples
-from bertram.evaluation.groups import text_groups
+from bertram.evaluation.groups import joint_groups, text_groups
 from bertram.evaluation.metrics import metrics_of
 from bertram.evaluation.scoring import TaskOutputs, score_run, selection_score
 from bertram.model.outputs import output_of
@@ -41,12 +41,13 @@ class Evaluation:
 
     def scores(self) -> SplitScores:
         """Scores of each task and over all tasks, with intervals."""
+        groups = joint_groups_of(self.examples)
         return score_run(
             {
                 name: replace(
                     task_outputs(examples, self.values(name)),
                     probabilities=self.probabilities(name),
-                    groups=groups_of(examples),
+                    groups=groups[name],
                 )
                 for name, examples in self.examples.items()
             }
@@ -102,4 +103,13 @@ def sample(examples: Examples, count: int, seed: int) -> Examples:
 
 def groups_of(examples: Examples) -> npt.NDArray[np.intp] | None:
     """Number of each example's group of shared texts, [n]; texts with the same tokens are one text."""
-    return text_groups([[tuple(text) for text in texts] for texts in examples.pieces])
+    return text_groups(_texts(examples))
+
+
+def joint_groups_of(tasks: Mapping[str, Examples]) -> dict[str, npt.NDArray[np.intp]]:
+    """Number of each example's group of shared texts over all tasks, [n] for each, likewise."""
+    return joint_groups({name: _texts(examples) for name, examples in tasks.items()})
+
+
+def _texts(examples: Examples) -> list[list[tuple[int, ...]]]:
+    return [[tuple(text) for text in texts] for texts in examples.pieces]

@@ -5,7 +5,7 @@ A score that is a smooth function of the examples' weights varies over samples l
 costs no resampling, and examples that share a text are simply summed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
 
 import numpy as np
@@ -57,6 +57,26 @@ def by_group(values: Floats, groups: NDArray[np.intp] | None) -> Floats:
     sums = np.stack([np.bincount(groups, weights=row, minlength=count) for row in rows])
     summed: Floats = sums.reshape(*values.shape[:-1], count) / n
     return summed
+
+
+def correlations(influences: Sequence[Floats], groups: Sequence[NDArray[np.intp] | None]) -> Floats:
+    """Correlations over examples of the scores of tasks whose examples share texts, [tasks, tasks].
+
+    Args:
+        influences: influence values of each task's score, each [n].
+        groups: number of each example's group over all tasks, each [n]; None: every example stands alone.
+    """
+    count = max((int(numbers.max()) + 1 for numbers in groups if numbers is not None), default=0)
+    sums = np.stack(
+        [
+            np.zeros(count) if numbers is None else np.bincount(numbers, weights=values, minlength=count) / len(values)
+            for values, numbers in zip(influences, groups, strict=True)
+        ]
+    )
+    sizes = np.sqrt((sums**2).sum(1))
+    found: Floats = sums @ sums.T / np.maximum(np.outer(sizes, sizes), np.finfo(np.float64).tiny)
+    np.fill_diagonal(found, 1.0)
+    return found
 
 
 def standard_error(units: Floats) -> float:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bertram.evaluation.groups import meet, within
+from bertram.evaluation.influence import correlations, influence
 from bertram.evaluation.intervals import Floats, Interval
 from bertram.evaluation.losses import losses_of
 from bertram.evaluation.mean_interval import mean_interval
@@ -64,7 +66,7 @@ class TaskOutputs:
         predicted: predictions [n].
         metric: main score, if it is not the usual one of the label space.
         probabilities: probability of each class [n, classes]; None where there are none.
-        groups: number of each example's group of shared texts [n]; None: every example stands alone.
+        groups: number of each example's group of shared texts over all tasks [n]; None: every example stands alone.
     """
 
     space: LabelSpace
@@ -87,7 +89,7 @@ def score_run(tasks: Mapping[str, TaskOutputs]) -> SplitScores:
         tasks: task -> predictions.
     """
     scores = {
-        name: score_task(task.space, task.gold, task.predicted, task.probabilities, task.groups)
+        name: score_task(task.space, task.gold, task.predicted, task.probabilities, within(task.groups))
         for name, task in tasks.items()
     }
     main = {name: (task.main_metric, scores[name][task.main_metric]) for name, task in tasks.items()}
@@ -102,16 +104,30 @@ def score_run(tasks: Mapping[str, TaskOutputs]) -> SplitScores:
         )
         for (metric, _), (value, ci95) in zip(main.values(), plain, strict=True)
     ]
-    return SplitScores.of(scores, _mean_score(on_unit, reason), _mean_score(plain, reason))
+    together = None if undefined or not meet([task.groups for task in tasks.values()]) else _correlations(tasks)
+    return SplitScores.of(scores, _mean_score(on_unit, reason, together), _mean_score(plain, reason, together))
 
 
-def _mean_score(scores: Sequence[tuple[float | None, Interval | None]], reason: str) -> Score:
+def _correlations(tasks: Mapping[str, TaskOutputs]) -> Floats:
+    """Correlations over examples of the main scores, [tasks, tasks]."""
+    influences = [
+        influence(
+            metrics_of(task.space)[task.main_metric].compute,
+            np.asarray(task.gold, dtype=np.float64),
+            np.asarray(task.predicted, dtype=np.float64),
+        )
+        for task in tasks.values()
+    ]
+    return correlations(influences, [task.groups for task in tasks.values()])
+
+
+def _mean_score(scores: Sequence[tuple[float | None, Interval | None]], reason: str, together: Floats | None) -> Score:
     """The score of all tasks together, with the interval of the mean."""
     values = [value for value, _ in scores if value is not None]
     intervals = [interval for _, interval in scores if interval is not None]
     if not scores or len(values) < len(scores):
         return Score(None, None, undefined=reason)
-    return Score(sum(values) / len(values), mean_interval(values, intervals))
+    return Score(sum(values) / len(values), mean_interval(values, intervals, together))
 
 
 def overall(main_scores: Mapping[str, tuple[str, float | None]]) -> float | None:

@@ -14,7 +14,7 @@ from bertram.comparison.verdict import Decision, verdict
 from bertram.data.rows import read_rows
 from bertram.data.splits import run_source
 from bertram.errors import BertramError
-from bertram.evaluation.groups import text_groups
+from bertram.evaluation.groups import joint_groups
 from bertram.evaluation.intervals import Interval
 from bertram.evaluation.score_intervals import Z
 from bertram.prediction.engines.making import FP32, Int8Choice, engine_of
@@ -107,13 +107,13 @@ def int8_price(
     for engine, parts in zip(NAMES, (FP32, choice), strict=True):
         with tempfile.TemporaryDirectory() as directory:
             answers[engine] = engine_of(model, Path(directory), tasks, parts).answers(pieces)
+    groups = joint_groups({name: part.texts for name, part in rows.items()})
     predictions = {}
     for task in tasks:
         part = rows[task.name]
         assert part.labels is not None
         values = {engine: by_task[task.name].values for engine, by_task in answers.items()}
-        groups = text_groups(part.texts)
-        predictions[task.name] = TaskPredictions.from_rows(task, part.ids, part.labels, values, groups)
+        predictions[task.name] = TaskPredictions.from_rows(task, part.ids, part.labels, values, groups[task.name])
     return Int8Price([_judged(row) for row in compare_models(predictions)], choice.fp32, dict(choice.gains))
 
 

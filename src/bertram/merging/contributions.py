@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bertram.comparison.models import compare_models
 from bertram.comparison.outcomes import TaskPredictions
-from bertram.evaluation.evaluate import Evaluation, groups_of
+from bertram.evaluation.evaluate import Evaluation, joint_groups_of
 from bertram.runs.record_parts import Contribution
 
 MERGED = "merged"
@@ -18,7 +21,8 @@ def contributions(merged: Evaluation, without: Sequence[Evaluation]) -> list[dic
         without: outputs of the same without each member, in the order of the members.
     """
     evaluations = {MERGED: merged, **{str(number): evaluation for number, evaluation in enumerate(without)}}
-    rows = compare_models({name: _predictions(name, evaluations) for name in merged.examples})
+    groups = joint_groups_of(merged.examples)
+    rows = compare_models({name: _predictions(name, evaluations, groups[name]) for name in merged.examples})
     return [
         {
             row.task: Contribution(-row.difference, None if row.ci95 is None else (-row.ci95[1], -row.ci95[0]))
@@ -29,8 +33,8 @@ def contributions(merged: Evaluation, without: Sequence[Evaluation]) -> list[dic
     ]
 
 
-def _predictions(name: str, evaluations: Mapping[str, Evaluation]) -> TaskPredictions:
+def _predictions(name: str, evaluations: Mapping[str, Evaluation], groups: NDArray[np.intp]) -> TaskPredictions:
     examples = evaluations[MERGED].examples[name]
     assert examples.labels is not None
     values = {run: evaluation.values(name) for run, evaluation in evaluations.items()}
-    return TaskPredictions.from_rows(examples.task, examples.ids, examples.labels.numpy(), values, groups_of(examples))
+    return TaskPredictions.from_rows(examples.task, examples.ids, examples.labels.numpy(), values, groups)
