@@ -182,7 +182,7 @@ METRICS: dict[str, Metric] = {
     "macro_f1": Metric(macro_f1, counted=_of_classes),
     "micro_f1": Metric(set_metrics.micro_f1, _nothing_positive, counted=_positive),
     "label_macro_f1": Metric(set_metrics.macro_f1, _nothing_positive, counted=_of_labels),
-    "subset_accuracy": Metric(set_metrics.subset_accuracy),
+    "subset_accuracy": Metric(accuracy),
     "pearson": Metric(pearson, _no_correlation, correlation=True, interval=correlation),
     "spearman": Metric(spearman, _no_correlation, correlation=True, interval=correlation),
     "mse": Metric(mse, error=True, interval=positive),

@@ -35,11 +35,6 @@ def macro_f1(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
     return _ratio(np.nansum(per_label, axis=1), np.sum(~np.isnan(per_label), axis=1))
 
 
-def subset_accuracy(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
-    """Share of examples whose labels are all predicted, and no others."""
-    return _ratio(weights @ (gold == predicted), weights.sum(1))
-
-
 def nll(gold: Floats, probabilities: Floats) -> Floats:
     """Mean over the labels of the negative log-likelihood of each example, [n]."""
     present = digits(gold, probabilities.shape[1])
