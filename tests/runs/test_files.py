@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -85,6 +86,23 @@ def test_a_file_is_the_old_or_the_new_one_wherever_its_replacement_is_killed(tmp
     assert found[-1] == "new" * 100_000
     write_text(path, "newest")
     assert os.listdir(tmp_path) == ["record.json"]  # noqa: PTH208 (hidden ones too)
+
+
+def test_of_two_that_write_one_file_at_once_both_succeed_and_the_second_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, second = tmp_path / "asked.json", Thread(target=lambda: write_text(tmp_path / "asked.json", "second"))
+
+    def begin_second(_: int) -> None:
+        if second.ident is None:
+            second.start()
+            second.join(0.1)
+
+    monkeypatch.setattr(os, "fsync", begin_second)
+    write_text(path, "first" * 100)
+    second.join()
+    assert path.read_text() == "second"
+    assert os.listdir(tmp_path) == ["asked.json"]  # noqa: PTH208 (hidden ones too)
 
 
 def test_the_same_values_give_the_same_compressed_bytes_in_a_directory_that_is_made(tmp_path: Path) -> None:

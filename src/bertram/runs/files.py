@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bertram.errors import RunError
+from bertram.runs.lock import held_file
 from bertram.standard_streams import is_dash
 
 WRITING = ".writing"  # ends the name of what is not yet whole
@@ -31,16 +32,17 @@ def write_output(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file as a whole; its directory is made if it is missing."""
+    """Replace a file as a whole; its directory is made if it is missing, and another process that writes it waits."""
     temporary = path.with_name(f".{path.name}{WRITING}")
 
     def write() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with held_file(temporary):
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
 
     guarded(write, temporary)
 

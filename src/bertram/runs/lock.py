@@ -125,6 +125,34 @@ def exclusive(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
+def held_file(path: Path) -> Iterator[None]:
+    """Hold a file until it is written and renamed; others that write a file of this name wait.
+
+    Where the operating system or the disk has no locks, nothing is held.
+
+    Args:
+        path: path of the file; it is made if it is missing.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - Linux and macOS have it
+    except ModuleNotFoundError:
+        yield
+        return
+    while True:
+        file = path.open("ab")
+        with suppress(OSError):  # a network disk without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if _is_same_file(file, path):
+            break
+        file.close()  # its holder has renamed it meanwhile
+    with file:
+        yield
+
+
+@contextmanager
 def claimed(path: Path) -> Iterator[bool]:
     """Lock a run directory; the lock ends with the process, however that ends.
 
