@@ -1,5 +1,6 @@
 """Runs of a study elsewhere are copied without what is large, and what cannot be computed again says so by itself."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,21 +19,21 @@ def study(folder: Path) -> Path:
         (folder / name / "metrics.jsonl").write_text("{}\n" * 100)
         (folder / name / "predictions" / "dev" / "sst.jsonl.gz").write_bytes(b"predictions")
     (folder / "done" / "record.json").write_text("{}")
-    (folder / REQUEST).write_text("new")
+    (folder / REQUEST).write_text(json.dumps({"seeds": [0, 1], "power": "new"}))
     (folder / "ablation.json").write_text("{}")
     return folder
 
 
-def test_finished_runs_are_copied_without_logs_and_the_first_forecast_stays(tmp_path: Path) -> None:
+def test_finished_runs_and_the_request_are_copied_without_logs_and_the_first_forecast_stays(tmp_path: Path) -> None:
     target = tmp_path / "results"
     target.mkdir()
-    (target / REQUEST).write_text("first")
+    (target / REQUEST).write_text(json.dumps({"seeds": [0], "power": "first"}))
     assert collect(study(tmp_path / "study"), target) == ["done"]
     copied = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
     run = {"done/config.toml", "done/record.json", "done/predictions/dev/sst.jsonl.gz"}
     assert copied == {REQUEST, "ablation.json", *run}
-    assert (target / REQUEST).read_text() == "first"
-    assert size(target) == len("first") + len("{}") * 2 + len("seed = 0\n") + len("predictions")
+    assert json.loads((target / REQUEST).read_text()) == {"seeds": [0, 1], "power": "first"}
+    assert size(target) == (target / REQUEST).stat().st_size + len("{}") * 2 + len("seed = 0\n") + len("predictions")
 
 
 def test_without_predictions_the_table_is_made_from_its_own_values(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_without_predictions_the_table_is_made_from_its_own_values(tmp_path: Pat
     assert (target / "ablation.json").exists()
     assert not (target / "done" / "predictions").exists()
     assert collect(tmp_path / "study", target) == ["done"]
-    assert (target / REQUEST).read_text() == "new"
+    assert json.loads((target / REQUEST).read_text())["power"] == "new"
 
 
 @pytest.mark.slow

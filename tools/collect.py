@@ -1,10 +1,12 @@
 """Copy the finished runs of a study into results/: `python -m tools.collect FROM TO [--without-predictions]`.
 
 Logs, locks and models stay behind; so do predictions, if that is asked for, and with them `asked.json`: such a table
-cannot be computed again, and is made from its own values.
+cannot be computed again, and is made from its own values. The forecast in an `asked.json` that was copied before stays,
+since it was made before the runs.
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from bertram.experiments.equal_time import STEP_COSTS
 from bertram.experiments.looks import LOOKS
 from bertram.experiments.request import REQUEST
 from bertram.minbert.table_1_values import TABLE as TABLE_1
+from bertram.runs.files import write_json
 
 OF_A_STUDY = (REQUEST, ABLATION, TABLE_1, STEP_COSTS, LOOKS)
 OF_A_RUN = ("config.toml", "record.json")
@@ -32,9 +35,10 @@ def collect(source: Path, target: Path, *, predictions: bool = True) -> list[str
     """
     target.mkdir(parents=True, exist_ok=True)
     for name in OF_A_STUDY:
-        wanted = name != REQUEST or (predictions and not (target / REQUEST).is_file())  # the first forecast stays
-        if wanted and (source / name).is_file():
+        if name != REQUEST and (source / name).is_file():
             shutil.copyfile(source / name, target / name)
+    if predictions and (source / REQUEST).is_file():
+        _copy_request(source / REQUEST, target / REQUEST)
     runs = sorted(path.parent for path in source.glob("*/record.json"))
     for run in runs:
         (target / run.name).mkdir(exist_ok=True)
@@ -43,6 +47,14 @@ def collect(source: Path, target: Path, *, predictions: bool = True) -> list[str
         if predictions:
             shutil.copytree(run / PREDICTIONS, target / run.name / PREDICTIONS, dirs_exist_ok=True)
     return [run.name for run in runs]
+
+
+def _copy_request(source: Path, target: Path) -> None:
+    """Copy asked.json, but for the forecast if there was one."""
+    request = json.loads(source.read_text())
+    if target.is_file():
+        request["power"] = json.loads(target.read_text()).get("power") or request.get("power")
+    write_json(target, request)
 
 
 def size(folder: Path) -> int:
