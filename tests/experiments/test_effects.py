@@ -1,19 +1,24 @@
 """Effects of designs: each by its own runs, interactions and sums said as such, and what they would need beforehand."""
 
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.common.scores import outcome_of
+from tests.common.studies import made_up_run
 
+from bertram import options
 from bertram.comparison.components import components
+from bertram.comparison.evidence import Contrast
 from bertram.comparison.outcomes import TaskPredictions, outcomes
 from bertram.comparison.power import upper_sd
 from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.experiments.design import Design, fractional, full, leave_one_out, sign
 from bertram.experiments.effects import Measured, contrasts, effects
-from bertram.experiments.forecast import Forecast, forecast
+from bertram.experiments.forecast import Forecast, contrast_noise, forecast, noise_runs
 from bertram.experiments.render import cells, effect_sentence, forecast_lines
+from bertram.minbert.rows import e4, e5
 from bertram.tasks import QUORA
 
 SD = 0.006  # of one run over seeds
@@ -169,10 +174,25 @@ def test_a_pilot_of_two_cells_lends_its_noise_to_every_effect() -> None:
     found = predicted(design, 2, {**pilot, "2": {}, "3": {}})
     assert found is not None
     differences = [pilot["1"][seed] - pilot["0"][seed] for seed in range(5)]
+    scored, arms = outcome_of(pilot)
+    pair = contrast_noise(Contrast("", {"1": 1.0, "0": -1.0}), scored[0], arms)
+    assert pair is not None
     for one in found.effects:
         assert not one.noise.own
         assert one.noise.sd == pytest.approx(np.std(differences, ddof=1) / sqrt(2))  # four runs with weight 1/2
         assert one.noise.upper == pytest.approx(upper_sd(float(np.std(differences, ddof=1)), 4))  # nothing averages out
         assert one.visible is None
+        assert one.noise.example_error == pytest.approx(pair.example_error)  # all runs share the examples
     assert forecast_lines(found)[1].startswith("a on overall: 2 seeds give no verdict")
     assert predicted(design, 3, {"0": {0: 0.5}, "1": {0: 0.5}, "2": {}, "3": {}}) is None
+
+
+def test_earlier_runs_without_predictions_do_not_tell_the_noise_and_stop_nothing(tmp_path: Path) -> None:
+    quality = {"sst": 0.5, "quora": 0.6, "sts": 0.5}
+    configs = [options.change(recipe(), seed=seed) for recipe in (e4, e5) for seed in (0, 1, 2)]
+    runs = [made_up_run(tmp_path / str(number), config, quality) for number, config in enumerate(configs)]
+    runs[0].predictions("sst").unlink()
+    prior = noise_runs(runs, [configs[0]])
+    assert prior is not None
+    assert prior.source == "5 runs of 2 configurations at this budget; 1 without predictions left out"
+    assert str(runs[0].path) not in {run for group in prior.arms.values() for run in group.values()}

@@ -256,14 +256,17 @@ def pair_noises(outcome: Outcome, arms: Mapping[str, Mapping[int, str]]) -> list
 
 
 def borrowed_noise(contrast: Contrast, noises: Sequence[Noise]) -> Noise | None:
-    """The noise that a contrast would have if its differences were as noisy as those of other configurations."""
+    """The noise that a contrast would have if its differences were as noisy as those of other configurations.
+
+    More runs average out the noise between seeds, but not that of the examples, which all runs share.
+    """
     if not noises:
         return None
     share = sum(weight**2 for weight in contrast.weights.values()) / 2  # of the variance of a difference of two runs
     df = max(noise.df for noise in noises)  # pairs share arms and seeds, so they add little
     pair_sd = sqrt(sum(noise.sd**2 for noise in noises) / len(noises))
     errors = [noise.example_error**2 for noise in noises if noise.example_error is not None]
-    example_error = sqrt(share * sum(errors) / len(errors))
+    example_error = sqrt(sum(errors) / len(errors)) if errors else None
     return Noise(sqrt(share) * pair_sd, df, example_error, own=False, pair_sd=pair_sd)
 
 
@@ -286,7 +289,7 @@ class NoiseRuns:
     """Finished runs that tell the noise.
 
     Attributes:
-        source: number and budget of the runs, in words.
+        source: number and budget of the runs, and of those that were left out, in words.
         scored: outcomes of the runs.
         arms: configurations of the runs: number -> seed -> run.
     """
@@ -304,7 +307,10 @@ def noise_runs(runs: Iterable[Run], study: Sequence[Config]) -> NoiseRuns | None
         study: the configurations of the study.
     """
     budgets = [_budget(config) for config in study]
-    every = {str(run.path): run for run in runs}
+    at_hand = {str(run.path): run for run in runs}
+    every = {name: run for name, run in at_hand.items() if _has_predictions(run)}
+    absent = len(at_hand) - len(every)
+    without = f"; {absent} without predictions left out" if absent else ""
     same_budget = {name: run for name, run in every.items() if _budget(run.config) in budgets}
     other_budgets = [(runs, "at other budgets") for runs in _by_dev_limit(every)]
     for chosen, where in ((same_budget, "at this budget"), *other_budgets):
@@ -318,8 +324,12 @@ def noise_runs(runs: Iterable[Run], study: Sequence[Config]) -> NoiseRuns | None
         repeated = [group for group in groups if len(group) > 1]
         count = sum(map(len, repeated))
         arms = {str(number): group for number, group in enumerate(groups)}
-        return NoiseRuns(f"{count} runs of {len(repeated)} configurations {where}", scored, arms)
+        return NoiseRuns(f"{count} runs of {len(repeated)} configurations {where}{without}", scored, arms)
     return None
+
+
+def _has_predictions(run: Run) -> bool:
+    return all(run.predictions(task).is_file() for task in run.config.tasks)
 
 
 def _by_dev_limit(runs: Mapping[str, Run]) -> list[dict[str, Run]]:
