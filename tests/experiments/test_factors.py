@@ -13,7 +13,7 @@ from bertram.experiments.ablation import Ablation, configurations
 from bertram.experiments.budget import Budget
 from bertram.experiments.cost import order_of
 from bertram.experiments.design import Design, full, leave_one_out, one_at_a_time
-from bertram.experiments.equal_time import StepCosts, shortened
+from bertram.experiments.equal_time import StepCosts, hashes, shortened
 from bertram.experiments.factors import FACTORS, Factor, configuration, parse
 from bertram.minbert import catalogue
 from bertram.minbert import rows as e
@@ -85,13 +85,38 @@ def test_at_equal_time_a_configuration_has_fewer_steps_by_what_its_step_costs() 
         configurations(replace(asked_, step_costs=StepCosts("none", {"none": 1.0})), 0)
 
 
+def test_at_equal_time_factors_that_change_the_number_of_steps_take_no_more_time() -> None:
+    factors = parse("joint,sampling.batch_size=8:16,sampling.epochs=2:4,mse", alone=True)
+    request = ablation_of(factors, one_at_a_time([factor.name for factor in factors]), "e4")
+    names = [config.recipe for config in configurations(request, 0)]
+    ratios = dict(zip(names, (1.0, 3.0, 2.0, 1.0, 1.0), strict=True))
+    configs = configurations(replace(request, step_costs=StepCosts("none", ratios)), 0)
+    plain, *times = (order_of(config).total_steps * ratios[config.recipe] for config in configs)
+    assert times == pytest.approx([plain] * 4, rel=0.03)
+    assert configs[-1].sampling.steps_per_epoch is None  # whole passes, as the plain one has
+
+
+def test_costs_of_a_step_hold_for_the_configurations_that_were_measured() -> None:
+    request = asked("smart,cross", recipe="e9")
+    measured = configurations(request, 0)
+    costs = StepCosts("none", dict.fromkeys(hashes(measured), 1.0), hashes(measured))
+    assert len(configurations(replace(request, step_costs=costs), 1)) == 4  # another seed
+    for other in (
+        replace(request, base=catalogue.recipe("e12")),
+        replace(request, budget=Budget(epochs=2)),
+        replace(request, budget=Budget(changes={"encoder": "mpnet"})),
+    ):
+        with pytest.raises(ConfigError, match=r"step-costs\.json: is of another recipe, encoder or budget"):
+            configurations(replace(other, step_costs=costs), 0)
+
+
 def test_steps_at_equal_time_count_the_further_rows_of_a_batch() -> None:
     phrases = [{"file": "ids-sst-train.csv", "texts": ["sentence"], "label": "sentiment", "share": 0.75}]
     tasks = {"sst": {"batch_size": 32, "extra": phrases}}
     config = options.change(catalogue.recipe("cross"), recipe="slow", tasks=tasks, sampling={"epoch_of": "sst"})
     steps = order_of(config).steps_per_epoch
     assert steps == -(-len(read_rows(SST, "sample", "train")) // 8)  # 8 of the 32 rows of a batch are its own
-    assert shortened(config, StepCosts("none", {"slow": 2.0})).sampling.steps_per_epoch == round(steps / 2)
+    assert shortened(config, StepCosts("none", {"slow": 2.0}), config).sampling.steps_per_epoch == round(steps / 2)
 
 
 def test_all_faults_of_the_factors_come_together() -> None:

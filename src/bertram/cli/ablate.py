@@ -153,7 +153,7 @@ def _with_step_costs(request: "Ablation", *, equal_time: bool, dry_run: bool) ->
         for name, ratio in time.measured(configs, plain):
             console().print(f"a step of {name} takes {ratio:.2f} times that of {plain.recipe}")
             ratios[name] = ratio
-        costs = time.StepCosts(plain.recipe, ratios)
+        costs = time.StepCosts(plain.recipe, ratios, time.hashes(configs))
         if not dry_run:
             request.out.mkdir(parents=True, exist_ok=True)
             time.write_step_costs(request.out, costs)

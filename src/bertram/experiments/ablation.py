@@ -18,7 +18,7 @@ from bertram.experiments.ablation_table import TABLE, AblationTable, Cell, Desig
 from bertram.experiments.budget import Budget, check_data
 from bertram.experiments.design import Design, named_levels
 from bertram.experiments.effects import contrasts, effects
-from bertram.experiments.equal_time import StepCosts, in_words, shortened
+from bertram.experiments.equal_time import StepCosts, in_words, plain, shortened
 from bertram.experiments.factors import Factor, configuration, label
 from bertram.experiments.looks import Plan, recorded_looks, verdict_of, with_verdict
 from bertram.experiments.render import markdown
@@ -72,17 +72,21 @@ def configurations(ablation: Ablation, seed: int) -> list[Config]:
     base = ablation.budget.applied(ablation.base, seed)
     configs: list[Config] = []
     faults: dict[str, list[str]] = {}
-    for levels in ablation.design.cells:
+    cells = ablation.design.cells
+    for levels in cells:
         try:
             config = configuration(base, ablation.factors, levels)
-            configs.append(config if ablation.step_costs is None else shortened(config, ablation.step_costs))
+            if ablation.step_costs is not None:
+                fewest = configuration(base, ablation.factors, cells[plain(cells)])
+                config = shortened(config, ablation.step_costs, fewest)
+            configs.append(config)
         except ConfigError as error:
             for problem in error.problems:
                 faults.setdefault(problem, []).append(label(ablation.factors, levels))
-    count = len(ablation.design.cells)
     listed = [
-        f"{problem} ({len(cells)} of {count} configurations, such as {cells[0]}){_remedy(problem, ablation.factors)}"
-        for problem, cells in faults.items()
+        f"{problem} ({len(labels)} of {len(cells)} configurations, such as {labels[0]})"
+        + _remedy(problem, ablation.factors)
+        for problem, labels in faults.items()
     ]
     listed += _doubles(configs)
     if listed:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bertram import options
+from bertram.comparison.arms import UNLIKE
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.experiments.cost import order_of
@@ -25,11 +26,13 @@ class StepCosts:
     Attributes:
         plain: name of the configuration that all are compared with.
         ratios: name of the configuration -> time of its step over that of the plain one.
+        configurations: name of the configuration -> hash of it as it was measured; empty in older files.
         form: version of the file.
     """
 
     plain: str
     ratios: Mapping[str, float] = field(default_factory=dict)
+    configurations: Mapping[str, str] = field(default_factory=dict)
     form: int = FORM
 
 
@@ -46,18 +49,31 @@ def measured(configs: Sequence[Config], plain: Config) -> Iterator[tuple[str, fl
         yield config.recipe, 1.0 if config.recipe == plain.recipe else round(step_cost(config, plain), 3)
 
 
-def shortened(config: Config, costs: StepCosts) -> Config:
+def hashes(configs: Sequence[Config]) -> dict[str, str]:
+    """Name of each configuration -> hash of all that decides its result, but for its seed and its data."""
+    return {config.recipe: options.digest(config.model_copy(update=UNLIKE)) for config in configs}
+
+
+def shortened(config: Config, costs: StepCosts, plain: Config) -> Config:
     """The configuration with the steps that take as long as those of the plain one.
 
+    Args:
+        config: a configuration of the study, with all its steps.
+        costs: cost of a step of each configuration.
+        plain: the configuration with the fewest factors on.
+
     Raises:
-        ConfigError: the cost of a step is not known.
+        ConfigError: the cost of a step is not known, or is that of another configuration.
     """
     if config.recipe not in costs.ratios:
         raise ConfigError([f"{STEP_COSTS}: has no cost of {config.recipe}; use another --out, or delete it"])
+    own = hashes([config])[config.recipe]
+    if costs.configurations.get(config.recipe, own) != own:
+        raise ConfigError([f"{STEP_COSTS}: is of another recipe, encoder or budget; use another --out, or delete it"])
     ratio = costs.ratios[config.recipe]
-    if ratio == 1:
+    steps = max(1, round(order_of(plain).total_steps / config.sampling.epochs / ratio))
+    if ratio == 1 and steps == order_of(config).steps_per_epoch:
         return config
-    steps = max(1, round(order_of(config).steps_per_epoch / ratio))
     return options.change(config, sampling={"steps_per_epoch": steps, "epoch_of": None})
 
 
