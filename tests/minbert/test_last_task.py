@@ -70,6 +70,9 @@ def test_what_is_no_test_of_the_claim_is_refused(tmp_path: Path) -> None:
     runs = rotations(tmp_path, 0.3, seeds=1, first_tasks=("sst", "quora"))
     with pytest.raises(DataError, match="no run has quora last"):
         claim(runs)
+    twice = made_up_run(tmp_path / "twice", options.change(rotation("sst"), threads=1), QUALITY)
+    with pytest.raises(DataError, match=r"sst-0 and .*twice both have sts last and seed 0"):  # not 2 configurations
+        claim([*runs, twice])
     other = options.change(rotation("sts"), optimizer={"lr": 1e-4})
     with pytest.raises(DataError, match="2 configurations"):
         claim([*runs, made_up_run(tmp_path / "other", other, QUALITY)])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bertram import options
+from bertram.comparison.arms import UNLIKE
 from bertram.comparison.comparison import read_tasks
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import Contrast, Evidence, measure_pairs
@@ -18,6 +19,7 @@ from bertram.comparison.sentences import pair_sentence
 from bertram.config import Config
 from bertram.errors import DataError
 from bertram.evaluation.metrics import on_unit_scale
+from bertram.experiments.budget import held_files_of
 from bertram.runs.directory import Run
 
 ALL_TASKS = "all tasks"  # mean over the tasks, on [0, 1]
@@ -60,16 +62,19 @@ def claim(runs: Iterable[Run], data: str | None = None, smallest_effect: float =
         smallest_effect: smallest effect of interest.
 
     Raises:
-        DataError: the runs are not those of one configuration with each of its tasks last.
+        DataError: the runs are not those of one configuration with each of its tasks last, one for each seed.
     """
     arms: dict[str, dict[int, Run]] = {}
-    configurations: dict[str, Config] = {}
+    configurations: dict[tuple[str, frozenset[str]], Config] = {}
     for run in runs:
         last = last_task(run.config)
         if last is not None:
-            like = options.change(run.config, seed=0, sampling={"first_task": None})
-            configurations.setdefault(options.digest(like), like)
-            arms.setdefault(last, {})[run.config.seed] = run
+            like = options.change(run.config, sampling={"first_task": None})
+            key = options.digest(like.model_copy(update=UNLIKE)), held_files_of(run.record)
+            configurations.setdefault(key, like)
+            other = arms.setdefault(last, {}).setdefault(run.config.seed, run)
+            if other is not run:
+                raise DataError(f"{other.path} and {run.path} both have {last} last and seed {run.config.seed}")
     tasks = [] if not configurations else [n for n, t in next(iter(configurations.values())).tasks.items() if t.trained]
     missing = [name for name in tasks if name not in arms]
     if len(configurations) != 1 or missing:
