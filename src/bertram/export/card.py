@@ -47,7 +47,7 @@ def card(run: Run, model: Model, form: str, usage: str) -> str:
         "## Tasks\n",
         _table(("task", "reads", "gives", "pairs are encoded", "head"), [_task(t) for t in model.tasks.values()]),
         "## Scores\n",
-        "On the dev files, with 95 % bootstrap intervals over examples; they do not cover other seeds.\n",
+        "On the dev files, with 95 % intervals over examples; they do not cover other seeds.\n",
         _table(("task", "score", "value", "95 % interval", "n", "best constant answer"), list(_scores(run, model))),
         "## Data\n",
         *_data(run, model),

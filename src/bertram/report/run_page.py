@@ -107,8 +107,8 @@ def scores_section(run: RunView) -> Section:
                Column("between 0 and 1"), Column("n", number=True), Column("train", number=True),
                Column("train − dev", number=True), Column("trivial baseline")]  # fmt: skip
     note = (
-        "Intervals are from a bootstrap of the examples. Each task's main score is in bold; the red tick is the best "
-        "answer that needs no model."
+        "Intervals hold for other examples, not for other seeds. Each task's main score is in bold; the red tick is "
+        "the best answer that needs no model."
     )
     tables = [Table(columns, rows, note=note, strong=frozenset(strong))] if rows else []
     return Section("scores", "Scores", tables=tables)
