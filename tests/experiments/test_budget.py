@@ -58,8 +58,11 @@ def test_limits_above_small_data_mean_all_of_them() -> None:
 def test_other_fields_and_dev() -> None:
     made = Budget(dev_limit=50, changes={"optimizer": {"embedding_update": "rows"}}).applied(e.e4(), 7)
     assert (made.seed, made.evaluation.max_eval_samples, made.optimizer.embedding_update) == (7, 50, "rows")
-    words = Budget(dev_limit=50, changes={"evaluation": {"max_interim_samples": 9}}).in_words()
+    short = Budget(fraction=0.004, dev_limit=50, changes={"evaluation": {"max_interim_samples": 9}})
+    words = short.in_words(options.change(made, encoder="mpnet"))  # the recipe's encoder
+    assert words.startswith("encoder mpnet, data sample, the study's epochs, 0.4% of the training rows, ")
     assert words.endswith("50 dev rows a task, evaluation.max_interim_samples = 9")
+    assert "100% of" in Budget().in_words(made)
 
 
 def copied(directory: Path) -> str:

@@ -14,11 +14,11 @@ from bertram.cli.show_table_1 import table_1
 from bertram.comparison.outcomes import TaskPredictions, outcomes
 from bertram.config import Config
 from bertram.evaluation.scoring import TaskOutputs, score_run
-from bertram.experiments.budget import Budget
+from bertram.experiments.budget import Budget, train_rows
 from bertram.experiments.schedule import finished_runs
 from bertram.minbert.published import EXPERIMENTS
 from bertram.minbert.render import row_sentence
-from bertram.minbert.reproduce import Study, expected_hours, jobs, table, write_table
+from bertram.minbert.reproduce import Study, expected_hours, jobs, notes, table, write_table
 from bertram.minbert.table_1 import Row, _summary
 from bertram.minbert.table_1_values import Summary, Table1, TableRow, read_table_1
 from bertram.runs.directory import Run, create, write_predictions
@@ -196,3 +196,12 @@ def test_a_soup_is_not_taken_for_the_training_of_its_first_member(study: Study, 
     assert [one.path for one in finished_runs([tmp_path]).values()] == [run.path]
     write_record(run.path, replace(run.record, merged=Merged("soup", "all", [], [])))
     assert finished_runs([tmp_path]) == {}
+
+
+def test_notes_name_the_encoder_and_count_the_pairs(tmp_path: Path) -> None:
+    config = options.change(EXPERIMENTS["e4"].config(), encoder="mpnet")
+    lines = notes(config, [Row(EXPERIMENTS["e14"], {0: Run(tmp_path)})])
+    pairs = train_rows(config.tasks["quora"], config)
+    assert f"Row 14: the Quora training file here has {pairs:,} pairs, the course's about 280,000." in lines
+    assert any(line.startswith("mpnet was pretrained on Quora pairs") for line in lines)
+    assert not any("minilm" in line for line in lines)

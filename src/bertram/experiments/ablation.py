@@ -176,7 +176,7 @@ def result(ablation: Ablation, jobs: Sequence[Job], expected: forecast.Forecast 
     count = len(ablation.seeds)
     table = AblationTable(
         title=f"What each factor is worth: {ablation.recipe}, {design.kind} design, {count} "
-        f"seed{'s' * (count != 1)} ({_budget_in_words(ablation)})",
+        f"seed{'s' * (count != 1)} ({_budget_in_words(ablation, jobs[0].config)})",
         recipe=ablation.recipe,
         seeds=list(ablation.seeds),
         primary=primary_outcome(scored, ablation.primary) if scored else ablation.primary,
@@ -204,8 +204,8 @@ def _names(by_seed: Mapping[int, Run]) -> dict[int, str]:
     return {seed: run.path.name for seed, run in by_seed.items()}
 
 
-def _budget_in_words(ablation: Ablation) -> str:
-    text = ablation.budget.in_words("the recipe's epochs")
+def _budget_in_words(ablation: Ablation, applied: Config) -> str:
+    text = ablation.budget.in_words(applied, "the recipe's epochs")
     return text if ablation.step_costs is None else f"{text}, {in_words(ablation.step_costs)}"
 
 

@@ -61,11 +61,16 @@ class Budget:
         evaluation = {} if self.dev_limit is None else {"max_eval_samples": self.dev_limit}
         return options.change(changed, sampling=sampling, tasks=limits, evaluation=evaluation)
 
-    def in_words(self, all_epochs: str = "the study's epochs") -> str:
-        """For titles, which call an unchanged number of epochs `all_epochs`."""
-        data, encoder = self.changes.get("data", "sample"), self.changes.get("encoder", "minilm")
+    def in_words(self, applied: Config, all_epochs: str = "the study's epochs") -> str:
+        """For titles.
+
+        Args:
+            applied: a configuration of the study at this budget.
+            all_epochs: an unchanged number of epochs, in words.
+        """
         epochs = all_epochs if self.epochs is None else f"{self.epochs} epochs for the study's {STUDY_EPOCHS}"
-        parts = [f"encoder {encoder}", f"data {data}", epochs, f"{self.fraction:.0%} of the training rows"]
+        share = f"{100 * self.fraction:.3g}% of the training rows"
+        parts = [f"encoder {applied.encoder}", f"data {applied.data}", epochs, share]
         parts.append("all dev rows" if self.dev_limit is None else f"{self.dev_limit:,} dev rows a task")
         named_fields = ("data", "encoder")
         changes = {name: value for name, value in self.changes.items() if name not in named_fields}

@@ -11,7 +11,7 @@ from bertram.comparison.outcomes import OVERALL
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.experiments import cost
-from bertram.experiments.budget import Budget, check_data, identity
+from bertram.experiments.budget import Budget, check_data, identity, train_rows
 from bertram.experiments.forecast import comparable
 from bertram.experiments.looks import Look, Plan, look_lines, recorded_looks, verdict_of, with_verdict
 from bertram.experiments.render import LOOKS, PEEKING
@@ -189,7 +189,7 @@ def write_table(out: Path, table: Table1) -> None:
 def title(reference: Config, budget: Budget) -> str:
     """Title of the table: encoder, budget, and a caveat if the encoder was pretrained on the data."""
     caveat = ", which has seen Quora pairs: the study's question asked of that encoder" if _knows(reference) else ""
-    return f"Table 1 again, on {reference.encoder}{caveat} ({budget.in_words()})"
+    return f"Table 1 again, on {reference.encoder}{caveat} ({budget.in_words(reference)})"
 
 
 def notes(reference: Config, rows: Sequence[Row]) -> list[str]:
@@ -211,9 +211,13 @@ def notes(reference: Config, rows: Sequence[Row]) -> list[str]:
             "and by that of its mean vectors."
         )
     if "e14" in present:
-        lines.append("Row 14: the Quora training file here is a tenth of the course's.")
+        pairs = train_rows(reference.tasks["quora"], reference)
+        lines.append(f"Row 14: the Quora training file here has {pairs:,} pairs, the course's about 280,000.")
     if _knows(reference):
-        lines.append("minilm was pretrained on Quora pairs, among others, and is good at similarity before any tuning.")
+        lines.append(
+            f"{reference.encoder} was pretrained on Quora pairs, among others, and is good at similarity before any "
+            "tuning."
+        )
     if reference.data == "sample":
         lines.append("The sample is a toy of the project's own sentences: its scores say nothing about methods.")
     return lines
