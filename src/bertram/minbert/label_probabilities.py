@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 from bertram.data.examples import tokenized
-from bertram.data.rows import Rows, read_rows
+from bertram.data.rows import Rows
 from bertram.data.sources import Split
 from bertram.prediction.model import Predictor
 from bertram.tasks import Task
@@ -21,15 +21,6 @@ def splits_with_files(task: Task, data: str) -> list[Split]:
     files = task.hub if data == "hub" else task.files
     splits: tuple[Split, ...] = ("dev", "test")
     return [split for split in splits if files is not None and getattr(files, split) is not None]
-
-
-def read_split(task: Task, data: str, split: Split, *, allow_rejects: bool) -> Rows:
-    """The rows of a split; test rows need no label.
-
-    Raises:
-        DataError: the file cannot be used.
-    """
-    return read_rows(task, data, split, labelled=split == "dev", allow_rejects=allow_rejects)
 
 
 def probability_table(model: Predictor, task: Task, rows: Rows, batch_size: int) -> str:

@@ -210,8 +210,8 @@ def _read(
             if split not in splits:
                 continue
             try:
-                label_rows[name, split] = label_probabilities.read_split(
-                    model.tasks[name], data, split, allow_rejects=allow_rejects
+                label_rows[name, split] = read_rows(
+                    model.tasks[name], data, split, labelled=split == "dev", allow_rejects=allow_rejects
                 )
             except HubUnreachableError:
                 raise
