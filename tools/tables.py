@@ -89,8 +89,8 @@ def is_study(folder: Path) -> bool:
 
 def study(folder: Path) -> Iterator[str]:
     """The tables of a reproduction or an ablation, made again, and its picture."""
-    computed = make_again(folder)
-    print(f"{folder.name}: {'computed from its records' if computed else 'its data are not here; from its own values'}")
+    reason = make_again(folder)
+    print(f"{folder.name}: {'computed from its records' if reason is None else f'{reason}; from its own values'}")
     if (folder / TABLE_1).is_file():
         yield (folder / TABLE_1).with_suffix(".md").read_text()
     effects = folder / ABLATION

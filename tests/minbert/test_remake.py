@@ -60,18 +60,25 @@ def test_table_1_comes_out_as_it_was(tmp_path: Path) -> None:
     before = (tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes()
     for name in ("table.json", "table.md"):
         (tmp_path / name).unlink()
-    assert make_again(tmp_path)
+    assert make_again(tmp_path) is None
     assert before == ((tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes())
 
-    moved = json.loads((tmp_path / REQUEST).read_text())
+    request = json.loads((tmp_path / REQUEST).read_text())
+    write_json(tmp_path / REQUEST, {**request, "budget": {**request["budget"], "epochs": 3}})  # as if rows had changed
+    reason = make_again(tmp_path)
+    assert reason is not None
+    assert reason.startswith("6 of its runs, such as e4-0, are no longer what")
+    assert before == ((tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes())
+
+    moved = request
     moved["budget"]["changes"]["data"] = str(tmp_path / "away")
     write_json(tmp_path / REQUEST, moved)
     (tmp_path / "table.md").unlink()
-    assert not make_again(tmp_path)
+    assert make_again(tmp_path) == "its data are not here"
     assert before == ((tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes())
 
     (tmp_path / "away").mkdir()  # a directory, but not with the data of the records
-    assert not make_again(tmp_path)
+    assert make_again(tmp_path) == "its data are not here"
     assert before == ((tmp_path / "table.json").read_bytes(), (tmp_path / "table.md").read_bytes())
 
 
@@ -101,7 +108,14 @@ def test_an_ablation_comes_out_as_it_was_and_is_drawn(tmp_path: Path) -> None:
     ablation.write(tmp_path / "out", found)
     before = (tmp_path / "out" / "ablation.json").read_bytes()
     (tmp_path / "out" / "ablation.json").unlink()
-    assert make_again(tmp_path / "out")
+    assert make_again(tmp_path / "out") is None
+    assert before == (tmp_path / "out" / "ablation.json").read_bytes()
+    request = json.loads((tmp_path / "out" / REQUEST).read_text())
+    request["factors"][-1]["on"] = {"model": {"pooling": "pooler"}}  # half of the configurations are others now
+    write_json(tmp_path / "out" / REQUEST, request)
+    reason = make_again(tmp_path / "out")
+    assert reason is not None
+    assert reason.startswith("8 of its runs")
     assert before == (tmp_path / "out" / "ablation.json").read_bytes()
     picture = write_forest(tmp_path / "out", found)
     assert picture is not None
@@ -130,7 +144,7 @@ def test_rows_until_they_are_decided_stop_one_by_one_and_keep_their_verdicts(tmp
     before = (tmp_path / "table.md").read_bytes()
     assert b"Look after 3 seeds of at most 4: e6 better." in before
     made_up(tmp_path / "later", asked.budget.applied(EXPERIMENTS["e6"].config(), 3), 0.5)  # the look is not remade
-    assert make_again(tmp_path)
+    assert make_again(tmp_path) is None
     assert b"Look after 3 seeds of at most 4: e6 better." in (tmp_path / "table.md").read_bytes()
     rows = {row.experiment: row for row in read_table_1(tmp_path / "table.json").rows}
     difference = rows["e6"].differences["overall"]
@@ -152,7 +166,7 @@ def test_an_ablation_with_looks_comes_out_as_it_was(tmp_path: Path) -> None:
     ablation.write(tmp_path, ablation.result(asked, ablation.jobs(asked), None))
     before = (tmp_path / "ablation.json").read_bytes()
     assert "decided by the look after 3 seeds" in (tmp_path / "ablation.md").read_text()
-    assert make_again(tmp_path)
+    assert make_again(tmp_path) is None
     assert before == (tmp_path / "ablation.json").read_bytes()
 
 

@@ -9,7 +9,7 @@ from bertram.experiments.design import Kind
 from bertram.experiments.effects import Measured
 from bertram.experiments.forecast import Forecast
 from bertram.experiments.looks import Look, Plan, without_absent_looks
-from bertram.experiments.study_tables import FORM, read_values
+from bertram.experiments.study_tables import FORM, read_json
 from bertram.runs.typed_json import JsonObject, typed
 
 TABLE = "ablation.json"
@@ -105,4 +105,4 @@ def read_ablation_table(path: Path) -> AblationTable:
     Raises:
         RunError: missing, damaged, or of a form that this BERTram does not know.
     """
-    return typed(read_values(path), AblationTable, path)
+    return typed(read_json(path), AblationTable, path)

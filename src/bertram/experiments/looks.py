@@ -84,7 +84,7 @@ def recorded_looks(folder: Path) -> tuple[Plan, list[Look]] | None:
     path = folder / LOOKS
     if not path.is_file():
         return None
-    recorded = typed(read_json(path), _Recorded, path)
+    recorded = typed(read_json(path, FORM), _Recorded, path)
     return recorded.plan, recorded.looks
 
 

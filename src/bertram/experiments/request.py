@@ -13,7 +13,7 @@ from bertram.experiments.ablation import Ablation
 from bertram.experiments.forecast import Forecast
 from bertram.experiments.study_tables import read_json
 from bertram.runs.files import write_json
-from bertram.runs.typed_json import typed
+from bertram.runs.typed_json import JsonObject, typed
 
 REQUEST = "asked.json"
 FORM = 1
@@ -45,10 +45,19 @@ def note_ablation(ablation: Ablation, expected: Forecast | None) -> Forecast | N
 
 def _is_same_request(out: Path, values: Mapping[str, Any]) -> bool:
     """Whether the request that a folder holds is the same but for its seeds and further folders."""
-    if not (out / REQUEST).is_file():
-        return False
-    noted, current = read_json(out / REQUEST), json.loads(json.dumps(values))
-    return all(noted.get(name) == value for name, value in current.items() if name not in ("seeds", "folders"))
+    noted, current = read_request(out), json.loads(json.dumps(values))
+    return noted is not None and all(
+        noted.get(name) == value for name, value in current.items() if name not in ("seeds", "folders")
+    )
+
+
+def read_request(out: Path) -> JsonObject | None:
+    """The last request of a results folder; None where there is none.
+
+    Raises:
+        RunError: asked.json is damaged.
+    """
+    return read_json(out / REQUEST, FORM) if (out / REQUEST).is_file() else None
 
 
 def _has_looks(forecast: Forecast) -> bool:
@@ -62,7 +71,7 @@ def noted_forecast(out: Path) -> Forecast | None:
     Raises:
         RunError: asked.json is damaged.
     """
-    power = read_json(out / REQUEST).get("power") if (out / REQUEST).is_file() else None
+    power = (read_request(out) or {}).get("power")
     return typed(power, Forecast, out / REQUEST) if power is not None and "effects" in power else None
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from bertram.comparison.techniques import TechniqueDifference
 from bertram.evaluation.intervals import Interval
 from bertram.experiments.looks import Look, Plan, without_absent_looks
-from bertram.experiments.study_tables import FORM, read_values
+from bertram.experiments.study_tables import FORM, read_json
 from bertram.minbert.published import Group, Published
 from bertram.runs.typed_json import JsonObject, typed
 
@@ -103,4 +103,4 @@ def read_table_1(path: Path) -> Table1:
     Raises:
         RunError: missing, damaged, or of a form that this BERTram does not know.
     """
-    return typed(read_values(path), Table1, path)
+    return typed(read_json(path), Table1, path)
