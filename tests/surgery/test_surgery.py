@@ -383,6 +383,19 @@ def test_a_torchjd_rule_works_on_small_gradients_too(name: str) -> None:
     torch.testing.assert_close(weighting(1e-12 * gramian), weighting(gramian), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", [name for name in AGGREGATORS if name not in ("fairgrad", "nash-mtl")])
+def test_a_task_without_a_gradient_does_not_stop_the_others(name: str) -> None:
+    jacobian = torch.randn(4, 8, dtype=torch.float64, generator=seeded(3))
+    jacobian[1] = 0
+    weighting = offered(name)
+    weights = weighting(jacobian @ jacobian.T)
+    assert (weights @ jacobian).norm() > 0.1
+    if name in ("cagrad", "mgda"):  # as without the task
+        others = jacobian[[0, 2, 3]]
+        torch.testing.assert_close(weights[[0, 2, 3]], weighting(others @ others.T))
+        assert weights[1] == 0
+
+
 @pytest.mark.parametrize("name", surgery.methods())
 def test_every_method_takes_zero_gradients_and_passes_on_broken_ones(name: str) -> None:
     weighting = offered(name)

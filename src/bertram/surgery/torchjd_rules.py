@@ -12,6 +12,8 @@ from torch import Tensor
 from bertram.surgery.names import TORCHJD, why_not
 from bertram.surgery.rules import AsymmetricProjection, ConFIG, GradVac, PCGrad, Sum, Weighting
 
+SHORTEST = frozenset({"cagrad", "mgda"})  # they look for the shortest mixture of gradients, which is 0 with a zero one
+
 
 def weighting(
     method: str, *, generator: torch.Generator | None = None, main: int | None = None, **options: Any
@@ -128,6 +130,11 @@ def from_torchjd(name: str, **options: Any) -> Weighting:
         # The solvers fail on a Gramian that is not finite. The sum is not finite either, so checks of it still work.
         if not bool(gramian.isfinite().all()):
             return gramian.new_ones(len(gramian))
+        present = gramian.diagonal() > 0
+        if name in SHORTEST and bool(present.any()) and not bool(present.all()):
+            weights = torch.zeros_like(gramian.diagonal())
+            weights[present] = weigh(gramian[present][:, present])
+            return weights
         # torchjd treats a Gramian with a trace below 1e-4 as zero and would average small gradients without notice.
         # The result of all rules except FairGrad does not depend on the scale.
         scale = gramian.diagonal().mean()
