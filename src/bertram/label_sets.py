@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bertram.errors import Fault, NoLabel
-from bertram.label_spaces import MISSING, Classes, Metric, NamedLabels, Schema, YesNo, in_order, object_schema
+from bertram.label_spaces import Classes, Metric, NamedLabels, Schema, YesNo, in_order, is_missing, object_schema
 
 MOST_LABELS = 52  # a value must be exact as a float64
 SEPARATORS = (";", "|", ",")
@@ -95,7 +95,7 @@ class LabelSets(NamedLabels):
         if isinstance(cell, list):
             return _texts(cell)
         text = "" if cell is None else str(cell).strip()
-        if text.casefold() in MISSING:
+        if is_missing(text) and not any(text.casefold() == name.casefold() for name in (*self.labels, *self.names)):
             raise NoLabel("no label")
         if text.startswith("[") and text.endswith("]"):
             return _texts(_parsed(text))

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from bertram.label_spaces import LabelSpace, Metric, as_number
+from bertram.label_spaces import LabelSpace, Metric, whole
 from bertram.task_files import Extra, Files, Further, LabelledFile, OneOrMore, Strict, Unlabelled, as_list, with_columns
 from bertram.task_kinds import KINDS, LOSSES, SIMILARITIES, Encoding, Head, Kind, Loss
 
@@ -131,6 +131,7 @@ class Task(Strict):
             **like_own,
             "label": columns.get("label", "label"),
             "label_columns": columns.get("label_columns", ()),
+            "decimal": columns.get("decimal", "."),
             "match_labels": values.get("kind") in ("class", "binary"),
         }
         return {
@@ -209,12 +210,12 @@ class Task(Strict):
 
     def _ambiguous_names(self) -> list[str]:
         """Labels and display names that would mean two classes when they are read."""
-        numbers: dict[float, str] = {}
+        numbers: dict[str, str] = {}
         faults = []
         for label in self.labels:
-            number = as_number(label)
-            if number is not None and numbers.setdefault(number, label) != label:
-                faults.append(f"labels {numbers[number]!r} and {label!r} are the same number")
+            first = numbers.setdefault(whole(label), label)
+            if first != label:
+                faults.append(f"labels {first!r} and {label!r} are the same number")
         for index, name in enumerate(self.label_names[: len(self.labels)]):
             if name in self.labels and self.labels.index(name) != index:
                 faults.append(f"label_names[{index}] = {name!r} is the label of another class")

@@ -52,6 +52,8 @@ def test_a_file_given_by_name_has_the_columns_of_the_task_and_its_label_frequenc
     assert len(read_further(task(extra="more.tsv"), "extra", str(data))) == 20
     (of_score,) = task(kind="score", extra=["more.tsv"]).extra
     assert not of_score.match_labels
+    own_files = {"train": "train.tsv", "texts": ["a", "b"], "decimal": ","}
+    assert task(kind="score", files=own_files, extra=["more.tsv"]).extra[0].decimal == ","
 
 
 def test_several_files_are_read_drawn_and_recorded(data: Path, tiny_encoder: Path) -> None:

@@ -65,6 +65,39 @@ def test_cells_of_several_labels_are_found(tmp_path: Path) -> None:
     assert (tasks["kind"]["kind"], tasks["kind"]["labels"]) == ("class", ["food, drinks", "other", "place"])
 
 
+@pytest.mark.parametrize(
+    ("header", "cells", "kind"),
+    [
+        ("price", ("1,500", "20,000", "999"), "the comma in '1,500' separates thousands or decimals"),
+        ("price", ("1,500.50", "20,000", "999"), "the comma in '1,500.50' separates thousands or decimals"),
+        ("price", ("1,5", "2.5", "3"), "its numbers have decimal commas and decimal points"),
+        ("price", ("1,500", "0,250", "999"), "score"),
+        ("topics", ("1", "2", "1,3", "2,4"), "multi-label"),
+        ("rating", ("1", "2", "1,3", "2,4"), "score"),
+        ("warmth", ("1", "1,5", "2", "2,5", "3"), "score"),
+        ("warmth", ("0", "0,3", "0,7", "1", "1,3", "1,7", "2"), "score"),
+        ("warmth", ("1", "1,33", "1,67", "2", "2,33", "2,67", "3"), "score"),
+    ],
+)
+def test_a_comma_is_a_decimal_mark_only_where_it_can_be_nothing_else(
+    tmp_path: Path, header: str, cells: tuple[str, ...], kind: str
+) -> None:
+    rows = [f'{sentence(n)},{"ab"[n % 2]},"{cells[n % len(cells)]}"' for n in range(60)]
+    tasks, text = guessed(write(tmp_path / "posts.csv", f"text,mood,{header}", rows))
+    assert kind in (text if header not in tasks else tasks[header]["kind"])
+
+
+def test_a_name_says_whose_a_row_is_as_a_word_of_its_own(tmp_path: Path) -> None:
+    names = ("user_satisfaction", "resource", "documentation", "userId", "author name")
+    rows = [f"{sentence(n)},{n % 3},{n % 2},{n % 4},u{n % 5},a{n % 6}" for n in range(60)]
+    tasks, text = guessed(write(tmp_path / "posts.csv", f"text,{','.join(names)}", rows))
+    assert list(tasks) == ["user_satisfaction", "resource", "documentation"]
+    assert '# group = "userId"' in text
+    alone, text = guessed(write(tmp_path / "books.csv", "text,author", [f"{sentence(n)},a{n % 5}" for n in range(60)]))
+    assert list(alone) == ["author"]
+    assert "# group" not in text
+
+
 def test_pairs_and_parts_are_found_by_name(tmp_path: Path) -> None:
     header, rows = (
         "sentence1\tsentence2\tsimilarity",
@@ -152,9 +185,10 @@ def test_a_column_called_label_is_named_after_its_file(tmp_path: Path) -> None:
 
 def test_empty_cells_are_counted_and_rare_labels_named(tmp_path: Path) -> None:
     rows = [f"{sentence(n)},{'' if n % 2 else 'Neg' if n == 0 else 'neg' if n % 3 else 'pos'}" for n in range(60)]
+    rows[1] += "NA"
     tasks, text = guessed(write(tmp_path / "x.csv", "text,mood", rows))
     assert tasks["mood"]["labels"] == ["Neg", "neg", "pos"]
-    assert "30 of 60 rows have no label" in text
+    assert "30 of 60 rows have no label (NA 1)" in text
     assert "few training rows: Neg (1)" in text
     assert "nearly equal" in text
 

@@ -34,6 +34,8 @@ def config_of(directory: Path, labels: list[str], **tasks: dict[str, Any]) -> Co
         (["-1", "0", "1"], ("-1", "0", "1")),
         (["2", "10", "x"], ("10", "2", "x")),
         (["inf", "1"], ("1", "inf")),
+        (["1.10", "1.1", "1.2"], ("1.1", "1.10", "1.2")),
+        (["007", "7", "7.0"], ("007", "7")),
         (["2", "1_0"], ("1_0", "2")),
     ],
 )
@@ -46,6 +48,12 @@ def test_labels_of_a_class_are_read_and_told(tmp_path: Path) -> None:
     assert labelled.config.tasks["own"].labels == ("blue", "green", "red")
     assert labelled.notes == [f"own: labels read from {tmp_path}/train.csv: blue, green, red"]
     assert options.make(options.dump(labelled.config)) == labelled.config
+
+
+def test_words_for_missing_labels_are_no_labels_and_are_told(tmp_path: Path) -> None:
+    labelled = with_labels(config_of(tmp_path, ["red", "NA", "", "NA", "blue", "n/a", "none"]))
+    assert labelled.config.tasks["own"].labels == ("blue", "none", "red")
+    assert labelled.notes[1:] == ["own: 3 cells are taken for missing labels (NA, n/a); if they are labels, set labels"]
 
 
 def test_a_yes_or_no_task_keeps_the_usual_words_and_takes_two_others(tmp_path: Path) -> None:

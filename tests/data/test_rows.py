@@ -92,7 +92,7 @@ def test_every_fault_of_a_row_is_listed_with_its_line_and_reason(tmp_path: Path)
         ("5.01", "the score '5.01' is outside 0 to 5"),
         ("-0.1", "the score '-0.1' is outside 0 to 5"),
         ("3;4", "the score '3;4' is not a number"),
-        ("3,4", "the score '3,4' is not a number; if it has a decimal comma, set decimal = \",\" (files.decimal)"),
+        ("3,4", "the score '3,4' is not a number; if it has a decimal comma, set decimal = \",\" for the file"),
     ],
 )
 def test_a_score_that_cannot_be_is_rejected(tmp_path: Path, value: str, reason: str) -> None:
@@ -103,8 +103,11 @@ def test_a_score_that_cannot_be_is_rejected(tmp_path: Path, value: str, reason: 
 def test_a_score_with_a_decimal_comma_is_named_as_it_stands(tmp_path: Path) -> None:
     task = task_of("score", range=(0, 5))
     task = task.model_copy(update={"files": task.files.model_copy(update={"decimal": ","})})
-    rows = read_all(tmp_path, ["fine\t9,1", "fine\t0,5", "fine\t5"], task)
-    assert [reject.reason for reject in rows.rejects] == ["column label: the score '9,1' is outside 0 to 5"]
+    rows = read_all(tmp_path, ["fine\t9,1", "fine\t0,5", "fine\t5", "fine\t1.234"], task)
+    assert [reject.reason for reject in rows.rejects] == [
+        "column label: the score '9,1' is outside 0 to 5",
+        "column label: the score '1.234' has a point, but the decimal mark of the file is a comma",
+    ]
 
 
 def test_scores_stay_real_numbers(tmp_path: Path) -> None:
@@ -148,6 +151,12 @@ def test_labels_that_could_be_read_in_two_ways_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         task_of("class", labels=labels, label_names=names)
+
+
+def test_labels_that_are_equal_as_numbers_alone_are_told_apart_as_they_stand(tmp_path: Path) -> None:
+    task = task_of("class", labels=("1.1", "1.10", "007", "7"))
+    assert labels_of(tmp_path, ["7", "007", "1.10", "1.1"], task) == [3, 2, 1, 0]
+    assert "the label '7.0' is none of" in read_all(tmp_path, ["x\t7.0", "y\t7", "z\t1.1"], task).rejects[0].reason
 
 
 def test_the_order_of_labels_gives_their_index(tmp_path: Path) -> None:
@@ -269,6 +278,34 @@ def test_extra_rows_are_left_out_where_the_task_says_so(tmp_path: Path) -> None:
     assert [reject.line for reject in found.rejects] == [6]
 
 
+@pytest.mark.parametrize(
+    ("cells", "value", "excluded"),
+    [
+        ([1, 0, 1, 0], "1", 2),
+        ([1.0, 0.0, 1.0, None], "1", 2),
+        ([True, False, False, None], "1", 1),
+        ([True, False, False, None], "true", 1),
+        ([1.0, None, float("nan"), 2.0], "", 2),
+        (["None", None, "x", "01"], "None", 1),
+        (["1.10", "1.1", "x", "y"], " x ", 1),
+        ([1, 2, 3, 4], "5", 0),
+    ],
+)
+def test_rows_are_left_out_by_value_whatever_the_type_of_the_column(
+    tmp_path: Path, cells: list[object], value: str, excluded: int
+) -> None:
+    texts = ["a", "b", "c", "d"]
+    polars.DataFrame({"text": texts, "label": [0, 1, 0, 1], "held": cells}).write_parquet(tmp_path / "more.parquet")
+    written(tmp_path, ["x\t0", "y\t1"])
+    written(tmp_path, ["v\t0", "w\t1"], name="dev.tsv")
+    extra = Extra(file="more.parquet", texts=("text",), label="label", exclude={"held": value})
+    task = task_of().model_copy(update={"extra": (extra,)})
+    rows = read_files({"own": task}, str(tmp_path)).rows
+    assert rows["own", "extra"].excluded == excluded
+    unused = ["own: no row of more.parquet has a value of extra.exclude, so none is left out"]
+    assert cautions({"own": task}, rows) == ([] if excluded else unused)
+
+
 def some_rows(count: int) -> Rows:
     texts: list[tuple[str, ...]] = [(str(i),) for i in range(count)]
     return Rows([*map(str, range(count))], texts, np.arange(count), np.arange(count), [], Path("f"), "f", "", "train")
@@ -299,12 +336,19 @@ def test_a_limit_above_the_size_is_refused() -> None:
         limit_rows(some_rows(50), limit=51, seed=1, name="sst")
 
 
-@pytest.mark.parametrize("missing", ["", " ", "nan", "NaN"])
+@pytest.mark.parametrize("missing", ["", " ", "nan", "NaN", "NA", "n/a", "#N/A", "NULL", "<NA>"])
 @pytest.mark.parametrize("kind", ["class", "binary", "score"])
 def test_a_row_without_a_label_is_no_row_of_the_task_and_no_fault(tmp_path: Path, missing: str, kind: str) -> None:
     task = task_of(kind=kind, labels=("0", "1") if kind == "class" else ())
     rows = read_all(tmp_path, ["a\t1", f"b\t{missing}", f"\t{missing}", "c\t0"], task, allow_rejects=False)
     assert (rows.texts, rows.rejects, rows.unlabelled) == ([("a",), ("c",)], [], 2)
+
+
+def test_a_label_that_is_named_is_never_missing(tmp_path: Path) -> None:
+    assert labels_of(tmp_path, ["NA", "EU", "na"], task_of("class", labels=("EU", "NA"))) == [1, 0, 1]
+    assert labels_of(tmp_path, ["NA", "EU;NA", "EU"], task_of("multi-label", labels=("EU", "NA"))) == [2, 3, 1]
+    rows = read_all(tmp_path, ["x\tnone", "y\tEU", "z\tNA"], task_of("class", labels=("EU", "none")))
+    assert (rows.texts, rows.unlabelled) == ([("x",), ("y",)], 1)
 
 
 def test_one_table_serves_several_tasks_with_cells_that_are_empty(tmp_path: Path) -> None:

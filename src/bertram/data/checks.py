@@ -170,8 +170,19 @@ def cautions(tasks: Mapping[str, Task], rows: FileRows) -> list[str]:
         f"{name}: {caution}"
         for name, task in tasks.items()
         if (name, "dev") in rows
-        for caution in _cautions(task, rows.get((name, "train")), _further(task, rows), rows[name, "dev"])
+        for caution in (
+            *_cautions(task, rows.get((name, "train")), _further(task, rows), rows[name, "dev"]),
+            *_unused_exclusions(task, rows),
+        )
     ]
+
+
+def _unused_exclusions(task: Task, rows: FileRows) -> Iterator[str]:
+    """Sentences about tables of rows to leave out that no row of their file matches."""
+    for place, file in task.further.items():
+        further = rows.get((task.name, place))
+        if file.exclude and further is not None and not further.excluded:
+            yield f"no row of {further.name} has a value of {place}.exclude, so none is left out"
 
 
 def _cautions(task: Task, train: Rows | None, further: Iterable[Rows], dev: Rows) -> Iterator[str]:

@@ -17,7 +17,7 @@ from bertram.data.rows import MOST_REJECTS
 from bertram.data.tables import open_table
 from bertram.errors import DataError, Fault
 from bertram.label_sets import LabelSets
-from bertram.label_spaces import MISSING, NO, YES, as_text, in_order, read_number
+from bertram.label_spaces import NO, YES, as_text, in_order, is_missing, read_number, whole
 from bertram.options.toml import inline
 from bertram.standard_streams import is_dash
 from bertram.task_files import Files
@@ -53,6 +53,10 @@ PARTS = tuple(  # as a word of its own, also in camel case: no part of devices, 
     )
 )
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")  # 1,500: or one and a half
+GROUP_NAME = re.compile(
+    r"(?:^|[\W_])(?:author|user|speaker|writer|source|document)(?:[\W_]?(?:id|name))?$", re.IGNORECASE
+)
 
 
 @dataclass
@@ -62,11 +66,13 @@ class Column:
     Attributes:
         name: name of the column.
         values: different values that are there, with their number of rows.
+        missing: words that are taken for a missing value, such as NA, with their number of rows.
         rows: rows of the table.
     """
 
     name: str
     values: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
     rows: int = 0
 
     @property
@@ -77,13 +83,11 @@ class Column:
     @property
     def labels(self) -> Counter[str]:
         """Different labels with their number of rows; of numbers, 3 and 3.0 are one."""
-        labels = in_order(self.values)
-        if len(labels) == len(self.values):
+        if len(in_order(self.values)) == len(self.values):
             return self.values
-        spelled = {float(label): label for label in labels}
         counts: Counter[str] = Counter()
         for value, count in self.values.items():
-            counts[spelled[float(value)]] += count
+            counts[whole(value)] += count
         return counts
 
     @property
@@ -93,8 +97,8 @@ class Column:
 
     @property
     def comma(self) -> bool:
-        """Whether some values are numbers with a decimal comma."""
-        return any(DECIMAL_COMMA.fullmatch(value) for value in self.values)
+        """Whether some values can only be numbers with a decimal comma, unlike 1,500."""
+        return any(DECIMAL_COMMA.fullmatch(value) and not THOUSANDS.fullmatch(value) for value in self.values)
 
     def numbers(self) -> list[float] | None:
         """The different values as numbers; None if one is none."""
@@ -184,8 +188,8 @@ def _columns(path: Path, encoding: str | None) -> tuple[list[Column], list[str]]
                 rows += 1
                 for name, column in columns.items():
                     column.rows += 1
-                    if texts[name].casefold() not in MISSING:
-                        column.values[texts[name]] += 1
+                    if texts[name]:
+                        (column.missing if is_missing(texts[name]) else column.values)[texts[name]] += 1
     total = rows + len(faults)
     if len(faults) > MOST_REJECTS * total:
         raise DataError(f"{path}: {len(faults):,} of {total:,} rows cannot be read, more than 1 %; {faults[0]}")
@@ -214,9 +218,7 @@ def _grouped(paths: Sequence[Path], tables: Mapping[Path, list[Column]]) -> Iter
         part, pattern = next(((part, p) for part, p in PARTS if p.search(path.stem)), ("train", None))
         stem = path.name if pattern is None else pattern.sub("*", path.name)
         columns = {column.name for column in tables[path]}
-        key = stem
-        if part in groups.get(key, {}):
-            key = path.name
+        key = path.name if part in groups.get(stem, {}) else stem
         groups.setdefault(key, {})[part] = path
         if part != "train" and not columns:
             raise DataError(f"{path}: it has no columns")
@@ -234,23 +236,40 @@ def _tasks(path: Path, columns: Sequence[Column], names: set[str]) -> tuple[list
     texts, why_texts = _text_columns(rest)
     if not texts:
         return [], [f"{path.name}: no column of texts ({', '.join(column.name for column in columns)})"]
+    others = [column for column in rest if column.name not in texts]
+    groups = [column for column in others if _is_group(column)]
+    shared = {"texts": (texts, why_texts)} | ({} if ids is None else {"id": ids})
+    tasks, remarks = _column_tasks(path, [column for column in others if column not in groups], names, shared)
+    if not tasks:
+        tasks, further_remarks = _column_tasks(path, groups, names, shared)
+        return tasks, [*remarks, *further_remarks]
+    said = [f"{path.name}: column {column.name!r} says by its name whose a row is; no labels" for column in groups]
+    return tasks, [*remarks, *said]
+
+
+def _column_tasks(
+    path: Path, columns: Sequence[Column], names: set[str], shared: Mapping[str, tuple[object, str]]
+) -> tuple[list[GuessedTask], list[str]]:
+    """A task for each column of labels or scores, and remarks on the other columns.
+
+    Args:
+        path: file of the table.
+        columns: columns that may hold labels.
+        names: names that are taken, in lower case; those of the tasks are added.
+        shared: fields of all tasks.
+    """
     tasks, remarks = [], []
-    for column in rest:
-        if column.name in texts:
-            continue
-        if _is_group(column):
-            remarks.append(f"{path.name}: column {column.name!r} says by its name whose a row is; no labels")
-            continue
+    for column in columns:
         fields = _label_fields(column)
         if fields is None:
             remarks.append(f"{path.name}: column {column.name!r} is not used: {_why_not(column)}")
             continue
         name = _task_name(column.name, path, names)
-        fields["texts"] = (texts, why_texts)
-        if ids is not None:
-            fields["id"] = ids
+        fields |= shared
         if column.filled < column.rows:
-            fields["label"] = (column.name, f"{column.rows - column.filled:,} of {column.rows:,} rows have no label")
+            words = listed([f"{word} {count:,}" for word, count in column.missing.most_common()])
+            why = f"{column.rows - column.filled:,} of {column.rows:,} rows have no label"
+            fields["label"] = (column.name, f"{why} ({words})" if words else why)
         tasks.append(GuessedTask(name, column.name, fields))
     return tasks, remarks
 
@@ -289,18 +308,51 @@ def _text_columns(columns: Sequence[Column]) -> tuple[list[str], str]:
 
 def _label_fields(column: Column) -> dict[str, tuple[object, str]] | None:
     """Kind, labels or range of a column; None if it can be neither labels nor scores."""
-    if column.filled < 2 or len(column.labels) < 2:
+    if column.filled < 2 or len(column.labels) < 2 or _unclear_numbers(column):
         return None
     numbers = column.numbers()
+    if (numbers is None or _lists_numbers(column)) and (sets := _set_fields(column)) is not None:
+        return sets
     if numbers is not None:
         whole = all(number.is_integer() for number in numbers)
         different = len(numbers)
         is_continuous = different > MOST_LABELS or (not whole and different >= min(SCORE_VALUES, column.filled / 2))
         if is_continuous or (not whole and (SCORE_NAME.search(column.name) or column.comma)):
             return _score_fields(column, numbers)
-    if numbers is None and (sets := _set_fields(column)) is not None:
-        return sets
     return _class_fields(column, in_words="in the order of numbers" if numbers is not None else "in alphabetical order")
+
+
+def _unclear_numbers(column: Column) -> str:
+    """The reason why the numbers of a column can be read in two ways; empty if they cannot."""
+    try:
+        for value in column.values:
+            read_number(value.replace(",", ""))
+    except ValueError:
+        return ""
+    separated = next(filter(THOUSANDS.fullmatch, column.values), None)
+    if separated is not None and not column.comma:
+        return f"the comma in {separated!r} separates thousands or decimals; write its numbers without it"
+    if column.comma and any("." in value for value in column.values):
+        return "its numbers have decimal commas and decimal points; write all of them with one mark"
+    return ""
+
+
+def _lists_numbers(column: Column) -> bool:
+    """Whether the commas between whole numbers separate labels, as in 1,3, and are no decimal commas.
+
+    The labels are consecutive numbers, they rise in each cell, and the first of a cell also stands alone.
+    """
+    cells = [value.split(",") for value in column.values]
+    parts = {part for cell in cells for part in cell}
+    if SCORE_NAME.search(column.name) or not all(part.isdecimal() and part == str(int(part)) for part in parts):
+        return False
+    codes = [[int(part) for part in cell] for cell in cells]
+    items = {code for cell in codes for code in cell}
+    alone = {cell[0] for cell in codes if len(cell) == 1}
+    starts, ends = ({cell[place] for cell in codes if len(cell) > 1} for place in (0, -1))
+    consecutive = max(items) - min(items) < len(items)
+    rising = all(cell == sorted(set(cell)) for cell in codes)
+    return consecutive and rising and min(len(starts), len(ends)) > 1 and starts <= alone
 
 
 def _class_fields(column: Column, in_words: str) -> dict[str, tuple[object, str]] | None:
@@ -365,6 +417,8 @@ def _score_fields(column: Column, numbers: Sequence[float]) -> dict[str, tuple[o
 def _why_not(column: Column) -> str:
     if not column.values:
         return "it is empty"
+    if unclear := _unclear_numbers(column):
+        return unclear
     if len(column.labels) == 1:
         return f"all its values are {next(iter(column.labels))!r}"
     return f"{len(column.values):,} different values in {column.filled:,} rows are neither labels nor scores"
@@ -412,14 +466,14 @@ def _written(
     for field_name in ("texts", "label", "id", "decimal", "encoding"):
         if field_name in fields:
             yield _line(field_name, *fields[field_name])
-    group = next((column for column in columns if _is_group(column)), None)
+    group = next((column for column in columns if _is_group(column) and column.name != task.label), None)
     if group is not None:
         yield f"# group = {inline(group.name)}  # would keep the rows of one {group.name} on one side of the split"
 
 
 def _is_group(column: Column) -> bool:
     repeated = 1 < len(column.values) < column.filled
-    return repeated and re.search(r"author|user|speaker|writer|source|document", column.name, re.IGNORECASE) is not None
+    return repeated and GROUP_NAME.search(column.name) is not None
 
 
 def _check(name: str, values: Mapping[str, object]) -> None:

@@ -11,7 +11,7 @@ from bertram.data.memory import MemoryTable, named_class
 from bertram.data.sources import DataSource, Split, as_source, files_of, table_of
 from bertram.data.tables import open_table
 from bertram.errors import ConfigError, DataError
-from bertram.label_spaces import MISSING
+from bertram.label_spaces import as_text, is_missing
 from bertram.tasks import Task
 
 MANY_LABELS = 50  # more of them, and more than half as many as rows, are no labels
@@ -49,7 +49,7 @@ def with_labels(config: Config, data: DataSource | None = None) -> LabelsRead:
             readable[name] = task
             continue
         try:
-            counts, file, class_names = label_counts(task, source)
+            counts, file, class_names, missing = label_counts(task, source)
         except DataError as error:
             problems.append(str(error))
             continue
@@ -62,7 +62,7 @@ def with_labels(config: Config, data: DataSource | None = None) -> LabelsRead:
             readable[name] = task.model_copy(update={"labels": labels_found or ()})
         if labels_found is not None:
             labels[name] = {"labels": list(labels_found)}
-            notes += _notes(task, labels_found, file)
+            notes += _notes(task, labels_found, file, missing)
     if problems:
         problems += check_files(readable, source, allow_rejects=config.allow_rejects, split=config.split)
         raise ConfigError(dict.fromkeys(problems))
@@ -81,11 +81,13 @@ class LabelCounts(NamedTuple):
         counts: number of rows with each spelling of a label.
         file: name of the file.
         class_names: names of the classes, where a Hugging Face data set has them.
+        missing: number of rows with each word that is taken for a missing label, such as NA; without empty cells.
     """
 
     counts: Counter[str]
     file: str
-    class_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...]
+    missing: Counter[str]
 
 
 def label_counts(task: Task, source: DataSource) -> LabelCounts:
@@ -103,16 +105,16 @@ def label_counts(task: Task, source: DataSource) -> LabelCounts:
     where, _ = located
     files = files_of(task, source.place)
     counts: Counter[str] = Counter()
+    missing: Counter[str] = Counter()
     class_names = where.class_names.get(files.label, ()) if isinstance(where, MemoryTable) else ()
     opened = where.open(None) if isinstance(where, MemoryTable) else open_table(where, files.encoding, files.quoting)
     with opened as table:
         table.require([files.label, *files.texts])
         for record in table.read([files.label]):
-            value = named_class(record.values.get(files.label), class_names)
-            text = "" if value is None else str(value).strip()
-            if not record.fault and text.casefold() not in MISSING:
-                counts[text] += 1
-    return LabelCounts(counts, str(where), class_names)
+            text = as_text(named_class(record.values.get(files.label), class_names))
+            if not record.fault and text:
+                (missing if is_missing(text) else counts)[text] += 1
+    return LabelCounts(counts, str(where), class_names, missing)
 
 
 def _faults(task: Task, labels: tuple[str, ...], counts: Mapping[str, int], file: str) -> Iterator[str]:
@@ -133,6 +135,11 @@ def _faults(task: Task, labels: tuple[str, ...], counts: Mapping[str, int], file
         )
 
 
-def _notes(task: Task, labels: tuple[str, ...], file: str) -> Iterator[str]:
+def _notes(task: Task, labels: tuple[str, ...], file: str, missing: Counter[str]) -> Iterator[str]:
     meaning = "; the first means no, the second yes" if task.label_space.one_number else ""
     yield f"{task.name}: labels read from {file}: {listed(labels)}{meaning}"
+    if missing:
+        yield (
+            f"{task.name}: {missing.total():,} cells are taken for missing labels ({listed(list(missing))}); "
+            "if they are labels, set labels"
+        )

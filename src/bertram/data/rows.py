@@ -17,7 +17,7 @@ from bertram.data.sources import DataSource, HeldOut, Split, as_source, files_of
 from bertram.data.tables import Digest, Record, Table, open_table
 from bertram.data.texts import parse, target_columns
 from bertram.errors import DataError, Fault, NoLabel
-from bertram.label_spaces import MISSING, as_number, as_text
+from bertram.label_spaces import as_number, as_text, is_missing
 from bertram.runs.record_parts import DataFile, FileUse
 from bertram.task_files import Extra, Quoting
 from bertram.tasks import Task
@@ -299,7 +299,7 @@ def _read(where: Path | MemoryTable, name: str, layout: _Layout, task: Task, all
             lines.append(record.line)
             if layout.group is not None:
                 group = as_text(record.values.get(layout.group))
-                groups.append("" if group.casefold() in MISSING else group)
+                groups.append("" if is_missing(group) else group)
     if unlabelled and not ids and not rejects:
         raise DataError(
             f"{path}: no row has a label in column {_quoted(layout.labels)}; training and scoring need labels"
@@ -326,13 +326,20 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def reader_of(task: Task, decimal: str) -> Callable[[object], float]:
-    """A function from a label in a file to its value, for one file; scores may have a decimal comma."""
+    """A function from a label in a file to its value, for one file.
+
+    Args:
+        task: definition of the task.
+        decimal: decimal mark of scores that are written as text; the other mark is a fault.
+    """
     read = task.label_space.reader()
     if not task.label_space.numeric:
         return read
 
     def read_score(label: object) -> float:
         if isinstance(label, str) and decimal == ",":
+            if "." in label:
+                raise Fault(f"the score {label.strip()!r} has a point, but the decimal mark of the file is a comma")
             text = label.replace(",", ".")
             try:
                 return read(text)
@@ -344,7 +351,7 @@ def reader_of(task: Task, decimal: str) -> Callable[[object], float]:
             return read(label)
         except Fault as fault:
             if decimal == "." and isinstance(label, str) and _DECIMAL_COMMA.fullmatch(label.strip()):
-                raise Fault(f'{fault}; if it has a decimal comma, set decimal = "," (files.decimal)') from None
+                raise Fault(f'{fault}; if it has a decimal comma, set decimal = "," for the file') from None
             raise
 
     return read_score
@@ -399,7 +406,16 @@ def _require(table: Table, layout: _Layout) -> None:
 
 
 def _is_excluded(record: Record, exclude: Mapping[str, str]) -> bool:
-    return any(str(record.values.get(column, "")).strip() == value for column, value in exclude.items())
+    return any(_holds(record.values.get(column), value) for column, value in exclude.items())
+
+
+def _holds(cell: object, value: str) -> bool:
+    """Whether a cell has a value, as text or as a number (1, 1.0 and true are equal); a missing cell is empty."""
+    text, wanted = as_text(cell), value.strip()
+    if text == wanted:
+        return True
+    number = as_number(wanted)
+    return is_missing(text) if not wanted else number is not None and as_number(text) == number
 
 
 def _judge(path: Path, usable: int, rejects: list[Reject], unlabelled: int, allow_rejects: bool) -> None:

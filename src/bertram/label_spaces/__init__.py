@@ -11,10 +11,9 @@ Sets of labels are in `bertram.label_sets`.
 from bertram.label_spaces.base import LabelSpace, Metric, Schema, object_schema
 from bertram.label_spaces.classes import NO, YES, Classes, NamedLabels, YesNo
 from bertram.label_spaces.scores import ScoreRange
-from bertram.label_spaces.spelling import MISSING, as_number, as_text, finite, in_order, read_number
+from bertram.label_spaces.spelling import as_number, as_text, finite, in_order, is_missing, read_number, whole
 
 __all__ = [
-    "MISSING",
     "NO",
     "YES",
     "Classes",
@@ -28,6 +27,8 @@ __all__ = [
     "as_text",
     "finite",
     "in_order",
+    "is_missing",
     "object_schema",
     "read_number",
+    "whole",
 ]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from bertram.errors import Fault, NoLabel
 from bertram.label_spaces.base import LabelSpace, Metric, Schema, object_schema
-from bertram.label_spaces.spelling import MISSING, as_number, as_text, in_order, quoted
+from bertram.label_spaces.spelling import as_number, as_text, in_order, is_missing, quoted
 
 NO = ("0", "no", "false")
 YES = ("1", "yes", "true")
@@ -46,9 +46,15 @@ class _Labels(NamedLabels):
         return " / ".join(self.names)
 
     def reader(self) -> Callable[[object], float]:
-        """A label matches as it is written, else by its number (1.0 is 1), else by name without regard to case."""
+        """A label matches as it is written, else by its number (1.0 is 1), else by name without regard to case.
+
+        What matches two labels, such as 1.100 the labels 1.1 and 1.10, matches none.
+        """
         exact = {label: index for index, labels in enumerate(self._spellings()) for label in labels}
-        numbers = {as_number(label): index for label, index in exact.items() if as_number(label) is not None}
+        numbers: dict[float | None, int | None] = {}
+        for label, index in exact.items():
+            number = as_number(label)
+            numbers[number] = index if number is not None and numbers.get(number, index) == index else None
         spellings = [*exact.items(), *((name, index) for index, name in enumerate(self.names))]
         folded: dict[str, int | None] = {}
         for spelling, index in spellings:  # two labels that differ in case alone are told apart by case
@@ -62,7 +68,7 @@ class _Labels(NamedLabels):
                 value = numbers.get(as_number(text))
                 value = folded.get(text.casefold()) if value is None else value
                 if value is None:
-                    if text.casefold() in MISSING:
+                    if is_missing(text):
                         raise NoLabel("no label")
                     raise Fault(f"the label {quoted(text)} is none of {', '.join(exact)}")
                 values[text] = value

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from bertram.errors import Fault, NoLabel
 from bertram.label_spaces.base import LabelSpace, Metric, Schema, object_schema
-from bertram.label_spaces.spelling import MISSING, as_text, quoted, read_number
+from bertram.label_spaces.spelling import as_text, is_missing, quoted, read_number
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ScoreRange(LabelSpace):
 
     def _read(self, label: object) -> float:
         text = as_text(label)
-        if text.casefold() in MISSING:
+        if is_missing(text):
             raise NoLabel("no label")
         try:
             score = read_number(text)

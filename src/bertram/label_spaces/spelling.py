@@ -4,13 +4,24 @@ import math
 import re
 from collections.abc import Iterable
 
-MISSING = ("", "nan")  # how tables write a label that is not there
-_ZERO_FRACTION = re.compile(r"\.0+$")
+MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "<na>"})  # a missing label, in lower case
+_ZERO_FRACTION = re.compile(r"([-+]?\d+)\.0+")
 
 
 def as_text(label: object) -> str:
     """A label in a file as text without surrounding space; empty if it is missing."""
     return "" if label is None else str(label).strip()
+
+
+def is_missing(text: str) -> bool:
+    """Whether a text stands for a label that is not there: an empty cell, NaN, NA, N/A, #N/A, null or <NA>."""
+    return text.casefold() in MISSING
+
+
+def whole(text: str) -> str:
+    """A label without the fraction of a whole number, 3 for 3.0; any other label as it is, such as 1.10 and 007."""
+    match = _ZERO_FRACTION.fullmatch(text)
+    return text if match is None else match[1]
 
 
 def read_number(text: str) -> float:
@@ -25,15 +36,17 @@ def read_number(text: str) -> float:
 
 
 def in_order(spellings: Iterable[str]) -> tuple[str, ...]:
-    """Different labels, in the order of their numbers if all are numbers (1.0 is 1), else of their characters."""
-    texts = sorted(set(spellings), key=lambda text: (-len(text), text))
+    """Different labels, in the order of their numbers if all are numbers (3.0 is 3), else of their characters."""
+    texts = sorted(set(spellings))
     try:
-        numbers = {read_number(text): _ZERO_FRACTION.sub("", text) for text in texts}  # the shortest spelling stays
+        numbers = {text: read_number(text) for text in map(whole, texts)}
     except ValueError:
-        return tuple(sorted(texts))
-    return (
-        tuple(numbers[value] for value in sorted(numbers)) if all(map(math.isfinite, numbers)) else tuple(sorted(texts))
-    )
+        return tuple(texts)
+    return tuple(sorted(numbers, key=lambda text: (numbers[text], text))) if _finite(numbers.values()) else tuple(texts)
+
+
+def _finite(numbers: Iterable[float]) -> bool:
+    return all(map(math.isfinite, numbers))
 
 
 def as_number(text: str) -> float | None:
