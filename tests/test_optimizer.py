@@ -209,6 +209,18 @@ def test_the_state_of_another_optimizer_is_refused() -> None:
     again.load_state_dict(AdamW([nn.Parameter(normal(3))]).state_dict())  # before its first step
 
 
+def test_the_whole_state_moves_to_the_device_of_the_parameter() -> None:
+    parameter = nn.Parameter(normal(3))
+    parameter.grad = normal(3)
+    optimizer = AdamW([parameter])
+    optimizer.step()
+    elsewhere = nn.Parameter(torch.empty(3, device="meta"))
+    resumed = AdamW([elsewhere])
+    resumed.load_state_dict(optimizer.state_dict())
+    assert {value.device.type for value in resumed.state[elsewhere].values()} == {"meta"}
+    assert optimizer.state[parameter]["step"].device.type == "cpu"
+
+
 @pytest.mark.parametrize("rows", [False, True])
 def test_a_decay_of_everything_gives_0(rows: bool) -> None:
     parameter = nn.Parameter(normal(3, 2))
@@ -424,6 +436,9 @@ def test_values_that_cannot_work_are_refused(values: dict[str, object], fault: s
 def test_a_group_with_a_typing_error_is_refused() -> None:
     with pytest.raises(ValueError, match="weigth_decay: unknown option of a group; did you mean weight_decay"):
         AdamW([{"params": [nn.Parameter(normal(2))], "weigth_decay": 0.1}])
+    with pytest.raises(ValueError, match="maximize: this class has no such option"):
+        AdamW([{"params": [nn.Parameter(normal(2))], "maximize": True, "foreach": None}])
+    AdamW([{"params": [nn.Parameter(normal(2))], "maximize": False}])
     named = AdamW([{"params": [nn.Parameter(normal(2))], "name": "encoder", "rate": 0.1}])  # fields of the caller
     assert named.param_groups[0]["name"] == "encoder"
 

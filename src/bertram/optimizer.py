@@ -73,6 +73,8 @@ class AdamW(torch.optim.Optimizer):
         if missing:
             raise ValueError(f"AdamW: the state is that of another optimizer: {', '.join(missing)} missing")
         super().load_state_dict(state_dict)
+        for parameter, state in self.state.items():
+            state["step"] = state["step"].to(parameter.device)  # PyTorch moves the moments alone
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -97,6 +99,7 @@ class AdamW(torch.optim.Optimizer):
 
 
 OPTIONS = ("lr", "betas", "eps", "weight_decay", "correct_bias")  # of each group
+NOT_OFFERED = ("amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused")  # options of PyTorch's AdamW
 STATE = ("step", "m", "v")  # of each parameter: steps taken and the two moments
 WEIGHTS, GRADIENT, FIRST_MOMENT, SECOND_MOMENT = range(4)  # places in `_tensors`
 
@@ -114,6 +117,8 @@ def _problems(group: Mapping[str, Any]) -> Iterator[str]:
         close = difflib.get_close_matches(name, OPTIONS, 1)
         if close:
             yield f"{name}: unknown option of a group; did you mean {close[0]}?"
+        elif name in NOT_OFFERED and group[name]:
+            yield f"{name}: this class has no such option; it has {', '.join(OPTIONS)}"
 
 
 def _of_one_kind(parameters: Iterable[Tensor]) -> Iterator[list[Tensor]]:
