@@ -99,7 +99,6 @@ def best_distilled() -> Config:
         best(),
         recipe="best-distilled",
         tasks={"quora": {"extra": [QUORA_PAIRS]}},
-        distill={"gold_weight": (0.0, 1.0)},
     )
 
 

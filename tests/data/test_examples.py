@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertram.data.examples import Batch, Examples, together, tokenize, tokenized
+from bertram.data.examples import Batch, Examples, together, tokenized
 from bertram.data.rows import Rows
 from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.tasks import QUORA, SST, STS, Task
@@ -150,7 +150,7 @@ def test_further_examples_follow_the_tasks_own(tokenizer: Tokenizer) -> None:
 
 
 def test_texts_are_tokenized_by_column(tokenizer: Tokenizer) -> None:
-    assert tokenize([("a", "b c"), ("", "d")], tokenizer) == [([4], [5, 6]), ([], [7])]
+    assert tokenizer.encode_rows([("a", "b c"), ("", "d")]) == [([4], [5, 6]), ([], [7])]
 
 
 def test_a_batch_may_be_of_any_places(tokenizer: Tokenizer) -> None:

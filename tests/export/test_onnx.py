@@ -12,7 +12,7 @@ import torch
 from tests.common.models import CASES, PAIRS, TEXTS, inputs_for, random_model, study_tasks
 from tests.common.quick import quick_only
 
-from bertram.data.examples import Examples, tokenize
+from bertram.data.examples import Examples
 from bertram.export import onnx
 from bertram.prediction.model import Model
 from bertram.tasks import Task
@@ -40,7 +40,7 @@ def exported(request: pytest.FixtureRequest, tiny_encoder: Path, tmp_path_factor
 def examples_of(model: Model, task: Task, texts: list[Any]) -> Examples:
     rows = [(one,) if isinstance(one, str) else tuple(one) for one in texts]
     ids = [str(number) for number in range(len(rows))]
-    return Examples(task, ids, tokenize(rows, model.tokenizer), None, model.tokenizer, model.max_tokens)
+    return Examples(task, ids, model.tokenizer.encode_rows(rows), None, model.tokenizer, model.max_tokens)
 
 
 def padded(model: Model, task: Task, texts: list[Any]) -> Arrays:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bertram import options, recipe, task_kinds
-from bertram.data.examples import Batch, Examples, tokenize
+from bertram.data.examples import Batch, Examples
 from bertram.data.tokenizer import Tokenizer, load_tokenizer
 from bertram.errors import BertramError
 from bertram.model.dropout import NO_DROPOUT
@@ -223,7 +223,7 @@ def examples_of(task: Task, tokenizer: Tokenizer) -> Examples:
     texts: list[tuple[str, ...]] = [*PAIRS] if task.pair else [(text,) for text in TEXTS]
     count = len(texts)
     labels = torch.linspace(1, 4, count) if task.kind == "score" else torch.arange(count) % task.classes
-    return Examples(task, [str(i) for i in range(count)], tokenize(texts, tokenizer), labels, tokenizer, 64)
+    return Examples(task, [str(i) for i in range(count)], tokenizer.encode_rows(texts), labels, tokenizer, 64)
 
 
 def described(task: Task) -> str:

@@ -14,7 +14,7 @@ from tests.common.families import FAMILIES, POSITIONS, save_peer, save_tokenizer
 from tests.common.models import PAIRS, TEXTS, changed_task, random_model
 from tests.common.trainings import begin_training, copy_weights, equal_weights, take_steps, tiny_config
 
-from bertram.data.examples import Examples, tokenize
+from bertram.data.examples import Examples
 from bertram.data.packing import pack
 from bertram.errors import ConfigError, WeightsError
 from bertram.export import hf, onnx
@@ -111,7 +111,7 @@ def test_graphs_give_our_probabilities(encoder: Path, head: str, tmp_path: Path)
     }
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     [found] = session.run(["quora.probabilities"], {one.name: feed[one.name] for one in session.get_inputs()})
-    pieces = tokenize(PAIRS, model.tokenizer)
+    pieces = model.tokenizer.encode_rows(PAIRS)
     wanted = model.outputs(Examples(task, ["0", "1", "2"], pieces, None, model.tokenizer, POSITIONS))
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
     assert write_graphs(model, tmp_path, sha256="").difference < 1e-5  # the engine's own graph

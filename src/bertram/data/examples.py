@@ -201,14 +201,9 @@ def make_examples(
         DataError: a target without a token.
     """
     if not task.pools_target:
-        return Examples(task, ids, tokenize(texts, tokenizer), None, tokenizer, max_tokens)
+        return Examples(task, ids, tokenizer.encode_rows(texts), None, tokenizer, max_tokens)
     pieces, targets = tokenize_targets(texts, tokenizer)
     return Examples(task, ids, pieces, None, tokenizer, max_tokens, targets=targets)
-
-
-def tokenize(texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer) -> list[tuple[list[int], ...]]:
-    """The token ids of one or two texts each."""
-    return tokenizer.encode_rows(texts)
 
 
 def tokenize_targets(

@@ -119,11 +119,11 @@ def _splits(data: object, prefix: str) -> dict[str, MemoryTable]:
 
 def _is_part(name: object, value: object) -> bool:
     """Whether an entry of a dictionary is a table, or the list of a part that has no rows."""
-    return _is_table(value) or (name in PARTS and isinstance(value, list | tuple) and not value)
+    return is_table(value) or (name in PARTS and isinstance(value, list | tuple) and not value)
 
 
-def _is_table(value: object) -> bool:
-    """Whether a value is a table rather than a column."""
+def is_table(value: object) -> bool:
+    """Whether a value is a table of one of the kinds that `memory_table` reads, rather than a list of texts."""
     if isinstance(value, Mapping) or _is_lazy(value) or hasattr(value, "columns") or hasattr(value, "column_names"):
         return True
     return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping)
@@ -132,11 +132,6 @@ def _is_table(value: object) -> bool:
 def _is_lazy(value: object) -> bool:
     """Whether a value is a LazyFrame of polars, whose rows have to be computed first."""
     return hasattr(value, "collect_schema") and hasattr(value, "collect")
-
-
-def is_table(value: object) -> bool:
-    """Whether a value is a table of one of the kinds that `memory_table` reads, rather than a list of texts."""
-    return _is_table(value)
 
 
 def memory_table(table: Any, name: str) -> MemoryTable:

@@ -98,12 +98,12 @@ def _number_as_text(value: object, column: str) -> str:
 
 
 def styled(text: str, style: Style, pair: bool) -> str:
-    """A text as its task wants it.
+    """A text without spaces at its ends as its task wants it.
 
-    ``plain`` strips it; ``course`` also lowers its case and, in a pair, sets the marks ``. ? , '`` apart by a space.
+    ``plain`` leaves it; ``course`` lowers its case and, in a pair, sets the marks ``. ? , '`` apart by a space.
     """
     if style == "plain":
-        return text.strip()
+        return text
     lower = text.lower()
     if pair:
         lower = lower.replace(".", " .").replace("?", " ?").replace(",", " ,").replace("'", " '")
