@@ -92,8 +92,8 @@ class Files(LabelledFile):
     texts: tuple[str, ...] = Field(..., description="text columns: one, or two for pairs", min_length=1, max_length=2)
     targets: tuple[str, ...] | None = Field(
         None,
-        description="columns with the span of each text's target, start:end in characters (pooling target); none: "
-        "marks in the texts",
+        description="columns with the span of each text's target, start:end or [start, end] in characters (pooling "
+        "target); none: marks in the texts",
         min_length=1,
         max_length=2,
     )

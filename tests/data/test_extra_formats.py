@@ -46,6 +46,13 @@ def test_the_rows_of_a_workbook_have_their_numbers_in_the_sheet(tmp_path: Path) 
 
 
 @excel
+def test_blank_rows_above_the_header_count(tmp_path: Path) -> None:
+    write_workbook(tmp_path / "rows.xlsx", {"Posts": [[None, None, None], [None, None, None], *ROWS]})
+    task = Task(name="own", kind="binary", files=Files(train="rows.xlsx", texts=("text",)))
+    assert read_rows(task, str(tmp_path), "train").lines.tolist() == [4, 6]
+
+
+@excel
 @pytest.mark.parametrize(
     ("sheets", "message"),
     [({"A": ROWS, "B": ROWS}, r"2 sheets with rows \(A, B\)"), ({"A": [["text"]]}, "0 sheets with rows")],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertram.data.examples import make_examples, tokenize
+from bertram.data.examples import make_examples
 from bertram.data.rows import read_rows
 from bertram.data.targets import marked, read_span, token_span, window, without_marks
 from bertram.data.tokenizer import load_tokenizer
@@ -62,14 +62,15 @@ def test_a_text_with_marks_of_its_own_is_refused() -> None:
         marked("what <t> means", 0, 4)
 
 
-@pytest.mark.parametrize("span", ["4", "4:", "a:b", "1:2:3", "1.5:2"])
-def test_a_span_that_is_not_two_whole_numbers_is_refused(span: str) -> None:
+@pytest.mark.parametrize("span", ["4", "4:", "a:b", "1:2:3", "1.5:2", [4], [1, 2, 3], [None, 2], [True, 2]])
+def test_a_span_that_is_not_two_whole_numbers_is_refused(span: object) -> None:
     with pytest.raises(Fault, match="is not two whole numbers"):
         read_span(span)
 
 
 def test_whole_numbers_may_be_written_as_spreadsheets_do() -> None:
     assert read_span("4.0:9.0") == read_span("4:9") == (4, 9)
+    assert read_span([4, 9]) == read_span((4.0, 9)) == (4, 9)  # as JSON and Parquet hold them
 
 
 def test_tokens_that_overlap_the_target_are_its_tokens() -> None:
@@ -124,7 +125,7 @@ def test_tasks_without_targets_have_none(tiny_encoder: Path) -> None:
     tokenizer = load_tokenizer(tiny_encoder)
     examples = make_examples(task, ["1"], [("a", "b")], tokenizer, max_tokens=24)
     assert examples.batch([0]).targets is None
-    assert examples.pieces == tokenize([("a", "b")], tokenizer)
+    assert examples.pieces == tokenizer.encode_rows([("a", "b")])
 
 
 def write_rows(directory: Path, *rows: str) -> None:

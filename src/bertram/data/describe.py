@@ -210,7 +210,8 @@ def _lengths(task: Task, rows: Rows, tokenizer: Tokenizer, max_tokens: int) -> L
     if task.encodings_per_example == 2:
         tokens = np.concatenate(by_text) + 2
     else:
-        tokens = np.stack(by_text).sum(axis=0) + 1 + len(by_text)
+        between = len(tokenizer.template.between) if task.pair else 0
+        tokens = np.stack(by_text).sum(axis=0) + 2 + between
     return Lengths(
         sequences=len(tokens),
         mean=float(tokens.mean()),

@@ -236,15 +236,15 @@ def _tasks(path: Path, columns: Sequence[Column], names: set[str]) -> tuple[list
     texts, why_texts = _text_columns(rest)
     if not texts:
         return [], [f"{path.name}: no column of texts ({', '.join(column.name for column in columns)})"]
-    others = [column for column in rest if column.name not in texts]
-    groups = [column for column in others if _is_group(column)]
+    candidates = [column for column in rest if column.name not in texts]
+    groups = [column for column in candidates if _is_group(column)]
     shared = {"texts": (texts, why_texts)} | ({} if ids is None else {"id": ids})
-    tasks, remarks = _column_tasks(path, [column for column in others if column not in groups], names, shared)
+    tasks, remarks = _column_tasks(path, [column for column in candidates if column not in groups], names, shared)
     if not tasks:
         tasks, further_remarks = _column_tasks(path, groups, names, shared)
         return tasks, [*remarks, *further_remarks]
-    said = [f"{path.name}: column {column.name!r} says by its name whose a row is; no labels" for column in groups]
-    return tasks, [*remarks, *said]
+    whose = "says by its name whose a row is; no labels"
+    return tasks, [*remarks, *(f"{path.name}: column {column.name!r} {whose}" for column in groups)]
 
 
 def _column_tasks(
@@ -329,9 +329,9 @@ def _unclear_numbers(column: Column) -> str:
             read_number(value.replace(",", ""))
     except ValueError:
         return ""
-    separated = next(filter(THOUSANDS.fullmatch, column.values), None)
-    if separated is not None and not column.comma:
-        return f"the comma in {separated!r} separates thousands or decimals; write its numbers without it"
+    example = next(filter(THOUSANDS.fullmatch, column.values), None)
+    if example is not None and not column.comma:
+        return f"the comma in {example!r} separates thousands or decimals; write its numbers without it"
     if column.comma and any("." in value for value in column.values):
         return "its numbers have decimal commas and decimal points; write all of them with one mark"
     return ""

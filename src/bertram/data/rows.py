@@ -411,11 +411,11 @@ def _is_excluded(record: Record, exclude: Mapping[str, str]) -> bool:
 
 def _holds(cell: object, value: str) -> bool:
     """Whether a cell has a value, as text or as a number (1, 1.0 and true are equal); a missing cell is empty."""
-    text, wanted = as_text(cell), value.strip()
-    if text == wanted:
+    text, value = as_text(cell), value.strip()
+    if text == value:
         return True
-    number = as_number(wanted)
-    return is_missing(text) if not wanted else number is not None and as_number(text) == number
+    number = as_number(value)
+    return is_missing(text) if not value else number is not None and as_number(text) == number
 
 
 def _judge(path: Path, usable: int, rejects: list[Reject], unlabelled: int, allow_rejects: bool) -> None:

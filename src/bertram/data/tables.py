@@ -35,6 +35,7 @@ FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
     ".xlsx": "xlsx",
 }
+BLANK_ROWS = 1000  # above a header, as far as they are counted
 OTHER_ENDINGS = {
     ".xls": "an old Excel file; save it as .xlsx or CSV UTF-8",
     ".ods": "a spreadsheet; save it as CSV",
@@ -356,7 +357,7 @@ def _parquet(path: Path, digest: Digest | None) -> Table:
 
 
 def _workbook(path: Path, digest: Digest | None) -> Table:
-    """The only sheet of an Excel file that has rows; a row's line is its number if the header is row 1."""
+    """The only sheet of an Excel file that has rows; a row's line is its number in the sheet."""
     import polars  # noqa: PLC0415 - only this format and Parquet need it
 
     content = _content(path, digest)
@@ -379,14 +380,24 @@ def _workbook(path: Path, digest: Digest | None) -> Table:
     if len(filled) != 1:
         names = f" ({', '.join(filled)})" if filled else ""
         raise DataError(f"{path}: {len(filled)} sheets with rows{names}; the file must have one, or save one as CSV")
-    (sheet,) = filled.values()
+    ((sheet_name, sheet),) = filled.items()
+    header = _blank_rows(content, sheet_name) + 1
 
     def read(_names: Sequence[str]) -> Iterator[Record]:
-        for number, row in enumerate(sheet.iter_rows(named=True), start=2):  # below the header
+        for number, row in enumerate(sheet.iter_rows(named=True), start=header + 1):
             if any(value is not None for value in row.values()):
                 yield Record(number, row, "")
 
     return Table(str(path), tuple(sheet.columns), None, read)
+
+
+def _blank_rows(content: bytes, sheet_name: str) -> int:
+    """Number of blank rows above the header of a sheet, which the reader of sheets skips."""
+    import fastexcel  # noqa: PLC0415 - only this format needs it
+
+    sheet = fastexcel.read_excel(content).load_sheet(sheet_name, header_row=None, skip_rows=0, n_rows=BLANK_ROWS)
+    cells = sheet.to_polars().iter_rows()
+    return next((number for number, row in enumerate(cells) if any(value is not None for value in row)), 0)
 
 
 def _first_line(error: Exception) -> str:

@@ -59,13 +59,14 @@ def _shows(character: str) -> bool:
 
 
 def read_span(value: object) -> Span:
-    """The span that a field ``start:end`` states.
+    """The span that a field states: ``start:end``, or a list of the two.
 
     Raises:
         Fault: it is not two whole numbers.
     """
     try:
-        start, end = (read_number(part) for part in str(value).split(":"))
+        parts = value if isinstance(value, list | tuple) else str(value).split(":")
+        start, end = (read_number(str(part)) for part in parts)
         if start.is_integer() and end.is_integer():  # also as spreadsheets write them, 4.0
             return int(start), int(end)
     except ValueError:

@@ -38,6 +38,9 @@ def penalty(
 
     Where the examples of several tasks are packed into one pass, use `example_penalties` and average task by task.
 
+    A divergence with ``reduction="none"`` is averaged over all its values, those outside of its own mask included. Of
+    outputs for each token, whose padding must not count, give one with ``reduction="mean"``.
+
     Returns:
         The penalty, a scalar, and the perturbation with all its figures; None at weight 0.
 
