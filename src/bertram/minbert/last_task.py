@@ -72,20 +72,20 @@ def claim(runs: Iterable[Run], data: str | None = None, smallest_effect: float =
             like = options.change(run.config, sampling={"first_task": None})
             key = options.digest(like.model_copy(update=UNLIKE)), held_files_of(run.record)
             configurations.setdefault(key, like)
-            other = arms.setdefault(last, {}).setdefault(run.config.seed, run)
-            if other is not run:
-                raise DataError(f"{other.path} and {run.path} both have {last} last and seed {run.config.seed}")
+            first = arms.setdefault(last, {}).setdefault(run.config.seed, run)
+            if first is not run:
+                raise DataError(f"{first.path} and {run.path} both have {last} last and seed {run.config.seed}")
     tasks = [] if not configurations else [n for n, t in next(iter(configurations.values())).tasks.items() if t.trained]
     missing = [name for name in tasks if name not in arms]
     if len(configurations) != 1 or missing:
-        what = f"no run has {', '.join(missing)} last" if missing else f"{len(configurations)} configurations"
-        raise DataError(f"the claim needs runs of order sequential, of one configuration, with each task last: {what}")
+        fault = f"no run has {', '.join(missing)} last" if missing else f"{len(configurations)} configurations"
+        raise DataError(f"the claim needs runs of order sequential, of one configuration, with each task last: {fault}")
     every = {run.path.name: run for by_seed in arms.values() for run in by_seed.values()}
     names = {last: {seed: run.path.name for seed, run in by_seed.items()} for last, by_seed in arms.items()}
     scored = {outcome.task: outcome for outcome in outcomes(read_tasks(every, data), losses=False)}
-    others = -1 / (len(tasks) - 1)
+    weight_before = -1 / (len(tasks) - 1)
     pairs = [
-        (Contrast(task, {last: 1.0 if last == task else others for last in tasks}, main=False), scored[task])
+        (Contrast(task, {last: 1.0 if last == task else weight_before for last in tasks}, main=False), scored[task])
         for task in tasks
     ]
     together = Contrast(ALL_TASKS, dict.fromkeys(tasks, 1 / len(tasks)))

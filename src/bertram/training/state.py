@@ -78,8 +78,8 @@ class Training:
         batches = []
         for name, chosen in places.items():
             orders = self.model.orders(self.config.tasks[name])
-            # By the chance that chose the places; the step lets a batch of one example take turns, too.
-            swapped = orders[(int(chosen[0]) + self.sampler.step) % len(orders)]
+            turn = self.sampler.step if len(chosen) == 1 else 0  # an example alone has both orders, too
+            swapped = orders[(int(chosen[0]) + turn) % len(orders)]  # by the chance that chose the places
             batches.append(self.data.train[name].batch(chosen, swapped=swapped))
         return batches
 
