@@ -146,7 +146,7 @@ class Outcome:
     @property
     def sign(self) -> int:
         """-1 where lower is better."""
-        return -1 if is_loss(self.metric) else 1
+        return -1 if is_error(self.metric) else 1
 
     def units(self, weights: Mapping[str, float]) -> dict[str, Floats]:
         """Summed influence on a weighted sum of runs, by part."""
@@ -290,11 +290,6 @@ def _added(units: Sequence[Floats], numbers: Sequence[NDArray[np.intp] | None]) 
     keys = np.concatenate([list(dict.fromkeys(groups.tolist())) for groups in numbers if groups is not None])
     _, places = np.unique(keys, return_inverse=True)
     return np.bincount(places, weights=np.concatenate(units)).astype(np.float64)
-
-
-def is_loss(metric: str) -> bool:
-    """Whether lower is better."""
-    return is_error(metric)
 
 
 def unit(metric: str) -> float:

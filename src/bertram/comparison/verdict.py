@@ -29,7 +29,6 @@ class Reason(StrEnum):
     MISSING_RUNS = "missing runs"
     NO_SPREAD = "every seed gives exactly the same difference, so the noise of seeds is not known"
     TOO_FEW_EXAMPLES = "too few examples"
-    OLD_RULE = "the table was made by an earlier rule; make it again from its runs"
 
 
 @dataclass(frozen=True)

@@ -345,9 +345,9 @@ def run_source(run: Run, data: str | DataSource | None = None) -> DataSource:
 
 
 def training_side(task: Task, source: DataSource, *, allow_rejects: bool = False) -> Rows:
-    """The training rows of a task, with labels or without, that have not the texts of a dev row held out of their file.
+    """The training rows of a task, with or without labels, except those with the texts of a held-out dev row.
 
-    A row that lacks this task's label may be a dev row of another task.
+    A row that lacks this task's label may be a dev row of another task of the same file.
 
     Args:
         task: task whose training file is read.

@@ -136,23 +136,14 @@ def overall(main_scores: Mapping[str, tuple[str, float | None]]) -> float | None
     Args:
         main_scores: task -> name and value of its main score.
     """
-    return _mean([value if value is None else on_unit_scale(metric, value) for metric, value in main_scores.values()])
-
-
-def overall_plain(main_scores: Mapping[str, tuple[str, float | None]]) -> float | None:
-    """Mean over tasks of the main score as it is; None if one is undefined."""
-    return _mean([value for _, value in main_scores.values()])
+    on_unit = [on_unit_scale(metric, value) for metric, value in main_scores.values() if value is not None]
+    return sum(on_unit) / len(on_unit) if on_unit and len(on_unit) == len(main_scores) else None
 
 
 def selection_score(main_scores: Mapping[str, tuple[str, float | None]]) -> float:
     """The overall score by which checkpoints are chosen: an undefined score counts as 0 on [0, 1]."""
     on_unit = [0.0 if value is None else on_unit_scale(metric, value) for metric, value in main_scores.values()]
     return sum(on_unit) / len(on_unit)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return sum(defined) / len(defined) if defined and len(defined) == len(values) else None
 
 
 def confusion_matrix(gold: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from math import inf
 from statistics import median
 
 from bertram.comparison.evidence import Evidence
-from bertram.comparison.outcomes import is_loss
+from bertram.evaluation.metrics import is_error
 from bertram.report import plots
 from bertram.report.drawing import WIDTH, svg
 from bertram.report.page import Picture, signed
@@ -36,7 +36,7 @@ def forests_by_outcome(
 
 def has_band(outcome: str) -> bool:
     """Whether the smallest effect of interest is in the unit of an outcome; a loss has a unit of its own."""
-    return not is_loss(outcome.rpartition(" ")[2])
+    return not is_error(outcome.rpartition(" ")[2])
 
 
 def _forest(outcome: str, marks: Sequence[plots.Marked], far: float, band: float | None = None) -> Picture:
