@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bertram.comparison.models import compare_models
-from bertram.comparison.outcomes import TaskPredictions, outcomes
+from bertram.comparison.outcomes import TaskPredictions, outcomes, weighted_sum
 from bertram.comparison.verdict import Decision, Reason, untestable
 from bertram.errors import DataError
 from bertram.evaluation.holm import holm
@@ -197,6 +197,10 @@ def test_tasks_on_the_same_rows_are_no_more_evidence_than_one_of_them() -> None:
     weights = {"strong": 1.0, "weak": -1.0}
     one, _, joint = outcomes({"a": both, "b": replace(both, predicted=turned)}, losses=False)
     assert joint.example_error(weights) == pytest.approx(one.example_error(weights))
+    pair = {"a": both, "b": replace(both, predicted=turned)}
+    opposed = weighted_sum("a minus b", outcomes(pair, losses=False)[:2], pair, dict.fromkeys(runs, (1.0, -1.0)))
+    assert [score.value for score in opposed.runs.values()] == [0.0, 0.0]
+    assert opposed.example_error(weights) == pytest.approx(0.0)  # the same rows cancel
     *_, mixed = outcomes({"a": both, "b": alone, "c": both}, losses=False)
     assert list(mixed.runs["weak"].units) == ["a, c", "b"]
     assert mixed.example_error(weights) == pytest.approx(one.example_error(weights) * np.sqrt(2**2 + 1) / 3)

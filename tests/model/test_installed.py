@@ -3,13 +3,17 @@
 import hashlib
 import importlib
 import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from bertram.errors import WeightsError
 from bertram.model import installed
 from bertram.model.pretrained import find
+from bertram.runs.lock import SHARED_LOCK
 
 CONTENTS = {name: f"{name} of MPNet".encode() * 50 for name in installed.MPNET_FILES}
 
@@ -42,10 +46,29 @@ def test_parts_are_joined_once(parts: list[Path], tmp_path: Path) -> None:
     directory = find("mpnet")
     assert directory == tmp_path / "cache" / installed.MPNET
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == CONTENTS
-    assert [path.name for path in directory.parent.iterdir()] == [installed.MPNET]
+    assert {path.name for path in directory.parent.iterdir()} == {installed.MPNET, SHARED_LOCK}
     for part in parts:
         part.unlink()
     assert find("mpnet") == directory
+
+
+def test_of_two_that_begin_at_once_one_joins_the_parts(parts: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parts
+    both, join, joined = Barrier(2), installed._join, list[Path]()
+
+    def all_parts() -> Iterator[Path]:
+        both.wait(timeout=60)  # neither has seen a cache
+        yield from parts
+
+    def counted(whole: list[Path], directory: Path) -> None:
+        joined.append(directory)
+        join(whole, directory)
+
+    monkeypatch.setattr(installed, "_mpnet_parts", all_parts)
+    monkeypatch.setattr(installed, "_join", counted)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(find, ["mpnet", "mpnet"])
+    assert [first] == [second] == joined
 
 
 def test_a_damaged_part_is_refused_and_leaves_no_cache(parts: list[Path], tmp_path: Path) -> None:

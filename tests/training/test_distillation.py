@@ -406,7 +406,7 @@ def test_bad_teachers_are_named_before_training(tiny_encoder: Path, teacher: Pat
 
 @pytest.mark.slow
 def test_a_teacher_that_may_have_been_trained_on_dev_rows_is_refused(
-    tiny_encoder: Path, teacher: Path, tmp_path: Path
+    tiny_encoder: Path, teacher: Path, wide_teacher: Path, tmp_path: Path
 ) -> None:
     own_dev = {"files": {**SST.files.model_dump(), "dev": None}}
     plain = tiny_config(tiny_encoder, tasks={"sst": own_dev})
@@ -421,8 +421,10 @@ def test_a_teacher_that_may_have_been_trained_on_dev_rows_is_refused(
     with pytest.raises(ConfigError, match="held out other dev rows of sst"):
         begin_training(options.change(taught_by_copy, split={"seed": 1}))
     on_train = {"sst": {"files": {**SST.files.model_dump(), "dev": SST.files.train}}}
-    with pytest.raises(ConfigError, match=r"was trained on ids-sst-train\.csv, the dev file of sst"):
-        begin_training(student(tiny_encoder, teacher, tasks=on_train))
+    twice = ensemble([ensemble([teacher, wide_teacher], tmp_path / "two").path, copy], tmp_path / "three").path
+    for taught_by in (teacher, twice):  # a merged run was trained on all that its members were
+        with pytest.raises(ConfigError, match=r"was trained on ids-sst-train\.csv, the dev file of sst"):
+            begin_training(student(tiny_encoder, taught_by, tasks=on_train))
     with pytest.raises(ConfigError, match="a teacher has seen rows of the folds"):
         make_jobs(student(tiny_encoder, teacher), 2, tmp_path)
 

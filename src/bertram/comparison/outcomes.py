@@ -181,7 +181,7 @@ def outcomes(tasks: Mapping[str, TaskPredictions], *, losses: bool = True) -> li
     """
     main = [_scored(name, name, task, task.main_metric) for name, task in tasks.items()]
     further = [outcome for name, task in tasks.items() for outcome in _losses(name, task)] if losses else []
-    return [*main, *([_overall(main, list(tasks.values()))] if len(main) > 1 else []), *further]
+    return [*main, *([_overall(main, tasks)] if len(main) > 1 else []), *further]
 
 
 def outcome_names(tasks: Mapping[str, Task]) -> list[str]:
@@ -247,31 +247,55 @@ def _outcome(
     return Outcome(outcome, name, metric, runs, undefined, len(task.ids))
 
 
-def _overall(main: Sequence[Outcome], tasks: Sequence[TaskPredictions]) -> Outcome:
-    """The mean of the main scores on [0, 1]; only of runs that have them all."""
-    numbers = joint_numbers(tasks)
+def _overall(main: Sequence[Outcome], tasks: Mapping[str, TaskPredictions]) -> Outcome:
+    """The mean of the main scores on [0, 1]."""
+    every = dict.fromkeys(run for outcome in main for run in outcome.runs)
+    return weighted_sum(OVERALL, main, tasks, {run: [1 / len(main)] * len(main) for run in every})
+
+
+def weighted_sum(
+    name: str,
+    main: Sequence[Outcome],
+    tasks: Mapping[str, TaskPredictions],
+    weights: Mapping[str, Sequence[float]],
+) -> Outcome:
+    """A weighted sum of main scores on [0, 1]; only of runs that have them all.
+
+    Args:
+        name: name of the outcome.
+        main: main scores of several tasks.
+        tasks: predictions of these tasks, whose examples may be the same.
+        weights: run -> weight of each main score.
+    """
+    numbers = joint_numbers(tasks[outcome.task] for outcome in main)
     parts = _parts(numbers)
-    every = list(dict.fromkeys(run for outcome in main for run in (*outcome.runs, *outcome.undefined)))
-    complete = [run for run in every if all(run in outcome.runs for outcome in main)]
-    runs = {
-        run: RunScore(
-            float(np.mean([on_unit_scale(outcome.metric, outcome.runs[run].value) for outcome in main])),
+
+    def score(run: str, factors: Sequence[float]) -> RunScore:
+        scores = [outcome.runs[run] for outcome in main]
+        units = [
+            factor * unit(outcome.metric) * scored.units[outcome.task]
+            for factor, outcome, scored in zip(factors, main, scores, strict=True)
+        ]
+        values = [
+            factor * on_unit_scale(outcome.metric, scored.value)
+            for factor, outcome, scored in zip(factors, main, scores, strict=True)
+        ]
+        return RunScore(
+            float(sum(values)),
             {
                 ", ".join(main[place].task for place in part): _added(
-                    [
-                        unit(main[place].metric) / len(main) * main[place].runs[run].units[main[place].task]
-                        for place in part
-                    ],
-                    [numbers[place] for place in part],
+                    [units[place] for place in part], [numbers[place] for place in part]
                 )
                 for part in parts
             },
-            hash(tuple(outcome.runs[run].answers for outcome in main)),
+            hash(tuple(scored.answers for scored in scores)),
         )
-        for run in complete
+
+    runs = {
+        run: score(run, factors) for run, factors in weights.items() if all(run in outcome.runs for outcome in main)
     }
     undefined = {run: why for outcome in main for run, why in outcome.undefined.items()}
-    return Outcome(OVERALL, OVERALL, OVERALL, runs, undefined, sum(outcome.n for outcome in main))
+    return Outcome(name, name, OVERALL, runs, undefined, sum(outcome.n for outcome in main))
 
 
 def _parts(numbers: Sequence[NDArray[np.intp] | None]) -> list[list[int]]:

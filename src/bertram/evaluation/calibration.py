@@ -17,6 +17,7 @@ from scipy.optimize import minimize_scalar
 from bertram.evaluation.intervals import Floats
 from bertram.evaluation.jackknife import jackknife_error
 from bertram.evaluation.losses import losses_of
+from bertram.evaluation.reliability_curve import bin_numbers
 from bertram.evaluation.score_intervals import positive
 from bertram.evaluation.scoring import score_task
 from bertram.evaluation.set_metrics import digits
@@ -48,8 +49,8 @@ def calibration_error(
     units = len(confidence) if groups is None else int(groups.max()) + 1
 
     def error(correct: Floats, confidence: Floats, weights: Floats) -> Floats:
-        numbers = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1)
-        gaps = (confidence - correct)[:, None] * (numbers[:, None] == np.arange(bins))
+        inside = bin_numbers(confidence, bins)[:, None] == np.arange(bins)
+        gaps = (confidence - correct)[:, None] * inside
         total: Floats = np.abs(weights @ gaps).sum(1) / weights.sum(1)
         return total
 

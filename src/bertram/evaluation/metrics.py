@@ -16,6 +16,7 @@ from bertram.evaluation.intervals import Floats, Interval
 from bertram.evaluation.jackknife import jackknife_error
 from bertram.evaluation.losses import LOSSES
 from bertram.evaluation.score_intervals import correlation, positive, proportion
+from bertram.evaluation.set_metrics import ratio
 from bertram.label_spaces import LabelSpace
 
 Scale = TypeVar("Scale", float, Floats)
@@ -23,20 +24,20 @@ Scale = TypeVar("Scale", float, Floats)
 
 def accuracy(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
     """Share of examples whose label is predicted."""
-    return _ratio(weights @ (gold == predicted), weights.sum(1))
+    return ratio(weights @ (gold == predicted), weights.sum(1))
 
 
 def f1(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
     """F1 of label 1; undefined where nothing is positive, neither in gold nor in the predictions."""
-    return _ratio(2 * (weights @ (gold * predicted)), weights @ (gold + predicted))
+    return ratio(2 * (weights @ (gold * predicted)), weights @ (gold + predicted))
 
 
 def macro_f1(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
     """Mean of the F1 of each class that occurs in gold or in the predictions."""
     classes = np.union1d(gold, predicted)
     is_gold, is_predicted = (column[:, None] == classes for column in (gold, predicted))  # [m, classes]
-    per_class = _ratio(2.0 * (weights @ (is_gold & is_predicted)), weights @ (1.0 * is_gold + is_predicted))
-    return _ratio(np.nansum(per_class, axis=1), np.sum(~np.isnan(per_class), axis=1))
+    per_class = ratio(2.0 * (weights @ (is_gold & is_predicted)), weights @ (1.0 * is_gold + is_predicted))
+    return ratio(np.nansum(per_class, axis=1), np.sum(~np.isnan(per_class), axis=1))
 
 
 def pearson(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
@@ -57,17 +58,12 @@ def spearman(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
 
 def mse(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
     """Mean squared error, in squared label units."""
-    return _ratio(weights @ (gold - predicted) ** 2, weights.sum(1))
+    return ratio(weights @ (gold - predicted) ** 2, weights.sum(1))
 
 
 def mae(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
     """Mean absolute error, in label units."""
-    return _ratio(weights @ np.abs(gold - predicted), weights.sum(1))
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    undefined: Floats = np.full(denominator.shape, np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+    return ratio(weights @ np.abs(gold - predicted), weights.sum(1))
 
 
 def _standardized(x: Floats) -> Floats:
@@ -188,7 +184,7 @@ METRICS: dict[str, Metric] = {
     "mse": Metric(mse, error=True, interval=positive),
     "mae": Metric(mae, error=True, interval=positive),
 }
-MEAN_LOSS = Metric(lambda _, losses, weights: _ratio(weights @ losses, weights.sum(1)), error=True, interval=positive)
+MEAN_LOSS = Metric(lambda _, losses, weights: ratio(weights @ losses, weights.sum(1)), error=True, interval=positive)
 
 
 def metrics_of(space: LabelSpace) -> dict[str, Metric]:

@@ -25,14 +25,14 @@ def digits(values: Floats, count: int | None = None) -> Floats:
 def micro_f1(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
     """F1 over all pairs of an example and a label; undefined where no label is present or predicted."""
     is_gold, is_predicted = both(gold, predicted)
-    return _ratio(2 * (weights @ (is_gold * is_predicted).sum(1)), weights @ (is_gold + is_predicted).sum(1))
+    return ratio(2 * (weights @ (is_gold * is_predicted).sum(1)), weights @ (is_gold + is_predicted).sum(1))
 
 
 def macro_f1(gold: Floats, predicted: Floats, weights: Floats) -> Floats:
     """Mean of the F1 of each label that is present or predicted somewhere."""
     is_gold, is_predicted = both(gold, predicted)
-    per_label = _ratio(2 * (weights @ (is_gold * is_predicted)), weights @ (is_gold + is_predicted))
-    return _ratio(np.nansum(per_label, axis=1), np.sum(~np.isnan(per_label), axis=1))
+    per_label = ratio(2 * (weights @ (is_gold * is_predicted)), weights @ (is_gold + is_predicted))
+    return ratio(np.nansum(per_label, axis=1), np.sum(~np.isnan(per_label), axis=1))
 
 
 def nll(gold: Floats, probabilities: Floats) -> Floats:
@@ -65,7 +65,8 @@ def both(gold: Floats, predicted: Floats) -> tuple[Floats, Floats]:
     return digits(gold, count), digits(predicted, count)
 
 
-def _ratio(numerator: Floats, denominator: NDArray[np.generic]) -> Floats:
+def ratio(numerator: Floats, denominator: NDArray[np.generic]) -> Floats:
+    """The quotients; nan where the denominator is 0."""
     undefined: Floats = np.full(denominator.shape, np.nan)
     result: Floats = np.divide(numerator, denominator, out=undefined, where=np.asarray(denominator) > 0)
     return result

@@ -224,7 +224,7 @@ def _member(run: Run) -> Member:
     """Entry of a merged run in the record."""
     record = run.record
     overall = record.scores.dev.overall.value
-    return Member(str(run.path), record.recipe, record.seed, record.config_hash, overall)
+    return Member(str(run.path), record.recipe, record.seed, record.config_hash, overall, record.learned)
 
 
 def _baselines(first: Run, dev: Dev) -> Mapping[str, Baselines]:

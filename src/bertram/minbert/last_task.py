@@ -4,7 +4,7 @@ Tested with runs of the order `sequential` that differ by the task that begins (
 task that ends: a task's score where it came last, minus its mean score where it did not.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +14,10 @@ from bertram.comparison.arms import UNLIKE
 from bertram.comparison.comparison import read_tasks
 from bertram.comparison.equivalence import SMALLEST_EFFECT
 from bertram.comparison.evidence import Contrast, Evidence, measure_pairs
-from bertram.comparison.outcomes import OVERALL, Outcome, RunScore, outcomes, unit
+from bertram.comparison.outcomes import Outcome, TaskPredictions, outcomes, weighted_sum
 from bertram.comparison.sentences import pair_sentence
 from bertram.config import Config
 from bertram.errors import DataError
-from bertram.evaluation.metrics import on_unit_scale
 from bertram.experiments.budget import held_files_of
 from bertram.runs.directory import Run
 
@@ -82,7 +81,8 @@ def claim(runs: Iterable[Run], data: str | None = None, smallest_effect: float =
         raise DataError(f"the claim needs runs of order sequential, of one configuration, with each task last: {fault}")
     every = {run.path.name: run for by_seed in arms.values() for run in by_seed.values()}
     names = {last: {seed: run.path.name for seed, run in by_seed.items()} for last, by_seed in arms.items()}
-    scored = {outcome.task: outcome for outcome in outcomes(read_tasks(every, data), losses=False)}
+    predictions = read_tasks(every, data)
+    scored = {outcome.task: outcome for outcome in outcomes(predictions, losses=False)}
     weight_before = -1 / (len(tasks) - 1)
     pairs = [
         (Contrast(task, {last: 1.0 if last == task else weight_before for last in tasks}, main=False), scored[task])
@@ -90,39 +90,27 @@ def claim(runs: Iterable[Run], data: str | None = None, smallest_effect: float =
     ]
     together = Contrast(ALL_TASKS, dict.fromkeys(tasks, 1 / len(tasks)))
     last_of = {run: last for last, by_seed in names.items() for run in by_seed.values()}
-    pairs.insert(0, (together, recency({task: scored[task] for task in tasks}, last_of)))
+    pairs.insert(0, (together, recency([scored[task] for task in tasks], predictions, last_of)))
     rows = measure_pairs(pairs, names, primary=ALL_TASKS, smallest=smallest_effect)
     return LastTaskClaim(names, {contrast.name: row for contrast, row in rows}, _notes(every))
 
 
-def recency(scored: Mapping[str, Outcome], last_of: Mapping[str, str]) -> Outcome:
+def recency(main: Sequence[Outcome], predictions: Mapping[str, TaskPredictions], last_of: Mapping[str, str]) -> Outcome:
     """A score of a run whose mean over the last tasks is the mean, over tasks, of "last minus not last".
 
     It is the run's score on its last task minus the mean of its scores on the others, all on [0, 1]. What a task's
     level adds cancels in the mean over runs that have each task last once.
 
     Args:
-        scored: task -> its main outcome.
+        main: main score of each task.
+        predictions: predictions of the tasks.
         last_of: run -> task that it saw last.
     """
-    runs = {}
-    for run, last in last_of.items():
-        if any(run not in outcome.runs for outcome in scored.values()):
-            continue
-        factors = {task: 1.0 if task == last else -1 / (len(scored) - 1) for task in scored}
-        runs[run] = RunScore(
-            sum(
-                factors[task] * on_unit_scale(outcome.metric, outcome.runs[run].value)
-                for task, outcome in scored.items()
-            ),
-            {
-                task: factors[task] * unit(outcome.metric) * outcome.runs[run].units[task]
-                for task, outcome in scored.items()
-            },
-            hash(tuple(outcome.runs[run].answers for outcome in scored.values())),
-        )
-    undefined = {run: why for outcome in scored.values() for run, why in outcome.undefined.items()}
-    return Outcome(ALL_TASKS, ALL_TASKS, OVERALL, runs, undefined, sum(outcome.n for outcome in scored.values()))
+    weights = {
+        run: [1.0 if outcome.task == last else -1 / (len(main) - 1) for outcome in main]
+        for run, last in last_of.items()
+    }
+    return weighted_sum(ALL_TASKS, main, predictions, weights)
 
 
 def _notes(runs: Mapping[str, Run]) -> list[str]:

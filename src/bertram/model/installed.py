@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bertram.errors import WeightsError
 from bertram.runs.files import replace_directory
+from bertram.runs.lock import exclusive
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MPNET_PARTS = 5
@@ -45,7 +46,10 @@ def mpnet() -> Path:
     directory = cache() / MPNET
     weights = directory / "model.safetensors"
     if not weights.is_file():
-        _join(list(_mpnet_parts()), directory)
+        parts = list(_mpnet_parts())
+        with exclusive(directory.parent):
+            if not weights.is_file():  # another process may have been quicker
+                _join(parts, directory)
     check_sha256(weights, MPNET_SHA256, remedy=f"remove {directory}")
     return directory
 

@@ -14,7 +14,18 @@ from typing import Any
 
 from bertram.errors import RunError
 from bertram.runs.files import write_json
-from bertram.runs.record_parts import DataFile, Distilled, EncoderInfo, Merged, Parameters, Provenance, Seconds, Steps
+from bertram.runs.record_parts import (
+    TRAINED_ON,
+    DataFile,
+    Distilled,
+    EncoderInfo,
+    LearnedFile,
+    Merged,
+    Parameters,
+    Provenance,
+    Seconds,
+    Steps,
+)
 from bertram.runs.scores import Baselines, RunScores
 from bertram.runs.typed_json import JsonObject, plain, read_object, typed
 
@@ -90,6 +101,18 @@ class Record(Mapping[str, Any]):
     def json_values(self) -> JsonObject:
         """The JSON object in record.json."""
         return {"format": FORMAT, **plain(self, Record)}
+
+    @property
+    def learned(self) -> list[LearnedFile]:
+        """Files whose labels the run, or a member of it, learned; none where an older record does not tell."""
+        own = [
+            LearnedFile(use.task, name, file.sha256)
+            for name, file in self.data.items()
+            for use in file.uses
+            if use.part in TRAINED_ON
+        ]
+        members = [] if self.merged is None else self.merged.members
+        return list(dict.fromkeys([*own, *(file for member in members for file in member.learned)]))
 
     def __getitem__(self, name: str) -> Any:
         value: Any = self.json_values

@@ -44,6 +44,18 @@ class FileUse:
     unlabelled: int
 
 
+TRAINED_ON = ("train", "extra")  # parts of a task whose labels a training learns
+
+
+@dataclass(frozen=True)
+class LearnedFile:
+    """A file whose labels of a task were learned, as it was then."""
+
+    task: str
+    file: str
+    sha256: str
+
+
 @dataclass(frozen=True)
 class DataFile:
     """A data file.
@@ -144,6 +156,7 @@ class Member:
         seed: random seed of the run.
         config_hash: hash of everything that decides its result.
         dev_overall: overall dev score of the run alone.
+        learned: files whose labels it learned; empty in older records.
         contributions: task or overall -> what the member adds; empty where that was not computed.
     """
 
@@ -152,6 +165,7 @@ class Member:
     seed: int | None
     config_hash: str | None
     dev_overall: float | None
+    learned: Sequence[LearnedFile] = ()
     contributions: Mapping[str, Contribution] = field(default_factory=dict)
 
 

@@ -8,8 +8,6 @@ from bertram.runs.directory import Run
 from bertram.runs.record_parts import DataFile
 from bertram.tasks import Task
 
-TRAINED_ON = ("train", "extra")  # uses of a file whose labels a training learns
-
 
 def space_faults(path: str, student: Mapping[str, Task], teacher: Mapping[str, Task]) -> list[str]:
     """Reasons why a teacher's outputs have no meaning for a student.
@@ -55,16 +53,17 @@ def split_faults(
     for name in tasks:
         if name not in teacher.config.tasks:
             continue
-        trained_on = _used(teacher.record.data, name, *TRAINED_ON)
+        learned = [file for file in teacher.record.learned if file.task == name]
+        hashes = {file.sha256 for file in learned}
         if name in held_out:
             dev_rows = held_out[name]
-            is_other_file = dev_rows.file not in trained_on and dev_rows.sha256 not in trained_on.values()
+            is_other_file = dev_rows.sha256 not in hashes and dev_rows.file not in {file.file for file in learned}
             if _covers(teacher_dev.get(name), dev_rows):
                 continue
-            if not trained_on:
+            if not learned:
                 yield (
                     f"teacher {path}: its record does not tell which rows of {name} it was trained on, and this run "
-                    "holds its dev rows out of a training file; use a dev file, or a single run as the teacher"
+                    "holds its dev rows out of a training file; use a dev file, or another teacher"
                 )
             elif not is_other_file:
                 yield (
@@ -72,18 +71,10 @@ def split_faults(
                     f"them; use one dev file for both, or one split (--split.same_as {path})"
                 )
             continue
-        for file, sha256 in _used(files, name, "dev").items():
-            if sha256 in trained_on.values():
+        for file, facts in files.items():
+            is_dev = any(use.task == name and use.part == "dev" for use in facts.uses)
+            if is_dev and facts.sha256 in hashes:
                 yield f"teacher {path}: was trained on {file}, the dev file of {name}; name another dev file"
-
-
-def _used(files: Mapping[str, DataFile], task: str, *parts: str) -> dict[str, str]:
-    """The files that some parts of a task's rows come from, file -> SHA-256."""
-    return {
-        name: file.sha256
-        for name, file in files.items()
-        if any(use.task == task and use.part in parts for use in file.uses)
-    }
 
 
 def _covers(held_out: HeldOut | None, dev_rows: HeldOut) -> bool:
