@@ -261,8 +261,8 @@ def _in_processes(jobs: Sequence[Job], tell: Tell, at_once: int, *, keep_models:
     events: Queue[Event] = context.Queue()
     threads = max(1, torch.get_num_threads() // at_once)
     with ProcessPoolExecutor(at_once, context, initializer=_begin_worker, initargs=(events, threads)) as pool:
-        futures = {pool.submit(_work_in_process, job, keep_models=keep_models): job for job in jobs}
         try:
+            futures = {pool.submit(_work_in_process, job, keep_models=keep_models): job for job in jobs}
             while not all(future.done() for future in futures):
                 _pass_on(events, tell, seconds=0.2)
         except KeyboardInterrupt:
