@@ -129,6 +129,19 @@ def test_a_perfect_row_of_one_run_has_an_interval_that_lies_in_the_scale_and_has
             assert low <= summary.mean <= high
 
 
+def test_rows_of_three_near_perfect_runs_have_intervals_that_lie_in_the_scale() -> None:
+    gold = {str(n): float(n % 2) for n in range(20)}
+    runs = {f"run-{seed}": {id_: abs(value - (int(id_) < seed)) for id_, value in gold.items()} for seed in range(3)}
+    task = TaskPredictions(QUORA.label_space, gold, runs)
+    three = Row(EXPERIMENTS["e4"], {seed: Run(Path(f"run-{seed}")) for seed in range(3)})
+    for outcome in outcomes({"quora": task, "again": task}, losses=False):
+        summary = _summary(three, outcome)
+        assert summary is not None
+        assert summary.covers == "examples and seeds"
+        low, high = summary.ci95 or (0.0, 0.0)
+        assert 0 <= low < summary.mean < high == 1
+
+
 def test_rows_13_and_14_have_the_study_s_test_scores_and_row_13_is_row_12_s_run(made: Table1) -> None:
     published = row(made, "e13").study
     assert published is not None

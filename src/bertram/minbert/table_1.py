@@ -121,7 +121,8 @@ def _interval(row: Row, outcome: Outcome, scores: Mapping[int, float]) -> tuple[
     result = estimate(list(scores.values()))
     wide = interval_with_examples(result, outcome.shared_error([{name: 1.0} for name in names]))
     if wide is not None and not row.experiment.constant:  # where nothing is trained, nothing has noise of training
-        return wide, "examples and seeds"
+        lowest = -1.0 if outcome.metric in METRICS and METRICS[outcome.metric].correlation else 0.0
+        return (max(wide[0], lowest), min(wide[1], 1.0)), "examples and seeds"
     weights = dict.fromkeys(names, 1 / len(names))
     units = sum(len(part) for part in outcome.units(weights).values())
     interval = METRICS[outcome.metric].interval if outcome.metric in METRICS else proportion  # overall is on [0, 1]
