@@ -116,7 +116,7 @@ def _targets(record: Record) -> str:
         ]
         for target in record["targets"]
     ]
-    return table(["figure (our default precision against theirs)", "target", "found", "reached"], rows)
+    return table(["figure (ours in the default precision of training)", "target", "found", "reached"], rows)
 
 
 def _agreement(record: Record) -> str:

@@ -10,15 +10,22 @@ from math import sqrt
 
 import numpy as np
 
+from bertram.comparison.models import compare_models
+from bertram.comparison.outcomes import TaskPredictions
 from bertram.evaluation.metrics import METRICS
 from bertram.evaluation.paired_accuracy import newcombe
+from bertram.evaluation.scoring import TaskOutputs, score_run
+from bertram.tasks import QUORA
 
 Sample = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A score, samples of its examples, and its true value; `paired accuracy` has two predictions in a sample."""
+    """A score, samples of its examples, and its true value.
+
+    A sample is gold and predictions, or which examples each of two models gets right, [n] or [n, tasks].
+    """
 
     name: str
     metric: str
@@ -61,6 +68,21 @@ def two_models(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.n
     ) * 1.0
 
 
+def one_table(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows of two tasks two models get right, [n, 2]: of .7 and .8 one, of .75 and .85 the other.
+
+    What makes a row hard is often the same for both tasks, and for both models.
+    """
+
+    def hardness(tasks: int) -> np.ndarray:
+        common = np.where(generator.random((n, 1)) < 0.7, generator.random((n, 1)), np.nan)
+        return np.where(np.isnan(common), generator.random((n, tasks)), common)
+
+    first = hardness(2)
+    second = np.where(generator.random((n, 1)) < 0.6, first, hardness(2))
+    return (first < (0.7, 0.8)) * 1.0, (second < (0.75, 0.85)) * 1.0
+
+
 F1 = 2 * 0.4 * 0.8 / (0.4 + 0.4 * 0.8 + 0.6 * 0.2)
 CASES = [
     Case("accuracy .5", "accuracy", yes_no(0.5), 0.5),
@@ -73,6 +95,8 @@ CASES = [
         for heavy in (False, True)
         for r in (0.5, 0.87, 0.98)
     ),
+    Case("overall, two tasks on the same rows", "overall", one_table, 0.75),
+    Case("difference of two models in it", "paired overall", one_table, 0.05),
 ]
 
 
@@ -87,10 +111,36 @@ def coverage(case: Case, n: int, samples: int, generator: np.random.Generator) -
 
 
 def _interval(metric: str, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    if metric == "overall":
+        return overall(first)
+    if metric == "paired overall":
+        return paired_overall(first, second)
     if metric == "paired":
         a, b = first > 0, second > 0
         return newcombe(*(float((x & y).sum()) for x, y in ((a, b), (a, ~b), (~a, b), (~a, ~b))))
     return METRICS[metric].ci95(METRICS[metric].value(first, second), first, second)
+
+
+def overall(right: np.ndarray) -> tuple[float, float]:
+    """The interval of the mean of tasks about the same rows, from which of them are right, [n, tasks]."""
+    gold, rows = np.ones(len(right)), np.arange(len(right))
+    tasks = {
+        str(task): TaskOutputs(QUORA.label_space, gold, column, groups=rows) for task, column in enumerate(right.T)
+    }
+    interval = score_run(tasks).overall.ci95
+    assert interval is not None
+    return interval
+
+
+def paired_overall(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """The interval of two models' difference in it; the whole scale where both say the same, which has none."""
+    gold, rows = np.ones(len(first)), np.arange(len(first))
+    ids = [str(row) for row in rows]
+    tasks = {
+        str(task): TaskPredictions.from_rows(QUORA, ids, gold, dict(zip("ab", columns, strict=True)), rows)
+        for task, columns in enumerate(zip(first.T, second.T, strict=True))
+    }
+    return compare_models(tasks)[-1].ci95 or (-1.0, 1.0)
 
 
 def main() -> None:

@@ -165,8 +165,9 @@ def study_sections(findings: Findings, drawn: Mapping[str, Sequence[Marked]]) ->
     yield "What other reports measured, one seed and no interval as a rule:\n\n" + "\n".join(tables.elsewhere())
     if any_effect(table):
         yield (
-            "## Interactions\n\nWhat two techniques together have beyond the sum of their effects, overall. Those of "
-            "three and more are taken to be nothing."
+            "## Interactions\n\nWhat two techniques together have beyond the sum of their effects, overall. Equivalent "
+            "means here: smaller than twice the smallest effect of interest, since it is about two techniques. "
+            "Interactions of three and more are taken to be nothing."
         )
         yield tables.interactions(table)
     yield from _forecast(table)

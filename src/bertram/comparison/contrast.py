@@ -10,7 +10,7 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from bertram.evaluation.intervals import Floats, Interval
 
@@ -96,17 +96,20 @@ def by_seed(scores: Scores, weights: Mapping[str, float]) -> dict[int, float]:
     }
 
 
-def interval_with_examples(estimate: Estimate, example_error: float, level: float = 0.95) -> Interval | None:
+def interval_with_examples(
+    estimate: Estimate, example_error: float, models_error: float = 0.0, level: float = 0.95
+) -> Interval | None:
     """The interval of an estimate for other seeds and other examples.
 
     The variance over seeds has S - 1 degrees of freedom, that of the examples is as good as known: Satterthwaite
     (1946), Biometrics Bulletin 2, 110. Alone it covers only 92 % with 2 degrees of freedom, since a variance that came
-    out small also seems surer than it is; so the bounds never lie within those for these examples. Together they cover
-    94.3 to 95.5 % whatever the two variances are.
+    out small also seems surer than it is; so the bounds lie neither within those for other seeds on these examples nor
+    within those for these models on other examples. Together they cover at least 94.3 % whatever the two variances are.
 
     Args:
         estimate: the estimate over seeds.
         example_error: standard error over examples of what the seeds have in common, from `shared_error`.
+        models_error: standard error over examples of the mean of these very models.
         level: coverage.
 
     Returns:
@@ -116,11 +119,12 @@ def interval_with_examples(estimate: Estimate, example_error: float, level: floa
     if narrow is None:
         return None
     error, df = _error_with_examples(estimate, example_error)
-    half = max(error * float(stdtrit(df, (1 + level) / 2)), estimate.value - narrow[0])
+    of_models = models_error * float(ndtri((1 + level) / 2))
+    half = max(error * float(stdtrit(df, (1 + level) / 2)), estimate.value - narrow[0], of_models)
     return estimate.value - half, estimate.value + half
 
 
-def p_with_examples(estimate: Estimate, example_error: float) -> float | None:
+def p_with_examples(estimate: Estimate, example_error: float, models_error: float = 0.0) -> float | None:
     """Two-sided p-value of "no difference" for other seeds and other examples.
 
     It is below 1 - level where zero lies outside the interval of that level.
@@ -128,6 +132,7 @@ def p_with_examples(estimate: Estimate, example_error: float) -> float | None:
     Args:
         estimate: the estimate over seeds.
         example_error: standard error over examples of what the seeds have in common, from `shared_error`.
+        models_error: standard error over examples of the mean of these very models.
 
     Returns:
         The p-value; None where there are too few seeds, or all are the same.
@@ -136,7 +141,8 @@ def p_with_examples(estimate: Estimate, example_error: float) -> float | None:
     if p is None:
         return None
     error, df = _error_with_examples(estimate, example_error)
-    return max(p, float(2 * stdtr(df, -abs(estimate.value) / error)))
+    of_models = float(2 * ndtr(-abs(estimate.value) / models_error)) if models_error > 0 else 0.0
+    return max(p, float(2 * stdtr(df, -abs(estimate.value) / error)), of_models)
 
 
 def _error_with_examples(estimate: Estimate, example_error: float) -> tuple[float, float]:

@@ -47,6 +47,7 @@ class Evidence:
         seeds: seeds that every arm of it has.
         sd: standard deviation of the contrast over seeds.
         example_error: standard error over examples, of what the seeds have in common; None where only scores are known.
+        models_error: standard error over examples of these very models, likewise.
         ci95: interval for other seeds on these examples; None with fewer than 3 seeds.
         ci90: 90 % interval, for the two one-sided tests of equivalence.
         ci95_new: interval for other seeds and other examples; with fewer than 3 seeds for these very models and other
@@ -68,6 +69,7 @@ class Evidence:
     seeds: int = 0
     sd: float | None = None
     example_error: float | None = None
+    models_error: float | None = None
     ci95: Interval | None = None
     ci90: Interval | None = None
     ci95_new: Interval | None = None
@@ -177,12 +179,15 @@ def _estimated(
         return replace(row, verdict=_no_seed(weights, outcome, arms))
     sides = _sides(contrast, arms, differences)
     estimated = estimate(list(differences.values()))
-    error = outcome.shared_error(sides) if outcome.n else None
-    row = replace(row, effect=estimated.value, seeds=estimated.seeds, sd=estimated.sd, example_error=error)
+    row = replace(row, effect=estimated.value, seeds=estimated.seeds, sd=estimated.sd)
+    error, models_error = (
+        (outcome.shared_error(sides), outcome.example_error(_mean(sides))) if outcome.n else (None, None)
+    )
+    row = replace(row, example_error=error, models_error=models_error)
     if all(outcome.same_answers(side) for side in sides):
         return replace(row, verdict=SAME_ANSWERS)
     if not estimated.testable:
-        half = 1.96 * outcome.example_error(_mean(sides))
+        half = 1.96 * (models_error or 0.0)
         interval = (estimated.value - half, estimated.value + half) if half > 0 else None
         return replace(row, ci95_new=interval, verdict=untestable(Reason.TOO_FEW_SEEDS))
     if not estimated.spread:
@@ -192,8 +197,8 @@ def _estimated(
         row,
         ci95=estimated.interval(),
         ci90=estimated.interval(0.9),
-        ci95_new=None if error is None else interval_with_examples(estimated, error),
-        ci90_new=None if error is None else interval_with_examples(estimated, error, 0.9),
+        ci95_new=None if error is None else interval_with_examples(estimated, error, models_error or 0.0),
+        ci90_new=None if error is None else interval_with_examples(estimated, error, models_error or 0.0, 0.9),
         p=estimated.p(),
         superiority=None if better is None else better[0],
         superiority_ci95=None if better is None else better[1],
@@ -249,7 +254,7 @@ def _p_new(row: Evidence) -> float | None:
     """The p-value of a row for other seeds and other examples."""
     if row.p is None or row.effect is None or row.example_error is None:
         return None
-    return p_with_examples(Estimate(row.effect, row.seeds, row.sd), row.example_error)
+    return p_with_examples(Estimate(row.effect, row.seeds, row.sd), row.example_error, row.models_error or 0.0)
 
 
 def _decided(row: Evidence, p_holm: float | None, p_new: float | None, sign: int, tests: int) -> Evidence:

@@ -146,6 +146,7 @@ def scaled(row: Evidence, factor: float) -> Evidence:
         effect=factor * row.effect,
         sd=None if row.sd is None else factor * row.sd,
         example_error=None if row.example_error is None else factor * row.example_error,
+        models_error=None if row.models_error is None else factor * row.models_error,
         smallest=smallest,
         ci95=_times(row.ci95, factor),
         ci90=_times(row.ci90, factor),

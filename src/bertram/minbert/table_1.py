@@ -119,14 +119,15 @@ def _interval(row: Row, outcome: Outcome, scores: Mapping[int, float]) -> tuple[
     """The interval of a mean over seeds: for other seeds and examples where there are enough seeds."""
     names = [row.runs[seed].path.name for seed in scores]
     result = estimate(list(scores.values()))
-    wide = interval_with_examples(result, outcome.shared_error([{name: 1.0} for name in names]))
+    weights = dict.fromkeys(names, 1 / len(names))
+    error = outcome.example_error(weights)
+    wide = interval_with_examples(result, outcome.shared_error([{name: 1.0} for name in names]), error)
     if wide is not None and not row.experiment.constant:  # where nothing is trained, nothing has noise of training
         lowest = -1.0 if outcome.metric in METRICS and METRICS[outcome.metric].correlation else 0.0
         return (max(wide[0], lowest), min(wide[1], 1.0)), "examples and seeds"
-    weights = dict.fromkeys(names, 1 / len(names))
     units = sum(len(part) for part in outcome.units(weights).values())
     interval = METRICS[outcome.metric].interval if outcome.metric in METRICS else proportion  # overall is on [0, 1]
-    return interval(result.value, outcome.example_error(weights), units), "examples"
+    return interval(result.value, error, units), "examples"
 
 
 def _differences(rows: Sequence[Row], scored: Sequence[Outcome], smallest_effect: float) -> Differences:
