@@ -120,5 +120,6 @@ def test_phrases_are_written_to_standard_output(tmp_path: Path) -> None:
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.txt").write_text("(3 (2 The) (4 (3 good) (2 film)))\n")
     assert call("data", "phrases", tmp_path, "--out", tmp_path / "out.tsv").code == 0
+    assert "exists already" in call("data", "phrases", tmp_path, "--out", tmp_path / "out.tsv").err
     code, out, err = call("data", "phrases", tmp_path, "--out", "-")
     assert (code, out, err) == (0, (tmp_path / "out.tsv").read_text(), "5 phrases\n")

@@ -56,6 +56,31 @@ def test_a_file_given_by_name_has_the_columns_of_the_task_and_its_label_frequenc
     assert task(kind="score", files=own_files, extra=["more.tsv"]).extra[0].decimal == ","
 
 
+def test_a_small_file_or_a_scarce_label_is_drawn_more_often_and_said_so(data: Path, tiny_encoder: Path) -> None:
+    write(data, "few.tsv", pairs(2, 500), HEADER)
+    write(data, "scarce.tsv", [*pairs(1, 601), *(f"z{n}\tred {n}\tblue {n}\t1" for n in range(40))], HEADER)
+
+    def said(extra: list[Any]) -> list[str]:
+        config = tiny_config(tiny_encoder, data=str(data), tasks={"own": task(extra=extra, batch_size=4)})
+        cautions = read_data(config, load_tokenizer(tiny_encoder), 64).cautions
+        return [caution for caution in cautions if "as often as the task's own" in caution]
+
+    assert said(["more.tsv"]) == []
+    assert said([{"file": "few.tsv", "texts": ["a", "b"], "label": "label", "share": 0.5}]) == []  # as it was told
+    (few,) = said([{"file": "few.tsv", "texts": ["a", "b"], "label": "label", "share": "rows"}])
+    assert few.startswith("own: few.tsv has so few rows, or so few with one label, that some are drawn about ")
+    (scarce,) = said(["scarce.tsv"])
+    assert "scarce.tsv has so few rows" in scarce
+
+
+def test_dev_rows_in_a_further_file_are_said(data: Path, tiny_encoder: Path) -> None:
+    dev = (data / "dev.tsv").read_text(encoding="utf-8")
+    (data / "leak.tsv").write_text(dev, encoding="utf-8")
+    config = tiny_config(tiny_encoder, data=str(data), tasks={"own": task(extra=["leak.tsv"])})
+    cautions = read_data(config, load_tokenizer(tiny_encoder), 64).cautions
+    assert "own: 9 of 9 dev rows have the texts of a training row" in cautions
+
+
 def test_several_files_are_read_drawn_and_recorded(data: Path, tiny_encoder: Path) -> None:
     write(data, "third.tsv", pairs(6, 400), HEADER)
     write(data, "bare.tsv", [f"{n}\tone {n}\ttwo {n}" for n in range(4)], "id\ta\tb")

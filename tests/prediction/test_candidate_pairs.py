@@ -77,7 +77,14 @@ def test_the_command_writes_rows_that_a_teacher_can_label(tiny_encoder: Path, tm
     assert {row["origin"] for row in rows} == {"neighbour", "random"}
     held_out = words_of(("a dog runs 1", "a dog runs 2"))
     assert held_out not in {words_of((row["sentence1"], row["sentence2"])) for row in rows}
-    assert call("data", "pairs", tmp_path, "--task", "sst", "--out", out)[0] == 1
+    code, _, err = call("data", "pairs", tmp_path, "--task", "sst", "--out", tmp_path / "sst.tsv")
+    assert code == 1
+    assert "exists already" not in err
+    kept = out.read_bytes()
+    for task in ("sts", "sst"):
+        code, _, err = call("data", "pairs", tmp_path, "--task", task, "--out", out)
+        assert (code, err) == (1, f"bertram: {out}: exists already; choose another --out\n")
+    assert out.read_bytes() == kept
 
 
 def test_dev_rows_that_are_held_out_are_no_candidates(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -399,9 +399,20 @@ def test_bad_teachers_are_named_before_training(tiny_encoder: Path, teacher: Pat
     assert "text_normalization = course there, plain here" in said
     mood = SST.model_copy(update={"name": "mood", "max_train_samples": 24})
     only = options.change(student(tiny_encoder, teacher), tasks={"mood": mood})
-    assert f"teacher {teacher} has none of the tasks mood" in faults(only, tmp_path / "d")
+    assert f"teacher {teacher} was trained on none of the tasks mood" in faults(only, tmp_path / "d")
     both = options.change(student(tiny_encoder, teacher), tasks={"mood": mood, "sst": SST})
-    assert faults(both, tmp_path / "e") == "distill.teachers: no teacher has a task mood"
+    assert faults(both, tmp_path / "e") == "distill.teachers: no teacher was trained on mood"
+
+
+@pytest.mark.slow
+def test_a_task_that_a_teacher_did_not_learn_has_no_teacher(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:
+    half = train(tiny_config(tiny_encoder, seed=7, tasks={"sts": {"trained": False}}), tmp_path / "half").path
+    said = faults(student(tiny_encoder, half), tmp_path / "a")
+    assert said == "distill.teachers: no teacher was trained on sts"
+    together = ensemble([half, teacher], tmp_path / "two").path  # the first member's head would halve what is said
+    assert faults(student(tiny_encoder, together), tmp_path / "b") == said
+    both = begin_training(student(tiny_encoder, half, teacher)).teachers
+    assert [fact.tasks for fact in both.facts] == [["sst", "quora"], ["sst", "quora", "sts"]]
 
 
 @pytest.mark.slow

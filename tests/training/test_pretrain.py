@@ -327,3 +327,8 @@ def test_the_command_trains_and_names_its_faults(tiny_encoder: Path, tmp_path: P
     assert json.loads((tmp_path / "out" / "pretraining.json").read_text())["tasks"] == ["sst", "sts"]
     code, _, err = call("pretrain", *words, "--mask-probability", "1.5", "--out", tmp_path / "other")
     assert (code, err) == (1, "bertram: --mask-probability: input should be less than 1\n")
+    code, _, err = call("pretrain", *words, "--optimizer.lr", "5", "--smart.tasks", "sst", "--out", tmp_path / "other")
+    assert code == 1
+    assert "--optimizer.lr: no option of pretrain" in err
+    assert "--smart.tasks: no option of pretrain" in err
+    assert not (tmp_path / "other").exists()

@@ -98,8 +98,8 @@ def init(
 
     refuse_second_dash({f"FILES[{number}]": path for number, path in enumerate(files)})
     out = None if out is None or is_dash(out) else out
-    if out is not None and out.exists():
-        raise BertramError(f"{out}: exists already; choose another --out")
+    if out is not None:
+        _refuse_existing_file(out)
     text = guess(files, None if out is None else out.parent, encoding)
     if out is None:
         sys.stdout.write(text)
@@ -155,6 +155,7 @@ def phrases(trees: Path, *, out: FileOrDash) -> None:
     """
     from bertram.data.treebank import write_phrases  # noqa: PLC0415
 
+    _refuse_existing_file(out)
     _tell(out, f"{write_phrases(trees, out):,} phrases")
 
 
@@ -192,6 +193,7 @@ def pairs(
     from bertram.model.pretrained import find, read_with_tokenizer  # noqa: PLC0415
     from bertram.prediction.candidate_pairs import candidate_pairs, write_pairs  # noqa: PLC0415
 
+    _refuse_existing_file(out)
     settings = _settings(data, words, config, encoder=encoder, seed=seed)
     if task not in settings.tasks:
         raise DataError(f"unknown task {task!r}; choose one of {', '.join(settings.tasks)}")
@@ -209,6 +211,16 @@ def pairs(
     neighbour_count = sum(candidate.origin == "neighbour" for candidate in candidates)
     parts = f"{neighbour_count:,} of nearest neighbours and {len(candidates) - neighbour_count:,} random ones"
     _tell(out, f"{len(candidates):,} pairs: {parts}")
+
+
+def _refuse_existing_file(out: Path) -> None:
+    """Refuse to write over a file, which may be one of the data.
+
+    Raises:
+        BertramError: the file exists; `-` and devices may be written to.
+    """
+    if not is_dash(out) and (out.is_file() or out.is_dir()):
+        raise BertramError(f"{out}: exists already; choose another --out")
 
 
 def _tell(out: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """``bertram pretrain``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cyclopts import App
@@ -9,6 +10,7 @@ from bertram.cli.layout import Flag, Words
 from bertram.cli.settings import resolved
 from bertram.config import Config, PretrainConfig
 from bertram.errors import ConfigError
+from bertram.options.command_line import pairs
 
 EXAMPLES = """Examples:
 
@@ -19,6 +21,7 @@ EXAMPLES = """Examples:
 
 app = App(name="pretrain", help_epilogue=EXAMPLES, help_format="plaintext")
 DEFAULTS = PretrainConfig()
+READ = ("tasks", "split", "allow_rejects")  # tables and fields of a configuration that decide which texts there are
 
 
 @app.default
@@ -92,6 +95,7 @@ def pretrain(
     from bertram.cli.terminal import say  # noqa: PLC0415
     from bertram.training.pretrain import pretrain as run  # noqa: PLC0415
 
+    _refuse_other_fields(words)
     top: dict[str, object] = {"data": data, "encoder": encoder, "seed": seed, "precision": precision, "device": device}
     top |= {"threads": threads, "checkpoint": None if save_minutes is None else {"save_minutes": save_minutes}}
     settings: Config = resolved(None, config, words, top.items())
@@ -112,3 +116,15 @@ def pretrain(
         raise ConfigError([fault.replace("_", "-", fault.index(":")) for fault in faults]) from None
     names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
     run(settings, masked, out, tasks=names, resume=resume, say=say)
+
+
+def _refuse_other_fields(words: Sequence[str]) -> None:
+    """Refuse fields of a configuration that only a training of tasks reads, such as ``--optimizer.lr``.
+
+    Raises:
+        ConfigError: with a line for each.
+    """
+    names = [name for name, _ in pairs(words)]
+    others = [name for name in names if name.split(".")[0].replace("-", "_") not in READ]
+    if others:
+        raise ConfigError([f"--{name}: no option of pretrain; bertram pretrain --help lists them" for name in others])

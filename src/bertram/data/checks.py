@@ -185,7 +185,7 @@ def _unused_exclusions(task: Task, rows: FileRows) -> Iterator[str]:
             yield f"no row of {further.name} has a value of {place}.exclude, so none is left out"
 
 
-def _cautions(task: Task, train: Rows | None, further: Iterable[Rows], dev: Rows) -> Iterator[str]:
+def _cautions(task: Task, train: Rows | None, further: Sequence[Rows], dev: Rows) -> Iterator[str]:
     space = task.label_space
     in_dev = _labels(dev)
     if len(in_dev) == 1:
@@ -205,7 +205,7 @@ def _cautions(task: Task, train: Rows | None, further: Iterable[Rows], dev: Rows
     elif train.sha256 == dev.sha256:
         yield f"dev is the training file {train.name}; its scores do not show what the model does with new texts"
         return
-    train_texts = set(train.texts)
+    train_texts = set(train.texts).union(*(rows.texts for rows in further))
     common = sum(texts in train_texts for texts in dev.texts)
     if common >= COMMON * len(dev):
         yield f"{common:,} of {len(dev):,} dev rows have the texts of a training row"

@@ -43,6 +43,11 @@ class Source:
         """Number of examples in a pass."""
         return self.size if self.strata is None else sum(stratum.pass_count for stratum in self.strata)
 
+    @property
+    def most_frequent(self) -> float:
+        """Share of the passes that have the example which most of them have."""
+        return 1.0 if self.strata is None else max(part.pass_count / len(part.places) for part in self.strata)
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -71,6 +76,18 @@ class Pool:
         while sum(counts) >= self.batch_size and any(counts):
             counts[counts.index(max(counts))] -= 1
         return tuple(counts)
+
+    def repetitions(self) -> dict[str, float]:
+        """How often the most frequent example of each file without a share is drawn, for one draw of an own example.
+
+        About 1 for a large file; a small one has a whole example of each batch all the same.
+        """
+        of_own = self.own / self.size
+        return {
+            source.name: count / source.pass_size * source.most_frequent / of_own
+            for source, count in zip(self.further, self.further_counts, strict=True)
+            if source.share is None and source.pass_size
+        }
 
     @property
     def own(self) -> int:

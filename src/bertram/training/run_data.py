@@ -1,5 +1,6 @@
 """The examples that a run trains on and is scored on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from bertram.task_files import Extra
 from bertram.tasks import Task
 from bertram.training.pools import Pool, Source, Stratum
 
+OFTEN = 3.0  # draws of a further row for one of an own row, above which it is worth a caution
 TRAIN_SAMPLE = 1000  # training examples of each task that are scored, for the train-dev gap
 
 
@@ -103,7 +105,9 @@ def read_data(config: Config, tokenizer: Tokenizer, max_tokens: int, source: Dat
         dev if limit is None else {name: sample(task_examples, limit, seed=0) for name, task_examples in dev.items()}
     )
     train_sample = {name: sample(train[name].at(range(own[name])), TRAIN_SAMPLE, seed=0) for name in train}
-    return RunData(train, own, further, dev, watched, train_sample, file_facts(read), caution_lines, held_out)
+    data = RunData(train, own, further, dev, watched, train_sample, file_facts(read), caution_lines, held_out)
+    caution_lines.extend(_repetition_cautions(config, data))
+    return data
 
 
 def pools(config: Config, data: RunData) -> dict[str, Pool]:
@@ -116,6 +120,16 @@ def pools(config: Config, data: RunData) -> dict[str, Pool]:
         )
         for name in data.train
     }
+
+
+def _repetition_cautions(config: Config, data: RunData) -> Iterator[str]:
+    """A sentence for each further file so small, or with so few rows of a label, that rows of it are drawn often."""
+    for name, pool in pools(config, data).items():
+        for place, times in pool.repetitions().items():
+            if times > OFTEN:
+                file = config.tasks[name].further[place].file
+                often = f"some are drawn about {times:.0f} times as often as the task's own"
+                yield f"{name}: {file} has so few rows, or so few with one label, that {often}"
 
 
 def _with_labels(examples: Examples, own: Examples) -> Examples:

@@ -15,11 +15,12 @@ def space_faults(path: str, student: Mapping[str, Task], teacher: Mapping[str, T
     Args:
         path: run directory of the teacher.
         student: trained tasks of the student.
-        teacher: tasks of the teacher.
+        teacher: tasks that the teacher was trained on.
     """
     common = [name for name in student if name in teacher]
     if not common:
-        return [f"teacher {path} has none of the tasks {', '.join(student)}; it has {', '.join(teacher)}"]
+        trained = f"it was trained on {', '.join(teacher)}" if teacher else "it was trained on no task"
+        return [f"teacher {path} was trained on none of the tasks {', '.join(student)}; {trained}"]
     faults = []
     for name in common:
         own, taught = student[name], teacher[name]

@@ -8,7 +8,7 @@ student of the same teachers, therefore computes only what is missing.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from bertram.runs.lock import exclusive
 from bertram.runs.record_parts import Agreement, Distilled, TeacherInfo
 from bertram.runs.tensors import read_tensors
 from bertram.runs.typed_json import read_object
+from bertram.tasks import Task
 from bertram.training import processes
 from bertram.training.run_data import RunData, pools
 from bertram.training.sampler import Sampler
@@ -53,6 +54,7 @@ class TrainedTeacher:
         run: run of the model.
         sha256: SHA-256 of the model.
         model: model or ensemble.
+        tasks: the tasks that it was trained on.
         overall: overall score on dev that the run recorded; None if it is undefined.
     """
 
@@ -60,6 +62,7 @@ class TrainedTeacher:
     run: Run
     sha256: str
     model: Model | Ensemble
+    tasks: Mapping[str, Task]
     overall: float | None
 
 
@@ -135,7 +138,7 @@ class Teachers:
             outputs = [
                 teacher_outputs(teacher.model, measured, range(len(measured)), config.evaluation.batch_size)
                 for teacher in self.trained
-                if name in teacher.model.tasks
+                if name in teacher.tasks
             ]
             count = int(is_drawn[name].sum()) + len(data.dev[name])
             seconds += (time.perf_counter() - start) * count / len(measured)
@@ -214,7 +217,7 @@ class KeptOutputs:
         """
         name = examples.task.name
         chosen = torch.ones(len(examples), dtype=torch.bool) if needed is None else needed
-        outputs = [self._of_teacher(teacher, examples, chosen) for teacher in teachers if name in teacher.model.tasks]
+        outputs = [self._of_teacher(teacher, examples, chosen) for teacher in teachers if name in teacher.tasks]
         return torch.stack(outputs).mean(0)
 
     def _of_teacher(self, teacher: TrainedTeacher, examples: Examples, needed: Tensor) -> Tensor:
@@ -309,13 +312,14 @@ def load_teachers(config: Config, precision: Precision, device: torch.device) ->
             continue
         for member in model.members if isinstance(model, Ensemble) else [model]:
             member.network.to(device)
-        faults += space_faults(path, student, model.tasks)
+        tasks = _learned_tasks(run, model)
+        faults += space_faults(path, student, tasks)
         sha256 = model_hash(run)
         faults += [f"distill.teachers: {path} is the same model as {t.path}" for t in teachers if t.sha256 == sha256]
-        teachers.append(TrainedTeacher(path, run, sha256, model, _overall(run)))
+        teachers.append(TrainedTeacher(path, run, sha256, model, tasks, _overall(run)))
     if teachers and not faults:
-        taught = {name for teacher in teachers for name in teacher.model.tasks}
-        faults += [f"distill.teachers: no teacher has a task {name}" for name in student if name not in taught]
+        taught = {name for teacher in teachers for name in teacher.tasks}
+        faults += [f"distill.teachers: no teacher was trained on {name}" for name in student if name not in taught]
     if faults:
         raise ConfigError(faults)
     return Teachers(teachers, [TeacherInfo(t.path, t.sha256, _taught(t, student), t.overall) for t in teachers])
@@ -328,7 +332,17 @@ def _directory_faults(directory: Path) -> list[str]:
 
 
 def _taught(teacher: TrainedTeacher, student: Iterable[str]) -> list[str]:
-    return [name for name in student if name in teacher.model.tasks]
+    return [name for name in student if name in teacher.tasks]
+
+
+def _learned_tasks(run: Run, model: Model | Ensemble) -> dict[str, Task]:
+    """The tasks that a teacher, and each member of it, was trained on: the head of any other says nothing."""
+    members = model.members if isinstance(model, Ensemble) else [model]
+    return {
+        name: task
+        for name, task in model.tasks.items()
+        if all(member.tasks[name].trained for member in members) and run.record.examples_seen.get(name, 1) > 0
+    }
 
 
 def _overall(run: Run) -> float | None:
