@@ -31,7 +31,10 @@ label = "same"
 """
 
 
-SET_ENCODING = "if the text has another encoding, set it (files.encoding, --encoding)"
+SET_ENCODING = (
+    "if the text has another encoding, set it (files.encoding; hub.encoding, extra.encoding or unlabelled.encoding for "
+    "a file of that table; --encoding)"
+)
 
 
 def fails(*words: object, stdin: bytes = b"", lines: int = 2) -> str:
