@@ -14,6 +14,7 @@ from bertram.cli.settings import resolved
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.minbert.catalogue import RECIPES
+from bertram.options.command_line import pairs
 from bertram.task_files import Files
 from bertram.tasks import SST, STS, Task
 from bertram.training.train import train
@@ -334,7 +335,20 @@ def test_tasks_may_be_named_like_anything_in_letters() -> None:
         ("tasks.t.loss", "none", ["tasks", "t", "loss"], None),
         ("tasks.t.class_weights", "balanced", ["tasks", "t", "class_weights"], "balanced"),
         ("tasks.t.class_weights", "1,2", ["tasks", "t", "class_weights"], ["1", "2"]),
+        ("tasks.t.labels", "{a},{b}", ["tasks", "t", "labels"], ["{a}", "{b}"]),
+        ("tasks.t.extra", "a.csv,b.csv", ["tasks", "t", "extra"], ["a.csv", "b.csv"]),
+        ("tasks.t.extra", '["a.csv"]', ["tasks", "t", "extra"], ["a.csv"]),
+        ("tasks.t.extra", "[1].csv", ["tasks", "t", "extra"], "[1].csv"),
+        (
+            "tasks.t.unlabelled",
+            '{file="x.csv",texts=["a","b"],share="rows"}',
+            ["tasks", "t", "unlabelled"],
+            {"file": "x.csv", "texts": ["a", "b"], "share": "rows"},
+        ),
+        ("tasks.t.extra", '[{file="x.csv"}]', ["tasks", "t", "extra"], [{"file": "x.csv"}]),
+        ("tasks.t.extra.exclude", '{a="1"}', ["tasks", "t", "extra", "exclude"], {"a": "1"}),
         ("no.such", "x y", ["no", "such"], "x y"),
+        ("no.such", "[x]", ["no", "such"], "[x]"),
     ],
 )
 def test_words_of_the_command_line_are_read_by_the_type_of_their_field(
@@ -346,6 +360,32 @@ def test_words_of_the_command_line_are_read_by_the_type_of_their_field(
         found = found[key]
     assert found == value
     assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "remedy"),
+    [
+        ("tasks.t.extra", "[dev.tsv]", """'["a", "b"]'; or write a,b"""),
+        ("tasks.t.labels", "[bad,good]", """'["a", "b"]'; or write a,b"""),
+        ("tasks.t.unlabelled", "{file=x.csv}", """'{name = "a", other = ["b"]}'"""),
+        ("tasks.t.files", "{train=x.csv}", """'{name = "a", other = ["b"]}'"""),
+        ("tasks.t.extra.exclude", "{split=dev}", """'{name = "a", other = ["b"]}'"""),
+    ],
+)
+def test_a_list_or_table_that_lost_its_quotes_to_the_shell_is_refused_with_how_to_write_it(
+    name: str, text: str, remedy: str
+) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        options.nest([(name, text)])
+    assert str(refusal.value).startswith(f"{name} = {text}: ")
+    assert str(refusal.value).endswith(f"quotes for the shell: {remedy}")
+
+
+def test_a_part_of_a_list_that_the_shell_has_split_is_refused_with_how_to_write_it() -> None:
+    with pytest.raises(ConfigError, match=r"unexpected argument 'b\.tsv\]'; a list in brackets needs quotes"):
+        pairs(["--tasks.t.extra", "[a.tsv,", "b.tsv]"])
+    with pytest.raises(ConfigError, match="unexpected argument 'b'; options are written --name value"):
+        pairs(["--tasks.t.extra", "a", "b"])
 
 
 def test_nested_options_share_their_tables_and_the_last_one_counts() -> None:
