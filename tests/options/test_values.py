@@ -247,11 +247,23 @@ def test_a_misspelt_field_is_answered_with_the_nearest(name: str, near: str | No
         ({"tasks": {"sst": {"labels": ["a", "b"], "names": ["x", "x"]}}}, "tasks.sst: label_names holds a value twice"),
         ({"surgery": {"main_task": "imdb"}}, "surgery.main_task: 'imdb' is not a trained task; choose from sst"),
         ({"tasks": {"sst": {"max_train_samples": 1}}}, "tasks.sst.max_train_samples = 1: input should be greater"),
-        ({"optimizer": {"betas": [0.9]}}, "optimizer.betas"),
+        ({"optimizer": {"betas": [0.9]}}, "optimizer.betas: takes 2 values, each a number >= 0, < 1 (decay rates of"),
+        ({"distill": {"gold_weight": [0.5]}}, "distill.gold_weight: takes 2 values, each a number >= 0, <= 1 (λ, "
+         "weight of the gold labels' loss at the first and at the last step"),
+        ({"distill": {"gold_weight": 0.5}}, "distill.gold_weight: takes 2 values"),
+        ({"smart": {"bregman_beta": [0.5, 0.5, 0.5]}}, "smart.bregman_beta: takes 2 values"),
+        ({"tasks": {"sts": {"range": [1]}}}, "tasks.sts.range: takes 2 values, each a number (lowest and highest"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused(change: dict[str, Any], said: str) -> None:
     assert any(said in line for line in problems(changed(**change)))
+
+
+def test_a_list_of_another_length_hides_no_other_fault() -> None:
+    lines = problems(changed(optimizer={"betas": []}, surgery={"main_task": "imdb"}))
+    assert len(lines) == 2
+    assert lines[0].startswith("optimizer.betas: takes 2 values")
+    assert lines[1].startswith("surgery.main_task: 'imdb' is not a trained task")
 
 
 def test_remedies_work() -> None:
