@@ -5,11 +5,14 @@ import os
 import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.common.commands import call, spawn
+from tests.common.trainings import tiny_config
 
-from bertram import load
+from bertram import load, options
+from bertram.runs.directory import create
 
 TASKS_WITH_FAULTS = """
 [tasks.mood]
@@ -31,7 +34,10 @@ label = "same"
 """
 
 
-SET_ENCODING = "if the text has another encoding, set it (files.encoding, --encoding)"
+SET_ENCODING = (
+    "if the text has another encoding, set it (files.encoding; hub.encoding, extra.encoding or unlabelled.encoding for "
+    "a file of that table; --encoding)"
+)
 
 
 def fails(*words: object, stdin: bytes = b"", lines: int = 2) -> str:
@@ -205,6 +211,38 @@ class TestTraining:
 
     def test_resume_without_a_place(self) -> None:
         assert "--resume needs --out" in fails("train", "--resume")
+
+    @pytest.mark.parametrize(
+        ("command", "paths", "reason"),
+        [
+            ("train", {"encoder": "./enc"}, "encoder ./enc: there is no such directory"),
+            ("train", {"data": "d"}, "d: there is no such directory; --data takes a directory, hub or sample"),
+            (
+                "distill",
+                {"distill": {"teachers": ["runs/a"]}},
+                "distill.teachers: runs/a: there is no such run directory",
+            ),
+        ],
+    )
+    def test_a_run_that_is_resumed_in_another_directory_than_that_of_its_relative_paths(
+        self,
+        command: str,
+        paths: dict[str, Any],
+        reason: str,
+        tiny_encoder: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        config = options.change(tiny_config(tiny_encoder), **paths)
+        create(tmp_path / "run", config)
+        monkeypatch.chdir(tmp_path)
+        said = fails(command, "--resume", "--out", "run").splitlines()
+        assert said[0].startswith(f"bertram: {reason}")
+        assert said[1].startswith("The relative paths of a run (encoder, data, distill.teachers, distill.outputs)")
+        assert said[1].endswith("resume the run in the directory where it was started.")
+        absolute = {"data": str(tmp_path / "none"), "encoder": str(tiny_encoder), "distill": {"teachers": ["run"]}}
+        create(tmp_path / "absolute", options.change(config, **absolute))
+        assert "relative" not in fails(command, "--resume", "--out", "absolute")
 
     @pytest.mark.parametrize("what", [["--data", "hub"], ["--encoder", "google-bert/bert-base-uncased"]], ids=str)
     @pytest.mark.slow

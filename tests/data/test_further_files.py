@@ -14,6 +14,7 @@ from bertram.data.checks import check_files, read_files
 from bertram.data.leaks import label_shifts, leaks
 from bertram.data.rows import read_further
 from bertram.data.tokenizer import load_tokenizer
+from bertram.errors import DataError
 from bertram.task_files import Extra
 from bertram.tasks import QUORA, Task
 from bertram.training.run_data import pools, read_data
@@ -79,6 +80,18 @@ def test_dev_rows_in_a_further_file_are_said(data: Path, tiny_encoder: Path) -> 
     config = tiny_config(tiny_encoder, data=str(data), tasks={"own": task(extra=["leak.tsv"])})
     cautions = read_data(config, load_tokenizer(tiny_encoder), 64).cautions
     assert "own: 9 of 9 dev rows have the texts of a training row" in cautions
+
+
+@pytest.mark.parametrize("table", ["extra", "unlabelled"])
+def test_a_fault_of_quotes_or_bytes_names_the_field_of_the_files_table_that_helps(data: Path, table: str) -> None:
+    (data / "bare.tsv").write_bytes(b'a\tb\tlabel\n"who was it?\twhat is it?\t1\n\xe9t\xe9?\tsummer?\t0\n')
+    further = {"file": "bare.tsv", "texts": ["a", "b"], **({"label": "label"} if table == "extra" else {})}
+    with pytest.raises(DataError) as refusal:
+        read_further(task(**{table: further}), table, str(data))
+    assert f"{table}.quoting" in str(refusal.value)
+    assert f"{table}.encoding" in str(refusal.value)
+    known = task(**{table: {**further, "quoting": "none", "encoding": "latin-1"}})
+    assert len(read_further(known, table, str(data))) == 2
 
 
 def test_several_files_are_read_drawn_and_recorded(data: Path, tiny_encoder: Path) -> None:

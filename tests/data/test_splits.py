@@ -18,7 +18,7 @@ from bertram.config import Config, SplitConfig
 from bertram.data.checks import cautions, read_files
 from bertram.data.describe import words_of
 from bertram.data.rows import Rows, read_rows
-from bertram.data.splits import SPLITS, assign, config_source, hold_out, run_source
+from bertram.data.splits import SPLITS, assign, config_source, hold_out, run_source, write_held_out
 from bertram.errors import DataError, RunError
 from bertram.evaluation.files import evaluate_run
 from bertram.merging.soup import soup
@@ -45,6 +45,11 @@ def rows_of(
         part="train",
         groups=None if groups is None else list(groups),
     )
+
+
+def many_rows(name: str = "t.csv", begin: int = 0) -> Rows:
+    numbers = range(begin, begin + 30)
+    return rows_of([(f"text {number}",) for number in numbers], [number % 2 for number in numbers], name=name)
 
 
 Row = tuple[str, str, int, str]
@@ -120,12 +125,25 @@ def test_pairs_that_share_one_text_are_separated_only_on_request() -> None:
 
 
 def test_the_split_depends_on_its_own_seed_and_covers_all_rows_by_folds() -> None:
-    rows = {"t": rows_of([(f"text {number}",) for number in range(30)], [number % 2 for number in range(30)])}
+    rows = {"t": many_rows()}
     assert hold_out(rows, SplitConfig())["t"] == hold_out(rows, SplitConfig())["t"]
     assert hold_out(rows, SplitConfig(seed=1))["t"].lines != hold_out(rows, SplitConfig())["t"].lines
     folds = [hold_out(rows, SplitConfig(folds=3, fold=fold))["t"].lines for fold in range(3)]
     assert sorted(line for lines in folds for line in lines) == rows["t"].lines.tolist()
     assert [len(lines) for lines in folds] == [10, 10, 10]
+
+
+def test_rows_of_an_earlier_run_are_described_by_that_run_and_not_by_a_seed(tmp_path: Path) -> None:
+    first, second = many_rows(), many_rows("u.csv", begin=100)
+    held = hold_out({"a": first}, SplitConfig(seed=5))
+    run = Run(tmp_path)
+    write_held_out(run, held)
+    again = hold_out({"a": first, "b": second}, SplitConfig(same_as=str(run.path)))
+    assert again["a"] == held["a"]
+    assert again["a"].how == (
+        f"dev is 6 of the 30 rows of t.csv, the rows that {run.path} held out; rows that share a text are on one side"
+    )
+    assert "6 of the 30 rows of u.csv, held out by seed 0;" in again["b"].how
 
 
 @pytest.mark.parametrize("count", [5, 10])
@@ -201,7 +219,7 @@ def test_a_run_holds_out_rows_and_everything_later_uses_them(tiny_encoder: Path,
     third = train(own_config(tiny_encoder, tmp_path, split={"seed": 5}), tmp_path / "c")
     fourth = own_config(tiny_encoder, tmp_path, split={"seed": 5, "same_as": str(run.path)})
     labelled = options.change(fourth, tasks={"mood": {"labels": ["glad", "sad"]}})
-    assert config_source(labelled).held_out["mood"].lines == held.lines
+    assert config_source(labelled).held_out["mood"] == held
     with pytest.raises(RunError, match="held out other dev rows of mood"):
         soup([run.path, third.path], tmp_path / "bad", say=print)
     (tmp_path / "mood.csv").write_text((tmp_path / "mood.csv").read_text() + "one more,sad,w99\n")

@@ -14,6 +14,7 @@ from bertram.cli.settings import resolved
 from bertram.config import Config
 from bertram.errors import ConfigError
 from bertram.minbert.catalogue import RECIPES
+from bertram.options.command_line import pairs
 from bertram.task_files import Files
 from bertram.tasks import SST, STS, Task
 from bertram.training.train import train
@@ -246,15 +247,27 @@ def test_a_misspelt_field_is_answered_with_the_nearest(name: str, near: str | No
         ({"tasks": {"sst": {"labels": ["a", "b"], "names": ["x", "x"]}}}, "tasks.sst: label_names holds a value twice"),
         ({"surgery": {"main_task": "imdb"}}, "surgery.main_task: 'imdb' is not a trained task; choose from sst"),
         ({"tasks": {"sst": {"max_train_samples": 1}}}, "tasks.sst.max_train_samples = 1: input should be greater"),
-        ({"optimizer": {"betas": [0.9]}}, "optimizer.betas"),
+        ({"optimizer": {"betas": [0.9]}}, "optimizer.betas: takes 2 values, each a number >= 0, < 1 (decay rates of"),
+        ({"distill": {"gold_weight": [0.5]}}, "distill.gold_weight: takes 2 values, each a number >= 0, <= 1 (λ, "
+         "weight of the gold labels' loss at the first and at the last step"),
+        ({"distill": {"gold_weight": 0.5}}, "distill.gold_weight: takes 2 values"),
+        ({"smart": {"bregman_beta": [0.5, 0.5, 0.5]}}, "smart.bregman_beta: takes 2 values"),
+        ({"tasks": {"sts": {"range": [1]}}}, "tasks.sts.range: takes 2 values, each a number (lowest and highest"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused(change: dict[str, Any], said: str) -> None:
     assert any(said in line for line in problems(changed(**change)))
 
 
+def test_a_list_of_another_length_hides_no_other_fault() -> None:
+    lines = problems(changed(optimizer={"betas": []}, surgery={"main_task": "imdb"}))
+    assert len(lines) == 2
+    assert lines[0].startswith("optimizer.betas: takes 2 values")
+    assert lines[1].startswith("surgery.main_task: 'imdb' is not a trained task")
+
+
 def test_remedies_work() -> None:
-    """What a message tells the user to type makes the fault go away."""
+    """What a message tells the user to type, in place of the same option, makes the fault go away."""
     for given_, remedy in (
         ([("sampling.order", "rotating")], [("sampling.epoch_of", "none")]),
         ([("surgery.method", "pcgrad"), ("model.freeze_encoder", "true")], [("surgery.method", "none")]),
@@ -264,7 +277,7 @@ def test_remedies_work() -> None:
     ):
         with pytest.raises(ConfigError):
             options.overlay(recipe("cross"), {}, options.nest(given_))
-        options.overlay(recipe("cross"), {}, options.nest([*given_, *remedy]))
+        options.overlay(recipe("cross"), {}, options.nest(dict([*given_, *remedy]).items()))
 
 
 def test_the_command_line_is_over_the_file_and_the_file_over_the_recipe() -> None:
@@ -334,7 +347,20 @@ def test_tasks_may_be_named_like_anything_in_letters() -> None:
         ("tasks.t.loss", "none", ["tasks", "t", "loss"], None),
         ("tasks.t.class_weights", "balanced", ["tasks", "t", "class_weights"], "balanced"),
         ("tasks.t.class_weights", "1,2", ["tasks", "t", "class_weights"], ["1", "2"]),
+        ("tasks.t.labels", "{a},{b}", ["tasks", "t", "labels"], ["{a}", "{b}"]),
+        ("tasks.t.extra", "a.csv,b.csv", ["tasks", "t", "extra"], ["a.csv", "b.csv"]),
+        ("tasks.t.extra", '["a.csv"]', ["tasks", "t", "extra"], ["a.csv"]),
+        ("tasks.t.extra", "[1].csv", ["tasks", "t", "extra"], "[1].csv"),
+        (
+            "tasks.t.unlabelled",
+            '{file="x.csv",texts=["a","b"],share="rows"}',
+            ["tasks", "t", "unlabelled"],
+            {"file": "x.csv", "texts": ["a", "b"], "share": "rows"},
+        ),
+        ("tasks.t.extra", '[{file="x.csv"}]', ["tasks", "t", "extra"], [{"file": "x.csv"}]),
+        ("tasks.t.extra.exclude", '{a="1"}', ["tasks", "t", "extra", "exclude"], {"a": "1"}),
         ("no.such", "x y", ["no", "such"], "x y"),
+        ("no.such", "[x]", ["no", "such"], "[x]"),
     ],
 )
 def test_words_of_the_command_line_are_read_by_the_type_of_their_field(
@@ -348,16 +374,67 @@ def test_words_of_the_command_line_are_read_by_the_type_of_their_field(
     assert type(found) is type(value)
 
 
-def test_nested_options_share_their_tables_and_the_last_one_counts() -> None:
-    given_ = [("smart.weight", "3"), ("smart.ascent_steps", "2"), ("seed", "1"), ("smart.weight", "5")]
-    assert options.nest(given_) == {"smart": {"weight": 5, "ascent_steps": 2}, "seed": 1}
+@pytest.mark.parametrize(
+    ("name", "text", "remedy"),
+    [
+        ("tasks.t.extra", "[dev.tsv]", """'["a", "b"]'; or write a,b"""),
+        ("tasks.t.labels", "[bad,good]", """'["a", "b"]'; or write a,b"""),
+        ("tasks.t.unlabelled", "{file=x.csv}", """'{name = "a", other = ["b"]}'"""),
+        ("tasks.t.files", "{train=x.csv}", """'{name = "a", other = ["b"]}'"""),
+        ("tasks.t.extra.exclude", "{split=dev}", """'{name = "a", other = ["b"]}'"""),
+    ],
+)
+def test_a_list_or_table_that_lost_its_quotes_to_the_shell_is_refused_with_how_to_write_it(
+    name: str, text: str, remedy: str
+) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        options.nest([(name, text)])
+    assert str(refusal.value).startswith(f"{name} = {text}: ")
+    assert str(refusal.value).endswith(f"quotes for the shell: {remedy}")
+
+
+def test_a_part_of_a_list_that_the_shell_has_split_is_refused_with_how_to_write_it() -> None:
+    with pytest.raises(ConfigError, match=r"unexpected argument 'b\.tsv\]'; a list in brackets needs quotes"):
+        pairs(["--tasks.t.extra", "[a.tsv,", "b.tsv]"])
+    with pytest.raises(ConfigError, match="unexpected argument 'b'; options are written --name value"):
+        pairs(["--tasks.t.extra", "a", "b"])
+
+
+def test_nested_options_share_their_tables() -> None:
+    given_ = [("smart.weight", "3"), ("smart.ascent_steps", "2"), ("seed", "1"), ("smart.weight", "3.0")]
+    assert options.nest(given_) == {"smart": {"weight": 3, "ascent_steps": 2}, "seed": 1}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fault"),
+    [
+        (("optimizer.lr", "1e-5"), ("optimizer.lr", "2e-5"), "--optimizer.lr is given more than once, as 1e-05 and 2e"),
+        (("optimizer.head-lr", "1"), ("optimizer.head_lr", "2"), "--optimizer.head_lr is given more than once"),
+        (("tasks.t.labels", "a,b"), ("tasks.t.labels", "none"), "as a,b and none; give it once"),
+    ],
+)
+def test_two_values_of_one_field_are_refused(first: tuple[str, str], second: tuple[str, str], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        options.nest([first, second])
+
+
+@pytest.mark.filterwarnings("ignore::bertram.options.old_names.OldNameWarning")
+def test_two_values_under_the_former_and_the_present_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--optimizer\.lr is given more than once, as 1 and 2"):
+        options.nest([("optimizer.encoder_rate", "1"), ("optimizer.lr", "2")])
+
+
+def test_a_number_that_is_not_equal_to_itself_is_one_value() -> None:
+    assert math.isnan(options.nest([("optimizer.lr", "nan")])["optimizer"]["lr"])
 
 
 def test_a_table_that_is_given_a_value_and_fields_is_refused() -> None:
     with pytest.raises(ConfigError, match="smart is given a value and fields"):
         options.nest([("smart", "3"), ("smart.weight", "3")])
+    with pytest.raises(ConfigError, match="smart is given a value and fields"):
+        options.nest([("smart.weight", "3"), ("smart", "3")])
     with pytest.raises(ConfigError, match="smart = 3"):
-        options.overlay(recipe("cross"), {}, options.nest([("smart.weight", "3"), ("smart", "3")]))
+        options.overlay(recipe("cross"), {}, options.nest([("smart", "3")]))
 
 
 def test_a_file_is_read_and_its_data_directory_counts_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

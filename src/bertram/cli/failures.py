@@ -81,9 +81,9 @@ def run_command(command: Callable[[], None], words: Sequence[str], *, debug: boo
 
 
 def explanation(error: Exception) -> str:
-    """One or two lines about an error; several lines only if it lists several faults."""
+    """One or two lines about an error, and one for each note on it; more only if it lists several faults."""
     if isinstance(error, BertramError):
-        return str(error)
+        return "\n".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, MemoryError) or any(text in str(error).lower() for text in NO_MEMORY):
         return "out of memory; use smaller batches or a smaller encoder (--debug shows the traceback)"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in OUTPUT_ERRORS):

@@ -11,7 +11,7 @@ from bertram.cli.arguments import EstimateOnly, ResumeRun
 from bertram.cli.layout import Words, columns, filled
 from bertram.cli.settings import RECIPE_DEFAULTS, Configuration, ConfigurationOptions, resolved, with_labels_of_data
 from bertram.config import Config
-from bertram.errors import RunError
+from bertram.errors import BertramError, RunError, WeightsError
 from bertram.options.command_line import pairs
 from bertram.options.help import option_help
 from bertram.runs.directory import read_config
@@ -27,6 +27,10 @@ RECIPES = f"""Recipes: {", ".join(recipes.RECIPES)}, and the experiments of the 
 `bertram recipes` describes them, `bertram recipes NAME` shows one in full.
 """
 HELP_WORDS = ("--help", "-h")
+RELATIVE_PATHS = (
+    "The relative paths of a run (encoder, data, distill.teachers, distill.outputs) are looked up in the working "
+    "directory; resume the run in the directory where it was started."
+)
 
 app = App(name="train", help_epilogue=EXAMPLES, help_format="plaintext")
 
@@ -105,11 +109,34 @@ def chosen_settings(
 
 
 def train_or_estimate(settings: Config, out: Path | None, *, resume: bool, dry_run: bool) -> None:
-    """Train and show the scores, or with `dry_run` show what it would take."""
-    if dry_run:
-        show_estimate(settings)
-    else:
-        train_and_show(settings, out, resume=resume)
+    """Train and show the scores, or with `dry_run` show what it would take.
+
+    Raises:
+        BertramError: it cannot be trained; with a note if a relative path of a run to continue does not exist.
+    """
+    started = resume and out is not None and (out / "config.toml").is_file()
+    try:
+        if dry_run:
+            show_estimate(settings)
+        else:
+            train_and_show(settings, out, resume=resume)
+    except BertramError as error:
+        if started and _lacks_relative_path(settings, error):
+            error.add_note(RELATIVE_PATHS)
+        raise
+
+
+def _lacks_relative_path(settings: Config, error: BertramError) -> bool:
+    """Whether a relative path of a configuration does not exist in the working directory.
+
+    An encoder that is not there may be the Hub's; it counts if `error` is about weights.
+    """
+    paths = [*settings.distill.teachers]
+    if settings.data not in ("hub", "sample", "memory"):
+        paths.append(settings.data)
+    if settings.encoder not in ("minilm", "mpnet") and isinstance(error, WeightsError):
+        paths.append(settings.encoder)
+    return any(not path.is_absolute() and not path.exists() for path in (Path(path).expanduser() for path in paths))
 
 
 def train_and_show(settings: Config, out: Path | None, *, resume: bool) -> None:

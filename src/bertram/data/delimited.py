@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from bertram.data.lines import FILE_OPTIONS, Line, outside_quotes
 from bertram.data.lines import REMEDY as SET_ENCODING
-from bertram.data.lines import Line, outside_quotes
 from bertram.task_files import Quoting
 
 LINES_OF_A_FIELD = 10_000  # a quote that is not closed within so many lines is a fault of its line
 LINES_OF_A_HEADER = 100
-REMEDY = "set quoting (files.quoting, --quoting) to none if quotes are ordinary characters"
+REMEDY = f"set quoting ({FILE_OPTIONS.format('quoting')}) to none if quotes are ordinary characters"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE | re.DOTALL)
 _FIELD_OPENS = re.compile(r'(?:^|[\t,;])"')
 LONGEST_FIELD = 2**31 - 1  # characters; the csv module's default of 131,072 is too short for some texts

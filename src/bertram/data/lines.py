@@ -19,7 +19,8 @@ BYTE_ORDER_MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-REMEDY = "if the text has another encoding, set it (files.encoding, --encoding)"
+FILE_OPTIONS = "files.{0}; hub.{0}, extra.{0} or unlabelled.{0} for a file of that table; --{0}"
+REMEDY = f"if the text has another encoding, set it ({FILE_OPTIONS.format('encoding')})"
 _UNDECODABLE = "\udcff"  # stands for bytes that the encoding does not have; no decoder makes it otherwise
 _QUOTED = re.compile(r'(?:^|(?<=[\t,;]))"(?:[^"]|"")*"')
 codecs.register_error("bertram.undecodable", lambda error: (_UNDECODABLE, error.end))  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ SECONDS_TO_ANSWER = 10.0
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rows of a training file that are the dev rows of a task.
+    """Rows of a training file that are the dev rows of a task; equal if they are the same rows, however chosen.
 
     Attributes:
         file: training file, as the configuration names it.
@@ -31,7 +31,7 @@ class HeldOut:
     file: str
     sha256: str
     lines: Sequence[int]
-    how: str
+    how: str = field(compare=False)
 
 
 @dataclass(frozen=True)

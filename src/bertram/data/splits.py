@@ -77,7 +77,7 @@ def hold_out(rows: RowsByTask, split: SplitConfig) -> dict[str, HeldOut]:
         lines = task_rows.lines[sides[name] == chosen].tolist()
         if min(len(lines), len(task_rows) - len(lines)) < LEAST:
             problems.append(_too_few(name, task_rows, len(lines), split))
-        how = _in_words(len(lines), task_rows, split)
+        how = _in_words(len(lines), task_rows, split, earlier=name in earlier)
         held_out[name] = HeldOut(task_rows.name, task_rows.sha256, lines, how)
     if problems:
         raise DataError("\n".join(problems))
@@ -111,14 +111,12 @@ def _too_few(name: str, rows: Rows, count: int, split: SplitConfig) -> str:
     )
 
 
-def _in_words(count: int, rows: Rows, split: SplitConfig) -> str:
+def _in_words(count: int, rows: Rows, split: SplitConfig, *, earlier: bool) -> str:
     together = "share a text" if split.keep_together == "texts" else "have the same texts"
     together += "" if rows.groups is None else " or a group"
     fold = "" if split.fold is None else f" as fold {split.fold} of {split.folds}"
-    return (
-        f"dev is {count:,} of the {len(rows):,} rows of {rows.name}, held out{fold} by seed {split.seed}; rows that "
-        f"{together} are on one side"
-    )
+    choice = f"the rows that {split.same_as} held out" if earlier else f"held out{fold} by seed {split.seed}"
+    return f"dev is {count:,} of the {len(rows):,} rows of {rows.name}, {choice}; rows that {together} are on one side"
 
 
 def assign(

@@ -3,18 +3,19 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from bertram.config import Config
 from bertram.options.raw_values import RawValues
-from bertram.options.schema import fields
+from bertram.options.schema import annotation_of, fields
 
 Place = tuple[int | str, ...]
 _TYPE = re.compile(r"(constrained-)?(str|int|float|bool)|(literal|tuple|list|dict)\[.*\]")
 WHOLE_TABLE = ("value_error", "missing")  # faults of a table rather than of one of its fields
+OTHER_LENGTH = ("missing", "too_long", "tuple_type")  # faults of a field that takes a fixed number of values
 
 
 def all_faults(values: Mapping[str, Any], error: ValidationError) -> list[str]:
@@ -40,8 +41,9 @@ def all_faults(values: Mapping[str, Any], error: ValidationError) -> list[str]:
 
 
 def _without_faults(values: Mapping[str, Any], faults: list[ErrorDetails]) -> RawValues:
-    remaining = _without(values, [fault["loc"] for fault in faults if fault["type"] not in WHOLE_TABLE])
-    places = [fault["loc"] for fault in faults if fault["type"] in WHOLE_TABLE]
+    of_tables = [fault for fault in faults if fault["type"] in WHOLE_TABLE and not _is_value(fault)]
+    remaining = _without(values, [fault["loc"] for fault in faults if fault not in of_tables])
+    places = [fault["loc"] for fault in of_tables]
     for name in {place[1] for place in places if len(place) > 1 and place[0] == "tasks"}:
         task = remaining["tasks"][name]
         if isinstance(task, Mapping):
@@ -70,7 +72,9 @@ def _explain(fault: ErrorDetails) -> Iterator[str]:
     path = [str(part) for place, part in enumerate(fault["loc"]) if not (place > 1 and _is_type(part))]
     name = ".".join(path)
     message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
+    if fault["type"] in OTHER_LENGTH and (needed := _fixed_number(fault["loc"])):
+        yield needed
+    elif fault["type"] == "extra_forbidden":
         yield f"{name}: unknown field{_suggestion(path)}"
     elif fault["type"] == "missing":
         yield f"{name}: required field, not set"
@@ -78,6 +82,22 @@ def _explain(fault: ErrorDetails) -> Iterator[str]:
         yield from (f"{name}: {line}" if name else line for line in message.split("\n"))
     else:
         yield f"{name} = {fault['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _is_value(fault: ErrorDetails) -> bool:
+    """Whether a fault is that of one value of a list."""
+    return bool(fault["loc"]) and isinstance(fault["loc"][-1], int)
+
+
+def _fixed_number(place: Place) -> str:
+    """The message that a field takes a fixed number of values, for the place of the field or of a value; else empty."""
+    path = [str(part) for part in place if isinstance(part, str)]
+    annotation = annotation_of(path)
+    if get_origin(annotation) is not tuple or get_args(annotation)[-1] is Ellipsis:
+        return ""
+    general = ".".join(["tasks", "NAME", *path[2:]] if path[0] == "tasks" else path)
+    option = next(option for option in fields() if option.name == general)
+    return f"{'.'.join(path)}: takes {option.type} ({option.description})"
 
 
 def _is_type(part: int | str) -> bool:
