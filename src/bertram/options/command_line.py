@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 from bertram.errors import ConfigError
 from bertram.options import old_names
 from bertram.options.raw_values import RawValues
-from bertram.options.schema import annotation_of, is_list, literal_words, model_in, value_text
+from bertram.options.schema import annotation_of, is_list, literal_words, model_in
 
 IN_BRACKETS = {
     "[": """a list in brackets needs quotes around its texts, and quotes for the shell: '["a", "b"]'; or write a,b""",
@@ -43,8 +43,7 @@ def nest(options: Iterable[tuple[str, str]]) -> RawValues:
     text otherwise. ``a,b`` is a list if the field is a list; ``none`` unsets an optional field and empties a list.
 
     Raises:
-        ConfigError: a field is given two values, a table is given a value and fields, or a list or table in brackets
-            is not TOML.
+        ConfigError: a table is given a value and fields, or a list or table in brackets is not TOML.
     """
     tables: RawValues = {}
     for name, text in options:
@@ -54,18 +53,8 @@ def nest(options: Iterable[tuple[str, str]]) -> RawValues:
             table = table.setdefault(key, {})
             if not isinstance(table, dict):
                 raise ConfigError([f"{'.'.join(path)} is given a value and fields; set only one of them"])
-        value = _value([*path, last], text)
-        if last in table and table[last] != value:
-            raise ConfigError([_two_values([*path, last], table[last], value)])
-        table[last] = value
+        table[last] = _value([*path, last], text)
     return tables
-
-
-def _two_values(path: list[str], first: Any, second: Any) -> str:
-    name = ".".join(path)
-    if isinstance(first, dict):
-        return f"{name} is given a value and fields; set only one of them"
-    return f"--{name} is given more than once, as {value_text(first)} and {value_text(second)}; give it once"
 
 
 def _field_path(option: str) -> list[str]:
