@@ -529,6 +529,19 @@ def test_outputs_that_two_students_write_at_once_are_all_kept(
     assert [bool(outputs[row].isfinite().all()) for row in (0, 1, 3, 5)] == [True, False, True, True]
 
 
+def test_damaged_outputs_are_named_with_their_remedy(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:
+    training = begin_training(student(tiny_encoder, teacher))
+    trained, examples = training.teachers.trained, training.data.dev["sst"]
+    kept = KeptOutputs(tmp_path, tmp_path, batch_size=64, precision="fp32", say=lambda _: None)
+    outputs = kept.mean(trained, examples)
+    (file,) = tmp_path.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(RunError, match=f"{file.name}.*; delete it, and its outputs are computed again"):
+        kept.mean(trained, examples)
+    file.unlink()
+    assert torch.equal(kept.mean(trained, examples), outputs)
+
+
 def test_outputs_that_were_lost_are_no_targets(
     tiny_encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

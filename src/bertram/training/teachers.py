@@ -225,7 +225,7 @@ class KeptOutputs:
         chunks = [(chunk, self._path(teacher, examples, chunk)) for chunk in ranges]
         processes.on_first(lambda: self._compute_missing(teacher, examples, chunks, needed))
         processes.wait()
-        outputs = torch.cat([read_tensors(path)[OUTPUTS] for _, path in chunks])
+        outputs = torch.cat([_read_outputs(path) for _, path in chunks])
         if not bool(_computed(outputs)[needed].all()):  # only where the disk has no locks
             raise RunError(f"{self.directory}: outputs were lost while another run wrote there; continue with --resume")
         return outputs
@@ -253,10 +253,22 @@ class KeptOutputs:
         """The places of a chunk whose outputs are needed and not kept; of a chunk without a file at least the first."""
         rows = needed[chunk.start : chunk.stop].clone()
         if path.is_file():
-            rows &= ~_computed(read_tensors(path)[OUTPUTS])
+            rows &= ~_computed(_read_outputs(path))
         else:
             rows[0] = True  # the file says how wide an output is
         return [chunk.start + place for place in rows.nonzero()[:, 0].tolist()]
+
+
+def _read_outputs(path: Path) -> Tensor:
+    """The outputs in a file.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    try:
+        return read_tensors(path)[OUTPUTS]
+    except RunError as error:
+        raise RunError(f"{error}; delete it, and its outputs are computed again") from None
 
 
 def _computed(outputs: Tensor) -> Tensor:
@@ -268,7 +280,7 @@ def _merged(chunk: range, path: Path, places: Sequence[int], outputs: Tensor) ->
     """The outputs of a chunk's file, with further ones at some places; nan where there are none."""
     merged = outputs.new_full((len(chunk), *outputs.shape[1:]), torch.nan)
     if path.is_file():
-        merged = read_tensors(path)[OUTPUTS]
+        merged = _read_outputs(path)
     merged[torch.tensor(places) - chunk.start] = outputs
     return merged
 
