@@ -98,7 +98,7 @@ def test_the_wide_interval_covers_the_truth_beyond_the_examples(seeds: int, whim
         wide += low <= true <= high
         low, high = found.interval() or (1, 0)
         narrow += low <= true <= high
-    assert 0.93 <= wide / trials <= 0.975  # wider than it need be where seeds disagree on many examples
+    assert 0.93 <= wide / trials <= 0.99  # 98 % where seeds disagree on many examples
     assert narrow <= wide
 
 
