@@ -192,6 +192,7 @@ def test_processes_end_with_a_study_that_is_killed(tmp_path: Path) -> None:
 
 
 INTERRUPTED = """
+import signal
 import sys
 import time
 from pathlib import Path
@@ -207,6 +208,7 @@ def produce(config, path, display):
     time.sleep(3600)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     configs = [options.change(recipes.cross(), seed=seed) for seed in range(6)]
     jobs = [Job("job", config, out / str(config.seed), str(config.seed), produce=produce) for config in configs]
     run_jobs(jobs, SilentStudy(), at_once=2)
@@ -221,7 +223,10 @@ def test_an_interrupted_study_ends_and_begins_no_further_run(tmp_path: Path) -> 
         while len(list(tmp_path.glob("begun-*"))) < 2 and study.poll() is None:
             time.sleep(0.05)
         os.killpg(study.pid, signal.SIGINT)  # as Ctrl+C does
-        assert study.wait(timeout=300) != 0
+        try:
+            assert study.wait(timeout=300) != 0
+        finally:
+            study.kill()
     assert len(list(tmp_path.glob("begun-*"))) == 2
 
 
