@@ -131,10 +131,12 @@ def _lacks_relative_path(settings: Config, error: BertramError) -> bool:
 
     An encoder that is not there may be the Hub's; it counts if `error` is about weights.
     """
+    from bertram.model.pretrained import INSTALLED  # noqa: PLC0415
+
     paths = [*settings.distill.teachers]
     if settings.data not in ("hub", "sample", "memory"):
         paths.append(settings.data)
-    if settings.encoder not in ("minilm", "mpnet") and isinstance(error, WeightsError):
+    if settings.encoder not in INSTALLED and isinstance(error, WeightsError):
         paths.append(settings.encoder)
     return any(not path.is_absolute() and not path.exists() for path in (Path(path).expanduser() for path in paths))
 

@@ -45,7 +45,7 @@ class Source:
 
     @property
     def most_frequent(self) -> float:
-        """Share of the passes that have the example which most of them have."""
+        """Largest share of the passes that any one example is in."""
         return 1.0 if self.strata is None else max(part.pass_count / len(part.places) for part in self.strata)
 
 
