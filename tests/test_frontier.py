@@ -26,6 +26,7 @@ def record(
     *,
     parameters: int = 22_700_000,
     teachers: tuple[str, ...] = (),
+    outputs_seconds: float | None = None,
     **config: Any,
 ) -> None:
     path = folder / "group" / name
@@ -38,7 +39,7 @@ def record(
         seconds=Seconds(60 * minutes),
         precision="fp32",
         parameters=Parameters(parameters, parameters),
-        distilled=Distilled(taught, {}, {}) if taught else None,
+        distilled=Distilled(taught, {}, {}, outputs_seconds) if taught else None,
         provenance=replace(PROVENANCE, host=replace(PROVENANCE.host, threads=threads)),
     )
     write_record(path, replace(values, config={**values.config, "data": "dir", "tasks": TASKS} | config))
@@ -81,9 +82,10 @@ def test_what_a_run_builds_on_counts(tmp_path: Path) -> None:
     facts.write_text(json.dumps({"seconds": 600, "threads": 1}))
     record(tmp_path, "large", minutes=40, overall=0.8, parameters=109_000_000, encoder="runs/search/further")
     record(tmp_path, "student", minutes=30, overall=0.77, teachers=("large", "first"))
+    record(tmp_path, "taught", minutes=30, overall=0.77, teachers=("first",), outputs_seconds=300)
     record(tmp_path, "first", minutes=20, overall=0.75)
     minutes = {run.name: (run.minutes, run.minutes_in_all) for run in points(tmp_path)}
-    assert minutes == {"first": (20, 20), "large": (40, 45), "student": (30, 95)}
+    assert minutes == {"first": (20, 20), "large": (40, 45), "student": (30, 95), "taught": (30, 55)}
 
 
 def test_a_student_of_a_teacher_without_a_record_does_not_count(tmp_path: Path) -> None:

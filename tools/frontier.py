@@ -1,8 +1,9 @@
 """The frontier: dev overall score against training time by size of the model, for every real run below results/.
 
 The time of a run is its thread-minutes divided by two: minutes of two cores that are both used perfectly. The table
-has the threads of each run. A student's time counts that of its teachers, and a run that starts from an encoder trained
-further that of its pretraining: the minutes in all are those from `minilm` or `mpnet` on.
+has the threads of each run. A student's time counts that of its teachers and, where it is recorded, of their outputs; a
+run that starts from an encoder trained further counts its pretraining: the minutes in all are those from `minilm` or
+`mpnet` on.
 """
 
 import json
@@ -97,7 +98,11 @@ def size_of(parameters: int) -> str:
 
 def _minutes(record: Record) -> float:
     """Minutes of two cores that a run's own training took."""
-    return record.seconds.training * record.provenance.host.threads / CORES / 60
+    return _minutes_of_two_cores(record.seconds.training, record)
+
+
+def _minutes_of_two_cores(seconds: float, record: Record) -> float:
+    return seconds * record.provenance.host.threads / CORES / 60
 
 
 def _minutes_before(path: Path, record: Record) -> float | None:
@@ -110,6 +115,8 @@ def _minutes_before(path: Path, record: Record) -> float | None:
             return None
         values = json.loads(facts.read_text(encoding="utf-8"))
         minutes += values["seconds"] * values["threads"] / CORES / 60
+    if record.distilled is not None and record.distilled.seconds is not None:
+        minutes += _minutes_of_two_cores(record.distilled.seconds, record)
     for teacher in record.distilled.teachers if record.distilled is not None else ():
         directory = path.parent / Path(teacher.run).name
         if not (directory / RECORD).is_file():

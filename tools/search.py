@@ -28,8 +28,9 @@ from tools import RESULTS
 
 STUDY = Path(__file__).with_name("search.toml")
 FILES, ENCODERS, ARMS = "files", "encoders", "arms"
-KEPT = ("config.toml", "record.json", "metrics.jsonl", "predictions")
+RECORD = "record.json"
 SUBMISSION = "submission"
+KEPT = ("config.toml", "metrics.jsonl", "predictions", RECORD)
 SEEDS = (0, 1, 2)
 TRIAL_ROWS = 60
 TRIAL_TRAINING = ("--sampling.steps_per_epoch", "3", "--sampling.epochs", "1")
@@ -47,6 +48,7 @@ class Arm:
         teachers: names of the runs that teach it; none: it is trained without a teacher.
         needs: names of files and encoders that are made first.
         merge: what is made of its seeds, ``ensemble`` or ``soup``.
+        submit: True if its runs are to predict the test-student files.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Arm:
     teachers: Sequence[str] = ()
     needs: Sequence[str] = ()
     merge: Sequence[str] = ("ensemble",)
+    submit: bool = True
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Job:
         finished: file that says that it is finished.
         run: True for a run whose results are kept.
         weights_needed: True for a run whose weights are needed later: it teaches, or is merged with other seeds.
+        submit: True for a run that is to predict the test-student files.
     """
 
     name: str
@@ -115,6 +119,7 @@ class Job:
     finished: Path
     run: bool = True
     weights_needed: bool = False
+    submit: bool = True
 
 
 @dataclass
@@ -181,7 +186,8 @@ class Search:
             out = self.places.work / name
             words = [*command, *options, "--data", str(self.places.data), "--seed", str(seed), "--out", str(out)]
             needed = name in self.study.teaching() or (bool(arm.merge) and set(self.seeds) < set(SEEDS))
-            yield Job(name, words, out, out / "config.toml", out / "record.json", weights_needed=needed)
+            begun, finished = out / "config.toml", out / RECORD
+            yield Job(name, words, out, begun, finished, weights_needed=needed, submit=arm.submit)
 
     def _merged(self, arm: Arm) -> Iterator[Job]:
         members = [str(self.places.work / f"{arm.name}-seed{seed}") for seed in self.seeds]
@@ -189,7 +195,7 @@ class Search:
             seeds = "" if tuple(self.seeds) == SEEDS else "-of-" + "-".join(map(str, self.seeds))
             name = f"{arm.name}-{how}{seeds}"
             out = self.places.work / name
-            yield Job(name, [how, *members, "--out", str(out)], out, None, out / "record.json")
+            yield Job(name, [how, *members, "--out", str(out)], out, None, out / RECORD, submit=arm.submit)
 
     def _threads(self) -> list[str]:
         return [] if self.threads is None else ["--threads", str(self.threads)]
@@ -243,8 +249,12 @@ def done(job: Job, places: Places) -> bool:
     """Whether a job has nothing left to do: it is finished, its results are kept, and no weights are missing."""
     if not job.run:
         return job.finished.exists()
-    kept = (places.results / job.name / SUBMISSION).is_dir()
-    return kept and (not job.weights_needed or (job.out / "model").is_dir())
+    return is_kept(job, places) and (not job.weights_needed or (job.out / "model").is_dir())
+
+
+def is_kept(job: Job, places: Places) -> bool:
+    """Whether the results of a run are kept; what is copied last tells."""
+    return (places.results / job.name / (SUBMISSION if job.submit else RECORD)).exists()
 
 
 def continued(job: Job) -> list[str]:
@@ -274,7 +284,7 @@ def bertram(words: Sequence[str]) -> None:
 def keep(job: Job, places: Places) -> None:
     """Copy what is kept of a finished run, its predictions for the test-student files last."""
     target = places.results / job.name
-    if (target / SUBMISSION).is_dir():
+    if is_kept(job, places):
         return
     for name in KEPT:
         source = job.out / name
@@ -283,6 +293,8 @@ def keep(job: Job, places: Places) -> None:
         elif source.is_file():
             target.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target / name)
+    if not job.submit:
+        return
     written = job.out / SUBMISSION
     bertram(["submission", str(job.out), "--data", str(places.data), "--split", "test", "--out", str(written)])
     made = target / f".{SUBMISSION}"
@@ -304,7 +316,8 @@ def states(search: Search) -> Iterator[str]:
     """A line for each arm: what is done of it, and what is tried."""
     for arm in search.study.arms.values():
         names = [f"{arm.name}-seed{seed}" for seed in SEEDS] + [f"{arm.name}-{how}" for how in arm.merge]
-        count = sum((search.places.results / name / SUBMISSION).is_dir() for name in names)
+        last = SUBMISSION if arm.submit else RECORD
+        count = sum((search.places.results / name / last).exists() for name in names)
         yield f"{arm.name:24} {count} of {len(names)}  {arm.about}"
 
 

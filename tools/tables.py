@@ -38,11 +38,11 @@ FRONTIER = f"""## The frontier
 
 The overall dev score against the training time, for every recorded single run of the three tasks on real data. The time
 is in minutes of two fully used cores (thread-minutes halved). "Minutes in all" include the trainings of teachers and
-further pretraining, but not the teachers' outputs: those of one `mpnet` for its first student took some 45 minutes of
-one core in bf16. Two early runs from an encoder in a directory that is not recorded are left out. Runs in bf16, except
-those of `precision`, used a processor with bf16 instructions; runs in fp32, except those of `ablation-quick`,
-processors without. So the minutes of the two are not comparable. These runs have a better score than every faster run
-of their size:
+further pretraining, and the teachers' outputs where the record has their time. Older records do not have it: the
+outputs of one `mpnet` for its first student took some 45 minutes of one core in bf16. Two early runs from an encoder in
+a directory that is not recorded are left out. Runs in bf16, except those of `precision`, used a processor with bf16
+instructions; runs in fp32, except those of `ablation-quick`, processors without. So the minutes of the two are not
+comparable. These runs have a better score than every faster run of their size:
 
 ![Overall score against training minutes]({frontier.PICTURE})
 """

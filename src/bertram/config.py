@@ -480,8 +480,10 @@ class Config(Strict):
         teachers = self.distill.teachers
         for path in sorted({path for path in teachers if teachers.count(path) > 1}):
             yield f"distill.teachers: {path} is named twice"
-        for name in trained:
-            if self.tasks[name].unlabelled and not teachers:
+        for name, task in self.tasks.items():
+            if task.unlabelled and name not in trained:
+                yield f"tasks.{name}.unlabelled: the task is not trained, so no rows of it are"
+            elif task.unlabelled and not teachers:
                 yield f"tasks.{name}.unlabelled: only teachers can label these rows; name some in distill.teachers"
 
     def with_tasks(self, **tasks: Task) -> "Config":

@@ -1,6 +1,7 @@
 """Distillation: what a student learns from its teachers, and that their outputs are computed once."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from threading import Thread
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save
 from tests.common.commands import call
 from tests.common.encoders import save_encoder
 from tests.common.quick import quick_only
@@ -24,14 +26,16 @@ from bertram.model.outputs import output_of
 from bertram.runs.directory import Run, open_run
 from bertram.runs.files import write_bytes
 from bertram.tasks import QUORA, SST, STS
-from bertram.training import teachers as teachers_module
+from bertram.training import kept_outputs
 from bertram.training.display import Silent
 from bertram.training.estimate import estimate
+from bertram.training.kept_outputs import KeptOutputs
 from bertram.training.state import Training
 from bertram.training.step_cost import step_cost
 from bertram.training.teacher_faults import space_faults
-from bertram.training.teachers import KeptOutputs, drawn_examples, load_teachers
+from bertram.training.teachers import drawn_examples
 from bertram.training.train import train
+from bertram.training.trained_teachers import TrainedTeacher, read_teachers
 from bertram.training.trainer import Trainer
 from bertram.training.writer import NoWriter
 
@@ -204,14 +208,14 @@ def test_a_temperature_keeps_certain_teachers_finite() -> None:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of examples of each pass through a teacher from now on."""
     passes: list[int] = []
-    really = teachers_module.teacher_outputs
+    really = TrainedTeacher.outputs
 
-    def watched(model: Any, examples: Any, places: Any, batch_size: int) -> Any:
+    def watched(teacher: TrainedTeacher, examples: Any, places: Any, batch_size: int) -> Any:
         passes.append(len(places))
-        return really(model, examples, places, batch_size)
+        return really(teacher, examples, places, batch_size)
 
-    monkeypatch.setattr(teachers_module, "teacher_outputs", watched)
-    monkeypatch.setattr(teachers_module, "CHUNK", 10)
+    monkeypatch.setattr(TrainedTeacher, "outputs", watched)
+    monkeypatch.setattr(kept_outputs, "CHUNK", 10)
     return passes
 
 
@@ -222,7 +226,7 @@ def test_outputs_are_computed_once_and_an_interruption_loses_only_one_file(
     passes = counted(monkeypatch)
     config = student(tiny_encoder, teacher)
     whole = taught(config, tmp_path / "whole")
-    assert passes == 3 * [10, 10, 4] + 3 * [10, 6]  # 24 training and 16 dev rows of each task
+    assert passes == 3 * [10, 10, 4, 10, 6]  # 24 training and 16 dev rows of each task
     passes.clear()
     again = taught(config, tmp_path / "whole")
     assert passes == []
@@ -271,10 +275,14 @@ def test_several_students_share_outputs_in_a_directory(
     passes = counted(monkeypatch)
     shared = {"outputs": str(tmp_path / "outputs")}
     first = student(tiny_encoder, teacher, distill=shared)
-    taught(first, tmp_path / "first")
+    whole = taught(first, tmp_path / "first")
     passes.clear()
-    taught(student(tiny_encoder, teacher, distill=shared, seed=0, rdrop={"tasks": ["sst"]}), tmp_path / "second")
+    again = taught(
+        student(tiny_encoder, teacher, distill=shared, seed=0, rdrop={"tasks": ["sst"]}), tmp_path / "second"
+    )
     assert passes == []
+    seconds = [training.teachers.seconds for training in (whole, again)]
+    assert seconds[0] == seconds[1] > 0
     assert options.digest(first) == options.digest(student(tiny_encoder, teacher))  # a place changes no result
 
 
@@ -339,6 +347,9 @@ def test_the_report_shows_teacher_student_and_agreement(tiny_encoder: Path, teac
     assert "Teachers and student" in text
     assert "equal decisions" in text
     assert str(teacher) in text
+    assert re.search(
+        r"All outputs of the teachers, computed in this run or kept from an earlier one, took \d+ s\.", text
+    )
 
 
 def pairs_task(tmp_path: Path, rows: list[str]) -> dict[str, Any]:
@@ -452,8 +463,12 @@ def test_a_teacher_reads_marked_targets_where_its_student_does(in_student: bool)
 
 
 def test_bad_unlabelled_rows_are_named_before_training(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:
+    tasks = pairs_task(tmp_path, ["a\tb", "c\td"])
     with pytest.raises(ConfigError, match=r"tasks\.quora\.unlabelled: only teachers can label these rows"):
-        tiny_config(tiny_encoder, tasks=pairs_task(tmp_path, ["a\tb", "c\td"]))
+        tiny_config(tiny_encoder, tasks=tasks)
+    tasks["quora"]["trained"] = False
+    with pytest.raises(ConfigError, match=r"tasks\.quora\.unlabelled: the task is not trained"):
+        student(tiny_encoder, teacher, tasks=tasks)
     dev = read_rows(QUORA, "sample", "dev").texts[3]
     tasks = pairs_task(tmp_path, ["a\tb", f"{dev[1].upper()}\t{dev[0]}!"])
     said = faults(student(tiny_encoder, teacher, tasks=tasks), tmp_path / "run")
@@ -496,7 +511,7 @@ def test_a_teacher_named_twice_and_a_file_for_outputs_are_refused(
     outputs = str(tmp_path / "file" / "outputs")
     config = student(tiny_encoder, teacher, link, distill={"outputs": outputs})
     with pytest.raises(ConfigError) as error:
-        load_teachers(config, "fp32", torch.device("cpu"))
+        read_teachers(config, "fp32", torch.device("cpu"))
     assert error.value.problems == [
         f"distill.outputs: {tmp_path / 'file'} is a file; name a directory",
         f"distill.teachers: {link} is the same model as {teacher}",
@@ -512,17 +527,17 @@ def test_outputs_that_two_students_write_at_once_are_all_kept(
 
     def outputs_of(name: str, row: int) -> torch.Tensor:
         kept = KeptOutputs(tmp_path / name, tmp_path, batch_size=64, precision="fp32", say=lambda _: None)
-        return kept.mean(trained, examples, torch.arange(len(examples)) == row)
+        return kept.mean(trained, examples, torch.arange(len(examples)) == row).outputs
 
     really, second = write_bytes, Thread(target=outputs_of, args=("second", 5))
 
     def interrupted(path: Path, content: bytes) -> None:
-        monkeypatch.setattr(teachers_module, "write_bytes", really)
+        monkeypatch.setattr(kept_outputs, "write_bytes", really)
         second.start()
         second.join(0.2)
         really(path, content)
 
-    monkeypatch.setattr(teachers_module, "write_bytes", interrupted)
+    monkeypatch.setattr(kept_outputs, "write_bytes", interrupted)
     outputs_of("first", 3)
     second.join()
     outputs = outputs_of("first", 3)
@@ -533,13 +548,13 @@ def test_damaged_outputs_are_named_with_their_remedy(tiny_encoder: Path, teacher
     training = begin_training(student(tiny_encoder, teacher))
     trained, examples = training.teachers.trained, training.data.dev["sst"]
     kept = KeptOutputs(tmp_path, tmp_path, batch_size=64, precision="fp32", say=lambda _: None)
-    outputs = kept.mean(trained, examples)
+    outputs = kept.mean(trained, examples).outputs
     (file,) = tmp_path.glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-8])
     with pytest.raises(RunError, match=f"{file.name}.*; delete it, and its outputs are computed again"):
         kept.mean(trained, examples)
     file.unlink()
-    assert torch.equal(kept.mean(trained, examples), outputs)
+    assert torch.equal(kept.mean(trained, examples).outputs, outputs)
 
 
 def test_outputs_that_were_lost_are_no_targets(
@@ -548,7 +563,7 @@ def test_outputs_that_were_lost_are_no_targets(
     training = begin_training(student(tiny_encoder, teacher))
     kept = KeptOutputs(tmp_path, tmp_path, batch_size=64, precision="fp32", say=lambda _: None)
     lost = {"outputs": torch.full((16, 5), torch.nan)}
-    monkeypatch.setattr(teachers_module, "read_tensors", lambda _: lost)
+    monkeypatch.setattr(kept_outputs, "read_tensors", lambda _: lost)
     with pytest.raises(RunError, match="outputs were lost while another run wrote there; continue with --resume"):
         kept.mean(training.teachers.trained, training.data.dev["sst"])
 
@@ -563,3 +578,16 @@ def test_the_weights_of_a_student_depend_on_its_teacher(
         gradients, _ = step_gradients(training)
         states.append({name: g for name, g in gradients.items() if g is not None})
     assert not equal_weights(states[0], states[1])
+
+
+def test_older_outputs_have_no_known_cost(tiny_encoder: Path, teacher: Path, tmp_path: Path) -> None:
+    training = begin_training(student(tiny_encoder, teacher))
+    trained, examples = training.teachers.trained, training.data.dev["sst"]
+    kept = KeptOutputs(tmp_path, tmp_path, batch_size=64, precision="fp32", say=lambda _: None)
+    outputs, seconds = kept.mean(trained, examples)
+    assert bool((seconds > 0).all())
+    (file,) = tmp_path.glob("*.safetensors")
+    write_bytes(file, save({"outputs": outputs}))
+    again = kept.mean(trained, examples)
+    assert torch.equal(again.outputs, outputs)
+    assert bool(again.seconds.isnan().all())

@@ -1,13 +1,14 @@
 """Teachers and student of a distilled run."""
 
 from bertram.report.outcomes import RunView
-from bertram.report.page import Cell, Column, Section, Table, shown, shown_interval, signed
+from bertram.report.page import Cell, Column, Section, Table, shown, shown_duration, shown_interval, signed
 from bertram.runs.record_parts import Distilled
 
 NOTE = (
     "The teachers' score is that of the mean of their outputs, which is what the student learns from. Agreement is the "
     "share of dev rows with the same decision, or the correlation of the scores."
 )
+COST = "All outputs of the teachers, computed in this run or kept from an earlier one, took {}."
 
 
 def distillation_section(run: RunView) -> Section:
@@ -59,4 +60,5 @@ def _teachers(distilled: Distilled) -> Table:
             ]
             for teacher in distilled.teachers
         ],
+        note="" if distilled.seconds is None else COST.format(shown_duration(distilled.seconds)),
     )

@@ -119,6 +119,14 @@ def signed(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
+def shown_duration(seconds: float) -> str:
+    """A duration in hours and minutes, a short one in seconds."""
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
 def shown_interval(interval: Sequence[float] | None, digits: int = 3) -> str:
     """The two ends of an interval."""
     return "–" if interval is None else f"{shown(interval[0], digits)} to {shown(interval[1], digits)}"

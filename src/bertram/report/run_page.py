@@ -19,6 +19,7 @@ from bertram.report.page import (
     Tile,
     interval_bar,
     shown,
+    shown_duration,
     shown_interval,
     signed,
 )
@@ -60,15 +61,8 @@ def _facts(run: RunView) -> Iterator[str]:
     if (steps := run.record.steps) is not None:
         yield f"{steps.taken:,} steps, weights of step {steps.best:,}"
     if seconds := run.record.seconds.training:
-        yield f"trained in {_duration(seconds)}"
+        yield f"trained in {shown_duration(seconds)}"
     yield f"finished {run.record.provenance.finished[:10]}"
-
-
-def _duration(seconds: float) -> str:
-    hours, minutes = divmod(round(seconds / 60), 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
 
 
 def _tiles(run: RunView) -> Iterator[Tile]:

@@ -224,8 +224,11 @@ class Distilled:
         teachers: teachers, whose outputs were averaged.
         scores: task -> metric -> score of the mean of their outputs on dev.
         agreement: task -> agreement with the student on dev.
+        seconds: time that the outputs took to compute, for dev and for the training examples that were drawn, in this
+            run or in an earlier one that kept them; None in older records and for older outputs.
     """
 
     teachers: Sequence[TeacherInfo]
     scores: Mapping[str, Mapping[str, Score]]
     agreement: Mapping[str, Agreement]
+    seconds: float | None = None
