@@ -18,8 +18,10 @@ import torch
 from benchmarks.common import machine
 from benchmarks.common.bertram_step import BertramStep
 from benchmarks.common.records import ROOT
-from benchmarks.common.workload import Side, Workload, configuration
+from benchmarks.common.workload import Side, Workload, configuration, with_tasks_of
 from bertram.model.pretrained import find
+from bertram.training import setup
+from bertram.training.process_state import release_freed_memory
 
 STEPS = 6
 
@@ -44,9 +46,10 @@ def _peer_side(work: Workload, encoder: str, *, saving_memory: bool) -> Side:
     from benchmarks.common import peers  # noqa: PLC0415  (BERTram's side must not hold their libraries)
 
     config = configuration("smart+pcgrad", data="sample", encoder=encoder)
-    bertram = BertramStep(config, work.data)
+    model, _ = setup.build_model(config, torch.device("cpu"))  # its heads are copied, then it is freed
+    setup.fit_starts(model.network, with_tasks_of(config, work.data))
     choice = peers.LEAST_MEMORY_OPTIONS if saving_memory else peers.FIRST_OPTIONS
-    return peers.PeerStep(config, bertram.model.network, choice)
+    return peers.PeerStep(config, model.network, choice)
 
 
 SIDES = {"ours": bertram_side, "theirs": peer_side, "theirs, saving memory": memory_saving_peer_side}
@@ -72,6 +75,7 @@ def _in_own_process(side: str, work: Path, encoder: str) -> dict[str, int]:
 def measured(side: Side, work: Workload) -> dict[str, int]:
     """Memory of this process, in MiB: before the first step of a side, and the peak of a few steps."""
     gc.collect()
+    release_freed_memory()
     machine.reset_peak_memory()
     before = machine.peak_memory_mib()
     for batches in work.plain[:STEPS]:
