@@ -58,7 +58,7 @@ def test_the_options_of_each_arm_make_a_configuration(name: str) -> None:
     config = options.overlay(base, {}, options.merge(values, teachers))
     assert set(config.tasks) == {"sst", "quora", "sts"}
     unlabelled = [task.unlabelled for task in config.tasks.values() if task.unlabelled]
-    assert bool(unlabelled) == name.startswith(("unlabelled", "quick-taught-"))
+    assert bool(unlabelled) == name.startswith("unlabelled")
 
 
 def test_a_study_that_needs_what_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -121,20 +121,6 @@ def test_results_are_kept_and_only_teachers_keep_their_weights(commands: list[li
     assert commands == []
     carry_out(["b"], places)  # its teacher is there
     assert [command[0] for command in commands][::2] == ["distill", "distill", "ensemble"]
-
-
-def test_a_trial_predicts_no_test_files(commands: list[list[str]], tmp_path: Path) -> None:
-    places = Places(Path("sample"), tmp_path / "work", tmp_path / "kept")
-    study = Study({"a": Arm("a", "", "--recipe quick", merge=[], submit=False)}, {}, {})
-    planned = Search(study, places, [0, 1])
-    for jobs in planned.jobs(["a"]):
-        search.carry_out(jobs, places)
-    assert [command[0] for command in commands] == ["train", "train"]
-    assert {path.name for path in (tmp_path / "kept" / "a-seed1").iterdir()} == {*search.KEPT}
-    assert next(search.states(planned)).split()[1:4] == ["2", "of", "3"]
-    for jobs in Search(study, places, [0, 1]).jobs(["a"]):
-        search.carry_out(jobs, places)
-    assert len(commands) == 2
 
 
 def test_weights_stay_until_all_seeds_are_merged(commands: list[list[str]], tmp_path: Path) -> None:

@@ -28,9 +28,8 @@ from tools import RESULTS
 
 STUDY = Path(__file__).with_name("search.toml")
 FILES, ENCODERS, ARMS = "files", "encoders", "arms"
-RECORD = "record.json"
+KEPT = ("config.toml", "record.json", "metrics.jsonl", "predictions")
 SUBMISSION = "submission"
-KEPT = ("config.toml", "metrics.jsonl", "predictions", RECORD)
 SEEDS = (0, 1, 2)
 TRIAL_ROWS = 60
 TRIAL_TRAINING = ("--sampling.steps_per_epoch", "3", "--sampling.epochs", "1")
@@ -48,7 +47,6 @@ class Arm:
         teachers: names of the runs that teach it; none: it is trained without a teacher.
         needs: names of files and encoders that are made first.
         merge: what is made of its seeds, ``ensemble`` or ``soup``.
-        submit: True if its runs are to predict the test-student files.
     """
 
     name: str
@@ -57,7 +55,6 @@ class Arm:
     teachers: Sequence[str] = ()
     needs: Sequence[str] = ()
     merge: Sequence[str] = ("ensemble",)
-    submit: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,6 @@ class Job:
         finished: file that says that it is finished.
         run: True for a run whose results are kept.
         weights_needed: True for a run whose weights are needed later: it teaches, or is merged with other seeds.
-        submit: True for a run that is to predict the test-student files.
     """
 
     name: str
@@ -119,7 +115,6 @@ class Job:
     finished: Path
     run: bool = True
     weights_needed: bool = False
-    submit: bool = True
 
 
 @dataclass
@@ -186,8 +181,7 @@ class Search:
             out = self.places.work / name
             words = [*command, *options, "--data", str(self.places.data), "--seed", str(seed), "--out", str(out)]
             needed = name in self.study.teaching() or (bool(arm.merge) and set(self.seeds) < set(SEEDS))
-            begun, finished = out / "config.toml", out / RECORD
-            yield Job(name, words, out, begun, finished, weights_needed=needed, submit=arm.submit)
+            yield Job(name, words, out, out / "config.toml", out / "record.json", weights_needed=needed)
 
     def _merged(self, arm: Arm) -> Iterator[Job]:
         members = [str(self.places.work / f"{arm.name}-seed{seed}") for seed in self.seeds]
@@ -195,7 +189,7 @@ class Search:
             seeds = "" if tuple(self.seeds) == SEEDS else "-of-" + "-".join(map(str, self.seeds))
             name = f"{arm.name}-{how}{seeds}"
             out = self.places.work / name
-            yield Job(name, [how, *members, "--out", str(out)], out, None, out / RECORD, submit=arm.submit)
+            yield Job(name, [how, *members, "--out", str(out)], out, None, out / "record.json")
 
     def _threads(self) -> list[str]:
         return [] if self.threads is None else ["--threads", str(self.threads)]
@@ -249,12 +243,8 @@ def done(job: Job, places: Places) -> bool:
     """Whether a job has nothing left to do: it is finished, its results are kept, and no weights are missing."""
     if not job.run:
         return job.finished.exists()
-    return is_kept(job, places) and (not job.weights_needed or (job.out / "model").is_dir())
-
-
-def is_kept(job: Job, places: Places) -> bool:
-    """Whether the results of a run are kept; what is copied last tells."""
-    return (places.results / job.name / (SUBMISSION if job.submit else RECORD)).exists()
+    kept = (places.results / job.name / SUBMISSION).is_dir()
+    return kept and (not job.weights_needed or (job.out / "model").is_dir())
 
 
 def continued(job: Job) -> list[str]:
@@ -284,7 +274,7 @@ def bertram(words: Sequence[str]) -> None:
 def keep(job: Job, places: Places) -> None:
     """Copy what is kept of a finished run, its predictions for the test-student files last."""
     target = places.results / job.name
-    if is_kept(job, places):
+    if (target / SUBMISSION).is_dir():
         return
     for name in KEPT:
         source = job.out / name
@@ -293,8 +283,6 @@ def keep(job: Job, places: Places) -> None:
         elif source.is_file():
             target.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target / name)
-    if not job.submit:
-        return
     written = job.out / SUBMISSION
     bertram(["submission", str(job.out), "--data", str(places.data), "--split", "test", "--out", str(written)])
     made = target / f".{SUBMISSION}"
@@ -316,8 +304,7 @@ def states(search: Search) -> Iterator[str]:
     """A line for each arm: what is done of it, and what is tried."""
     for arm in search.study.arms.values():
         names = [f"{arm.name}-seed{seed}" for seed in SEEDS] + [f"{arm.name}-{how}" for how in arm.merge]
-        last = SUBMISSION if arm.submit else RECORD
-        count = sum((search.places.results / name / last).exists() for name in names)
+        count = sum((search.places.results / name / SUBMISSION).is_dir() for name in names)
         yield f"{arm.name:24} {count} of {len(names)}  {arm.about}"
 
 
