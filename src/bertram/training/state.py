@@ -17,10 +17,11 @@ from bertram.training import processes
 from bertram.training.average import Average
 from bertram.training.diagnostics import Idle
 from bertram.training.generators import Generators
+from bertram.training.kept_outputs import KeptOutputs
 from bertram.training.run_data import RunData
 from bertram.training.sampler import Places, Sampler
 from bertram.training.step import StepContext
-from bertram.training.teachers import KeptOutputs, Teachers
+from bertram.training.teachers import Teachers
 
 
 @dataclass
