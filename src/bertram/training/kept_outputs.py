@@ -32,7 +32,7 @@ ENDING = ".safetensors"
 OUTPUTS, SECONDS = "outputs", "seconds"  # names of the tensors in a file
 
 
-class Kept(NamedTuple):
+class TimedOutputs(NamedTuple):
     """Outputs for examples, and what they cost.
 
     Attributes:
@@ -79,7 +79,9 @@ class KeptOutputs:
                 f"teacher {changed[0]} has changed since its outputs were kept; restore it, or start a new run"
             )
 
-    def mean(self, teachers: Sequence[TrainedTeacher], examples: Examples, needed: Tensor | None = None) -> Kept:
+    def mean(
+        self, teachers: Sequence[TrainedTeacher], examples: Examples, needed: Tensor | None = None
+    ) -> TimedOutputs:
         """Mean output of those teachers that have the task, and the seconds of all of them.
 
         Args:
@@ -89,12 +91,11 @@ class KeptOutputs:
         """
         name = examples.task.name
         chosen = torch.ones(len(examples), dtype=torch.bool) if needed is None else needed
-        each = [self._of_teacher(teacher, examples, chosen) for teacher in teachers if name in teacher.tasks]
-        return Kept(
-            torch.stack([kept.outputs for kept in each]).mean(0), torch.stack([kept.seconds for kept in each]).sum(0)
-        )
+        by_teacher = [self._of_teacher(teacher, examples, chosen) for teacher in teachers if name in teacher.tasks]
+        outputs, seconds = (torch.stack(tensors) for tensors in zip(*by_teacher, strict=True))
+        return TimedOutputs(outputs.mean(0), seconds.sum(0))
 
-    def _of_teacher(self, teacher: TrainedTeacher, examples: Examples, needed: Tensor) -> Kept:
+    def _of_teacher(self, teacher: TrainedTeacher, examples: Examples, needed: Tensor) -> TimedOutputs:
         ranges = [range(begin, min(begin + CHUNK, len(examples))) for begin in range(0, len(examples), CHUNK)]
         chunks = [(chunk, self._path(teacher, examples, chunk)) for chunk in ranges]
         processes.on_first(lambda: self._compute_missing(teacher, examples, chunks, needed))
@@ -102,7 +103,7 @@ class KeptOutputs:
         outputs, seconds = (torch.cat(parts) for parts in zip(*(_read(path) for _, path in chunks), strict=True))
         if not bool(_computed(outputs)[needed].all()):  # only where the disk has no locks
             raise RunError(f"{self.directory}: outputs were lost while another run wrote there; continue with --resume")
-        return Kept(outputs, seconds)
+        return TimedOutputs(outputs, seconds)
 
     def _path(self, teacher: TrainedTeacher, examples: Examples, chunk: range) -> Path:
         """File of the outputs for a chunk of examples, named by the hash of teacher, precision, task and texts."""
@@ -122,7 +123,7 @@ class KeptOutputs:
                 outputs = teacher.outputs(examples, places, self.batch_size)
                 seconds = torch.full((len(places),), (time.perf_counter() - start) / len(places))
                 with exclusive(self.directory):  # another student may add to the same file
-                    _add(path, len(chunk), torch.tensor(places) - chunk.start, Kept(outputs, seconds))
+                    _add(path, len(chunk), torch.tensor(places) - chunk.start, TimedOutputs(outputs, seconds))
 
     @staticmethod
     def _missing(chunk: range, path: Path, needed: Tensor) -> list[int]:
@@ -135,7 +136,7 @@ class KeptOutputs:
         return [chunk.start + place for place in rows.nonzero()[:, 0].tolist()]
 
 
-def _read(path: Path) -> Kept:
+def _read(path: Path) -> TimedOutputs:
     """The content of a file; older files do not have the seconds.
 
     Raises:
@@ -143,17 +144,19 @@ def _read(path: Path) -> Kept:
     """
     try:
         tensors = read_tensors(path)
-        return Kept(tensors[OUTPUTS], tensors.get(SECONDS, torch.full((len(tensors[OUTPUTS]),), torch.nan)))
+        return TimedOutputs(tensors[OUTPUTS], tensors.get(SECONDS, torch.full((len(tensors[OUTPUTS]),), torch.nan)))
     except RunError as error:
         raise RunError(f"{error}; delete it, and its outputs are computed again") from None
 
 
-def _add(path: Path, size: int, places: Tensor, new: Kept) -> None:
+def _add(path: Path, size: int, places: Tensor, added: TimedOutputs) -> None:
     """Add outputs at some places to the file of a chunk of `size` examples, which need not exist."""
-    kept = _read(path) if path.is_file() else Kept(*(each.new_full((size, *each.shape[1:]), torch.nan) for each in new))
-    for all_rows, rows in zip(kept, new, strict=True):
-        all_rows[places] = rows
-    write_bytes(path, save({OUTPUTS: kept.outputs, SECONDS: kept.seconds}))
+    if path.is_file():
+        outputs, seconds = _read(path)
+    else:
+        outputs, seconds = (tensor.new_full((size, *tensor.shape[1:]), torch.nan) for tensor in added)
+    outputs[places], seconds[places] = added
+    write_bytes(path, save({OUTPUTS: outputs, SECONDS: seconds}))
 
 
 def _computed(outputs: Tensor) -> Tensor:

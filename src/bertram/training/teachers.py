@@ -78,11 +78,11 @@ class Teachers:
         processes.on_first(lambda: outputs.require_same(self.facts))
         train, is_drawn = dict(data.train), drawn_examples(config, data)
         for name, examples in data.train.items():
-            drawn = outputs.mean(self.trained, examples, is_drawn[name])
-            dev = outputs.mean(self.trained, data.dev[name])
-            train[name] = _taught(examples, data, drawn.outputs)
-            self.dev[name] = dev.outputs
-            self.seconds += float(drawn.seconds[is_drawn[name]].sum() + dev.seconds.sum())
+            on_train = outputs.mean(self.trained, examples, is_drawn[name])
+            on_dev = outputs.mean(self.trained, data.dev[name])
+            train[name] = _taught(examples, data, on_train.outputs)
+            self.dev[name] = on_dev.outputs
+            self.seconds += float(on_train.seconds[is_drawn[name]].sum() + on_dev.seconds.sum())
         self.trained = []  # their weights are no longer needed
         return replace(data, train=train)
 

@@ -70,8 +70,8 @@ def read_teachers(config: Config, precision: Precision, device: torch.device) ->
             faults.append(f"distill.teachers: {error}")
             continue
         faults += space_faults(path, student, teacher.tasks)
-        same = [other for other in teachers if other.sha256 == teacher.sha256]
-        faults += [f"distill.teachers: {path} is the same model as {other.path}" for other in same]
+        twins = [earlier for earlier in teachers if earlier.sha256 == teacher.sha256]
+        faults += [f"distill.teachers: {path} is the same model as {twin.path}" for twin in twins]
         teachers.append(teacher)
     if teachers and not faults:
         taught = {name for teacher in teachers for name in teacher.tasks}
