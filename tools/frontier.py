@@ -98,11 +98,12 @@ def size_of(parameters: int) -> str:
 
 def _minutes(record: Record) -> float:
     """Minutes of two cores that a run's own training took."""
-    return _minutes_of_two_cores(record.seconds.training, record)
+    return _on_two_cores(record.seconds.training, record.provenance.host.threads)
 
 
-def _minutes_of_two_cores(seconds: float, record: Record) -> float:
-    return seconds * record.provenance.host.threads / CORES / 60
+def _on_two_cores(seconds: float, threads: int) -> float:
+    """Minutes of two fully used cores for seconds of some threads."""
+    return seconds * threads / CORES / 60
 
 
 def _minutes_before(path: Path, record: Record) -> float | None:
@@ -114,10 +115,11 @@ def _minutes_before(path: Path, record: Record) -> float | None:
         if not facts.is_file():
             return None
         values = json.loads(facts.read_text(encoding="utf-8"))
-        minutes += values["seconds"] * values["threads"] / CORES / 60
-    if record.distilled is not None and record.distilled.seconds is not None:
-        minutes += _minutes_of_two_cores(record.distilled.seconds, record)
-    for teacher in record.distilled.teachers if record.distilled is not None else ():
+        minutes += _on_two_cores(values["seconds"], values["threads"])
+    if record.distilled is None:
+        return minutes
+    minutes += _on_two_cores(record.distilled.seconds or 0.0, record.provenance.host.threads)
+    for teacher in record.distilled.teachers:
         directory = path.parent / Path(teacher.run).name
         if not (directory / RECORD).is_file():
             return None

@@ -42,7 +42,8 @@ further pretraining, and the teachers' outputs where the record has their time. 
 outputs of one `mpnet` for its first student took some 45 minutes of one core in bf16. Two early runs from an encoder in
 a directory that is not recorded are left out. Runs in bf16, except those of `precision`, used a processor with bf16
 instructions; runs in fp32, except those of `ablation-quick`, processors without. So the minutes of the two are not
-comparable. These runs have a better score than every faster run of their size:
+comparable. The time of `mpnet-pairs-seed1` includes long pauses. These runs have a better score than every faster run
+of their size:
 
 ![Overall score against training minutes]({frontier.PICTURE})
 """

@@ -391,7 +391,7 @@ class Config(Strict):
         yield from self._sampling_faults(trained)
         yield from self._surgery_faults(trained)
         yield from self._smart_faults()
-        yield from self._distill_faults(trained)
+        yield from self._distill_faults()
         if self.split.same_as is not None and self.split.fold is not None:
             yield "split.same_as: folds are not those of another run; set same_as or fold"
         if (self.split.folds is None) != (self.split.fold is None):
@@ -476,13 +476,13 @@ class Config(Strict):
         if self.model.freeze_encoder:
             yield "smart.tasks: SMART has no effect on a frozen encoder; use --smart.tasks none"
 
-    def _distill_faults(self, trained: list[str]) -> Iterator[str]:
+    def _distill_faults(self) -> Iterator[str]:
         teachers = self.distill.teachers
         for path in sorted({path for path in teachers if teachers.count(path) > 1}):
             yield f"distill.teachers: {path} is named twice"
         for name, task in self.tasks.items():
-            if task.unlabelled and name not in trained:
-                yield f"tasks.{name}.unlabelled: the task is not trained, so no rows of it are"
+            if task.unlabelled and not task.trained:
+                yield f"tasks.{name}.unlabelled: the task is not trained, so its rows would not be used"
             elif task.unlabelled and not teachers:
                 yield f"tasks.{name}.unlabelled: only teachers can label these rows; name some in distill.teachers"
 
